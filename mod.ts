@@ -1,0 +1,38 @@
+/**
+ * Server-Sent Events over `fetch`, for Deno and every runtime that has it.
+ *
+ * - {@linkcode connectSse} sends a request and gives an {@linkcode
+ *   SseConnection}, an iterator over the events of the response.
+ * - {@linkcode SseEventStream} turns any `ReadableStream` of bytes into events,
+ *   as `TextDecoderStream` turns one into text.
+ * - {@linkcode SseDecoder} is the parser of both, for streams that come another
+ *   way.
+ *
+ * @example
+ * ```ts
+ * import { connectSse } from "@x/sse";
+ *
+ * const sse = await connectSse("https://example.com/events");
+ * for await (const event of sse) {
+ *   console.log(event.event, event.data);
+ * }
+ * ```
+ *
+ * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html}
+ *
+ * @module
+ */
+
+export { connectSse, type ConnectSseOptions } from "./src/connect.ts";
+export { SseConnection, type SseConnectionOptions } from "./src/connection.ts";
+export { SseDecoder, type SseDecoderOptions } from "./src/decoder.ts";
+export {
+  SseError,
+  type SseErrorCode,
+  type SseErrorOptions,
+} from "./src/error.ts";
+export { SseEventStream } from "./src/event_stream.ts";
+export {
+  ServerSentEvent,
+  type ServerSentEventInit,
+} from "./src/server_sent_event.ts";

@@ -1,0 +1,519 @@
+/**
+ * An open event stream: read, time out, end.
+ *
+ * @module
+ */
+
+import { SseDecoder, type SseDecoderOptions } from "./decoder.ts";
+import { SseError } from "./error.ts";
+import type { ServerSentEvent } from "./server_sent_event.ts";
+
+/** Options that govern how a connection is read, and when it ends. */
+export interface SseConnectionOptions extends SseDecoderOptions {
+  /**
+   * What ends the stream. A string is compared with each event's `data`, and
+   * the event that equals it is not yielded; a function ends the stream after
+   * the event it accepts, which is yielded. The connection is then closed. A
+   * stream that ends without it is `"truncated"`.
+   *
+   * By default the end of the body is a normal end.
+   */
+  until?: string | ((event: ServerSentEvent) => boolean);
+  /**
+   * How many ms without a byte, be it of a comment, make the stream fail. The
+   * clock runs only while an event is waited for. Off by default.
+   */
+  idleTimeout?: number;
+  /** How many ms the response headers may take to come. Off by default. */
+  connectTimeout?: number;
+}
+
+/** Sends the request; aborting `signal` gives it up. */
+export type Send = (
+  lastEventId: string,
+  signal: AbortSignal,
+) => Promise<Response>;
+
+/**
+ * Opens a connection with a first request, which `signal` aborts as it does
+ * everything after.
+ */
+export let openConnection: (
+  send: Send,
+  options: SseConnectionOptions,
+  signal: AbortSignal | null | undefined,
+) => Promise<SseConnection>;
+
+/**
+ * An open event stream, as `connectSse` gives it: an iterator over its events
+ * that reads only as far as it is asked to, so that at most the events of one
+ * chunk wait in memory.
+ *
+ * `next()` reads an event and leaves the connection open; leaving a `for await`
+ * loop in any way closes it, as `close()` and `await using` do. What the server
+ * answered can be looked at before the first event is asked for.
+ *
+ * @example
+ * ```ts
+ * import { connectSse } from "@x/sse";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using sse = await connectSse("https://example.com/events", {
+ *   fetch: () =>
+ *     new Response("id: 7\ndata: Hello\n\n", {
+ *       headers: { "Content-Type": "text/event-stream" },
+ *     }),
+ * });
+ * assertEquals(sse.response.status, 200);
+ *
+ * const { value } = await sse.next();
+ * assertEquals(value?.data, "Hello");
+ * assertEquals(sse.lastEventId, "7");
+ * ```
+ *
+ * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#processing-model}
+ */
+export class SseConnection
+  implements AsyncIterableIterator<ServerSentEvent>, AsyncDisposable {
+  static {
+    // Only `connectSse` makes connections, and only open ones.
+    openConnection = async (send, options, signal) => {
+      const connection = new SseConnection(send, options, signal);
+      try {
+        await connection.#connect();
+      } catch (error) {
+        connection.#end();
+        throw error;
+      }
+      return connection;
+    };
+  }
+
+  readonly #send: Send;
+  readonly #until: SseConnectionOptions["until"];
+  readonly #idleTimeout: number | undefined;
+  readonly #connectTimeout: number | undefined;
+  readonly #signal: AbortSignal | null | undefined;
+  readonly #onAbort = () => this.#end({ error: this.#signal?.reason });
+  readonly #decoder: SseDecoder;
+
+  #response!: Response;
+  /** Gives up the newest request, or the response to it. */
+  #attempt = new AbortController();
+  /** Of the body, once the response proved to be an event stream. */
+  #reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>> | undefined;
+  #cancelled: Promise<void> | undefined;
+  #idleTimer: ReturnType<typeof setTimeout> | undefined;
+
+  /** The events of the newest chunk, of which `#taken` are handed out. */
+  #events: ServerSentEvent[] = [];
+  #taken = 0;
+  #lastEventId: string;
+
+  /** What cut the connection; the events before it are handed out first. */
+  #fault: { error: unknown } | undefined;
+  #ended = false;
+  /** What the next call of `next` throws, once all has ended. */
+  #failure: { error: unknown } | undefined;
+
+  /** How many calls of `next` wait, and the newest of them. */
+  #waiting = 0;
+  #newest: Promise<unknown> | undefined;
+
+  private constructor(
+    send: Send,
+    options: SseConnectionOptions,
+    signal: AbortSignal | null | undefined,
+  ) {
+    const { until, idleTimeout, connectTimeout } = options;
+    if (
+      until !== undefined && typeof until !== "string" &&
+      typeof until !== "function"
+    ) {
+      throw new TypeError(
+        `Expected until to be a string or a function, got ${typeof until}`,
+      );
+    }
+    checkTimeout("idleTimeout", idleTimeout);
+    checkTimeout("connectTimeout", connectTimeout);
+    this.#send = send;
+    this.#until = until;
+    this.#idleTimeout = idleTimeout;
+    this.#connectTimeout = connectTimeout;
+    this.#decoder = new SseDecoder(options);
+    this.#lastEventId = this.#decoder.lastEventId;
+    signal?.throwIfAborted();
+    this.#signal = signal;
+    signal?.addEventListener("abort", this.#onAbort);
+  }
+
+  /** The response that the events come from. */
+  get response(): Response {
+    return this.#response;
+  }
+
+  /**
+   * The id up to which events were handed out: what to store, and to give as
+   * the option `lastEventId` later, to go on from here.
+   */
+  get lastEventId(): string {
+    return this.#lastEventId;
+  }
+
+  /** The newest reconnection time that the server gave, in ms. */
+  get reconnectionTime(): number | undefined {
+    return this.#decoder.reconnectionTime;
+  }
+
+  /**
+   * Reads the next event. Calls may overlap and are answered in order.
+   *
+   * @returns The event, or `{ done: true }` once the stream has ended, also by
+   * an error that an earlier call has thrown.
+   * @throws {SseError} If the response is no event stream, the connection
+   * breaks, the server falls silent, an event is too large, or the stream ends
+   * before `until` is met.
+   * @throws {unknown} What the signal was aborted with, or what `until` or
+   * `onComment` threw.
+   */
+  next(): Promise<IteratorResult<ServerSentEvent>> {
+    if (this.#waiting > 0) {
+      const turn = () => this.#read();
+      this.#waiting++;
+      const result = this.#newest!.then(turn, turn);
+      this.#newest = result;
+      return result;
+    }
+    if (this.#taken < this.#events.length) {
+      // What is at hand needs no async function, which costs several times more.
+      try {
+        return Promise.resolve(this.#take());
+      } catch (error) {
+        return Promise.reject(error);
+      }
+    }
+    this.#waiting++;
+    const result = this.#read();
+    this.#newest = result;
+    return result;
+  }
+
+  /**
+   * Closes the connection; leaving a `for await` loop calls it.
+   *
+   * @returns The end of the iteration.
+   */
+  async return(): Promise<IteratorResult<ServerSentEvent>> {
+    await this.close();
+    return { done: true, value: undefined };
+  }
+
+  /**
+   * Closes the connection: cancels the request or the response's body, and ends
+   * the iteration. Calling it again does nothing.
+   *
+   * @returns Once the body is cancelled.
+   */
+  async close(): Promise<void> {
+    this.#finish();
+    this.#failure = undefined;
+    // Also after the end, as a refused response was left to be read.
+    this.#drop();
+    await this.#cancelled;
+  }
+
+  /** Closes the connection, at the end of an `await using` scope. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** The connection is its own iterator. */
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  /** Sends the request, and waits for the response's headers. */
+  async #connect(): Promise<void> {
+    const attempt = new AbortController();
+    this.#attempt = attempt;
+    const timer = startTimer(this.#connectTimeout, () =>
+      attempt.abort(
+        new SseError(
+          "connect-timeout",
+          `Expected response headers within ${this.#connectTimeout} ms ` +
+            "(connectTimeout), but none came",
+        ),
+      ));
+    try {
+      const sent = this.#send(this.#decoder.lastEventId, attempt.signal);
+      this.#response = await abortable(sent, attempt.signal, dispose);
+    } catch (error) {
+      // A fetch may wrap the reason it was aborted with.
+      throw attempt.signal.aborted ? attempt.signal.reason : error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Reads until there is an event to hand out, or the stream has ended. */
+  async #read(): Promise<IteratorResult<ServerSentEvent>> {
+    try {
+      while (true) {
+        if (this.#taken < this.#events.length) return this.#take();
+        if (this.#fault !== undefined) this.#recover(this.#fault.error);
+        if (this.#ended) return this.#conclude();
+        if (this.#reader === undefined) {
+          this.#openBody();
+          continue;
+        }
+
+        const reader = this.#reader;
+        if (this.#idleTimeout !== undefined) this.#startIdleTimer();
+        let chunk: ReadableStreamReadResult<Uint8Array<ArrayBuffer>>;
+        try {
+          chunk = await reader.read();
+        } catch (cause) {
+          if (reader === this.#reader) {
+            this.#lose(broken(this.#response, cause));
+          }
+          continue;
+        }
+        // Dropped while it was read: the loop's start knows what follows.
+        if (reader !== this.#reader) continue;
+        if (chunk.done) {
+          this.#lose(truncated(this.#response));
+          continue;
+        }
+        this.#decode(chunk.value);
+      }
+    } finally {
+      this.#waiting--;
+    }
+  }
+
+  /** Hands out the next of the events at hand. */
+  #take(): IteratorResult<ServerSentEvent> {
+    const event = this.#events[this.#taken++];
+    this.#lastEventId = this.#taken < this.#events.length
+      ? event.id
+      : this.#decoder.lastEventId;
+    const until = this.#until;
+    if (typeof until === "string") {
+      if (event.data === until) {
+        this.#end();
+        return { done: true, value: undefined };
+      }
+    } else if (until !== undefined) {
+      try {
+        if (until(event)) this.#end();
+      } catch (error) {
+        this.#end();
+        throw error;
+      }
+    }
+    return { done: false, value: event };
+  }
+
+  /** Tells how all has ended. */
+  #conclude(): IteratorResult<ServerSentEvent> {
+    const failure = this.#failure;
+    this.#failure = undefined;
+    if (failure !== undefined) throw failure.error;
+    return { done: true, value: undefined };
+  }
+
+  /** Takes the response as an event stream, where it is one. */
+  #openBody(): void {
+    const response = this.#response;
+    if (response.status === 204 || response.status === 205) {
+      this.#end();
+      return;
+    }
+    const error = refusal(response);
+    if (error !== undefined) {
+      // Its body is left unread, for the caller to look at.
+      this.#fault = { error };
+      return;
+    }
+    if (response.bodyUsed || response.body?.locked) {
+      this.#end({
+        error: new TypeError(
+          "Expected a response whose body nobody has read, but it is in use: " +
+            "read a response.clone() instead",
+        ),
+      });
+      return;
+    }
+    if (response.body === null) this.#lose(truncated(this.#response));
+    else this.#reader = response.body.getReader();
+  }
+
+  #decode(chunk: Uint8Array<ArrayBuffer>): void {
+    if (chunk.byteLength > 0) this.#stopIdleTimer();
+    this.#events = [];
+    this.#taken = 0;
+    try {
+      this.#decoder.decode(chunk, this.#events);
+    } catch (error) {
+      this.#lose(error);
+    }
+    if (this.#events.length === 0) {
+      this.#lastEventId = this.#decoder.lastEventId;
+    }
+  }
+
+  /** Has the stream fail where it is silent for too long. */
+  #startIdleTimer(): void {
+    this.#idleTimer ??= startTimer(this.#idleTimeout, () =>
+      this.#lose(
+        new SseError(
+          "idle-timeout",
+          `Expected a byte at least every ${this.#idleTimeout} ms ` +
+            "(idleTimeout), but none came",
+          { response: this.#response },
+        ),
+      ));
+  }
+
+  #stopIdleTimer(): void {
+    clearTimeout(this.#idleTimer);
+    this.#idleTimer = undefined;
+  }
+
+  /** Gives the connection up. */
+  #lose(error: unknown): void {
+    this.#fault = { error };
+    this.#drop();
+  }
+
+  /** Decides what follows a fault. */
+  #recover(error: unknown): void {
+    const isEnd = error instanceof SseError && error.code === "truncated" &&
+      this.#until === undefined;
+    this.#finish(isEnd ? undefined : { error });
+  }
+
+  /** Ends all, and closes the connection. */
+  #end(failure?: { error: unknown }): void {
+    this.#finish(failure);
+    this.#drop(failure?.error);
+  }
+
+  /** Ends all; whoever calls `next` next is told of the failure. */
+  #finish(failure?: { error: unknown }): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#failure = failure;
+    this.#fault = undefined;
+    this.#events = [];
+    this.#taken = 0;
+    this.#signal?.removeEventListener("abort", this.#onAbort);
+  }
+
+  /** Lets go of the newest request and the response to it. */
+  #drop(reason?: unknown): void {
+    this.#stopIdleTimer();
+    // Cancelling settles a pending read at once, as done.
+    if (this.#reader !== undefined) {
+      this.#cancelled = this.#reader.cancel(reason).catch(() => {});
+      this.#reader = undefined;
+    } else if (this.#response !== undefined && !this.#response.body?.locked) {
+      this.#cancelled = dispose(this.#response);
+    }
+    this.#attempt.abort(reason);
+  }
+}
+
+/** Why a response is no event stream, if it is none. */
+function refusal(response: Response): SseError | undefined {
+  const { status, statusText, headers } = response;
+  if (!response.ok) {
+    return new SseError(
+      "status",
+      `Expected a status of 2xx, got ${`${status} ${statusText}`.trim()}: ` +
+        "see the error's response for what the server says",
+      { response },
+    );
+  }
+  const type = headers.get("Content-Type");
+  if (type === null || !isEventStream(type)) {
+    return new SseError(
+      "content-type",
+      `Expected the content type text/event-stream, got ${type ?? "none"}: ` +
+        "see the error's response for what the server says",
+      { response },
+    );
+  }
+}
+
+/** Whether any item of a `Content-Type` names an event stream. */
+function isEventStream(contentType: string): boolean {
+  // Quoted parameters may hold commas.
+  return contentType.replace(/"(?:[^"\\]|\\.)*"/g, "").split(",").some((type) =>
+    type.split(";", 1)[0].trim().toLowerCase() === "text/event-stream"
+  );
+}
+
+function broken(response: Response, cause: unknown): SseError {
+  return new SseError(
+    "network",
+    `Expected the stream to go on, but the connection broke: ${
+      cause instanceof Error ? cause.message : String(cause)
+    }`,
+    { response, cause },
+  );
+}
+
+function truncated(response: Response): SseError {
+  return new SseError(
+    "truncated",
+    "Expected the stream to go on until `until` is met, but it ended before",
+    { response },
+  );
+}
+
+/** Cancels the body of a response that nobody reads. */
+async function dispose(response: Response): Promise<void> {
+  try {
+    await response.body?.cancel();
+  } catch {
+    // It has failed already, or somebody reads it.
+  }
+}
+
+/** Settles as `promise` does, or once `signal` aborts; `late` takes what comes after. */
+function abortable<T>(
+  promise: Promise<T>,
+  signal: AbortSignal,
+  late: (value: T) => void,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason);
+    signal.addEventListener("abort", onAbort);
+    promise.then((value) => {
+      signal.removeEventListener("abort", onAbort);
+      if (signal.aborted) late(value);
+      else resolve(value);
+    }, reject);
+  });
+}
+
+const MAX_TIMER_DELAY = 2 ** 31 - 1;
+
+function startTimer(
+  delay: number | undefined,
+  callback: () => void,
+): ReturnType<typeof setTimeout> | undefined {
+  if (delay === undefined || delay === Infinity) return undefined;
+  // A timer with a longer delay would fire at once.
+  return setTimeout(callback, Math.min(delay, MAX_TIMER_DELAY));
+}
+
+function checkTimeout(name: string, value: number | undefined): void {
+  if (value === undefined || value > 0) return;
+  throw new RangeError(
+    `Expected ${name} to be a positive number of ms or Infinity, got ${
+      String(value)
+    }`,
+  );
+}

@@ -1,0 +1,82 @@
+/**
+ * What went wrong with a stream of server-sent events.
+ *
+ * @module
+ */
+
+/**
+ * What an {@linkcode SseError} is about, the same on every runtime:
+ *
+ * - `"network"`: no response came, or the connection broke.
+ * - `"status"`: the response's status is outside 2xx.
+ * - `"content-type"`: the response is not `text/event-stream`.
+ * - `"event-too-large"`: an event or a line exceeds `maxEventSize`.
+ * - `"idle-timeout"`: not a byte came for `idleTimeout` ms.
+ * - `"connect-timeout"`: no response headers came for `connectTimeout` ms.
+ * - `"truncated"`: the stream ended and `until` had not been met.
+ */
+export type SseErrorCode =
+  | "network"
+  | "status"
+  | "content-type"
+  | "event-too-large"
+  | "idle-timeout"
+  | "connect-timeout"
+  | "truncated";
+
+/** What a new {@linkcode SseError} may carry beside its code and message. */
+export interface SseErrorOptions extends ErrorOptions {
+  /** The response that the error is about, where one came. */
+  response?: Response;
+}
+
+/**
+ * The error of this module. Tell errors apart by their `code`; the runtime's
+ * own error, which differs from runtime to runtime, is the `cause`.
+ *
+ * @example
+ * ```ts
+ * import { connectSse, SseError } from "@x/sse";
+ * import { assert, assertEquals } from "@std/assert";
+ *
+ * const sse = await connectSse("https://example.com/events", {
+ *   fetch: () => new Response("Who are you?", { status: 401 }),
+ * });
+ * try {
+ *   for await (const event of sse) console.log(event.data);
+ * } catch (error) {
+ *   assert(error instanceof SseError);
+ *   assertEquals(error.code, "status");
+ *   assertEquals(await error.response?.text(), "Who are you?");
+ * }
+ * ```
+ */
+export class SseError extends Error {
+  static {
+    // On the prototype, as the platform's own errors have it.
+    this.prototype.name = "SseError";
+  }
+
+  /** What the error is about. */
+  readonly code: SseErrorCode;
+
+  /** The response that the error is about, where one came. */
+  declare readonly response?: Response;
+
+  /**
+   * Makes an error.
+   *
+   * @param code What the error is about.
+   * @param message What was expected, what came, and what to do.
+   * @param options The cause and the response, where there are any.
+   */
+  constructor(
+    code: SseErrorCode,
+    message: string,
+    options?: SseErrorOptions,
+  ) {
+    super(message, options);
+    this.code = code;
+    if (options?.response !== undefined) this.response = options.response;
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * The decoder as a stream.
+ *
+ * @module
+ */
+
+import { SseDecoder, type SseDecoderOptions } from "./decoder.ts";
+import type { ServerSentEvent } from "./server_sent_event.ts";
+
+/**
+ * Decodes an event stream, used as `TextDecoderStream` is; bytes go straight
+ * in, and so do strings.
+ *
+ * The stream errors with an `SseError` `"event-too-large"` where an event
+ * exceeds `maxEventSize`. An unfinished event at the end is dropped, as the
+ * standard demands.
+ *
+ * @example
+ * ```ts
+ * import { SseEventStream } from "@x/sse";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { body } = new Response("data: Hello\n\ndata: world\n\n");
+ *
+ * const words: string[] = [];
+ * for await (const event of body!.pipeThrough(new SseEventStream())) {
+ *   words.push(event.data);
+ * }
+ * assertEquals(words, ["Hello", "world"]);
+ * ```
+ *
+ * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream}
+ */
+export class SseEventStream
+  extends TransformStream<BufferSource | string, ServerSentEvent> {
+  readonly #decoder: SseDecoder;
+
+  /**
+   * Makes a stream.
+   *
+   * @param options The limit, the first id, and who hears comments.
+   * @throws {RangeError} If `maxEventSize` is not a positive whole number.
+   * @throws {TypeError} If another option has the wrong type.
+   */
+  constructor(options?: SseDecoderOptions) {
+    const decoder = new SseDecoder(options);
+    super({
+      transform(chunk, controller) {
+        for (const event of decoder.decode(chunk)) controller.enqueue(event);
+      },
+    });
+    this.#decoder = decoder;
+  }
+
+  /** The last event ID: the newest one that a blank line has confirmed. */
+  get lastEventId(): string {
+    return this.#decoder.lastEventId;
+  }
+
+  /** The newest reconnection time of the stream, in ms. */
+  get reconnectionTime(): number | undefined {
+    return this.#decoder.reconnectionTime;
+  }
+}

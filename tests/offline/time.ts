@@ -1,0 +1,95 @@
+// `FakeTime` of @std/testing/time, over npm's fake timers. Only what tests use.
+
+import fakeTimers from "npm:@sinonjs/fake-timers@15.5.0";
+
+interface Clock {
+  readonly now: number;
+  tick(ms: number): number;
+  next(): number;
+  countTimers(): number;
+  uninstall(): void;
+}
+
+const realSetTimeout = globalThis.setTimeout;
+
+export class FakeTime {
+  readonly start: number;
+  #clock: Clock;
+  #abortSignalTimeout = AbortSignal.timeout;
+
+  constructor(start?: number | string | Date | null) {
+    this.start = new Date(start ?? Date.now()).getTime();
+    this.#clock = fakeTimers.withGlobal(globalThis).install({
+      now: this.start,
+      toFake: [
+        "Date",
+        "setTimeout",
+        "clearTimeout",
+        "setInterval",
+        "clearInterval",
+      ],
+    });
+    AbortSignal.timeout = (ms: number) => {
+      const controller = new AbortController();
+      setTimeout(() => {
+        controller.abort(new DOMException("Signal timed out.", "TimeoutError"));
+      }, ms);
+      return controller.signal;
+    };
+  }
+
+  get now(): number {
+    return this.#clock.now;
+  }
+
+  set now(value: number) {
+    this.tick(value - this.#clock.now);
+  }
+
+  /** Waits in real time, so that pending I/O and promises go on. */
+  delay(ms: number): Promise<void> {
+    return new Promise((resolve) => void realSetTimeout(resolve, ms));
+  }
+
+  runMicrotasks(): Promise<void> {
+    return this.delay(0);
+  }
+
+  tick(ms = 0): void {
+    if (ms < 0) throw new RangeError("Cannot go back in time");
+    this.#clock.tick(ms);
+  }
+
+  async tickAsync(ms = 0): Promise<void> {
+    await this.runMicrotasks();
+    this.tick(ms);
+  }
+
+  next(): boolean {
+    if (this.#clock.countTimers() === 0) return false;
+    this.#clock.next();
+    return true;
+  }
+
+  async nextAsync(): Promise<boolean> {
+    await this.runMicrotasks();
+    return this.next();
+  }
+
+  runAll(): void {
+    while (this.next());
+  }
+
+  async runAllAsync(): Promise<void> {
+    while (await this.nextAsync());
+  }
+
+  restore(): void {
+    AbortSignal.timeout = this.#abortSignalTimeout;
+    this.#clock.uninstall();
+  }
+
+  [Symbol.dispose](): void {
+    this.restore();
+  }
+}

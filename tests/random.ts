@@ -1,0 +1,182 @@
+/** A seeded random source, and the random event streams that come of it. */
+
+/** A seeded random source (mulberry32): a failing case can be had again. */
+export class Random {
+  #state: number;
+
+  constructor(seed: number) {
+    this.#state = seed;
+  }
+
+  /** A number from 0 up to, but not, 1. */
+  next(): number {
+    this.#state = (this.#state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(this.#state ^ (this.#state >>> 15), this.#state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  }
+
+  /** A whole number from 0 up to, but not, `limit`. */
+  below(limit: number): number {
+    return Math.floor(this.next() * limit);
+  }
+
+  /** True in this share of the calls. */
+  chance(share: number): boolean {
+    return this.next() < share;
+  }
+
+  /** One of the items. */
+  pick<T>(items: readonly T[]): T {
+    return items[this.below(items.length)];
+  }
+
+  /** Up to `limit` of the items, joined. */
+  join(items: readonly string[], limit: number): string {
+    let text = "";
+    for (let i = this.below(limit + 1); i > 0; i--) text += this.pick(items);
+    return text;
+  }
+}
+
+const FIELDS = ["data", "data", "data", "event", "id", "id", "retry"];
+const LINE_ENDS = ["\n", "\r", "\r\n"];
+const SEPARATORS = [": ", ": ", ": ", ":", ":", "", "::", ":  ", " :", ":\t"];
+const TEXT = [
+  ..."abcd: 012",
+  "\0",
+  "\t",
+  "\v",
+  "\x85",
+  "é",
+  "☃",
+  "🎉",
+  "\u2028",
+  "\uFEFF",
+  "\uFFFD",
+  "data",
+  "id: ",
+  ":",
+];
+const RETRIES = ["0", "1", "25", "007", "", " 5", "5 ", "-1", "1.5", "1e3", "٣"];
+const INVALID = [
+  [0xff],
+  [0x80],
+  [0xc3],
+  [0xe2, 0x98],
+  [0xf0, 0x9f, 0x8e],
+  [0xc0, 0x8a],
+  [0xed, 0xa0, 0x80],
+  [0xef, 0xbb],
+];
+
+/** A random text that is an event stream, or nearly one. */
+export function randomText(random: Random): string {
+  const lineEnds = random.chance(0.5) ? LINE_ENDS : [random.pick(LINE_ENDS)];
+  let text = random.chance(0.1) ? random.pick(["\uFEFF", "\uFEFF\uFEFF"]) : "";
+  for (let i = random.below(20); i >= 0; i--) {
+    text += randomLine(random);
+    // Now and then none, so that what should be two lines is one.
+    if (random.chance(0.97)) text += random.pick(lineEnds);
+    if (random.chance(0.3)) text += random.pick(lineEnds);
+  }
+  return random.chance(0.3) ? text.slice(0, random.below(text.length)) : text;
+}
+
+function randomLine(random: Random): string {
+  const kind = random.next();
+  if (kind < 0.1) return "";
+  if (kind < 0.2) return ":" + random.join(TEXT, 5);
+  if (kind < 0.3) return random.join(TEXT, 5);
+  if (kind < 0.4) {
+    return "retry" + random.pick(SEPARATORS) + random.pick(RETRIES);
+  }
+  let name = random.pick(FIELDS);
+  if (kind < 0.45) {
+    name = name.slice(0, random.below(name.length));
+  } else if (kind < 0.48) {
+    name = name.toUpperCase();
+  } else if (kind < 0.51) {
+    name = random.pick(TEXT) + name;
+  } else if (kind < 0.54) {
+    name += random.pick(TEXT);
+  }
+  const value = random.chance(0.02)
+    ? random.pick(TEXT).repeat(random.below(3000))
+    : random.join(TEXT, 6);
+  return name + random.pick(SEPARATORS) + value;
+}
+
+/** The bytes of a random text, sometimes with invalid UTF-8 put in. */
+export function randomBytes(random: Random): Uint8Array<ArrayBuffer> {
+  const bytes = new TextEncoder().encode(randomText(random));
+  if (random.chance(0.6)) return bytes;
+  const broken = [...bytes];
+  for (let i = random.below(4); i >= 0; i--) {
+    const at = random.below(broken.length + 1);
+    broken.splice(at, random.below(2), ...random.pick(INVALID));
+  }
+  return Uint8Array.from(broken);
+}
+
+/** A chunk, and how many bytes of the stream there are up to its end. */
+export interface Chunk {
+  chunk: BufferSource | string;
+  end: number;
+}
+
+/** The stream, cut at random places, in chunks of every kind. */
+export function randomChunks(
+  random: Random,
+  bytes: Uint8Array<ArrayBuffer>,
+): Chunk[] {
+  const chunks: Chunk[] = [];
+  const longest = random.pick([1, 3, 20, 100, Infinity]);
+  const stringShare = random.pick([0, 0.3, 1]);
+  let start = 0;
+  while (start < bytes.length) {
+    if (random.chance(0.1)) {
+      const chunk = random.pick(["", new Uint8Array(), new ArrayBuffer(0)]);
+      chunks.push({ chunk, end: start });
+    }
+    const length = 1 + random.below(Math.min(longest, bytes.length - start));
+    const piece = bytes.slice(start, start + length);
+    start += length;
+    const text = random.chance(stringShare) ? asText(piece) : undefined;
+    chunks.push({ chunk: text ?? randomView(random, piece), end: start });
+  }
+  return chunks;
+}
+
+/** The text of which these are the bytes, or undefined where there is none. */
+export function asText(bytes: Uint8Array<ArrayBuffer>): string | undefined {
+  const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  try {
+    return utf8.decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The same bytes, in a buffer or a view of one that holds more. */
+function randomView(
+  random: Random,
+  bytes: Uint8Array<ArrayBuffer>,
+): BufferSource {
+  const { length } = bytes;
+  const offset = 2 * random.below(3);
+  const around = new Uint8Array(offset + length + random.below(3)).fill(0x0a);
+  around.set(bytes, offset);
+  switch (random.below(length % 2 === 0 ? 5 : 4)) {
+    case 0:
+      return bytes;
+    case 1:
+      return bytes.buffer;
+    case 2:
+      return around.subarray(offset, offset + length);
+    case 3:
+      return new DataView(around.buffer, offset, length);
+    default:
+      return new Uint16Array(around.buffer, offset, length / 2);
+  }
+}
