@@ -32,6 +32,7 @@ export {
   type SseErrorOptions,
 } from "./src/error.ts";
 export { SseEventStream } from "./src/event_stream.ts";
+export type { ReconnectInfo, ReconnectOptions } from "./src/reconnect.ts";
 export {
   ServerSentEvent,
   type ServerSentEventInit,

@@ -79,10 +79,22 @@ export async function connectSse(
   }
   checkLastEventId(options.lastEventId);
   const template = streamRequest(input, options);
+  const { reconnect = false } = options;
+  let body: Promise<ArrayBuffer> | undefined;
 
   return await openConnection(
     async (lastEventId, signal) => {
-      const request = new Request(template, { signal });
+      const init: RequestInit & { duplex?: "half" } = { signal };
+      if (
+        reconnect && template.method !== "GET" && template.method !== "HEAD"
+      ) {
+        // Read once, to be sent whole each time.
+        body ??= template.arrayBuffer();
+        init.body = await body;
+        signal.throwIfAborted();
+        init.duplex = "half";
+      }
+      const request = new Request(template, init);
       if (lastEventId !== "") {
         request.headers.set("Last-Event-ID", headerValue(lastEventId));
       }

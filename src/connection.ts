@@ -1,11 +1,12 @@
 /**
- * An open event stream: read, time out, end.
+ * An open event stream: read, time out, end, reconnect.
  *
  * @module
  */
 
 import { SseDecoder, type SseDecoderOptions } from "./decoder.ts";
 import { SseError } from "./error.ts";
+import { type ReconnectOptions, ReconnectPolicy } from "./reconnect.ts";
 import type { ServerSentEvent } from "./server_sent_event.ts";
 
 /** Options that govern how a connection is read, and when it ends. */
@@ -14,7 +15,7 @@ export interface SseConnectionOptions extends SseDecoderOptions {
    * What ends the stream. A string is compared with each event's `data`, and
    * the event that equals it is not yielded; a function ends the stream after
    * the event it accepts, which is yielded. The connection is then closed. A
-   * stream that ends without it is `"truncated"`.
+   * stream that ends without it is `"truncated"`, or reconnects.
    *
    * By default the end of the body is a normal end.
    */
@@ -24,8 +25,19 @@ export interface SseConnectionOptions extends SseDecoderOptions {
    * clock runs only while an event is waited for. Off by default.
    */
   idleTimeout?: number;
-  /** How many ms the response headers may take to come. Off by default. */
+  /**
+   * How many ms the response headers may take to come, at each attempt. Off by
+   * default.
+   */
   connectTimeout?: number;
+  /**
+   * Whether to connect again where the connection ends or fails, and how: see
+   * {@linkcode ReconnectOptions}. Each attempt sends the request again, its body
+   * included, and the last event ID.
+   *
+   * @default {false}
+   */
+  reconnect?: boolean | ReconnectOptions;
 }
 
 /** Sends the request; aborting `signal` gives it up. */
@@ -82,8 +94,8 @@ export class SseConnection
       try {
         await connection.#connect();
       } catch (error) {
-        connection.#end();
-        throw error;
+        await connection.#recover(error);
+        if (connection.#failure !== undefined) throw connection.#failure.error;
       }
       return connection;
     };
@@ -93,12 +105,13 @@ export class SseConnection
   readonly #until: SseConnectionOptions["until"];
   readonly #idleTimeout: number | undefined;
   readonly #connectTimeout: number | undefined;
+  readonly #policy: ReconnectPolicy | undefined;
   readonly #signal: AbortSignal | null | undefined;
   readonly #onAbort = () => this.#end({ error: this.#signal?.reason });
   readonly #decoder: SseDecoder;
 
   #response!: Response;
-  /** Gives up the newest request, or the response to it. */
+  /** Gives up the newest request, the response to it, or the wait for another. */
   #attempt = new AbortController();
   /** Of the body, once the response proved to be an event stream. */
   #reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>> | undefined;
@@ -116,6 +129,15 @@ export class SseConnection
   /** What the next call of `next` throws, once all has ended. */
   #failure: { error: unknown } | undefined;
 
+  /** Settles once there is another connection, or all has ended. */
+  #recovery: Promise<void> | undefined;
+  /** Attempts in a row. */
+  #attempts = 0;
+  /** Whether the caller wants another connection without a wait. */
+  #now = false;
+  /** Cuts the wait for another attempt short. */
+  #pausing: AbortController | undefined;
+
   /** How many calls of `next` wait, and the newest of them. */
   #waiting = 0;
   #newest: Promise<unknown> | undefined;
@@ -125,7 +147,7 @@ export class SseConnection
     options: SseConnectionOptions,
     signal: AbortSignal | null | undefined,
   ) {
-    const { until, idleTimeout, connectTimeout } = options;
+    const { until, idleTimeout, connectTimeout, reconnect = false } = options;
     if (
       until !== undefined && typeof until !== "string" &&
       typeof until !== "function"
@@ -140,6 +162,9 @@ export class SseConnection
     this.#until = until;
     this.#idleTimeout = idleTimeout;
     this.#connectTimeout = connectTimeout;
+    if (reconnect !== false) {
+      this.#policy = new ReconnectPolicy(reconnect === true ? {} : reconnect);
+    }
     this.#decoder = new SseDecoder(options);
     this.#lastEventId = this.#decoder.lastEventId;
     signal?.throwIfAborted();
@@ -147,14 +172,14 @@ export class SseConnection
     signal?.addEventListener("abort", this.#onAbort);
   }
 
-  /** The response that the events come from. */
+  /** The response that the events come from: that of the newest connection. */
   get response(): Response {
     return this.#response;
   }
 
   /**
-   * The id up to which events were handed out: what to store, and to give as
-   * the option `lastEventId` later, to go on from here.
+   * The id up to which events were handed out: what a reconnect sends, and what
+   * to store and give as the option `lastEventId` to go on from here later.
    */
   get lastEventId(): string {
     return this.#lastEventId;
@@ -196,6 +221,30 @@ export class SseConnection
     const result = this.#read();
     this.#newest = result;
     return result;
+  }
+
+  /**
+   * Drops the connection, or cuts the wait for one short, and opens another
+   * now. Events that have arrived are not lost. After the end it does nothing.
+   *
+   * @throws {TypeError} If the option `reconnect` is off.
+   */
+  reconnect(): void {
+    if (this.#policy === undefined) {
+      throw new TypeError(
+        "Expected the option `reconnect` to be set where reconnect() is called",
+      );
+    }
+    if (this.#ended) return;
+    this.#now = true;
+    this.#fault = undefined;
+    if (this.#recovery === undefined) {
+      this.#drop();
+      this.#startRecovery();
+    } else {
+      this.#pausing?.abort();
+      this.#attempt.abort();
+    }
   }
 
   /**
@@ -260,7 +309,8 @@ export class SseConnection
     try {
       while (true) {
         if (this.#taken < this.#events.length) return this.#take();
-        if (this.#fault !== undefined) this.#recover(this.#fault.error);
+        if (this.#fault !== undefined) this.#startRecovery(this.#fault.error);
+        if (this.#recovery !== undefined) await this.#recovery;
         if (this.#ended) return this.#conclude();
         if (this.#reader === undefined) {
           this.#openBody();
@@ -325,10 +375,6 @@ export class SseConnection
   /** Takes the response as an event stream, where it is one. */
   #openBody(): void {
     const response = this.#response;
-    if (response.status === 204 || response.status === 205) {
-      this.#end();
-      return;
-    }
     const error = refusal(response);
     if (error !== undefined) {
       // Its body is left unread, for the caller to look at.
@@ -357,9 +403,8 @@ export class SseConnection
     } catch (error) {
       this.#lose(error);
     }
-    if (this.#events.length === 0) {
-      this.#lastEventId = this.#decoder.lastEventId;
-    }
+    if (this.#events.length > 0) this.#attempts = 0;
+    else this.#lastEventId = this.#decoder.lastEventId;
   }
 
   /** Has the stream fail where it is silent for too long. */
@@ -386,11 +431,67 @@ export class SseConnection
     this.#drop();
   }
 
-  /** Decides what follows a fault. */
-  #recover(error: unknown): void {
-    const isEnd = error instanceof SseError && error.code === "truncated" &&
-      this.#until === undefined;
-    this.#finish(isEnd ? undefined : { error });
+  #startRecovery(error?: unknown): void {
+    this.#fault = undefined;
+    this.#recovery = this.#recover(error).finally(() => {
+      this.#recovery = undefined;
+    });
+  }
+
+  /** Does what follows `error`: ends all, or connects until that succeeds. */
+  async #recover(error: unknown): Promise<void> {
+    while (!this.#ended) {
+      if (!this.#now) await this.#pause(error);
+      if (this.#ended) return;
+      this.#now = false;
+      this.#decoder.reset();
+      try {
+        return await this.#connect();
+      } catch (failure) {
+        error = failure;
+      }
+    }
+  }
+
+  /** Waits as long as the policy says after `error`, or ends all. */
+  async #pause(error: unknown): Promise<void> {
+    let delay: number | undefined;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const { signal } = this.#pausing = new AbortController();
+    try {
+      if (this.#policy !== undefined && error instanceof SseError) {
+        delay = await abortable(
+          this.#policy.decide(error, this.#attempts + 1, this.reconnectionTime),
+          signal,
+        );
+      }
+      if (delay !== undefined) {
+        this.#attempts++;
+        // Not before, as shouldReconnect may read a refused response.
+        this.#drop();
+        const waited = new Promise<void>((resolve) => {
+          timer = startTimer(delay, resolve);
+        });
+        await abortable(waited, signal);
+        return;
+      }
+    } catch (failure) {
+      // Cut short by reconnect(), or all has ended.
+      if (signal.aborted) return;
+      error = failure;
+    } finally {
+      clearTimeout(timer);
+    }
+    if (this.#isEnd(error)) this.#end();
+    // Without closing, as a refused response is left for the caller to read.
+    else this.#finish({ error });
+  }
+
+  /** Whether the stream ends normally where nothing follows `error`. */
+  #isEnd(error: unknown): boolean {
+    if (!(error instanceof SseError)) return false;
+    return error.code === "truncated" && this.#until === undefined ||
+      error.code === "status" && isEmpty(error.response!);
   }
 
   /** Ends all, and closes the connection. */
@@ -408,6 +509,7 @@ export class SseConnection
     this.#events = [];
     this.#taken = 0;
     this.#signal?.removeEventListener("abort", this.#onAbort);
+    this.#pausing?.abort();
   }
 
   /** Lets go of the newest request and the response to it. */
@@ -427,7 +529,7 @@ export class SseConnection
 /** Why a response is no event stream, if it is none. */
 function refusal(response: Response): SseError | undefined {
   const { status, statusText, headers } = response;
-  if (!response.ok) {
+  if (!response.ok || isEmpty(response)) {
     return new SseError(
       "status",
       `Expected a status of 2xx, got ${`${status} ${statusText}`.trim()}: ` +
@@ -444,6 +546,11 @@ function refusal(response: Response): SseError | undefined {
       { response },
     );
   }
+}
+
+/** Whether the status says that there is no stream, and will be none. */
+function isEmpty({ status }: Response): boolean {
+  return status === 204 || status === 205;
 }
 
 /** Whether any item of a `Content-Type` names an event stream. */
@@ -481,18 +588,19 @@ async function dispose(response: Response): Promise<void> {
   }
 }
 
-/** Settles as `promise` does, or once `signal` aborts; `late` takes what comes after. */
+/** Settles as `promise` does or `signal` aborts; `late` has what comes after. */
 function abortable<T>(
   promise: Promise<T>,
   signal: AbortSignal,
-  late: (value: T) => void,
+  late?: (value: T) => void,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const onAbort = () => reject(signal.reason);
-    signal.addEventListener("abort", onAbort);
+    if (signal.aborted) onAbort();
+    else signal.addEventListener("abort", onAbort);
     promise.then((value) => {
       signal.removeEventListener("abort", onAbort);
-      if (signal.aborted) late(value);
+      if (signal.aborted) late?.(value);
       else resolve(value);
     }, reject);
   });

@@ -279,7 +279,7 @@ export class SseDecoder {
   /** The text of a chunk, UTF-8 decoded. */
   #text(chunk: BufferSource | string): string {
     if (typeof chunk === "string") {
-      if (!this.#midSequence) return chunk;
+      if (chunk === "" || !this.#midSequence) return chunk;
       this.#midSequence = false;
       return this.#utf8.decode() + chunk;
     }

@@ -14,6 +14,8 @@
  * - `"idle-timeout"`: not a byte came for `idleTimeout` ms.
  * - `"connect-timeout"`: no response headers came for `connectTimeout` ms.
  * - `"truncated"`: the stream ended and `until` had not been met.
+ * - `"reconnect-failed"`: `maxAttempts` were used up; the last error is the
+ *   `cause`.
  */
 export type SseErrorCode =
   | "network"
@@ -22,7 +24,8 @@ export type SseErrorCode =
   | "event-too-large"
   | "idle-timeout"
   | "connect-timeout"
-  | "truncated";
+  | "truncated"
+  | "reconnect-failed";
 
 /** What a new {@linkcode SseError} may carry beside its code and message. */
 export interface SseErrorOptions extends ErrorOptions {

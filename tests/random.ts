@@ -39,7 +39,7 @@ export class Random {
   }
 }
 
-const FIELDS = ["data", "data", "data", "event", "id", "id", "retry"];
+const FIELDS = ["data", "data", "data", "data", "event", "id"];
 const LINE_ENDS = ["\n", "\r", "\r\n"];
 const SEPARATORS = [": ", ": ", ": ", ":", ":", "", "::", ":  ", " :", ":\t"];
 const TEXT = [
@@ -58,7 +58,19 @@ const TEXT = [
   "id: ",
   ":",
 ];
-const RETRIES = ["0", "1", "25", "007", "", " 5", "5 ", "-1", "1.5", "1e3", "٣"];
+const RETRIES = [
+  "0",
+  "1",
+  "25",
+  "007",
+  "",
+  " 5",
+  "5 ",
+  "-1",
+  "1.5",
+  "1e3",
+  "٣",
+];
 const INVALID = [
   [0xff],
   [0x80],
@@ -74,13 +86,13 @@ const INVALID = [
 export function randomText(random: Random): string {
   const lineEnds = random.chance(0.5) ? LINE_ENDS : [random.pick(LINE_ENDS)];
   let text = random.chance(0.1) ? random.pick(["\uFEFF", "\uFEFF\uFEFF"]) : "";
-  for (let i = random.below(20); i >= 0; i--) {
+  for (let i = random.below(24); i >= 0; i--) {
     text += randomLine(random);
     // Now and then none, so that what should be two lines is one.
     if (random.chance(0.97)) text += random.pick(lineEnds);
-    if (random.chance(0.3)) text += random.pick(lineEnds);
+    if (random.chance(0.4)) text += random.pick(lineEnds);
   }
-  return random.chance(0.3) ? text.slice(0, random.below(text.length)) : text;
+  return random.chance(0.2) ? text.slice(0, random.below(text.length)) : text;
 }
 
 function randomLine(random: Random): string {
@@ -101,8 +113,8 @@ function randomLine(random: Random): string {
   } else if (kind < 0.54) {
     name += random.pick(TEXT);
   }
-  const value = random.chance(0.02)
-    ? random.pick(TEXT).repeat(random.below(3000))
+  const value = random.chance(0.01)
+    ? random.pick(TEXT).repeat(random.below(1000))
     : random.join(TEXT, 6);
   return name + random.pick(SEPARATORS) + value;
 }
@@ -131,8 +143,8 @@ export function randomChunks(
   bytes: Uint8Array<ArrayBuffer>,
 ): Chunk[] {
   const chunks: Chunk[] = [];
-  const longest = random.pick([1, 3, 20, 100, Infinity]);
-  const stringShare = random.pick([0, 0.3, 1]);
+  const longest = random.pick([1, 4, 20, 20, 100, 100, Infinity]);
+  const stringShare = random.pick([0, 0, 0.3, 1]);
   let start = 0;
   while (start < bytes.length) {
     if (random.chance(0.1)) {
@@ -148,9 +160,10 @@ export function randomChunks(
   return chunks;
 }
 
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
 /** The text of which these are the bytes, or undefined where there is none. */
 export function asText(bytes: Uint8Array<ArrayBuffer>): string | undefined {
-  const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   try {
     return utf8.decode(bytes);
   } catch {

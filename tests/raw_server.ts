@@ -32,7 +32,8 @@ export class RawConnection {
       line.toLowerCase().startsWith(`${name.toLowerCase()}:`)
     );
     if (line === undefined) return undefined;
-    const value = line.slice(name.length + 1).trim();
+    // Not `trim`, which would take bytes of a character for white space.
+    const value = line.slice(name.length + 1).replace(/^[ \t]+|[ \t]+$/g, "");
     const bytes = Uint8Array.from(value, (char) => char.charCodeAt(0));
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   }

@@ -1,0 +1,198 @@
+/**
+ * What to do after a failure, and when.
+ *
+ * @module
+ */
+
+import { SseError } from "./error.ts";
+
+/** How to reconnect; all of it optional. */
+export interface ReconnectOptions {
+  /**
+   * How many ms to wait before the first attempt, until the server's `retry:`
+   * replaces it.
+   *
+   * @default {1000}
+   */
+  initialDelay?: number;
+  /**
+   * The longest wait in ms; only a server's `Retry-After` can exceed it.
+   *
+   * @default {30000}
+   */
+  maxDelay?: number;
+  /**
+   * By how much the wait grows from one attempt in a row to the next.
+   *
+   * @default {2}
+   */
+  backoffFactor?: number;
+  /**
+   * The share of the wait that is random, from 0 to 1, so that the clients of a
+   * server that died do not return all at once.
+   *
+   * @default {0.5}
+   */
+  jitter?: number;
+  /**
+   * How many attempts in a row may fail; the next event starts the count anew.
+   *
+   * @default {Infinity}
+   */
+  maxAttempts?: number;
+  /**
+   * Overrules what would follow an error: `true` reconnects, `false` does not.
+   * `undefined` leaves it as it is. It is not asked about what the caller does:
+   * `until`, `close()`, an abort, and `maxAttempts` hold in any case.
+   *
+   * @param error What happened; `"truncated"` where the body just ended.
+   * @param attempt Which attempt in a row would follow, from 1.
+   */
+  shouldReconnect?: (
+    error: SseError,
+    attempt: number,
+  ) => boolean | undefined | Promise<boolean | undefined>;
+  /** Called before each wait, which begins once what it returns has settled. */
+  onReconnect?: (info: ReconnectInfo) => void | Promise<void>;
+}
+
+/** What `onReconnect` is told. */
+export interface ReconnectInfo {
+  /** Which attempt in a row follows, from 1. */
+  attempt: number;
+  /** How many ms later. */
+  delay: number;
+  /** What happened; `"truncated"` where the body just ended. */
+  error: SseError;
+}
+
+const RETRIED_STATUSES = [408, 425, 429, 500, 502, 503, 504];
+
+/** Decides what follows a failure, and when. It keeps no state and waits for nothing. */
+export class ReconnectPolicy {
+  readonly #options: Required<
+    Omit<ReconnectOptions, "shouldReconnect" | "onReconnect">
+  >;
+  readonly #shouldReconnect: ReconnectOptions["shouldReconnect"];
+  readonly #onReconnect: ReconnectOptions["onReconnect"];
+  readonly #random: () => number;
+
+  constructor(options: ReconnectOptions, random: () => number = Math.random) {
+    const {
+      initialDelay = 1000,
+      maxDelay = 30_000,
+      backoffFactor = 2,
+      jitter = 0.5,
+      maxAttempts = Infinity,
+      shouldReconnect,
+      onReconnect,
+    } = options;
+    checkRange("initialDelay", initialDelay, 0);
+    checkRange("maxDelay", maxDelay, 0);
+    checkRange("backoffFactor", backoffFactor, 1);
+    checkRange("jitter", jitter, 0, 1);
+    checkRange("maxAttempts", maxAttempts, 0);
+    checkFunction("shouldReconnect", shouldReconnect);
+    checkFunction("onReconnect", onReconnect);
+    this.#options = {
+      initialDelay,
+      maxDelay,
+      backoffFactor,
+      jitter,
+      maxAttempts,
+    };
+    this.#shouldReconnect = shouldReconnect;
+    this.#onReconnect = onReconnect;
+    this.#random = random;
+  }
+
+  /**
+   * Decides what follows `error`, and tells the caller.
+   *
+   * @param error What happened.
+   * @param attempt Which attempt in a row would follow, from 1.
+   * @param reconnectionTime The newest `retry:` of the server, in ms.
+   * @returns How many ms to wait before the attempt, or undefined for none.
+   * @throws {SseError} `"reconnect-failed"`, if the attempts are used up.
+   */
+  async decide(
+    error: SseError,
+    attempt: number,
+    reconnectionTime: number | undefined,
+  ): Promise<number | undefined> {
+    const wanted = await this.#shouldReconnect?.(error, attempt);
+    if (!(wanted ?? isPassing(error))) return undefined;
+    if (attempt > this.#options.maxAttempts) {
+      throw new SseError(
+        "reconnect-failed",
+        `Expected to reconnect within ${this.#options.maxAttempts} attempts ` +
+          `(maxAttempts), the last failure: ${error.message}`,
+        { cause: error, response: error.response },
+      );
+    }
+    const delay = this.#delay(error, attempt, reconnectionTime);
+    await this.#onReconnect?.({ attempt, delay, error });
+    return delay;
+  }
+
+  #delay(
+    error: SseError,
+    attempt: number,
+    reconnectionTime: number | undefined,
+  ): number {
+    const { initialDelay, maxDelay, backoffFactor, jitter } = this.#options;
+    let base = reconnectionTime ?? initialDelay;
+    // A server's "retry: 0" is heeded once; then the wait must be able to grow.
+    if (attempt > 1) base = Math.max(base, 1);
+    const longest = Math.min(base * backoffFactor ** (attempt - 1), maxDelay);
+    const delay = Math.round(longest * (1 - jitter * this.#random()));
+    return Math.max(delay, error.code === "status" ? retryAfter(error) : 0);
+  }
+}
+
+/** Whether what happened may be over the next time. */
+function isPassing(error: SseError): boolean {
+  switch (error.code) {
+    case "network":
+      // Deno's word for a permission that is missing: not the network's fault.
+      return (error.cause as Error | undefined)?.name !== "NotCapable";
+    case "truncated":
+    case "idle-timeout":
+    case "connect-timeout":
+      return true;
+    case "status":
+      return RETRIED_STATUSES.includes(error.response?.status ?? 0);
+    default:
+      return false;
+  }
+}
+
+/** The ms that `Retry-After` asks to wait, in seconds or until a date. */
+function retryAfter({ response }: SseError): number {
+  const value = response?.headers.get("Retry-After")?.trim() ?? "";
+  const delay = /^[0-9]+$/.test(value)
+    ? Number(value) * 1000
+    : Date.parse(value) - Date.now();
+  return delay > 0 ? Math.min(delay, Number.MAX_SAFE_INTEGER) : 0;
+}
+
+function checkRange(
+  name: string,
+  value: number,
+  least: number,
+  most = Infinity,
+): void {
+  if (typeof value === "number" && value >= least && value <= most) return;
+  throw new RangeError(
+    `Expected reconnect.${name} to be a number from ${least} to ${most}, got ${
+      String(value)
+    }`,
+  );
+}
+
+function checkFunction(name: string, value: unknown): void {
+  if (value === undefined || typeof value === "function") return;
+  throw new TypeError(
+    `Expected reconnect.${name} to be a function, got ${typeof value}`,
+  );
+}
