@@ -5,7 +5,9 @@
  *   SseConnection}, an iterator over the events of the response.
  * - {@linkcode SseEventStream} turns any `ReadableStream` of bytes into events,
  *   as `TextDecoderStream` turns one into text.
- * - {@linkcode SseDecoder} is the parser of both, for streams that come another
+ * - {@linkcode sseResponse}, {@linkcode SseEncoderStream} and {@linkcode
+ *   encodeSse} write streams that nothing in a string can forge.
+ * - {@linkcode SseDecoder} is the parser of the first two, for streams that come another
  *   way.
  *
  * @example
@@ -31,8 +33,10 @@ export {
   type SseErrorCode,
   type SseErrorOptions,
 } from "./src/error.ts";
+export { encodeSse, SseEncoderStream, type SseMessage } from "./src/encoder.ts";
 export { SseEventStream } from "./src/event_stream.ts";
 export type { ReconnectInfo, ReconnectOptions } from "./src/reconnect.ts";
+export { sseResponse, type SseResponseInit } from "./src/response.ts";
 export {
   ServerSentEvent,
   type ServerSentEventInit,
