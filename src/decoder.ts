@@ -32,12 +32,15 @@ export interface SseDecoderOptions {
 const DEFAULT_MAX_EVENT_SIZE = 64 * 1024 * 1024;
 
 const LF = 0x0a;
+const CR = 0x0d;
 const SPACE = 0x20;
 const COLON = 0x3a;
+const LOWER_A = 0x61;
 const LOWER_D = 0x64;
 const LOWER_E = 0x65;
 const LOWER_I = 0x69;
 const LOWER_R = 0x72;
+const LOWER_T = 0x74;
 const BOM = 0xfeff;
 
 const ASCII_DIGITS = /^[0-9]+$/;
@@ -88,19 +91,20 @@ export class SseDecoder {
   /** Whether a call failed or is still at work. */
   #stuck!: boolean;
 
-  // Of the unfinished line: at most one of the three is in use.
-  /** Too short to tell what the line will be. */
-  #undecided!: string;
-  /** A line that cannot become anything, whose end is awaited. */
+  // Of the unfinished line.
+  /** Whether the last chunk ended within a line. */
+  #begun!: boolean;
+  /** Whether it is one of those to keep; if not, it is yet too short to tell. */
+  #keeping!: boolean;
+  /** Whether it cannot become anything, so that only its end matters. */
   #skipping!: boolean;
-  /** A field, or a comment that is listened to. */
   #line!: Pieces;
 
   // Of the unfinished event: the standard's buffers.
-  /** Its lines without the last one. */
-  #dataLines!: Pieces;
-  /** Its last line; undefined before the first. */
+  /** Undefined before the first `data` line. */
   #data!: string | undefined;
+  /** The `data` lines before the one in `#data`. */
+  #dataLines!: Pieces;
   #type!: string;
   /**
    * The standard's buffer lives on from event to event; undefined here stands
@@ -187,10 +191,12 @@ export class SseDecoder {
     this.#atStart = true;
     this.#afterCr = false;
     this.#stuck = false;
-    this.#undecided = "";
+    this.#begun = false;
+    this.#keeping = false;
     this.#skipping = false;
-    this.#line = new Pieces("");
-    this.#dataLines = new Pieces("\n");
+    // Chunks are pieces of a line: only short ones are worth a copy.
+    this.#line = new Pieces("", 64);
+    this.#dataLines = new Pieces("\n", Infinity);
     this.#clear();
   }
 
@@ -216,8 +222,9 @@ export class SseDecoder {
           "call reset() first",
       );
     }
-    let text = this.#text(chunk);
-    if (text === "") return events;
+    const text = this.#text(chunk);
+    const { length } = text;
+    if (length === 0) return events;
     this.#stuck = true;
 
     let position = 0;
@@ -228,16 +235,9 @@ export class SseDecoder {
       if (text.charCodeAt(0) === LF) position = 1;
     }
     this.#afterCr = false;
-    if (this.#undecided !== "") {
-      // Five code units at most: cheaper than a state for each.
-      text = this.#undecided + text.slice(position);
-      this.#undecided = "";
-      position = 0;
-    }
 
-    const { length } = text;
-    // The next terminator of either kind, looked for again only once passed:
-    // a stream without "\r" is searched for it once a chunk.
+    // The next line ends of either kind, looked for again only once passed: a
+    // stream without "\r" is searched for it once a chunk.
     let lf = -1;
     let cr = -1;
     while (position < length) {
@@ -251,25 +251,37 @@ export class SseDecoder {
       }
       const end = lf < cr ? lf : cr;
       if (end === length) {
-        this.#keep(text, position);
+        this.#begin(text.slice(position));
         break;
       }
+      let next = end + 1;
+      if (end === cr) {
+        if (next === length) this.#afterCr = true;
+        else if (text.charCodeAt(next) === LF) next++;
+      }
 
-      if (this.#skipping) {
-        this.#skipping = false;
-      } else if (!this.#line.isEmpty) {
-        this.#line.add(text.slice(position, end));
-        const line = this.#line.join();
-        this.#processLine(line, 0, line.length, events);
+      if (this.#begun) {
+        // Apart from the chunk: put before it, it would make it a string of two
+        // parts, in which every look at a character costs several times more.
+        this.#finish(text.slice(position, end), events);
+      } else if (isData(text, position)) {
+        // Done here, as most lines are of this kind.
+        this.#limit(end - position);
+        let start = position + 5;
+        if (text.charCodeAt(start) === SPACE) start++;
+        const data = text.slice(start, end);
+        const blank = blankLineAt(text, next);
+        if (blank > 0 && this.#data === undefined) {
+          // And most events are a line of data and a blank one: no buffers.
+          this.#dispatch(data, events);
+          next += blank;
+        } else {
+          this.#appendData(data);
+        }
       } else {
         this.#processLine(text, position, end, events);
       }
-
-      position = end + 1;
-      if (end === cr) {
-        if (position === length) this.#afterCr = true;
-        else if (text.charCodeAt(position) === LF) position++;
-      }
+      position = next;
     }
 
     this.#stuck = false;
@@ -292,22 +304,32 @@ export class SseDecoder {
     return this.#utf8.decode(bytes, { stream: true });
   }
 
-  /** Takes `text` from `start` on as the beginning or middle of a line. */
-  #keep(text: string, start: number): void {
+  /** Takes a part of a line whose end is yet to come. */
+  #begin(part: string): void {
+    this.#begun = true;
     if (this.#skipping) return;
-    if (this.#line.isEmpty) {
-      const head = text.slice(start, start + 6);
-      if (!this.#kept.some((prefix) => head.startsWith(prefix))) {
-        if (this.#kept.some((prefix) => prefix.startsWith(head))) {
-          this.#undecided = head;
-        } else {
-          this.#skipping = true;
-        }
-        return;
-      }
+    if (!this.#keeping) {
+      part = this.#line.join() + part;
+      const head = part.slice(0, 6);
+      this.#keeping = this.#kept.some((prefix) => head.startsWith(prefix));
+      this.#skipping = !this.#keeping &&
+        !this.#kept.some((prefix) => prefix.startsWith(head));
+      if (this.#skipping) return;
     }
-    this.#line.add(text.slice(start));
-    this.#limit(this.#line.length);
+    this.#line.add(part);
+    if (this.#keeping) this.#limit(this.#line.length);
+  }
+
+  /** Takes the last part of a line that an earlier chunk began. */
+  #finish(part: string, events: ServerSentEvent[]): void {
+    const skipped = this.#skipping;
+    this.#begun = false;
+    this.#keeping = false;
+    this.#skipping = false;
+    if (skipped) return;
+    this.#line.add(part);
+    const line = this.#line.join();
+    this.#processLine(line, 0, line.length, events);
   }
 
   /** Processes the line of `text` from `start` to `end`. */
@@ -318,85 +340,92 @@ export class SseDecoder {
     events: ServerSentEvent[],
   ): void {
     // "If the line is empty (a blank line)"
-    if (start === end) return this.#dispatch(events);
+    if (start === end) {
+      const data = this.#data;
+      if (data === undefined) this.#forgo();
+      else if (this.#dataLines.isEmpty) this.#dispatch(data, events);
+      else {
+        this.#dataLines.add(data);
+        this.#dispatch(this.#dataLines.join(), events);
+      }
+      return;
+    }
 
-    let name: string;
+    let value: string | undefined;
     switch (text.charCodeAt(start)) {
       case COLON:
         // "Ignore the line", unless somebody listens.
         if (this.#onComment) {
-          this.#limit(end - start);
-          this.#onComment(value(text, start, end));
+          this.#onComment(this.#value("", text, start, end)!);
         }
-        return;
+        break;
       case LOWER_D:
-        name = "data";
+        value = this.#value("data", text, start, end);
+        if (value !== undefined) this.#appendData(value);
         break;
       case LOWER_E:
-        name = "event";
-        break;
-      case LOWER_I:
-        name = "id";
-        break;
-      case LOWER_R:
-        name = "retry";
-        break;
-      default:
-        return;
-    }
-    const colon = start + name.length;
-    if (!text.startsWith(name, start)) return;
-    if (colon !== end && text.charCodeAt(colon) !== COLON) return;
-    this.#limit(end - start);
-    this.#processField(name, value(text, colon, end));
-  }
-
-  /** "Process the field" */
-  #processField(name: string, value: string): void {
-    switch (name) {
-      case "event":
+        value = this.#value("event", text, start, end);
+        if (value === undefined) break;
         this.#size += value.length - this.#type.length;
         this.#type = value;
         break;
-      case "data":
-        if (this.#data !== undefined) {
-          this.#dataLines.add(this.#data);
-          this.#size++;
-        }
-        this.#size += value.length;
-        this.#data = value;
-        break;
-      case "id":
-        if (value.includes("\0")) break;
+      case LOWER_I:
+        value = this.#value("id", text, start, end);
+        if (value === undefined || value.includes("\0")) break;
         this.#size += value.length - (this.#id?.length ?? 0);
         this.#id = value;
         break;
-      case "retry":
-        if (!ASCII_DIGITS.test(value)) break;
+      case LOWER_R:
+        value = this.#value("retry", text, start, end);
+        if (value === undefined || !ASCII_DIGITS.test(value)) break;
         this.#retry = Math.min(Number(value), Number.MAX_SAFE_INTEGER);
         this.#reconnectionTime = this.#retry;
         break;
     }
   }
 
-  /** "Dispatch the event" */
-  #dispatch(events: ServerSentEvent[]): void {
-    if (this.#id !== undefined) this.#lastEventId = this.#id;
+  /** The value of the line, where it is a field of that name. */
+  #value(
+    name: string,
+    text: string,
+    start: number,
+    end: number,
+  ): string | undefined {
+    if (!text.startsWith(name, start)) return undefined;
+    const colon = start + name.length;
+    if (colon !== end && text.charCodeAt(colon) !== COLON) return undefined;
+    this.#limit(end - start);
+    let from = colon + 1;
+    if (text.charCodeAt(from) === SPACE) from++;
+    return from < end ? text.slice(from, end) : "";
+  }
+
+  #appendData(value: string): void {
     if (this.#data !== undefined) {
-      let data = this.#data;
-      if (!this.#dataLines.isEmpty) {
-        this.#dataLines.add(data);
-        data = this.#dataLines.join();
-      }
-      events.push(
-        new ServerSentEvent({
-          event: this.#type,
-          data,
-          id: this.#lastEventId,
-          retry: this.#retry,
-        }),
-      );
+      this.#dataLines.add(this.#data);
+      this.#size++;
     }
+    this.#size += value.length;
+    this.#data = value;
+  }
+
+  /** "Dispatch the event" */
+  #dispatch(data: string, events: ServerSentEvent[]): void {
+    if (this.#id !== undefined) this.#lastEventId = this.#id;
+    events.push(
+      new ServerSentEvent({
+        event: this.#type,
+        data,
+        id: this.#lastEventId,
+        retry: this.#retry,
+      }),
+    );
+    this.#clear();
+  }
+
+  /** "Dispatch the event", where there is no data */
+  #forgo(): void {
+    if (this.#id !== undefined) this.#lastEventId = this.#id;
     this.#clear();
   }
 
@@ -427,47 +456,86 @@ export class SseDecoder {
 /** Strings to be joined later, at a cost linear in their length. */
 class Pieces {
   readonly #separator: string;
-  #recent: string[] = [];
-  #joined: string[] = [];
-  /** UTF-16 code units added, without separators. */
-  length = 0;
+  readonly #short: number;
+  #recent = "";
+  #count = 0;
+  #older: string[] = [];
+  #olderLength = 0;
 
-  constructor(separator: string) {
+  /**
+   * Engines put off the work of `+` until a character is looked at, which beats
+   * an array of pieces. But each piece put off takes several times the room of a
+   * short text, and may keep alive the whole chunk it was cut from. So every 256
+   * pieces, where shorter than `short` on average, are copied to one string.
+   */
+  constructor(separator: string, short: number) {
     this.#separator = separator;
+    this.#short = short;
   }
 
   get isEmpty(): boolean {
-    return this.#recent.length === 0 && this.#joined.length === 0;
+    return this.#count === 0 && this.#older.length === 0;
+  }
+
+  /** UTF-16 code units, those of some separators counted in. */
+  get length(): number {
+    return this.#olderLength + this.#recent.length;
   }
 
   add(piece: string): void {
-    this.length += piece.length;
-    // Joined now and then, as many small pieces take several times the room of
-    // their text, and each may keep alive the whole chunk it was cut from.
-    if (this.#recent.push(piece) === 256) {
-      this.#joined.push(this.#recent.join(this.#separator));
-      this.#recent = [];
+    if (this.#count === 0) {
+      this.#recent = piece;
+      this.#count = 1;
+    } else if (this.#count < 255) {
+      this.#recent += this.#separator + piece;
+      this.#count++;
+    } else {
+      this.#age(piece);
     }
+  }
+
+  #age(piece: string): void {
+    const recent = [this.#recent, piece];
+    const length = this.#recent.length + piece.length;
+    if (length < 256 * this.#short) {
+      this.#older.push(recent.join(this.#separator));
+    } else {
+      this.#older.push(...recent);
+    }
+    this.#olderLength += length;
+    this.#recent = "";
+    this.#count = 0;
   }
 
   /** All of them as one string, after which there are none. */
   join(): string {
-    if (this.#recent.length > 0) {
-      this.#joined.push(this.#recent.join(this.#separator));
+    let text = this.#recent;
+    if (this.#older.length > 0) {
+      if (this.#count > 0) this.#older.push(text);
+      text = this.#older.join(this.#separator);
+      this.#older = [];
+      this.#olderLength = 0;
     }
-    const text = this.#joined.join(this.#separator);
-    this.#recent = [];
-    this.#joined = [];
-    this.length = 0;
+    this.#recent = "";
+    this.#count = 0;
     return text;
   }
 }
 
-/** The value of the field or comment of `text` whose colon is at `colon`. */
-function value(text: string, colon: number, end: number): string {
-  let start = colon + 1;
-  if (text.charCodeAt(start) === SPACE) start++;
-  return start < end ? text.slice(start, end) : "";
+/** Whether `text` has "data:" at `position`; `startsWith` takes longer. */
+function isData(text: string, position: number): boolean {
+  return text.charCodeAt(position) === LOWER_D &&
+    text.charCodeAt(position + 1) === LOWER_A &&
+    text.charCodeAt(position + 2) === LOWER_T &&
+    text.charCodeAt(position + 3) === LOWER_A &&
+    text.charCodeAt(position + 4) === COLON;
+}
+
+/** The length of the blank line at `position`, 0 where it is not or cut. */
+function blankLineAt(text: string, position: number): number {
+  const char = text.charCodeAt(position);
+  if (char === LF) return 1;
+  return char === CR && text.charCodeAt(position + 1) === LF ? 2 : 0;
 }
 
 function toBytes(chunk: BufferSource): Uint8Array {
