@@ -5,8 +5,8 @@
  */
 
 import {
-  openConnection,
-  type SseConnection,
+  type Send,
+  SseConnection,
   type SseConnectionOptions,
 } from "./connection.ts";
 import { SseError } from "./error.ts";
@@ -71,56 +71,88 @@ export async function connectSse(
   options: ConnectSseOptions = {},
 ): Promise<SseConnection> {
   const { fetch = globalThis.fetch } = options;
-  const { signal = input instanceof Request ? input.signal : null } = options;
   if (typeof fetch !== "function") {
     throw new TypeError(
       `Expected fetch to be a function, got ${typeof fetch}`,
     );
   }
   checkLastEventId(options.lastEventId);
-  const template = streamRequest(input, options);
-  const { reconnect = false } = options;
-  let body: Promise<ArrayBuffer> | undefined;
-
-  return await openConnection(
-    async (lastEventId, signal) => {
-      const init: RequestInit & { duplex?: "half" } = { signal };
-      if (
-        reconnect && template.method !== "GET" && template.method !== "HEAD"
-      ) {
-        // Read once, to be sent whole each time.
-        body ??= template.arrayBuffer();
-        init.body = await body;
-        signal.throwIfAborted();
-        init.duplex = "half";
-      }
-      const request = new Request(template, init);
-      if (lastEventId !== "") {
-        request.headers.set("Last-Event-ID", headerValue(lastEventId));
-      }
-      let response: Response;
-      try {
-        response = await fetch(request);
-      } catch (cause) {
-        throw new SseError(
-          "network",
-          `Expected a response from ${template.url}, but none came: ${
-            cause instanceof Error ? cause.message : String(cause)
-          }`,
-          { cause },
-        );
-      }
-      if (typeof response?.headers?.get !== "function") {
-        throw new TypeError(
-          `Expected fetch to give a Response, got ${String(response)}`,
-        );
-      }
-      return response;
-    },
+  const { signal = input instanceof Request ? input.signal : null } = options;
+  // By its name, which is private, since there is no connection before it.
+  return await SseConnection["open"](
+    sender(input, options, fetch, signal),
     options,
     signal,
   );
 }
+
+/** What sends the same request each time, but for the last event ID. */
+function sender(
+  input: Request | URL | string,
+  options: ConnectSseOptions,
+  fetch: NonNullable<ConnectSseOptions["fetch"]>,
+  callerSignal: AbortSignal | null,
+): Send {
+  let template: Request | undefined;
+  let body: Promise<ArrayBuffer> | undefined;
+
+  return async (lastEventId, signal) => {
+    // Not before all options proved right, as it uses up the body of `input`.
+    template ??= streamRequest(input, options);
+    const init: RequestInit & { duplex?: "half" } = { signal };
+    const { method, url } = template;
+    if (options.reconnect && method !== "GET" && method !== "HEAD") {
+      // Read once, to be sent whole each time.
+      body ??= readBody(template, callerSignal);
+      init.body = await body;
+      init.duplex = "half";
+      signal.throwIfAborted();
+    }
+    const request = new Request(template, init);
+    if (lastEventId !== "") {
+      request.headers.set("Last-Event-ID", headerValue(lastEventId));
+    }
+
+    let response: Response;
+    try {
+      response = await fetch(request);
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      if (UNSENDABLE.test(lastEventId)) {
+        throw new TypeError(
+          "Expected a last event ID that HTTP can carry, got control " +
+            `characters in ${JSON.stringify(lastEventId)}: ${reason}`,
+          { cause },
+        );
+      }
+      throw new SseError(
+        "network",
+        `Expected a response from ${url}, but none came: ${reason}`,
+        { cause },
+      );
+    }
+    if (typeof response?.headers?.get !== "function") {
+      throw new TypeError(
+        `Expected fetch to give a Response, got ${String(response)}`,
+      );
+    }
+    return response;
+  };
+}
+
+/** The bytes of a body; aborting `signal` cancels the stream it may be. */
+function readBody(
+  request: Request,
+  signal: AbortSignal | null,
+): Promise<ArrayBuffer> {
+  if (signal === null || !request.body) return request.arrayBuffer();
+  const body = request.body.pipeThrough(new TransformStream(), { signal });
+  return new Response(body).arrayBuffer();
+}
+
+/** What runtimes send in no header, though an id may hold it. */
+// deno-lint-ignore no-control-regex
+const UNSENDABLE = /[\x00-\x08\x0a-\x1f\x7f]/;
 
 /** The request that `fetch` would make, asking for an event stream. */
 function streamRequest(

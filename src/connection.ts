@@ -47,16 +47,6 @@ export type Send = (
 ) => Promise<Response>;
 
 /**
- * Opens a connection with a first request, which `signal` aborts as it does
- * everything after.
- */
-export let openConnection: (
-  send: Send,
-  options: SseConnectionOptions,
-  signal: AbortSignal | null | undefined,
-) => Promise<SseConnection>;
-
-/**
  * An open event stream, as `connectSse` gives it: an iterator over its events
  * that reads only as far as it is asked to, so that at most the events of one
  * chunk wait in memory.
@@ -87,18 +77,23 @@ export let openConnection: (
  */
 export class SseConnection
   implements AsyncIterableIterator<ServerSentEvent>, AsyncDisposable {
-  static {
-    // Only `connectSse` makes connections, and only open ones.
-    openConnection = async (send, options, signal) => {
-      const connection = new SseConnection(send, options, signal);
-      try {
-        await connection.#connect();
-      } catch (error) {
-        await connection.#recover(error);
-        if (connection.#failure !== undefined) throw connection.#failure.error;
-      }
-      return connection;
-    };
+  /**
+   * Opens a connection with a first request, which `signal` aborts as it does
+   * all that follows. Private, as only `connectSse` is to call it.
+   */
+  private static async open(
+    send: Send,
+    options: SseConnectionOptions,
+    signal: AbortSignal | null | undefined,
+  ): Promise<SseConnection> {
+    const connection = new SseConnection(send, options, signal);
+    try {
+      await connection.#connect();
+    } catch (error) {
+      await connection.#recover(error);
+      if (connection.#failure !== undefined) throw connection.#failure.error;
+    }
+    return connection;
   }
 
   readonly #send: Send;
@@ -236,8 +231,9 @@ export class SseConnection
       );
     }
     if (this.#ended) return;
+    // What a callback threw is for the caller to hear.
+    if (this.#fault && !(this.#fault.error instanceof SseError)) return;
     this.#now = true;
-    this.#fault = undefined;
     if (this.#recovery === undefined) {
       this.#drop();
       this.#startRecovery();
@@ -295,7 +291,13 @@ export class SseConnection
       ));
     try {
       const sent = this.#send(this.#decoder.lastEventId, attempt.signal);
-      this.#response = await abortable(sent, attempt.signal, dispose);
+      const response = await abortable(sent, attempt.signal, dispose);
+      if (attempt.signal.aborted) {
+        dispose(response);
+        throw attempt.signal.reason;
+      }
+      this.#response = response;
+      this.#recovery = undefined;
     } catch (error) {
       // A fetch may wrap the reason it was aborted with.
       throw attempt.signal.aborted ? attempt.signal.reason : error;
@@ -310,8 +312,11 @@ export class SseConnection
       while (true) {
         if (this.#taken < this.#events.length) return this.#take();
         if (this.#fault !== undefined) this.#startRecovery(this.#fault.error);
-        if (this.#recovery !== undefined) await this.#recovery;
         if (this.#ended) return this.#conclude();
+        if (this.#recovery !== undefined) {
+          await this.#recovery;
+          continue;
+        }
         if (this.#reader === undefined) {
           this.#openBody();
           continue;
@@ -331,7 +336,7 @@ export class SseConnection
         // Dropped while it was read: the loop's start knows what follows.
         if (reader !== this.#reader) continue;
         if (chunk.done) {
-          this.#lose(truncated(this.#response));
+          this.#lose(this.#truncated());
           continue;
         }
         this.#decode(chunk.value);
@@ -390,8 +395,18 @@ export class SseConnection
       });
       return;
     }
-    if (response.body === null) this.#lose(truncated(this.#response));
+    if (response.body === null) this.#lose(this.#truncated());
     else this.#reader = response.body.getReader();
+  }
+
+  /** What the end of the body means, unless it is a normal one. */
+  #truncated(): SseError {
+    const goal = this.#until === undefined ? "" : " until `until` is met";
+    return new SseError(
+      "truncated",
+      `Expected the stream to go on${goal}, but its body ended`,
+      { response: this.#response },
+    );
   }
 
   #decode(chunk: Uint8Array<ArrayBuffer>): void {
@@ -433,9 +448,8 @@ export class SseConnection
 
   #startRecovery(error?: unknown): void {
     this.#fault = undefined;
-    this.#recovery = this.#recover(error).finally(() => {
-      this.#recovery = undefined;
-    });
+    // Not at once: it may be the decoder, or a callback, that asks for it.
+    this.#recovery = Promise.resolve().then(() => this.#recover(error));
   }
 
   /** Does what follows `error`: ends all, or connects until that succeeds. */
@@ -446,7 +460,8 @@ export class SseConnection
       this.#now = false;
       this.#decoder.reset();
       try {
-        return await this.#connect();
+        await this.#connect();
+        return;
       } catch (failure) {
         error = failure;
       }
@@ -461,7 +476,12 @@ export class SseConnection
     try {
       if (this.#policy !== undefined && error instanceof SseError) {
         delay = await abortable(
-          this.#policy.decide(error, this.#attempts + 1, this.reconnectionTime),
+          this.#policy.decide(
+            error,
+            this.#attempts + 1,
+            this.reconnectionTime,
+            signal,
+          ),
           signal,
         );
       }
@@ -484,7 +504,8 @@ export class SseConnection
     }
     if (this.#isEnd(error)) this.#end();
     // Without closing, as a refused response is left for the caller to read.
-    else this.#finish({ error });
+    else if (error instanceof SseError) this.#finish({ error });
+    else this.#end({ error });
   }
 
   /** Whether the stream ends normally where nothing follows `error`. */
@@ -527,7 +548,7 @@ export class SseConnection
 }
 
 /** Why a response is no event stream, if it is none. */
-function refusal(response: Response): SseError | undefined {
+export function refusal(response: Response): SseError | undefined {
   const { status, statusText, headers } = response;
   if (!response.ok || isEmpty(response)) {
     return new SseError(
@@ -571,16 +592,8 @@ function broken(response: Response, cause: unknown): SseError {
   );
 }
 
-function truncated(response: Response): SseError {
-  return new SseError(
-    "truncated",
-    "Expected the stream to go on until `until` is met, but it ended before",
-    { response },
-  );
-}
-
 /** Cancels the body of a response that nobody reads. */
-async function dispose(response: Response): Promise<void> {
+export async function dispose(response: Response): Promise<void> {
   try {
     await response.body?.cancel();
   } catch {
@@ -618,7 +631,7 @@ function startTimer(
 }
 
 function checkTimeout(name: string, value: number | undefined): void {
-  if (value === undefined || value > 0) return;
+  if (value === undefined || typeof value === "number" && value > 0) return;
   throw new RangeError(
     `Expected ${name} to be a positive number of ms or Infinity, got ${
       String(value)

@@ -112,6 +112,7 @@ export class ReconnectPolicy {
    * @param error What happened.
    * @param attempt Which attempt in a row would follow, from 1.
    * @param reconnectionTime The newest `retry:` of the server, in ms.
+   * @param signal Tells, once aborted, that nobody waits for the decision.
    * @returns How many ms to wait before the attempt, or undefined for none.
    * @throws {SseError} `"reconnect-failed"`, if the attempts are used up.
    */
@@ -119,8 +120,10 @@ export class ReconnectPolicy {
     error: SseError,
     attempt: number,
     reconnectionTime: number | undefined,
+    signal?: AbortSignal,
   ): Promise<number | undefined> {
     const wanted = await this.#shouldReconnect?.(error, attempt);
+    if (signal?.aborted) return undefined;
     if (!(wanted ?? isPassing(error))) return undefined;
     if (attempt > this.#options.maxAttempts) {
       throw new SseError(

@@ -142,16 +142,20 @@ function streamOf(
         }
       } catch (error) {
         // Where the message was at fault, the source does not know of it.
-        if (!cancelled) Promise.resolve(source.return?.()).catch(() => {});
+        if (!cancelled) letGo(source).catch(() => {});
         throw error;
       } finally {
         clearInterval(timer);
       }
     },
-    async cancel() {
+    cancel() {
       cancelled = true;
       clearInterval(timer);
-      await source.return?.();
+      return letGo(source);
     },
   }, { highWaterMark: 0 });
+}
+
+async function letGo(source: Source): Promise<void> {
+  await source.return?.();
 }
