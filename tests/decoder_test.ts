@@ -1,3 +1,5 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import {
   assert,
   assertEquals,
@@ -7,12 +9,18 @@ import {
   assertThrows,
 } from "@std/assert";
 import {
+  type ServerSentEvent,
   SseDecoder,
   type SseDecoderOptions,
   SseError,
-  type ServerSentEvent,
 } from "../mod.ts";
-import { asText, Random, randomBytes, randomChunks, randomText } from "./random.ts";
+import {
+  asText,
+  Random,
+  randomBytes,
+  randomChunks,
+  randomText,
+} from "./random.ts";
 import { interpret, type Interpretation } from "./reference.ts";
 import { type Vector, vectors } from "./vectors.ts";
 
@@ -26,6 +34,10 @@ function plain({ event, data, id, retry }: ServerSentEvent) {
 
 function dataOf(events: ServerSentEvent[]): string[] {
   return events.map((event) => event.data);
+}
+
+function encode(text: string): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(text);
 }
 
 /** What a decoder makes of a stream that comes in these chunks. */
@@ -51,7 +63,7 @@ function bytesOf({ chunks }: Vector): Uint8Array<ArrayBuffer> {
       // Joined first: two chunks may share a surrogate pair.
       text += chunk;
     } else {
-      parts.push(new TextEncoder().encode(text), chunk);
+      parts.push(encode(text), chunk);
       text = "";
     }
   }
@@ -187,7 +199,9 @@ function compareRandom(seed: number): number {
       // As strings, which is several times as fast.
       if (JSON.stringify(actual) === JSON.stringify(expected)) return;
       const cuts = chunks.map(({ chunk, end }) =>
-        `${typeof chunk === "string" ? "string" : chunk.constructor.name} ${end}`
+        `${
+          typeof chunk === "string" ? "string" : chunk.constructor.name
+        } ${end}`
       );
       const stream = asText(bytes) ?? Array.from(bytes);
       assertEquals(
@@ -248,7 +262,7 @@ Deno.test("SseDecoder dispatches at a final CR and swallows its LF", () => {
 });
 
 Deno.test("SseDecoder reads buffers and views of them within their bounds", () => {
-  const bytes = new TextEncoder().encode("data: x\n\ndata: abc\n\ndata: y\n\n");
+  const bytes = encode("data: x\n\ndata: abc\n\ndata: y\n\n");
   const from = 9, length = 11;
   const decoder = new SseDecoder();
   const { buffer } = bytes;
@@ -358,19 +372,20 @@ Deno.test("SseDecoder.reset forgets the unfinished event, its id included", () =
     ["\uFEFF"],
   ];
   for (const beginning of beginnings) {
-    const comments: string[] = [];
-    const decoder = new SseDecoder({ onComment: (it) => comments.push(it) });
-    decoder.decode("id: 1\ndata: a\n\n");
-    for (const chunk of beginning) decoder.decode(chunk);
-    decoder.reset();
-    assertEquals(decoder.lastEventId, "1");
-    const events = decoder.decode("data: b\n\n").map(plain);
-    assertEquals(
-      events,
-      [{ event: "message", data: "b", id: "1", retry: undefined }],
-      JSON.stringify(beginning),
-    );
-    assertEquals(comments, []);
+    for (const next of ["data: b\n\n", encode("data: b\n\n")]) {
+      const comments: string[] = [];
+      const decoder = new SseDecoder({ onComment: (it) => comments.push(it) });
+      decoder.decode("id: 1\ndata: a\n\n");
+      for (const chunk of beginning) decoder.decode(chunk);
+      decoder.reset();
+      assertEquals(decoder.lastEventId, "1");
+      assertEquals(
+        decoder.decode(next).map(plain),
+        [{ event: "message", data: "b", id: "1", retry: undefined }],
+        JSON.stringify(beginning),
+      );
+      assertEquals(comments, []);
+    }
   }
 });
 
@@ -385,7 +400,7 @@ Deno.test("SseDecoder.reset keeps the last event id and reconnection time", () =
 });
 
 Deno.test("SseDecoder.reset lets a BOM come again, whole or cut", () => {
-  const bom = new TextEncoder().encode("\uFEFF");
+  const bom = encode("\uFEFF");
   const starts: Chunks[] = [
     ["\uFEFF"],
     [bom],
@@ -426,19 +441,36 @@ Deno.test("SseDecoder lets an error of onComment through and then needs a reset"
   ]);
 });
 
+Deno.test("SseDecoder cannot be called from its own onComment", () => {
+  const decoder = new SseDecoder({
+    onComment: () => decoder.decode("data: b\n\n"),
+  });
+  const events: ServerSentEvent[] = [];
+  assertThrows(() => decoder.decode("data: a\n\n:\ndata: c\n\n", events));
+  assertEquals(dataOf(events), ["a"]);
+});
+
+Deno.test("SseDecoder refuses options of the wrong type and names them", () => {
+  for (const options of [{ lastEventId: 5 }, { onComment: "log" }]) {
+    const [name] = Object.keys(options);
+    const wrong = options as unknown as SseDecoderOptions;
+    assertThrows(() => new SseDecoder(wrong), TypeError, name);
+  }
+});
+
 Deno.test("SseDecoder takes a 16 MiB event in 1 KiB chunks", () => {
   const line = "0123456789abcdef".repeat(64);
   const decoder = new SseDecoder();
   decoder.decode("data: ");
   // Were each chunk to cost what has come before it, this would not end.
-  const bytes = new TextEncoder().encode(line);
+  const bytes = encode(line);
   for (let i = 0; i < 16 * 1024; i++) decoder.decode(bytes);
   const [event] = decoder.decode("\n\n");
   assert(event.data === line.repeat(16 * 1024));
 });
 
 Deno.test("SseDecoder takes 16 MiB of short data lines as one event", () => {
-  const bytes = new TextEncoder().encode("data: 0123456789\n".repeat(64));
+  const bytes = encode("data: 0123456789\n".repeat(64));
   const decoder = new SseDecoder();
   for (let i = 0; i < 16 * 1024; i++) decoder.decode(bytes);
   const [event] = decoder.decode("\n");
@@ -454,7 +486,7 @@ Deno.test("SseDecoder takes a stream of 512 KiB a byte at a time", () => {
     "\r".repeat(MiB / 2) + "data\n\n",
   ];
   for (const stream of streams) {
-    const bytes = new TextEncoder().encode(stream);
+    const bytes = encode(stream);
     const decoder = new SseDecoder();
     const events: ServerSentEvent[] = [];
     for (let i = 0; i < bytes.length; i++) {
@@ -466,9 +498,18 @@ Deno.test("SseDecoder takes a stream of 512 KiB a byte at a time", () => {
   }
 });
 
-Deno.test("SseDecoder takes many events in one chunk", () => {
-  const text = "data: a\n\n".repeat(500_000);
-  assertEquals(new SseDecoder().decode(text).length, 500_000);
+Deno.test("SseDecoder takes millions of lines in one chunk", () => {
+  for (const lineEnd of ["\n", "\r", "\r\n"]) {
+    const lines = ("x" + lineEnd).repeat(2 ** 21);
+    const event = "data: a" + lineEnd + lineEnd;
+    const events = new SseDecoder().decode(lines + event + lines);
+    assertEquals(dataOf(events), ["a"]);
+  }
+});
+
+Deno.test("SseDecoder takes a hundred thousand events in one chunk", () => {
+  const events = new SseDecoder().decode("data: a\n\n".repeat(100_000));
+  assertEquals(events.length, 100_000);
 });
 
 /** Bytes of heap in use, garbage not counted. */
@@ -479,7 +520,7 @@ function heldBytes(): number {
 }
 
 Deno.test("SseDecoder holds nothing of unknown fields and unheard comments", () => {
-  const chunk = new TextEncoder().encode("x".repeat(MiB));
+  const chunk = encode("x".repeat(MiB));
   const starts = ["foo: ", "x", ": ", "data", "idx: ", "Data: ", " data: "];
   for (const start of starts) {
     const decoder = new SseDecoder({ maxEventSize: 16 });
@@ -494,7 +535,7 @@ Deno.test("SseDecoder holds nothing of unknown fields and unheard comments", () 
 Deno.test("SseDecoder does not keep chunks alive for the short lines in them", () => {
   const line = "data: a line that is long enough to be a part of its chunk\n";
   const comment = ":" + "x".repeat(256 * 1024) + "\n";
-  const bytes = new TextEncoder().encode(comment + line);
+  const bytes = encode(comment + line);
   const decoder = new SseDecoder();
   const before = heldBytes();
   for (let i = 0; i < 1023; i++) decoder.decode(bytes);
@@ -514,7 +555,7 @@ Deno.test("SseDecoder refuses a maxEventSize that is no size", () => {
 });
 
 Deno.test("SseDecoder holds 64 Mi UTF-16 code units unless told otherwise", () => {
-  const chunk = new TextEncoder().encode("x".repeat(MiB));
+  const chunk = encode("x".repeat(MiB));
   const decoder = new SseDecoder();
   decoder.decode("data:");
   for (let i = 0; i < 63; i++) decoder.decode(chunk);
@@ -534,30 +575,206 @@ function assertTooLarge(fail: () => unknown, limit: number): void {
   assertStringIncludes(error.message, "maxEventSize");
 }
 
+/** Texts, and the most code units that must be held at once for them. */
+const sizes: { text: string; size: number; heard?: number }[] = [
+  // The unfinished line as it is, in units, not bytes or code points.
+  { text: "data: 1234", size: 10 },
+  { text: "data: 1234\n", size: 10 },
+  { text: "data:1234\r\n\r\n", size: 9 },
+  { text: "data:☃☃", size: 7 },
+  { text: "data:🎉🎉", size: 9 },
+  { text: "\uFEFFdata:1", size: 6 },
+  { text: "event: abc", size: 10 },
+  { text: "id: 1", size: 5 },
+  { text: "retry: 10", size: 9 },
+  { text: "id\n", size: 2 },
+  // What the event holds already, and the line after it.
+  { text: "data:12\ndata:34", size: 2 + 7 },
+  { text: "data:12\ndata:34\ndata:5", size: 2 + 1 + 2 + 6 },
+  { text: "data\ndata\ndata\ndata\n", size: 2 + 4 },
+  { text: "event:abcd\ndata:12345", size: 4 + 10 },
+  { text: "event:abcd\nevent:e\nevent:fgh", size: 4 + 7 },
+  { text: "id:123456\nid:78\nid:9", size: 6 + 5 },
+  { text: "id:1\nevent:2\ndata:3\ndata:4\n", size: 1 + 1 + 1 + 6 },
+  // What is not held afterwards.
+  { text: "retry:1000\ndata:1", size: 10 },
+  { text: "id:\0\0\0\0\0\ndata:1", size: 8 },
+  { text: "data:1\n\ndata:2\n\ndata:3\n\n", size: 6 },
+  { text: "id:1234567\n\ndata:123\n\n", size: 10 },
+  { text: "event:123\n\ndata:1234\n\n", size: 9 },
+  // What may yet become a field, and what cannot.
+  { text: "data:123\nevent", size: 8 },
+  { text: "data:123\nevent\n", size: 8 },
+  { text: "data:123\nevent:", size: 3 + 6 },
+  { text: "data:123\nevents: 123456", size: 8 },
+  { text: "data:1\nfoo: 123456\nfoobar\nDATA: 1\n", size: 6 },
+  // Comments, where somebody listens.
+  { text: "data:1\n: 123456", size: 6, heard: 1 + 8 },
+  { text: ": 123456\ndata:1\n:\n", size: 6, heard: 8 },
+];
+
 Deno.test("SseDecoder holds exactly maxEventSize and not one unit more", () => {
-  const limit = 20;
-  // Each is held at its peak in the state that its last character leaves.
-  const full = [
-    "data: 12345678901234", // the line
-    "data:123456789012345\n", // the line, ended
-    "data: 12345678901234\r\n\r\n", // the event, ended
-    "data:☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃", // units, not bytes
-    "data:🎉🎉🎉🎉🎉🎉🎉1", // units, not code points
-    "data:1234\ndata:678901", // the data so far and the line: 4 + 11
-      + "2345",
-    "data:12\ndata:34\ndata:5678901", // 2 + 1 + 2, then 12 and 3 spare
-    "data\ndata\ndata\ndata:678901234567890".slice(0, -2),
-    "event:123456789\ndata:678", // 9 + 8, and 3 spare
-    "id:12345678901234567", // an id
-    "id:123456789012\nid:45678", // the id so far and another in its place
-    "id:1\ndata:2\nevent:345678901234", // 1 + 1 + 18
-    "retry:12345678901234",
-    "event:12345678901234\n\nevent:12345678901234",
-    "id:12345678901234567\n\nid:12345678901234567\n\ndata:678901234567890",
-  ];
-  for (const text of full) {
-    const decoder = new SseDecoder({ maxEventSize: limit });
-    decoder.decode(text);
-    assertEquals(peakOf(text, false) <= limit, true, text);
+  for (const { text, size, heard } of sizes) {
+    const bytes = encode(text);
+    const cuts: Chunks[] = [
+      [text],
+      [bytes],
+      Array.from(bytes, (byte) => Uint8Array.of(byte)),
+    ];
+    for (const chunks of cuts) {
+      for (const onComment of [undefined, () => {}]) {
+        const needed = onComment && heard ? heard : size;
+        const decode = (maxEventSize: number) => {
+          const decoder = new SseDecoder({ maxEventSize, onComment });
+          for (const chunk of chunks) decoder.decode(chunk);
+        };
+        decode(needed);
+        assertTooLarge(() => decode(needed - 1), needed - 1);
+      }
+    }
   }
 });
+
+Deno.test("SseDecoder stops what never ends", () => {
+  const endless = [
+    "data: 0123456789",
+    "data: 0123456789\n",
+    "data\n",
+    "id: 0123456789",
+    "event: 0123456789",
+    "retry: 0123456789",
+    ": 0123456789",
+  ];
+  const maxEventSize = 100_000;
+  for (const start of endless) {
+    const decoder = new SseDecoder({ maxEventSize, onComment() {} });
+    decoder.decode(start);
+    const more = start.endsWith("\n") ? start : "0123456789";
+    let given = 0;
+    assertTooLarge(() => {
+      // A data line without a value is held as one code unit of its five.
+      for (; given < 10 * maxEventSize; given += more.length) {
+        decoder.decode(more);
+      }
+    }, maxEventSize);
+    assert(given >= maxEventSize - 2 * start.length, start);
+  }
+});
+
+Deno.test("SseDecoder gives the events in front of one that is too large", () => {
+  const decoder = new SseDecoder({ maxEventSize: 30 });
+  const events: ServerSentEvent[] = [];
+  const large = "id: 2\ndata: " + "x".repeat(100) + "\n\n";
+  assertTooLarge(
+    () => decoder.decode("id: 1\ndata: a\n\n" + large + "data: b\n\n", events),
+    30,
+  );
+  assertEquals(dataOf(events), ["a"]);
+  assertEquals(decoder.lastEventId, "1");
+});
+
+Deno.test("SseDecoder needs a reset after an event that is too large", () => {
+  const decoder = new SseDecoder({ maxEventSize: 30 });
+  decoder.decode("id: 1\nretry: 10\n\nid: 2\nevent: e\ndata: a\n");
+  assertTooLarge(() => decoder.decode("data: " + "x".repeat(30)), 30);
+  assertThrows(() => decoder.decode("\n\n"));
+  assertThrows(() => decoder.decode(new Uint8Array()));
+
+  decoder.reset();
+  assertEquals(decoder.reconnectionTime, 10);
+  assertEquals(decoder.decode("data: b\n\n").map(plain), [
+    { event: "message", data: "b", id: "1", retry: undefined },
+  ]);
+});
+
+Deno.test("SseDecoder finds the same event too large however it is cut", () => {
+  let failures = 0;
+  const cases = 4000;
+  for (let seed = 1; seed <= cases; seed++) {
+    if (compareLimited(seed)) failures++;
+  }
+  // Both outcomes must be among them.
+  assert(failures > cases / 10 && failures < cases * 9 / 10);
+});
+
+/** Compares one random stream under a limit, and tells whether it failed. */
+function compareLimited(seed: number): boolean {
+  const random = new Random(seed);
+  const bytes = encode(randomText(random));
+  const text = asText(bytes)!;
+  const maxEventSize = 6 + random.below(60);
+  const listens = random.chance(0.5);
+
+  const fault = tooLargeAt(text, maxEventSize, listens);
+  const expected = interpret(encode(text.slice(0, fault)));
+  if (!listens) expected.comments = [];
+
+  for (const cut of [false, true]) {
+    const chunks = cut ? randomChunks(random, bytes) : [{ chunk: bytes }];
+    const comments: string[] = [];
+    const onComment = (comment: string) => comments.push(comment);
+    const decoder = new SseDecoder({
+      maxEventSize,
+      onComment: listens ? onComment : undefined,
+    });
+    const events: ServerSentEvent[] = [];
+    const decode = () => {
+      for (const { chunk } of chunks) decoder.decode(chunk, events);
+    };
+    if (fault === undefined) decode();
+    else assertTooLarge(decode, maxEventSize);
+    assertEquals(
+      {
+        events: events.map(plain),
+        lastEventId: decoder.lastEventId,
+        reconnectionTime: decoder.reconnectionTime,
+        comments,
+      },
+      expected,
+      `seed ${seed}, ${JSON.stringify(text)} of at most ${maxEventSize}`,
+    );
+  }
+  return fault !== undefined;
+}
+
+/** The index in a text with which an event gets too large, if one does. */
+function tooLargeAt(
+  text: string,
+  maxEventSize: number,
+  listens: boolean,
+): number | undefined {
+  let data: string | undefined;
+  let event = "";
+  let id = "";
+  let line = "";
+  for (let at = text.startsWith("\uFEFF") ? 1 : 0; at < text.length; at++) {
+    if (text[at] === "\n" && text[at - 1] === "\r") continue;
+    const ended = text[at] === "\n" || text[at] === "\r";
+    if (!ended) line += text[at];
+
+    // A line counts once it is known what it is.
+    const colon = line.indexOf(":");
+    const field = colon === -1 ? line : line.slice(0, colon);
+    const known = ["data", "event", "id", "retry"].includes(field) ||
+      (listens && colon === 0);
+    const held = (data ?? "").length + event.length + id.length;
+    if (known && (ended || colon !== -1)) {
+      if (held + line.length > maxEventSize) return at;
+    }
+    if (!ended) continue;
+
+    const value = colon === -1 ? "" : line.slice(colon + 1).replace(/^ /, "");
+    if (line === "") {
+      data = undefined;
+      event = id = "";
+    } else if (field === "data") {
+      data = data === undefined ? value : `${data}\n${value}`;
+    } else if (field === "event") {
+      event = value;
+    } else if (field === "id" && !value.includes("\0")) {
+      id = value;
+    }
+    line = "";
+  }
+  return undefined;
+}

@@ -1,0 +1,245 @@
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
+import { type ServerSentEvent, SseError, SseEventStream } from "../mod.ts";
+import { vectors } from "./vectors.ts";
+
+type Chunk = BufferSource | string;
+
+function streamOf(chunks: Iterable<Chunk>): ReadableStream<Chunk> {
+  return ReadableStream.from(chunks);
+}
+
+function plain({ event, data, id, retry }: ServerSentEvent) {
+  return { event, data, id, retry };
+}
+
+Deno.test("SseEventStream is a TransformStream", () => {
+  const stream: TransformStream<Chunk, ServerSentEvent> = new SseEventStream();
+  assertInstanceOf(stream, TransformStream);
+});
+
+Deno.test("SseEventStream reads the body of a response", async () => {
+  const { body } = new Response("data: é\n\nevent: e\nid: 1\ndata: 🎉\n\n");
+  const events = await Array.fromAsync(body!.pipeThrough(new SseEventStream()));
+  assertEquals(events.map(plain), [
+    { event: "message", data: "é", id: "", retry: undefined },
+    { event: "e", data: "🎉", id: "1", retry: undefined },
+  ]);
+});
+
+Deno.test("SseEventStream reads each vector", async () => {
+  for (const { name, chunks, events, ...state } of vectors) {
+    const stream = new SseEventStream();
+    const actual = await Array.fromAsync(streamOf(chunks).pipeThrough(stream));
+    assertEquals(actual.map(plain), events, name);
+    assertEquals(stream.lastEventId, state.lastEventId, name);
+    assertEquals(stream.reconnectionTime, state.reconnectionTime, name);
+  }
+});
+
+Deno.test("SseEventStream reads what a TextDecoderStream gives", async () => {
+  const { body } = new Response("data: é☃🎉\n\n");
+  const events = body!
+    .pipeThrough(new TextDecoderStream())
+    .pipeThrough(new SseEventStream());
+  assertEquals((await Array.fromAsync(events)).map((it) => it.data), ["é☃🎉"]);
+});
+
+Deno.test("SseEventStream reads any kind of bytes", async () => {
+  const { buffer } = new TextEncoder().encode("data: abc\n\n");
+  const chunks = [buffer, new DataView(buffer), new Uint8ClampedArray(buffer)];
+  const stream = streamOf(chunks).pipeThrough(new SseEventStream());
+  const data = (await Array.fromAsync(stream)).map((event) => event.data);
+  assertEquals(data, ["abc", "abc", "abc"]);
+});
+
+Deno.test("SseEventStream drops an unfinished event at the end", async () => {
+  const stream = new SseEventStream();
+  const chunks = ["id: 1\ndata: a\n\n", "id: 2\ndata: b\n"];
+  const events = await Array.fromAsync(streamOf(chunks).pipeThrough(stream));
+  assertEquals(events.map((event) => event.data), ["a"]);
+  assertEquals(stream.lastEventId, "1");
+});
+
+Deno.test("SseEventStream gives an event before the next chunk comes", async () => {
+  const stream = new SseEventStream();
+  const writer = stream.writable.getWriter();
+  const reader = stream.readable.getReader();
+  writer.write("data: a\r\n\r");
+  assertEquals((await reader.read()).value?.data, "a");
+  writer.write("\ndata: b\n\n");
+  assertEquals((await reader.read()).value?.data, "b");
+  writer.close();
+  assertEquals((await reader.read()).done, true);
+});
+
+Deno.test("SseEventStream knows the id and reconnection time at any moment", async () => {
+  const stream = new SseEventStream({ lastEventId: "0" });
+  assertEquals(stream.lastEventId, "0");
+  assertEquals(stream.reconnectionTime, undefined);
+  const writer = stream.writable.getWriter();
+  const reader = stream.readable.getReader();
+
+  writer.write("data: a\n\n");
+  assertEquals((await reader.read()).value?.id, "0");
+  writer.write("id: 1\nretry: 10\ndata: b\n\n");
+  assertEquals((await reader.read()).value?.retry, 10);
+  assertEquals(stream.lastEventId, "1");
+  assertEquals(stream.reconnectionTime, 10);
+  writer.write("id: 2\n\nid: 3\nretry: 20\n");
+  writer.write("data: c\n\n");
+  await reader.read();
+  assertEquals(stream.lastEventId, "3");
+  assertEquals(stream.reconnectionTime, 20);
+  await reader.cancel();
+});
+
+Deno.test("SseEventStream hears comments", async () => {
+  const comments: string[] = [];
+  const stream = new SseEventStream({ onComment: (it) => comments.push(it) });
+  const chunks = [": pi", "ng\n\ndata: a\n:pong\n\n"];
+  await Array.fromAsync(streamOf(chunks).pipeThrough(stream));
+  assertEquals(comments, ["ping", "pong"]);
+});
+
+Deno.test("SseEventStream pulls no further than its reader has come", async () => {
+  let pulls = 0;
+  const source = new ReadableStream<string>({
+    pull(controller) {
+      pulls++;
+      // Without back-pressure it would be pulled up to here at once.
+      if (pulls === 1000) controller.close();
+      else controller.enqueue(`data: ${pulls}\n\n`);
+    },
+  }, { highWaterMark: 0 });
+  const reader = source.pipeThrough(new SseEventStream()).getReader();
+  for (let read = 1; read <= 100; read++) {
+    assertEquals((await reader.read()).value?.data, String(read));
+    // One chunk may wait on each side of the transform.
+    assert(pulls <= read + 2, `${pulls} pulls for ${read} events`);
+  }
+  await reader.cancel();
+});
+
+Deno.test("SseEventStream takes a next chunk only when one's events are read", async () => {
+  const stream = new SseEventStream();
+  const writer = stream.writable.getWriter();
+  const reader = stream.readable.getReader();
+  writer.write("data: a\n\ndata: b\n\ndata: c\n\n");
+  let taken = false;
+  const next = writer.write("data: d\n\n").then(() => taken = true);
+  for (const data of ["a", "b", "c"]) {
+    assertEquals(taken, false);
+    assertEquals((await reader.read()).value?.data, data);
+  }
+  assertEquals((await reader.read()).value?.data, "d");
+  await next;
+  await writer.abort();
+});
+
+Deno.test("SseEventStream fails where an event is too large", async () => {
+  let cancelled: unknown;
+  let lines = 0;
+  const source = new ReadableStream<string>({
+    pull(controller) {
+      if (++lines === 1000) controller.close();
+      else controller.enqueue("data: and so on\n");
+    },
+    cancel: (reason) => void (cancelled = reason),
+  });
+  const stream = source.pipeThrough(new SseEventStream({ maxEventSize: 100 }));
+  const error = await assertRejects(() => Array.fromAsync(stream), SseError);
+  assertEquals(error.code, "event-too-large");
+  assertStrictEquals(cancelled, error);
+});
+
+Deno.test("SseEventStream fails with what onComment throws", async () => {
+  const fault = new Error("not this one");
+  const stream = new SseEventStream({
+    onComment() {
+      throw fault;
+    },
+  });
+  const error = await assertRejects(() =>
+    Array.fromAsync(streamOf([": a\n"]).pipeThrough(stream))
+  );
+  assertStrictEquals(error, fault);
+});
+
+Deno.test("SseEventStream fails where a chunk is neither bytes nor a string", async () => {
+  for (const chunk of [5, null, undefined, {}]) {
+    const stream = new SseEventStream();
+    const writer = stream.writable.getWriter();
+    const reader = stream.readable.getReader();
+    const [written, read] = await Promise.allSettled([
+      writer.write(chunk as Chunk),
+      reader.read(),
+      writer.closed,
+      reader.closed,
+    ]);
+    assert(written.status === "rejected");
+    assertInstanceOf(written.reason, TypeError);
+    assert(read.status === "rejected");
+    assertStrictEquals(read.reason, written.reason);
+  }
+});
+
+Deno.test("SseEventStream fails as its source fails", async () => {
+  const fault = new Error("gone");
+  const source = new ReadableStream<string>({
+    start: (controller) => controller.enqueue("data: a\n\n"),
+    pull: (controller) => controller.error(fault),
+  }, { highWaterMark: 0 });
+  const stream = source.pipeThrough(new SseEventStream());
+  const error = await assertRejects(() => Array.fromAsync(stream));
+  assertStrictEquals(error, fault);
+});
+
+Deno.test("SseEventStream cancels its source when it is cancelled", async () => {
+  const cancelled = Promise.withResolvers<unknown>();
+  const source = new ReadableStream<string>({
+    pull: (controller) => controller.enqueue("data: a\n\n"),
+    cancel: cancelled.resolve,
+  });
+  const reason = new Error("enough");
+  const reader = source.pipeThrough(new SseEventStream()).getReader();
+  await reader.read();
+  await reader.cancel(reason);
+  assertStrictEquals(await cancelled.promise, reason);
+});
+
+Deno.test("SseEventStream cancels its source when a loop is left", async () => {
+  const cancelled = Promise.withResolvers<unknown>();
+  const source = new ReadableStream<string>({
+    pull: (controller) => controller.enqueue("data: a\n\n"),
+    cancel: cancelled.resolve,
+  });
+  for await (const event of source.pipeThrough(new SseEventStream())) {
+    assertEquals(event.data, "a");
+    break;
+  }
+  await cancelled.promise;
+});
+
+Deno.test("SseEventStream fails its reader when its writer aborts", async () => {
+  const reason = new Error("no more");
+  const stream = new SseEventStream();
+  const reader = stream.readable.getReader();
+  const read = reader.read();
+  // Caught at once, as the abort answers it before it is awaited.
+  const failed = assertRejects(() => read);
+  await stream.writable.abort(reason);
+  assertStrictEquals(await failed, reason);
+  await reader.closed.catch(() => {});
+});
+
+Deno.test("SseEventStream checks its options", () => {
+  const error = assertThrows(() => new SseEventStream({ maxEventSize: -1 }));
+  assert(error instanceof RangeError || error instanceof TypeError);
+});

@@ -1,0 +1,610 @@
+import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import {
+  connectSse,
+  type ReconnectInfo,
+  type ReconnectOptions,
+  type SseConnection,
+  type SseError,
+} from "../mod.ts";
+import { assertSseError } from "./assert_sse_error.ts";
+import { deadline } from "./deadline.ts";
+import { HttpServer } from "./http_server.ts";
+import { inTurn } from "./in_turn.ts";
+import { eventResponse, OpenResponse } from "./open_response.ts";
+
+const url = "http://in.process/";
+const done = { done: true, value: undefined } as const;
+const thrown = new Error("mine");
+
+const events = (text: string) => () => eventResponse(text);
+const empty = () => new Response(null, { status: 204 });
+const failure = () => Promise.reject(new Error("cable cut"));
+
+/** Lets happen what is due. */
+const turn = () => new Promise<void>((resolve) => setTimeout(resolve));
+
+const dataOf = (sse: SseConnection) => Array.fromAsync(sse, ({ data }) => data);
+
+Deno.test("shouldReconnect is told truncated where the body ends, and its false is then a normal end", async () => {
+  const asked: [SseError, number][] = [];
+  const { fetch, requests } = inTurn(events("data: a\n\n"));
+  await using sse = await connectSse(url, {
+    fetch,
+    reconnect: {
+      shouldReconnect(error, attempt) {
+        asked.push([error, attempt]);
+        return false;
+      },
+    },
+  });
+  assertEquals(await dataOf(sse), ["a"]);
+  const [[error, attempt], ...others] = asked;
+  assertEquals([error.code, attempt, others], ["truncated", 1, []]);
+  assertStrictEquals(error.response, sse.response);
+  assertEquals(requests.length, 1);
+});
+
+Deno.test("shouldReconnect saying false where the body ends before until throws truncated", async () => {
+  const { fetch } = inTurn(events("data: a\n\n"));
+  await using sse = await connectSse(url, {
+    fetch,
+    until: "[DONE]",
+    reconnect: { shouldReconnect: () => false },
+  });
+  assertEquals((await sse.next()).value?.data, "a");
+  await assertSseError(sse.next(), "truncated");
+  assertEquals(await sse.next(), done);
+});
+
+Deno.test("shouldReconnect saying false throws what else would be retried, the refused response to be read", async () => {
+  await using server = new HttpServer(
+    events("data: a\n\n"),
+    () => new Response("Sorry", { status: 503 }),
+  );
+  await using sse = await connectSse(server.url, {
+    reconnect: {
+      initialDelay: 0,
+      shouldReconnect: ({ code }) => code === "truncated",
+    },
+  });
+  assertEquals((await sse.next()).value?.data, "a");
+  const error = await assertSseError(sse.next(), "status");
+  assertEquals(await error.response?.text(), "Sorry");
+  assertEquals(await sse.next(), done);
+  assertEquals(server.requests.length, 2);
+});
+
+Deno.test("shouldReconnect saying false after a first request without response rejects connectSse", async () => {
+  const { fetch, requests } = inTurn(failure);
+  await assertSseError(
+    connectSse(url, { fetch, reconnect: { shouldReconnect: () => false } }),
+    "network",
+  );
+  assertEquals(requests.length, 1);
+});
+
+Deno.test("shouldReconnect saying true reconnects after all that would end the stream", async () => {
+  const { fetch } = inTurn(
+    () => new Response("Who?", { status: 401 }),
+    events("data: a\n\n"),
+    empty,
+    () => new Response(null, { status: 205 }),
+    () => new Response("<p>", { headers: { "content-type": "text/html" } }),
+    events(`data: b\n\nid: 9\ndata: ${"c".repeat(50)}\n\n`),
+    events("data: d\n\ndata: [DONE]\n\n"),
+  );
+  const asked: (string | number)[] = [];
+  await using sse = await connectSse(url, {
+    fetch,
+    maxEventSize: 20,
+    until: "[DONE]",
+    reconnect: {
+      initialDelay: 0,
+      shouldReconnect({ code, response }) {
+        asked.push(code === "status" ? response!.status : code);
+        return true;
+      },
+    },
+  });
+  assertEquals(await dataOf(sse), ["a", "b", "d"]);
+  assertEquals(
+    asked,
+    [401, "truncated", 204, 205, "content-type", "event-too-large"],
+  );
+});
+
+Deno.test("shouldReconnect saying undefined leaves everything as it is", async () => {
+  const { fetch, requests } = inTurn(
+    events("data: a\n\n"),
+    () => new Response("No", { status: 503 }),
+    events("data: b\n\n"),
+    empty,
+  );
+  await using sse = await connectSse(url, {
+    fetch,
+    reconnect: { initialDelay: 0, shouldReconnect: () => undefined },
+  });
+  assertEquals(await dataOf(sse), ["a", "b"]);
+  assertEquals(requests.length, 4);
+});
+
+Deno.test("shouldReconnect may read the refused response and take its time", async () => {
+  await using server = new HttpServer(
+    () => new Response("again", { status: 400 }),
+    () => new Response("never", { status: 400 }),
+  );
+  const read: string[] = [];
+  await using sse = await connectSse(server.url, {
+    reconnect: {
+      initialDelay: 0,
+      async shouldReconnect(error) {
+        const text = await error.response!.text();
+        read.push(text);
+        return text === "again";
+      },
+    },
+  });
+  await assertSseError(sse.next(), "status");
+  assertEquals(read, ["again", "never"]);
+});
+
+Deno.test("shouldReconnect may leave a reader on the refused response", async () => {
+  const stream = new OpenResponse("No", { status: 503 });
+  await using server = new HttpServer(
+    () => stream.response,
+    events("data: a\n\n"),
+  );
+  await using sse = await connectSse(server.url, {
+    reconnect: {
+      initialDelay: 0,
+      async shouldReconnect({ response }) {
+        await response!.body!.getReader().read();
+        return true;
+      },
+    },
+  });
+  assertEquals((await sse.next()).value?.data, "a");
+  await stream.cancelled;
+});
+
+Deno.test("a refused response is cancelled after shouldReconnect and before the wait", async () => {
+  const order: string[] = [];
+  const refusal = new OpenResponse("No", { status: 503 });
+  const cancelled = refusal.cancelled.then(() => order.push("cancelled"));
+  const { fetch } = inTurn(() => refusal.response, () => {
+    order.push("request");
+    return eventResponse("data: a\n\n");
+  });
+  await using sse = await connectSse(url, {
+    fetch,
+    reconnect: {
+      initialDelay: 0,
+      async shouldReconnect() {
+        await turn();
+        order.push("asked");
+        return true;
+      },
+    },
+  });
+  assertEquals((await sse.next()).value?.data, "a");
+  await cancelled;
+  assertEquals(order, ["asked", "cancelled", "request"]);
+});
+
+Deno.test("shouldReconnect is not asked about what the caller does", async () => {
+  const asked: SseError[] = [];
+  const reconnect: ReconnectOptions = {
+    shouldReconnect: (error) => !!asked.push(error),
+  };
+
+  const closed = await connectSse(url, {
+    fetch: () => new OpenResponse("data: a\n\n").response,
+    reconnect,
+  });
+  await closed.next();
+  const pending = closed.next();
+  await closed.close();
+  assertEquals(await pending, done);
+
+  const controller = new AbortController();
+  await using aborted = await connectSse(url, {
+    fetch: () => new OpenResponse("data: a\n\n").response,
+    signal: controller.signal,
+    reconnect,
+  });
+  const rejected = assertRejects(() => dataOf(aborted));
+  controller.abort(thrown);
+  assertStrictEquals(await rejected, thrown);
+
+  await using met = await connectSse(url, {
+    fetch: events("data: a\n\ndata: [DONE]\n\n"),
+    until: "[DONE]",
+    reconnect,
+  });
+  assertEquals(await dataOf(met), ["a"]);
+
+  await using left = await connectSse(url, {
+    fetch: events("data: a\n\n"),
+    reconnect,
+  });
+  for await (const _ of left) break;
+
+  assertEquals(asked, []);
+});
+
+const faults: Record<string, Parameters<typeof connectSse>[1]> = {
+  "what until throws": {
+    until() {
+      throw thrown;
+    },
+  },
+  "what onComment throws": {
+    onComment() {
+      throw thrown;
+    },
+  },
+};
+for (const [what, options] of Object.entries(faults)) {
+  Deno.test(`${what} ends the stream, is not retried, and disconnects`, async () => {
+    const asked: unknown[] = [];
+    const stream = new OpenResponse(": comment\n\ndata: a\n\n");
+    await using server = new HttpServer(() => stream.response);
+    await using sse = await connectSse(server.url, {
+      ...options,
+      reconnect: { shouldReconnect: (error) => !!asked.push(error) },
+    });
+    assertStrictEquals(await assertRejects(() => sse.next()), thrown);
+    await stream.cancelled;
+    assertEquals(await sse.next(), done);
+    assertEquals(asked, []);
+    assertEquals(server.requests.length, 1);
+  });
+}
+
+Deno.test("what onComment throws comes after the events before it, and is not retried", async () => {
+  const { fetch, requests } = inTurn(events("data: a\n\ndata: b\n\n: c\n\n"));
+  await using sse = await connectSse(url, {
+    fetch,
+    reconnect: { initialDelay: 0 },
+    onComment() {
+      throw thrown;
+    },
+  });
+  assertEquals((await sse.next()).value?.data, "a");
+  assertEquals((await sse.next()).value?.data, "b");
+  assertStrictEquals(await assertRejects(() => sse.next()), thrown);
+  assertEquals(requests.length, 1);
+});
+
+Deno.test("onReconnect is told before each wait, of the first request too", async () => {
+  const { fetch } = inTurn(
+    failure,
+    () => new Response("No", { status: 503 }),
+    events("data: a\n\n"),
+    empty,
+  );
+  const told: ReconnectInfo[] = [];
+  await using sse = await connectSse(url, {
+    fetch,
+    reconnect: {
+      initialDelay: 0,
+      jitter: 0,
+      onReconnect: (info) => void told.push(info),
+    },
+  });
+  assertEquals(await dataOf(sse), ["a"]);
+  assertEquals(
+    told.map(({ attempt, delay, error }) => [attempt, delay, error.code]),
+    [[1, 0, "network"], [2, 2, "status"], [1, 0, "truncated"]],
+  );
+  assertEquals(
+    told.map(({ error }) => error.response?.status),
+    [undefined, 503, 200],
+  );
+});
+
+const callbacks = ["shouldReconnect", "onReconnect"] as const;
+const throwing: Record<string, () => Promise<never>> = {
+  throws: () => {
+    throw thrown;
+  },
+  rejects: () => Promise.reject(thrown),
+};
+
+for (const name of callbacks) {
+  for (const [how, callback] of Object.entries(throwing)) {
+    Deno.test(`what ${name} ${how} with ends the stream`, async () => {
+      const { fetch, requests } = inTurn(events("data: a\n\n"));
+      await using sse = await connectSse(url, {
+        fetch,
+        reconnect: { initialDelay: 0, [name]: callback },
+      });
+      assertEquals((await sse.next()).value?.data, "a");
+      assertStrictEquals(await assertRejects(() => sse.next()), thrown);
+      assertEquals(await sse.next(), done);
+      assertEquals(requests.length, 1);
+    });
+
+    Deno.test(`what ${name} ${how} with rejects connectSse after a first request without response`, async () => {
+      const { fetch, requests } = inTurn(failure);
+      const promise = connectSse(url, {
+        fetch,
+        reconnect: { initialDelay: 0, [name]: callback },
+      });
+      assertStrictEquals(await assertRejects(() => promise), thrown);
+      assertEquals(requests.length, 1);
+    });
+  }
+
+  const never = { initialDelay: 0, [name]: () => new Promise<never>(() => {}) };
+
+  Deno.test(`close() does not wait for a ${name} that never settles`, async () => {
+    const { fetch, requests } = inTurn(events("data: a\n\n"));
+    const sse = await connectSse(url, { fetch, reconnect: never });
+    await sse.next();
+    const pending = sse.next();
+    await turn();
+    await deadline(sse.close(), "close()");
+    assertEquals(await deadline(pending, "next()"), done);
+    assertEquals(requests.length, 1);
+  });
+
+  Deno.test(`abort does not wait for a ${name} that never settles`, async () => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const { fetch } = inTurn(events("data: a\n\n"));
+    await using sse = await connectSse(url, {
+      fetch,
+      signal,
+      reconnect: never,
+    });
+    await sse.next();
+    const pending = assertRejects(() => sse.next());
+    await turn();
+    controller.abort(thrown);
+    assertStrictEquals(await deadline(pending, "next()"), thrown);
+  });
+
+  Deno.test(`abort of connectSse does not wait for a ${name} that never settles`, async () => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const promise = connectSse(url, {
+      fetch: failure,
+      signal,
+      reconnect: never,
+    });
+    const rejected = assertRejects(() => promise);
+    await turn();
+    controller.abort(thrown);
+    assertStrictEquals(await deadline(rejected, "connectSse"), thrown);
+  });
+
+  Deno.test(`reconnect() does not wait for a ${name} that never settles`, async () => {
+    const { fetch } = inTurn(events("data: a\n\n"), events("data: b\n\n"));
+    await using sse = await connectSse(url, { fetch, reconnect: never });
+    await sse.next();
+    const pending = sse.next();
+    await turn();
+    sse.reconnect();
+    assertEquals((await deadline(pending, "next()")).value?.data, "b");
+  });
+
+  Deno.test(`close() in ${name} ends the stream`, async () => {
+    const { fetch, requests } = inTurn(events("data: a\n\n"));
+    await using sse: SseConnection = await connectSse(url, {
+      fetch,
+      reconnect: {
+        initialDelay: 0,
+        async [name]() {
+          await sse.close();
+          return true;
+        },
+      },
+    });
+    assertEquals(await dataOf(sse), ["a"]);
+    assertEquals(requests.length, 1);
+  });
+
+  Deno.test(`an abort in ${name} ends the stream with its reason`, async () => {
+    const controller = new AbortController();
+    const { fetch, requests } = inTurn(events("data: a\n\n"));
+    await using sse = await connectSse(url, {
+      fetch,
+      signal: controller.signal,
+      reconnect: {
+        initialDelay: 0,
+        [name]() {
+          controller.abort(thrown);
+          return true;
+        },
+      },
+    });
+    await sse.next();
+    assertStrictEquals(await assertRejects(() => sse.next()), thrown);
+    assertEquals(await sse.next(), done);
+    assertEquals(requests.length, 1);
+  });
+
+  Deno.test(`an abort in ${name} rejects connectSse after a first request without response`, async () => {
+    const controller = new AbortController();
+    const { fetch, requests } = inTurn(failure);
+    const promise = connectSse(url, {
+      fetch,
+      signal: controller.signal,
+      reconnect: {
+        initialDelay: 0,
+        [name]() {
+          controller.abort(thrown);
+          return true;
+        },
+      },
+    });
+    assertStrictEquals(await assertRejects(() => promise), thrown);
+    assertEquals(requests.length, 1);
+  });
+
+  Deno.test(`reconnect() in ${name} connects without a wait`, async () => {
+    const { fetch, requests } = inTurn(
+      events("data: a\n\n"),
+      events("data: b\n\n"),
+    );
+    await using sse: SseConnection = await connectSse(url, {
+      fetch,
+      reconnect: {
+        initialDelay: 1e6,
+        maxDelay: 1e6,
+        [name]() {
+          sse.reconnect();
+          return true;
+        },
+      },
+    });
+    await sse.next();
+    const { value } = await deadline(sse.next(), "next()");
+    assertEquals(value?.data, "b");
+    assertEquals(requests.length, 2);
+  });
+
+  Deno.test(`a ${name} that rejects after close() is no unhandled rejection`, async () => {
+    const { promise, reject } = Promise.withResolvers<never>();
+    const { fetch } = inTurn(events("data: a\n\n"));
+    const sse = await connectSse(url, {
+      fetch,
+      reconnect: { initialDelay: 0, [name]: () => promise },
+    });
+    await sse.next();
+    const pending = sse.next();
+    await turn();
+    await sse.close();
+    reject(new Error("too late to matter"));
+    assertEquals(await pending, done);
+    // An unhandled rejection would fail this test by the next turn.
+    await turn();
+  });
+}
+
+for (const how of ["close()", "an abort", "reconnect()"]) {
+  Deno.test(`onReconnect is told nothing of a wait that ${how} has taken away`, async () => {
+    const controller = new AbortController();
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    let told = 0;
+    const stream = new OpenResponse();
+    const { fetch } = inTurn(events("data: a\n\n"), () => stream.response);
+    await using sse = await connectSse(url, {
+      fetch,
+      signal: controller.signal,
+      reconnect: {
+        initialDelay: 0,
+        shouldReconnect: () => promise,
+        onReconnect: () => void told++,
+      },
+    });
+    await sse.next();
+    const pending = sse.next().catch(() => {});
+    await turn();
+    if (how === "close()") await sse.close();
+    else if (how === "an abort") controller.abort(thrown);
+    else sse.reconnect();
+    resolve(true);
+    await turn();
+    assertEquals(told, 0);
+    await sse.close();
+    await pending;
+  });
+}
+
+Deno.test("close() in onComment ends the stream, and the events of its chunk do not come", async () => {
+  const { fetch, requests } = inTurn(
+    events("data: a\n\n"),
+    events(": enough\n\ndata: b\n\n"),
+  );
+  await using sse: SseConnection = await connectSse(url, {
+    fetch,
+    reconnect: { initialDelay: 0 },
+    onComment: () => void sse.close(),
+  });
+  assertEquals(await dataOf(sse), ["a"]);
+  assertEquals(requests.length, 2);
+});
+
+Deno.test("an abort in onComment ends the stream with its reason", async () => {
+  const controller = new AbortController();
+  const { fetch, requests } = inTurn(
+    events("data: a\n\n"),
+    events(": enough\n\ndata: b\n\n"),
+  );
+  await using sse = await connectSse(url, {
+    fetch,
+    signal: controller.signal,
+    reconnect: { initialDelay: 0 },
+    onComment: () => controller.abort(thrown),
+  });
+  assertEquals((await sse.next()).value?.data, "a");
+  assertStrictEquals(await assertRejects(() => sse.next()), thrown);
+  assertEquals(await sse.next(), done);
+  assertEquals(requests.length, 2);
+});
+
+Deno.test("close() in onComment that then throws leaves the end an end", async () => {
+  const stream = new OpenResponse(": enough\n\ndata: b\n\n");
+  await using sse: SseConnection = await connectSse(url, {
+    fetch: () => stream.response,
+    reconnect: { initialDelay: 0 },
+    onComment() {
+      sse.close();
+      throw thrown;
+    },
+  });
+  assertEquals(await sse.next(), done);
+  await stream.cancelled;
+});
+
+Deno.test("close() in until ends the stream with the event that until was asked about", async () => {
+  const { fetch, requests } = inTurn(events("data: a\n\ndata: b\n\n"));
+  await using sse: SseConnection = await connectSse(url, {
+    fetch,
+    reconnect: { initialDelay: 0 },
+    until() {
+      sse.close();
+      return false;
+    },
+  });
+  assertEquals(await dataOf(sse), ["a"]);
+  assertEquals(requests.length, 1);
+});
+
+Deno.test("close() in fetch ends the stream, and the response is cancelled", async () => {
+  const late = new OpenResponse("data: b\n\n");
+  const { fetch } = inTurn(events("data: a\n\n"), () => {
+    sse.close();
+    return late.response;
+  });
+  await using sse: SseConnection = await connectSse(url, {
+    fetch,
+    reconnect: { initialDelay: 0 },
+  });
+  assertEquals(await dataOf(sse), ["a"]);
+  await late.cancelled;
+});
+
+Deno.test("reconnect() in fetch replaces the request that was just made", async () => {
+  const late = new OpenResponse("data: b\n\n");
+  const { fetch, requests } = inTurn(
+    events("data: a\n\n"),
+    () => {
+      sse.reconnect();
+      return late.response;
+    },
+    events("data: c\n\ndata: [DONE]\n\n"),
+  );
+  await using sse: SseConnection = await connectSse(url, {
+    fetch,
+    until: "[DONE]",
+    reconnect: { initialDelay: 0 },
+  });
+  assertEquals((await sse.next()).value?.data, "a");
+  sse.reconnect();
+  assertEquals(await dataOf(sse), ["c"]);
+  await late.cancelled;
+  assertEquals(requests.length, 3);
+});

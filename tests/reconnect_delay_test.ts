@@ -1,0 +1,289 @@
+import { assertEquals } from "@std/assert";
+import { FakeTime } from "@std/testing/time";
+import { connectSse, type ReconnectInfo } from "../mod.ts";
+import { assertSseError } from "./assert_sse_error.ts";
+import { inTurn } from "./in_turn.ts";
+import { eventResponse, OpenResponse } from "./open_response.ts";
+
+const url = "http://in.process/";
+const done = { done: true, value: undefined } as const;
+
+const refusal = (retryAfter?: string) => () =>
+  new Response("No", {
+    status: 503,
+    headers: retryAfter === undefined ? {} : { "retry-after": retryAfter },
+  });
+const failure = () => Promise.reject(new Error("cable cut"));
+const events = (text: string) => () => eventResponse(text);
+const empty = () => new Response(null, { status: 204 });
+
+/** The ms between one request and the next. */
+function waits(times: number[]): number[] {
+  return times.slice(1).map((time, i) => time - times[i]);
+}
+
+Deno.test("SseConnection waits longer from one attempt in a row to the next, up to maxDelay", async () => {
+  using time = new FakeTime();
+  const { fetch, times } = inTurn(
+    refusal(),
+    refusal(),
+    failure,
+    refusal(),
+    failure,
+    refusal(),
+    empty,
+  );
+  await using sse = await connectSse(url, {
+    fetch,
+    reconnect: {
+      initialDelay: 100,
+      backoffFactor: 3,
+      maxDelay: 2000,
+      jitter: 0,
+    },
+  });
+  const end = sse.next();
+  await time.runAllAsync();
+  assertEquals(await end, done);
+  assertEquals(waits(times), [100, 300, 900, 2000, 2000, 2000]);
+});
+
+Deno.test("SseConnection waits between half and all of a second at first, unless told otherwise", async () => {
+  using time = new FakeTime();
+  const { fetch, times } = inTurn(events("data: a\n\n"), empty);
+  await using sse = await connectSse(url, { fetch, reconnect: true });
+  const all = Array.fromAsync(sse, ({ data }) => data);
+  await time.tickAsync(499);
+  await time.runMicrotasks();
+  assertEquals(times.length, 1);
+  await time.tickAsync(501);
+  assertEquals(await all, ["a"]);
+  assertEquals(times.length, 2);
+});
+
+Deno.test("SseConnection waits as long as it tells onReconnect", async () => {
+  using time = new FakeTime();
+  const { fetch, times } = inTurn(
+    refusal(),
+    refusal(),
+    refusal(),
+    refusal("30"),
+    empty,
+  );
+  const told: ReconnectInfo[] = [];
+  await using sse = await connectSse(url, {
+    fetch,
+    reconnect: { jitter: 1, onReconnect: (info) => void told.push(info) },
+  });
+  const end = sse.next();
+  await time.runAllAsync();
+  assertEquals(await end, done);
+  assertEquals(told.length, 4);
+  assertEquals(waits(times), told.map(({ delay }) => delay));
+});
+
+Deno.test("connectSse waits and tries again, its promise pending, while there is no response", async () => {
+  using time = new FakeTime();
+  const { fetch, times } = inTurn(
+    failure,
+    failure,
+    failure,
+    events("data: a\n\n"),
+  );
+  const connected = connectSse(url, { fetch, reconnect: { jitter: 0 } });
+  let settled = false;
+  connected.finally(() => settled = true);
+  await time.tickAsync(1000);
+  await time.tickAsync(2000);
+  await time.tickAsync(3999);
+  await time.runMicrotasks();
+  assertEquals([times.length, settled], [3, false]);
+  await time.tickAsync(1);
+  await using sse = await connected;
+  assertEquals(waits(times), [1000, 2000, 4000]);
+  assertEquals((await sse.next()).value?.data, "a");
+});
+
+Deno.test("connectSse resolves with a refusal, after which the first next() waits", async () => {
+  using time = new FakeTime();
+  const { fetch, times } = inTurn(failure, refusal(), events("data: a\n\n"));
+  const connected = connectSse(url, { fetch, reconnect: { jitter: 0 } });
+  await time.tickAsync(1000);
+  await using sse = await connected;
+  assertEquals(sse.response.status, 503);
+  await time.tickAsync(60_000);
+  assertEquals(times.length, 2);
+  const next = sse.next();
+  await time.runAllAsync();
+  assertEquals((await next).value?.data, "a");
+  // The refusal follows the failure: the attempt is the second in a row.
+  assertEquals(waits(times), [1000, 62_000]);
+});
+
+Deno.test("SseConnection takes the server's retry as the first wait from then on", async () => {
+  using time = new FakeTime();
+  const { fetch, times } = inTurn(
+    failure,
+    events("retry: 70\ndata: a\n\n"),
+    failure,
+    events("data: b\n\nretry: 50\n"),
+    failure,
+    empty,
+  );
+  const connected = connectSse(url, {
+    fetch,
+    reconnect: { jitter: 0, initialDelay: 200 },
+  });
+  await time.runAllAsync();
+  await using sse = await connected;
+  const all = Array.fromAsync(sse, ({ data }) => data);
+  await time.runAllAsync();
+  assertEquals(await all, ["a", "b"]);
+  assertEquals(waits(times), [200, 70, 140, 50, 100]);
+});
+
+Deno.test("SseConnection connects again at once where the server's retry is 0, but not time and again", async () => {
+  using time = new FakeTime();
+  const { fetch, times } = inTurn(
+    events("retry: 0\ndata: a\n\n"),
+    failure,
+    failure,
+    failure,
+    events("data: b\n\n"),
+    empty,
+  );
+  await using sse = await connectSse(url, {
+    fetch,
+    reconnect: { jitter: 0 },
+  });
+  const all = Array.fromAsync(sse, ({ data }) => data);
+  await time.runAllAsync();
+  assertEquals(await all, ["a", "b"]);
+  assertEquals(waits(times), [0, 2, 4, 8, 0]);
+});
+
+Deno.test("SseConnection waits no less than Retry-After, be it more than maxDelay", async () => {
+  using time = new FakeTime("2026-11-22T10:00:00Z");
+  const { fetch, times } = inTurn(
+    refusal("7"),
+    refusal("Sun, 22 Nov 2026 10:01:30 GMT"),
+    refusal("1"),
+    refusal(),
+    empty,
+  );
+  await using sse = await connectSse(url, {
+    fetch,
+    reconnect: { jitter: 0, maxDelay: 5000 },
+  });
+  const end = sse.next();
+  await time.runAllAsync();
+  assertEquals(await end, done);
+  assertEquals(waits(times), [7000, 83_000, 4000, 5000]);
+});
+
+Deno.test("SseConnection waits short again after an event, but not after a mere connection", async () => {
+  using time = new FakeTime();
+  const { fetch, times } = inTurn(
+    events("data: a\n\n"),
+    failure,
+    events(""),
+    events(": comment\n\nid: 1\n\n"),
+    events("data: b\n\n"),
+    failure,
+    empty,
+  );
+  await using sse = await connectSse(url, {
+    fetch,
+    reconnect: { jitter: 0, initialDelay: 10 },
+  });
+  const all = Array.fromAsync(sse, ({ data }) => data);
+  await time.runAllAsync();
+  assertEquals(await all, ["a", "b"]);
+  assertEquals(waits(times), [10, 20, 40, 80, 10, 20]);
+});
+
+Deno.test("SseConnection waits only once onReconnect has settled", async () => {
+  using time = new FakeTime();
+  const { fetch, times } = inTurn(refusal(), empty);
+  await using sse = await connectSse(url, {
+    fetch,
+    reconnect: {
+      jitter: 0,
+      onReconnect: () => new Promise((resolve) => setTimeout(resolve, 300)),
+    },
+  });
+  const end = sse.next();
+  await time.runAllAsync();
+  assertEquals(await end, done);
+  assertEquals(waits(times), [1300]);
+});
+
+Deno.test("SseConnection is not hurried by a Retry-After longer than timers can be", async () => {
+  const { fetch, times } = inTurn(refusal("9999999"), empty);
+  const { promise: waiting, resolve } = Promise.withResolvers<number>();
+  await using sse = await connectSse(url, {
+    fetch,
+    reconnect: { onReconnect: ({ delay }) => resolve(delay) },
+  });
+  const end = sse.next();
+  assertEquals(await waiting, 9_999_999_000);
+  // A platform's timer takes such a delay for one of at most a millisecond.
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  assertEquals(times.length, 1);
+  await sse.close();
+  assertEquals(await end, done);
+});
+
+Deno.test("SseConnection gives every attempt connectTimeout for its headers", async () => {
+  using time = new FakeTime();
+  const never = () => new Promise<Response>(() => {});
+  const { fetch, times, requests } = inTurn(
+    never,
+    never,
+    events("data: a\n\n"),
+    never,
+    empty,
+  );
+  const connected = connectSse(url, {
+    fetch,
+    connectTimeout: 500,
+    reconnect: { jitter: 0, initialDelay: 10 },
+  });
+  await time.runAllAsync();
+  await using sse = await connected;
+  const all = Array.fromAsync(sse, ({ data }) => data);
+  await time.runAllAsync();
+  assertEquals(await all, ["a"]);
+  assertEquals(waits(times), [510, 520, 10, 520]);
+  assertEquals(
+    requests.map(({ signal }) => signal.aborted),
+    [true, true, true, true, true],
+  );
+});
+
+Deno.test("SseConnection does not count the wait for a connection as the server's silence", async () => {
+  using time = new FakeTime();
+  const stream = new OpenResponse();
+  const { fetch } = inTurn(
+    events("data: a\n\n"),
+    () => stream.response,
+    failure,
+  );
+  await using sse = await connectSse(url, {
+    fetch,
+    idleTimeout: 100,
+    reconnect: { jitter: 0, maxAttempts: 1 },
+  });
+  await sse.next();
+  const next = sse.next();
+  await time.tickAsync(1000);
+  await time.tickAsync(99);
+  stream.send("data: b\n\n");
+  assertEquals((await next).value?.data, "b");
+
+  const last = assertSseError(sse.next(), "reconnect-failed");
+  await time.tickAsync(100);
+  await stream.cancelled;
+  await time.tickAsync(1000);
+  await last;
+});

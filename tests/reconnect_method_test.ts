@@ -1,0 +1,439 @@
+import {
+  assertEquals,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
+import { FakeTime } from "@std/testing/time";
+import { connectSse, type ReconnectInfo, type SseConnection } from "../mod.ts";
+import { assertSseError } from "./assert_sse_error.ts";
+import { deadline } from "./deadline.ts";
+import { HttpServer } from "./http_server.ts";
+import { inTurn } from "./in_turn.ts";
+import { eventResponse, OpenResponse } from "./open_response.ts";
+import { eventStreamHead, RawServer } from "./raw_server.ts";
+
+const url = "http://in.process/";
+const done = { done: true, value: undefined } as const;
+const events = (text: string) => () => eventResponse(text);
+
+async function data(sse: SseConnection): Promise<string | undefined> {
+  return (await deadline(sse.next(), "next()")).value?.data;
+}
+
+Deno.test("reconnect() drops the connection and opens another, with nobody waiting", async () => {
+  const first = new OpenResponse("id: 1\ndata: a\n\nid: 2\ndata: half");
+  const second = new OpenResponse("data: b\n\n");
+  await using server = new HttpServer(
+    () => first.response,
+    () => second.response,
+  );
+  await using sse = await connectSse(server.url, { reconnect: true });
+  assertEquals(await data(sse), "a");
+  sse.reconnect();
+  await first.cancelled;
+  const { headers } = await server.request(1);
+  assertEquals(headers.get("last-event-id"), "1");
+  assertEquals(await data(sse), "b");
+  assertEquals(server.requests.length, 2);
+});
+
+Deno.test("reconnect() before the first next() drops the response that nobody looked at", async () => {
+  for (const init of [{}, { status: 503 }, { status: 401 }]) {
+    const first = new OpenResponse("data: a\n\n", init);
+    await using server = new HttpServer(
+      () => first.response,
+      events("data: b\n\n"),
+    );
+    await using sse = await connectSse(server.url, { reconnect: true });
+    sse.reconnect();
+    await first.cancelled;
+    assertEquals(await data(sse), "b");
+    assertEquals(server.requests.length, 2);
+  }
+});
+
+Deno.test("reconnect() loses no event that has arrived, and asks for those after it", async () => {
+  const first = new OpenResponse(
+    "id: 1\ndata: a\n\nid: 2\ndata: b\n\nid: 3\ndata: c\n\nid: 4\ndata: ha",
+  );
+  const { fetch, requests } = inTurn(
+    () => first.response,
+    events("lf\n\nid: 4\ndata: d\n\n"),
+  );
+  await using sse = await connectSse(url, { fetch, reconnect: true });
+  assertEquals(await data(sse), "a");
+  sse.reconnect();
+  assertEquals(sse.lastEventId, "1");
+  assertEquals([await data(sse), await data(sse)], ["b", "c"]);
+  assertEquals(sse.lastEventId, "3");
+  assertEquals(await data(sse), "d");
+  assertEquals(requests[1].headers.get("last-event-id"), "3");
+});
+
+Deno.test("reconnect() during a next() has it wait for the new connection", async () => {
+  const first = new OpenResponse();
+  const second = new OpenResponse();
+  await using server = new HttpServer(
+    () => first.response,
+    () => second.response,
+  );
+  await using sse = await connectSse(server.url, { reconnect: true });
+  const pending = [sse.next(), sse.next(), sse.next()];
+  await server.request(0);
+  sse.reconnect();
+  await first.cancelled;
+  await server.request(1);
+  second.send("data: a\n\ndata: b\n\n");
+  second.send("data: c\n\n");
+  const got = await Promise.all(pending);
+  assertEquals(got.map(({ value }) => value?.data), ["a", "b", "c"]);
+});
+
+Deno.test("reconnect() cuts a wait short", async () => {
+  using time = new FakeTime();
+  const { fetch, times } = inTurn(
+    () => new Response("No", { status: 503, headers: { "retry-after": "60" } }),
+    events("data: a\n\n"),
+  );
+  await using sse = await connectSse(url, { fetch, reconnect: true });
+  const pending = data(sse);
+  await time.tickAsync(100);
+  await time.runMicrotasks();
+  assertEquals(times.length, 1);
+  sse.reconnect();
+  assertEquals(await pending, "a");
+  assertEquals(times[1] - times[0], 100);
+  assertEquals(time.next(), false);
+});
+
+Deno.test("reconnect() replaces a request that has not been answered", async () => {
+  await using server = await RawServer.listen(
+    async (connection) => {
+      await connection.send(eventStreamHead);
+      await connection.chunk("id: 1\ndata: a\n\n");
+      await connection.send("0\r\n\r\n");
+      connection.end();
+    },
+    () => {},
+    () => {},
+    async (connection) => {
+      await connection.send(eventStreamHead);
+      await connection.chunk("data: b\n\n");
+    },
+  );
+  const told: ReconnectInfo[] = [];
+  await using sse = await connectSse(server.url, {
+    reconnect: { initialDelay: 0, onReconnect: (info) => void told.push(info) },
+  });
+  assertEquals(await data(sse), "a");
+  const pending = data(sse);
+  for (const index of [1, 2]) {
+    const connection = await server.connection(index);
+    sse.reconnect();
+    await connection.disconnected;
+  }
+  assertEquals(await pending, "b");
+  assertEquals(
+    server.connections.map((connection) => connection.header("Last-Event-ID")),
+    [undefined, "1", "1", "1"],
+  );
+  // The caller's own wish is no failure.
+  assertEquals(told.length, 1);
+});
+
+Deno.test("reconnect() replaces a request also where fetch ignores signals, and cancels what comes late", async () => {
+  const late = new OpenResponse("data: late\n\n");
+  const answer = Promise.withResolvers<Response>();
+  const asked = Promise.withResolvers<void>();
+  const { fetch } = inTurn(
+    events("data: a\n\n"),
+    () => (asked.resolve(), answer.promise),
+    events("data: b\n\n"),
+  );
+  await using sse = await connectSse(url, { fetch, reconnect: true });
+  assertEquals(await data(sse), "a");
+  sse.reconnect();
+  const pending = data(sse);
+  await asked.promise;
+  sse.reconnect();
+  answer.resolve(late.response);
+  assertEquals(await pending, "b");
+  await late.cancelled;
+});
+
+Deno.test("reconnect() time and again leaves one connection open", async () => {
+  const streams = Array.from(
+    { length: 5 },
+    (_, i) => new OpenResponse(`data: ${i}\n\n`),
+  );
+  const { fetch, requests } = inTurn(
+    () => streams[0].response,
+    () => streams[1].response,
+    () => streams[2].response,
+    () => streams[3].response,
+    () => streams[4].response,
+  );
+  await using sse = await connectSse(url, { fetch, reconnect: true });
+  for (let i = 0; i < 4; i++) sse.reconnect();
+  const got = await data(sse);
+  assertEquals(got, String(requests.length - 1));
+  for (const { cancelled } of streams.slice(0, requests.length - 1)) {
+    await cancelled;
+  }
+});
+
+Deno.test("reconnect() that fails is followed by what the policy says", async () => {
+  const { fetch, requests } = inTurn(
+    events("data: a\n\n"),
+    () => Promise.reject(new Error("cable cut")),
+    () => new Response("No", { status: 503 }),
+    () => new Response("Never", { status: 401 }),
+  );
+  const told: ReconnectInfo[] = [];
+  await using sse = await connectSse(url, {
+    fetch,
+    reconnect: { initialDelay: 0, onReconnect: (info) => void told.push(info) },
+  });
+  assertEquals(await data(sse), "a");
+  sse.reconnect();
+  await assertSseError(sse.next(), "status");
+  assertEquals(
+    told.map(({ attempt, error }) => [attempt, error.code]),
+    [[1, "network"], [2, "status"]],
+  );
+  assertEquals(requests.length, 4);
+});
+
+Deno.test("reconnect() that fails goes on trying with nobody waiting", async () => {
+  using time = new FakeTime();
+  const second = new OpenResponse("data: b\n\n");
+  const { fetch, requests } = inTurn(
+    events("data: a\n\n"),
+    () => Promise.reject(new Error("cable cut")),
+    () => Promise.reject(new Error("cable cut")),
+    () => second.response,
+  );
+  await using sse = await connectSse(url, { fetch, reconnect: true });
+  assertEquals(await data(sse), "a");
+  sse.reconnect();
+  await time.runAllAsync();
+  assertEquals(requests.length, 4);
+  assertEquals((await sse.next()).value?.data, "b");
+});
+
+Deno.test("reconnect() where the body has just ended reconnects once", async () => {
+  const { fetch, requests } = inTurn(
+    events("data: a\n\n"),
+    events("data: b\n\n"),
+  );
+  await using sse = await connectSse(url, { fetch, reconnect: true });
+  assertEquals(await data(sse), "a");
+  const pending = data(sse);
+  sse.reconnect();
+  assertEquals(await pending, "b");
+  assertEquals(requests.length, 2);
+});
+
+Deno.test("reconnect() is followed by the wait that the policy says at the next failure", async () => {
+  using time = new FakeTime();
+  const { fetch, times } = inTurn(
+    events("data: a\n\n"),
+    events("data: b\n\n"),
+    events("data: c\n\n"),
+  );
+  await using sse = await connectSse(url, { fetch, reconnect: { jitter: 0 } });
+  assertEquals((await sse.next()).value?.data, "a");
+  sse.reconnect();
+  assertEquals((await sse.next()).value?.data, "b");
+  const pending = sse.next();
+  await time.tickAsync(999);
+  await time.runMicrotasks();
+  assertEquals(times.length, 2);
+  await time.tickAsync(1);
+  assertEquals((await pending).value?.data, "c");
+});
+
+Deno.test("reconnect() in a loop goes on with the loop", async () => {
+  const first = new OpenResponse("data: a\n\ndata: b\n\n");
+  await using server = new HttpServer(
+    () => first.response,
+    events("data: c\n\ndata: d\n\n"),
+  );
+  const got: string[] = [];
+  const sse = await connectSse(server.url, { reconnect: true });
+  for await (const { data } of sse) {
+    got.push(data);
+    if (data === "a") sse.reconnect();
+    if (data === "d") break;
+  }
+  assertEquals(got, ["a", "b", "c", "d"]);
+  await first.cancelled;
+});
+
+Deno.test("reconnect() in until counts the events that had arrived with it", async () => {
+  const { fetch, requests } = inTurn(
+    events("id: 1\ndata: a\n\nid: 2\ndata: b\n\n"),
+    events("id: 3\ndata: c\n\n"),
+  );
+  await using sse: SseConnection = await connectSse(url, {
+    fetch,
+    reconnect: true,
+    until({ data }) {
+      if (data === "a") sse.reconnect();
+      return data === "c";
+    },
+  });
+  assertEquals(
+    await Array.fromAsync(sse, ({ data }) => data),
+    ["a", "b", "c"],
+  );
+  assertEquals(requests[1].headers.get("last-event-id"), "2");
+});
+
+Deno.test("reconnect() in onComment loses no event of the same chunk, and repeats none", async () => {
+  const log = ["a", "b", "c", "d"];
+  const { fetch } = inTurn(
+    events(
+      "id: 0\ndata: a\n\n: move over\n\nid: 1\ndata: b\n\nid: 2\ndata: ha",
+    ),
+    // A server that replays.
+    ({ headers }) => {
+      const from = Number(headers.get("last-event-id") ?? -1) + 1;
+      const rest = log.slice(from).map((data, i) =>
+        `id: ${from + i}\ndata: ${data}\n\n`
+      );
+      return eventResponse(rest.join(""));
+    },
+  );
+  await using sse: SseConnection = await connectSse(url, {
+    fetch,
+    reconnect: true,
+    until: ({ data }) => data === "d",
+    onComment: () => sse.reconnect(),
+  });
+  assertEquals(await Array.fromAsync(sse, ({ data }) => data), log);
+});
+
+Deno.test("reconnect() in onComment makes light of what the rest of the chunk would end with", async () => {
+  const large = "x".repeat(100);
+  const { fetch, requests } = inTurn(
+    events(`id: 1\ndata: a\n\n: move over\n\nid: 2\ndata: ${large}\n\n`),
+    events("data: b\n\ndata: [DONE]\n\n"),
+  );
+  await using sse: SseConnection = await connectSse(url, {
+    fetch,
+    maxEventSize: 50,
+    reconnect: true,
+    until: "[DONE]",
+    onComment: () => sse.reconnect(),
+  });
+  assertEquals(await Array.fromAsync(sse, ({ data }) => data), ["a", "b"]);
+  assertEquals(requests.length, 2);
+  assertEquals(requests[1].headers.get("last-event-id"), "1");
+});
+
+Deno.test("reconnect() in onComment that throws in the same chunk ends all, the new connection too", async () => {
+  const thrown = new Error("mine");
+  const second = new OpenResponse("data: b\n\n");
+  const { fetch, requests } = inTurn(
+    events("data: a\n\n: one\n\n: two\n\n"),
+    () => second.response,
+  );
+  await using sse: SseConnection = await connectSse(url, {
+    fetch,
+    reconnect: true,
+    onComment(comment) {
+      if (comment === "two") throw thrown;
+      sse.reconnect();
+    },
+  });
+  assertEquals(await data(sse), "a");
+  assertStrictEquals(await assertRejects(() => data(sse)), thrown);
+  assertEquals(await sse.next(), done);
+  if (requests.length > 1) await second.cancelled;
+});
+
+Deno.test("reconnect() does not take away what onComment threw", async () => {
+  const thrown = new Error("mine");
+  const { fetch } = inTurn(events("data: a\n\n: boom\n\n"));
+  await using sse = await connectSse(url, {
+    fetch,
+    reconnect: true,
+    onComment() {
+      throw thrown;
+    },
+  });
+  assertEquals(await data(sse), "a");
+  sse.reconnect();
+  assertStrictEquals(await assertRejects(() => data(sse)), thrown);
+});
+
+Deno.test("reconnect() starts the server's silence anew", async () => {
+  using time = new FakeTime();
+  const streams = [new OpenResponse(), new OpenResponse()];
+  const { fetch } = inTurn(
+    () => streams[0].response,
+    () => streams[1].response,
+  );
+  await using sse = await connectSse(url, {
+    fetch,
+    idleTimeout: 100,
+    reconnect: true,
+  });
+  const pending = sse.next();
+  await time.tickAsync(80);
+  sse.reconnect();
+  await time.tickAsync(80);
+  await time.runMicrotasks();
+  streams[1].send("data: a\n\n");
+  assertEquals((await pending).value?.data, "a");
+});
+
+for (const reconnect of [undefined, false]) {
+  Deno.test(`reconnect() throws a TypeError where the option is ${reconnect}, and leaves the connection alone`, async () => {
+    await using sse = await connectSse(url, {
+      reconnect,
+      fetch: events("data: a\n\n"),
+    });
+    assertThrows(() => sse.reconnect(), TypeError, "reconnect");
+    assertEquals(await data(sse), "a");
+    await sse.close();
+    assertThrows(() => sse.reconnect(), TypeError, "reconnect");
+  });
+}
+
+Deno.test("reconnect() does nothing after the end, however that came", async () => {
+  const end = "data: a\n\ndata: [DONE]\n\n";
+  const controller = new AbortController();
+  const { fetch, requests } = inTurn(
+    events(end),
+    events(end),
+    events(end),
+    () => new Response(null, { status: 204 }),
+    () => new Response("Why?", { status: 401 }),
+  );
+  const options = { fetch, until: "[DONE]", reconnect: true };
+
+  await using met = await connectSse(url, options);
+  assertEquals([await data(met), await data(met)], ["a", undefined]);
+  await using closed = await connectSse(url, options);
+  await closed.close();
+  await using aborted = await connectSse(url, {
+    ...options,
+    signal: controller.signal,
+  });
+  controller.abort("enough");
+  await using empty = await connectSse(url, options);
+  assertEquals(await empty.next(), done);
+  await using refused = await connectSse(url, options);
+  const error = await assertSseError(refused.next(), "status");
+
+  for (const sse of [met, closed, aborted, empty, refused]) sse.reconnect();
+  assertEquals(await aborted.next().catch((reason) => reason), "enough");
+  for (const sse of [met, closed, aborted, empty, refused]) {
+    assertEquals(await sse.next(), done);
+  }
+  assertEquals(requests.length, 5);
+  assertEquals(await error.response?.text(), "Why?");
+});

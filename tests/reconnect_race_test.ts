@@ -1,0 +1,227 @@
+// What the caller does, tried at every moment between two steps of a reconnect.
+
+import { assert, assertEquals } from "@std/assert";
+import { FakeTime } from "@std/testing/time";
+import {
+  connectSse,
+  type ReconnectInfo,
+  type ServerSentEvent,
+  type SseConnection,
+} from "../mod.ts";
+
+const url = "http://in.process/";
+const reason = new Error("enough");
+
+/** More than any path from one step to the next takes. */
+const moments = Array.from({ length: 40 }, (_, i) => i);
+
+async function microtasks(count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await undefined;
+}
+
+/** Lets happen all that is due, waits of 0 ms included. */
+async function settle(time: FakeTime): Promise<void> {
+  for (let i = 0; i < 3; i++) {
+    await microtasks(moments.length);
+    time.tick();
+  }
+  await microtasks(moments.length);
+}
+
+/** In process: sends one event a connection, its number, and stays open. */
+class Server {
+  /** Those that nobody has cancelled or aborted, by number. */
+  readonly open = new Map<number, ReadableStreamDefaultController>();
+  connections = 0;
+  readonly #heedsSignals: boolean;
+
+  constructor(heedsSignals: boolean) {
+    this.#heedsSignals = heedsSignals;
+  }
+
+  fetch = async ({ signal }: Request): Promise<Response> => {
+    await microtasks(3);
+    const number = this.connections++;
+    const body = new ReadableStream({
+      start: (controller) => {
+        controller.enqueue(new TextEncoder().encode(`data: ${number}\n\n`));
+        this.open.set(number, controller);
+        if (!this.#heedsSignals) return;
+        const fail = () => {
+          this.open.delete(number);
+          controller.error(signal.reason);
+        };
+        if (signal.aborted) fail();
+        else signal.addEventListener("abort", fail);
+      },
+      cancel: () => void this.open.delete(number),
+    });
+    return new Response(body, {
+      headers: { "content-type": "text/event-stream" },
+    });
+  };
+
+  /** Ends the body of that connection. */
+  end(number: number): void {
+    this.open.get(number)!.close();
+    this.open.delete(number);
+  }
+}
+
+interface Outcome {
+  value?: IteratorResult<ServerSentEvent>;
+  reason?: unknown;
+}
+
+/** Calls `next`, whose failure is no unhandled rejection meanwhile. */
+function next(sse: SseConnection): Promise<Outcome> {
+  return sse.next().then((value) => ({ value }), (reason) => ({ reason }));
+}
+
+/** What leads to another connection. */
+const starts: Record<
+  string,
+  (sse: SseConnection, server: Server, time: FakeTime) => void | Promise<void>
+> = {
+  "reconnect()": (sse) => sse.reconnect(),
+  "the body's end": (_, server) => server.end(0),
+  "the end of the wait": async (_, server, time) => {
+    server.end(0);
+    await microtasks(moments.length);
+    time.tick();
+  },
+};
+
+const ends: Record<
+  string,
+  (sse: SseConnection, controller: AbortController) => unknown
+> = {
+  "close()": (sse) => sse.close(),
+  "return()": (sse) => sse.return(),
+  "an abort": (_, controller) => controller.abort(reason),
+};
+
+for (const heedsSignals of [true, false]) {
+  const kind = heedsSignals ? "heeds" : "ignores";
+
+  for (const [how, start] of Object.entries(starts)) {
+    for (const [name, end] of Object.entries(ends)) {
+      Deno.test(`${name} leaves nothing open at any moment after ${how}, where fetch ${kind} signals`, async () => {
+        using time = new FakeTime();
+        for (const moment of moments) {
+          const server = new Server(heedsSignals);
+          const controller = new AbortController();
+          const sse = await connectSse(url, {
+            fetch: server.fetch,
+            signal: controller.signal,
+            reconnect: { initialDelay: 0, maxDelay: 0 },
+          });
+          await sse.next();
+          const pending = next(sse);
+          await start(sse, server, time);
+          await microtasks(moment);
+          await end(sse, controller);
+          await settle(time);
+
+          const where = `at moment ${moment}`;
+          assertEquals([...server.open.keys()], [], where);
+          assert(server.connections <= 2, where);
+          assertEquals(time.next(), false, where);
+          await pending;
+          await next(sse);
+          assertEquals((await sse.next()).done, true, where);
+        }
+      });
+    }
+
+    Deno.test(`reconnect() leaves the newest connection alone open at any moment after ${how}, where fetch ${kind} signals`, async () => {
+      using time = new FakeTime();
+      for (const moment of moments) {
+        const server = new Server(heedsSignals);
+        const sse = await connectSse(url, {
+          fetch: server.fetch,
+          reconnect: { initialDelay: 0, maxDelay: 0 },
+        });
+        await sse.next();
+        const pending = [next(sse)];
+        await start(sse, server, time);
+        await microtasks(moment);
+        const { connections } = server;
+        sse.reconnect();
+        pending.push(next(sse));
+        await settle(time);
+
+        const where = `at moment ${moment}`;
+        assert(server.connections > connections, where);
+        assertEquals([...server.open.keys()], [server.connections - 1], where);
+        await sse.close();
+        for (const { reason } of await Promise.all(pending)) {
+          assertEquals(reason, undefined, where);
+        }
+      }
+    });
+
+    Deno.test(`a failure after reconnect() at any moment after ${how} is one for the policy, where fetch ${kind} signals`, async () => {
+      using time = new FakeTime();
+      for (const moment of moments) {
+        const server = new Server(heedsSignals);
+        const told: ReconnectInfo[] = [];
+        await using sse = await connectSse(url, {
+          fetch: server.fetch,
+          reconnect: {
+            initialDelay: 0,
+            maxDelay: 0,
+            onReconnect: (info) => void told.push(info),
+          },
+        });
+        await sse.next();
+        const pending = next(sse);
+        await start(sse, server, time);
+        await microtasks(moment);
+        sse.reconnect();
+        await settle(time);
+
+        const where = `at moment ${moment}`;
+        let outcome = await pending;
+        const newest = server.connections - 1;
+        // The connection before the newest may have brought its event in time.
+        if (outcome.value?.value?.data !== String(newest)) {
+          assertEquals(outcome.reason, undefined, where);
+          outcome = await next(sse);
+        }
+        assertEquals(outcome.reason, undefined, where);
+        assertEquals(outcome.value?.value?.data, String(newest), where);
+
+        told.length = 0;
+        server.end(newest);
+        const last = next(sse);
+        await settle(time);
+        assertEquals(told.map(({ error }) => error.code), ["truncated"], where);
+        const { value } = await last;
+        assertEquals(value?.value?.data, String(newest + 1), where);
+      }
+    });
+  }
+
+  Deno.test(`an abort at any moment of connectSse and of the first next() leaves nothing open, where fetch ${kind} signals`, async () => {
+    using time = new FakeTime();
+    for (const moment of moments) {
+      const server = new Server(heedsSignals);
+      const controller = new AbortController();
+      const rejection = connectSse(url, {
+        fetch: server.fetch,
+        signal: controller.signal,
+        reconnect: true,
+      }).then(async (sse) => {
+        await sse.next();
+        await sse.next();
+      }).catch((error) => error);
+      await microtasks(moment);
+      controller.abort(reason);
+      await settle(time);
+      const where = `at moment ${moment}`;
+      assertEquals([...server.open.keys()], [], where);
+      assertEquals(await rejection, reason, where);
+    }
+  });
+}

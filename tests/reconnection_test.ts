@@ -1,0 +1,698 @@
+import {
+  assertEquals,
+  assertInstanceOf,
+  assertNotStrictEquals,
+  assertRejects,
+  assertStrictEquals,
+} from "@std/assert";
+import { FakeTime } from "@std/testing/time";
+import {
+  connectSse,
+  type ReconnectInfo,
+  type ReconnectOptions,
+  type SseConnection,
+  type SseError,
+} from "../mod.ts";
+import { assertSseError } from "./assert_sse_error.ts";
+import { HttpServer } from "./http_server.ts";
+import { eventResponse, OpenResponse } from "./open_response.ts";
+import { eventStreamHead, RawServer, type Script } from "./raw_server.ts";
+
+const done = { done: true, value: undefined } as const;
+
+/** Reconnects without a wait to speak of, and keeps what onReconnect is told. */
+function journal(): { options: ReconnectOptions; told: ReconnectInfo[] } {
+  const told: ReconnectInfo[] = [];
+  const options = {
+    initialDelay: 0,
+    onReconnect: (info: ReconnectInfo) => void told.push(info),
+  };
+  return { options, told };
+}
+
+const codes = (told: ReconnectInfo[]): SseError["code"][] =>
+  told.map(({ error }) => error.code);
+
+async function data(sse: SseConnection): Promise<string | undefined> {
+  return (await sse.next()).value?.data;
+}
+
+/** Whole chunks that hold this text, and the end that says there are no more. */
+const whole = (text: string): Script => async (connection) => {
+  await connection.send(eventStreamHead);
+  await connection.chunk(text);
+  await connection.send("0\r\n\r\n");
+  connection.end();
+};
+
+Deno.test("SseConnection reconnects where the body ends, and sends the last event ID", async () => {
+  const { options, told } = journal();
+  await using server = new HttpServer(
+    () => eventResponse("id: 1\ndata: a\n\n"),
+    () => eventResponse("id: ☃\ndata: b\n\n"),
+    () => eventResponse("data: c\n\n"),
+  );
+  await using sse = await connectSse(server.url, { reconnect: options });
+  assertEquals(await data(sse), "a");
+  assertEquals(await data(sse), "b");
+  const { value } = await sse.next();
+  assertEquals([value?.data, value?.id], ["c", "☃"]);
+  assertEquals(
+    server.requests.map(({ headers }) => headers.get("last-event-id")),
+    // The bytes of the snowman, a character each.
+    [null, "1", "\xe2\x98\x83"],
+  );
+  assertEquals(codes(told), ["truncated", "truncated"]);
+});
+
+Deno.test("SseConnection reconnects where the body is empty", async () => {
+  const { options, told } = journal();
+  await using server = new HttpServer(
+    () => eventResponse(""),
+    () =>
+      new Response(null, { headers: { "content-type": "text/event-stream" } }),
+    () => eventResponse("data: a\n\n"),
+  );
+  await using sse = await connectSse(server.url, { reconnect: options });
+  assertEquals(await data(sse), "a");
+  assertEquals(codes(told), ["truncated", "truncated"]);
+});
+
+Deno.test("SseConnection does not reconnect unless asked to", async () => {
+  for (const reconnect of [undefined, false]) {
+    await using server = new HttpServer(() => eventResponse("data: a\n\n"));
+    await using sse = await connectSse(server.url, { reconnect });
+    assertEquals(await Array.fromAsync(sse, ({ data }) => data), ["a"]);
+    assertEquals(server.requests.length, 1);
+  }
+});
+
+Deno.test("SseConnection reconnects after a reset in the middle of an event, which it drops, its id too", async () => {
+  const { options, told } = journal();
+  const read = Promise.withResolvers<void>();
+  await using server = await RawServer.listen(
+    async (connection) => {
+      await connection.send(eventStreamHead);
+      await connection.chunk("id: 1\ndata: a\n\nid: 2\ndata: half");
+      await read.promise;
+      connection.reset();
+    },
+    whole("\n\nid: 3\ndata: b\n\n"),
+  );
+  await using sse = await connectSse(server.url, { reconnect: options });
+  assertEquals(await data(sse), "a");
+  read.resolve();
+  const { value } = await sse.next();
+  assertEquals([value?.data, value?.id], ["b", "3"]);
+  assertEquals(server.connections[1].header("Last-Event-ID"), "1");
+  assertEquals(codes(told), ["network"]);
+});
+
+Deno.test("SseConnection reconnects after a body that ends in the middle of a chunk", async () => {
+  const { options, told } = journal();
+  await using server = await RawServer.listen(
+    async (connection) => {
+      await connection.send(eventStreamHead);
+      await connection.send("ffff\r\nid: 1\ndata: a\n\nid: 2\ndata: b\n");
+      connection.end();
+    },
+    whole("data: c\n\n"),
+  );
+  await using sse = await connectSse(server.url, { reconnect: options });
+  assertEquals(await data(sse), "a");
+  assertEquals(await data(sse), "c");
+  assertEquals(server.connections[1].header("Last-Event-ID"), "1");
+  assertEquals(codes(told), ["network"]);
+});
+
+Deno.test("SseConnection reconnects after a body that ends between chunks", async () => {
+  const { options, told } = journal();
+  await using server = await RawServer.listen(
+    async (connection) => {
+      await connection.send(eventStreamHead);
+      await connection.chunk("data: a\n\n");
+      connection.end();
+    },
+    whole("data: b\n\n"),
+  );
+  await using sse = await connectSse(server.url, { reconnect: options });
+  assertEquals(await data(sse), "a");
+  assertEquals(await data(sse), "b");
+  assertEquals(codes(told), ["network"]);
+});
+
+Deno.test("SseConnection drops the half of a character that a dead connection left", async () => {
+  const { options } = journal();
+  const half = new TextEncoder().encode("data: 🎉").slice(0, -2);
+  await using server = await RawServer.listen(
+    async (connection) => {
+      await connection.send(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n" +
+          `Content-Length: ${half.length}\r\nConnection: close\r\n\r\n`,
+      );
+      await connection.send(half);
+      connection.end();
+    },
+    whole("\uFEFFdata: b\n\n"),
+  );
+  await using sse = await connectSse(server.url, { reconnect: options });
+  assertEquals(await data(sse), "b");
+});
+
+Deno.test("SseConnection reconnects after a stall, and disconnects the server that stalls", async () => {
+  const { options, told } = journal();
+  await using server = await RawServer.listen(
+    async (connection) => {
+      await connection.send(eventStreamHead);
+      await connection.chunk("id: 1\ndata: a\n\nid: 2\ndata: half\n");
+    },
+    whole("data: b\n\n"),
+  );
+  await using sse = await connectSse(server.url, {
+    idleTimeout: 40,
+    reconnect: options,
+  });
+  assertEquals(await data(sse), "a");
+  assertEquals(await data(sse), "b");
+  await server.connections[0].disconnected;
+  assertEquals(server.connections[1].header("Last-Event-ID"), "1");
+  assertEquals(codes(told), ["idle-timeout"]);
+});
+
+Deno.test("SseConnection connects when the server comes up, before connectSse resolves", async () => {
+  await using server = await RawServer.listen(whole("data: a\n\n"));
+  server.refuse();
+  const { options, told } = journal();
+  await using sse = await connectSse(server.url, {
+    reconnect: {
+      ...options,
+      async onReconnect(info) {
+        options.onReconnect?.(info);
+        if (info.attempt === 3) await server.accept();
+      },
+    },
+  });
+  assertEquals(codes(told), ["network", "network", "network"]);
+  assertEquals(told.map(({ attempt }) => attempt), [1, 2, 3]);
+  assertEquals(sse.response.status, 200);
+  assertEquals(await data(sse), "a");
+});
+
+Deno.test("SseConnection reconnects when a server that went away comes back", async () => {
+  await using server = await RawServer.listen(
+    whole("id: 1\ndata: a\n\n"),
+    whole("data: b\n\n"),
+  );
+  const { options, told } = journal();
+  await using sse = await connectSse(server.url, {
+    reconnect: {
+      ...options,
+      async onReconnect(info) {
+        options.onReconnect?.(info);
+        if (info.attempt === 3) await server.accept();
+      },
+    },
+  });
+  server.refuse();
+  assertEquals(await data(sse), "a");
+  assertEquals(await data(sse), "b");
+  assertEquals(codes(told), ["truncated", "network", "network"]);
+  assertEquals(server.connections[1].header("Last-Event-ID"), "1");
+});
+
+Deno.test("SseConnection reconnects where garbage comes in HTTP's place, first or later", async () => {
+  const garbage: Script = async (connection) => {
+    await connection.send("\x00\x01 this is no HTTP\r\n\r\n");
+    connection.end();
+  };
+  const { options, told } = journal();
+  await using server = await RawServer.listen(
+    garbage,
+    whole("id: 1\ndata: a\n\n"),
+    garbage,
+    whole("data: b\n\n"),
+  );
+  await using sse = await connectSse(server.url, { reconnect: options });
+  assertEquals(await data(sse), "a");
+  assertEquals(await data(sse), "b");
+  assertEquals(codes(told), ["network", "truncated", "network"]);
+  assertEquals(server.connections[3].header("Last-Event-ID"), "1");
+});
+
+Deno.test("SseConnection reconnects where the connection is reset before the response", async () => {
+  const { options, told } = journal();
+  await using server = await RawServer.listen(
+    (connection) => connection.reset(),
+    (connection) => connection.end(),
+    whole("data: a\n\n"),
+  );
+  await using sse = await connectSse(server.url, { reconnect: options });
+  assertEquals(await data(sse), "a");
+  assertEquals(codes(told), ["network", "network"]);
+});
+
+Deno.test("SseConnection reconnects where no headers come in time, and disconnects", async () => {
+  const { options, told } = journal();
+  await using server = await RawServer.listen(
+    () => {},
+    whole("data: a\n\n"),
+    () => {},
+    whole("data: b\n\n"),
+  );
+  await using sse = await connectSse(server.url, {
+    connectTimeout: 40,
+    reconnect: options,
+  });
+  assertEquals(await data(sse), "a");
+  assertEquals(await data(sse), "b");
+  assertEquals(
+    codes(told),
+    ["connect-timeout", "truncated", "connect-timeout"],
+  );
+  await server.connections[0].disconnected;
+  await server.connections[2].disconnected;
+});
+
+for (const status of [408, 425, 429, 500, 502, 503, 504]) {
+  Deno.test(`SseConnection reconnects after status ${status}, first or later, and cancels its body`, async () => {
+    const { options, told } = journal();
+    const refusals = [1, 2].map(() => new OpenResponse("No", { status }));
+    await using server = new HttpServer(
+      () => refusals[0].response,
+      () => eventResponse("id: 1\ndata: a\n\n"),
+      () => refusals[1].response,
+      () => eventResponse("id: 2\ndata: b\n\n"),
+    );
+    await using sse = await connectSse(server.url, { reconnect: options });
+    assertEquals(sse.response.status, status);
+    assertEquals(await data(sse), "a");
+    await refusals[0].cancelled;
+    assertEquals(await data(sse), "b");
+    await refusals[1].cancelled;
+    assertEquals(codes(told), ["status", "truncated", "status"]);
+    assertEquals(told.map(({ error }) => error.response?.status), [
+      status,
+      200,
+      status,
+    ]);
+    assertEquals(
+      server.requests.map(({ headers }) => headers.get("last-event-id")),
+      [null, null, "1", "1"],
+    );
+  });
+
+  for (
+    const [form, value] of [
+      ["seconds", () => "90"],
+      ["a date", () => new Date(Date.now() + 90_000).toUTCString()],
+    ] as const
+  ) {
+    Deno.test(`SseConnection heeds Retry-After as ${form} with status ${status}`, async () => {
+      const delays: number[] = [];
+      await using server = new HttpServer(
+        () =>
+          new Response("No", { status, headers: { "retry-after": value() } }),
+        () => eventResponse("data: a\n\n"),
+      );
+      await using sse = await connectSse(server.url, {
+        reconnect: {
+          initialDelay: 0,
+          maxDelay: 0,
+          onReconnect({ delay }) {
+            delays.push(delay);
+            sse.reconnect();
+          },
+        },
+      });
+      assertEquals(await data(sse), "a");
+      assertEquals(delays.length, 1);
+      assertEquals(Math.round(delays[0] / 10_000), 9);
+    });
+  }
+}
+
+for (const status of [204, 205]) {
+  Deno.test(`SseConnection ends at a first status ${status}, and does not reconnect`, async () => {
+    const { options, told } = journal();
+    await using server = new HttpServer(() => new Response(null, { status }));
+    await using sse = await connectSse(server.url, { reconnect: options });
+    assertEquals(await sse.next(), done);
+    assertEquals(sse.response.status, status);
+    assertEquals(server.requests.length, 1);
+    assertEquals(told, []);
+  });
+
+  Deno.test(`SseConnection ends where a reconnect meets status ${status}`, async () => {
+    const { options, told } = journal();
+    await using server = new HttpServer(
+      () => eventResponse("data: a\n\n"),
+      () => new Response(null, { status }),
+    );
+    await using sse = await connectSse(server.url, { reconnect: options });
+    assertEquals(await Array.fromAsync(sse, ({ data }) => data), ["a"]);
+    assertEquals(sse.response.status, status);
+    assertEquals(server.requests.length, 2);
+    assertEquals(codes(told), ["truncated"]);
+  });
+
+  Deno.test(`SseConnection ends at status ${status} also where until was not met`, async () => {
+    const { options } = journal();
+    await using server = new HttpServer(
+      () => eventResponse("data: a\n\n"),
+      () => new Response(null, { status }),
+    );
+    await using sse = await connectSse(server.url, {
+      reconnect: options,
+      until: "[DONE]",
+    });
+    assertEquals(await Array.fromAsync(sse, ({ data }) => data), ["a"]);
+  });
+}
+
+for (
+  const status of [400, 401, 403, 404, 405, 407, 409, 410, 418, 501, 505]
+) {
+  Deno.test(`SseConnection throws at status ${status}, with the response to be read, and reconnects no more`, async () => {
+    const { options } = journal();
+    await using server = new HttpServer(
+      () => eventResponse("data: a\n\n"),
+      () => new Response("Go away", { status }),
+    );
+    await using sse = await connectSse(server.url, { reconnect: options });
+    assertEquals(await data(sse), "a");
+    const error = await assertSseError(sse.next(), "status");
+    assertEquals(await error.response?.text(), "Go away");
+    assertStrictEquals(sse.response, error.response);
+    assertEquals(await sse.next(), done);
+    assertEquals(server.requests.length, 2);
+  });
+}
+
+Deno.test("SseConnection throws at a wrong content type, with the response to be read, and reconnects no more", async () => {
+  const { options } = journal();
+  await using server = new HttpServer(
+    () => eventResponse("data: a\n\n"),
+    () => new Response("<p>Sign in", { headers: { "content-type": "text/x" } }),
+  );
+  await using sse = await connectSse(server.url, { reconnect: options });
+  assertEquals(await data(sse), "a");
+  const error = await assertSseError(sse.next(), "content-type");
+  assertEquals(await error.response?.text(), "<p>Sign in");
+  assertEquals(await sse.next(), done);
+  assertEquals(server.requests.length, 2);
+});
+
+Deno.test("SseConnection throws at an event that is too large, disconnects, and reconnects no more", async () => {
+  const { options } = journal();
+  const stream = new OpenResponse(`data: a\n\ndata: ${"b".repeat(100)}\n\n`);
+  await using server = new HttpServer(() => stream.response);
+  await using sse = await connectSse(server.url, {
+    maxEventSize: 20,
+    reconnect: options,
+  });
+  assertEquals(await data(sse), "a");
+  await assertSseError(sse.next(), "event-too-large");
+  await stream.cancelled;
+  assertEquals(await sse.next(), done);
+  assertEquals(server.requests.length, 1);
+});
+
+Deno.test("SseConnection throws reconnect-failed when the attempts in a row are used up", async () => {
+  const { options, told } = journal();
+  await using server = new HttpServer(
+    () => eventResponse("data: a\n\n"),
+    () => new Response("One", { status: 500 }),
+    () => new Response("Two", { status: 502 }),
+    () => new Response("Three", { status: 503 }),
+  );
+  await using sse = await connectSse(server.url, {
+    reconnect: { ...options, maxAttempts: 3 },
+  });
+  assertEquals(await data(sse), "a");
+  const error = await assertSseError(sse.next(), "reconnect-failed");
+  assertEquals(server.requests.length, 4);
+  assertEquals(told.map(({ attempt }) => attempt), [1, 2, 3]);
+  const cause = error.cause as SseError;
+  assertEquals(cause.code, "status");
+  assertEquals(cause.response?.status, 503);
+  assertStrictEquals(error.response, cause.response);
+  assertEquals(await error.response?.text(), "Three");
+  assertEquals(await sse.next(), done);
+});
+
+Deno.test("connectSse rejects with reconnect-failed where nothing ever listens", async () => {
+  const { options, told } = journal();
+  await using server = await RawServer.listen(() => {});
+  server.refuse();
+  const error = await assertSseError(
+    connectSse(server.url, { reconnect: { ...options, maxAttempts: 2 } }),
+    "reconnect-failed",
+  );
+  assertEquals((error.cause as SseError).code, "network");
+  assertEquals(error.response, undefined);
+  assertEquals(codes(told), ["network", "network"]);
+});
+
+Deno.test("SseConnection starts the count of attempts anew with an event, not with a connection", async () => {
+  const { options, told } = journal();
+  await using server = new HttpServer(
+    () => eventResponse("data: a\n\n"),
+    () => eventResponse(""),
+    () => eventResponse(": comment\n\nid: 5\n\nevent: x\n\ndata: cut off\n"),
+    () => eventResponse("data: b\n\n"),
+    () => eventResponse(""),
+    () => eventResponse(""),
+  );
+  await using sse = await connectSse(server.url, {
+    reconnect: { ...options, maxAttempts: 3 },
+  });
+  assertEquals(await data(sse), "a");
+  assertEquals(await data(sse), "b");
+  await assertSseError(sse.next(), "reconnect-failed");
+  assertEquals(
+    told.map(({ attempt }) => attempt),
+    [1, 2, 3, 1, 2, 3],
+  );
+});
+
+for (
+  const [kind, until, expected] of [
+    ["a string", "[DONE]", ["a", "b"]],
+    [
+      "a function",
+      ({ data }: { data: string }) => data === "[DONE]",
+      ["a", "b", "[DONE]"],
+    ],
+  ] as const
+) {
+  Deno.test(`SseConnection ends where until as ${kind} is met, and disconnects, after a reconnect too`, async () => {
+    const { options, told } = journal();
+    const stream = new OpenResponse("data: b\n\ndata: [DONE]\n\ndata: c\n\n");
+    await using server = new HttpServer(
+      () => eventResponse("data: a\n\ndata: [DO"),
+      () => stream.response,
+    );
+    await using sse = await connectSse(server.url, {
+      reconnect: options,
+      until,
+    });
+    const got = await Array.fromAsync(sse, ({ data }) => data);
+    assertEquals(got, [...expected]);
+    await stream.cancelled;
+    assertEquals(server.requests.length, 2);
+    assertEquals(codes(told), ["truncated"]);
+  });
+}
+
+Deno.test("SseConnection does not reconnect where the body ends with what until asks for", async () => {
+  const { options, told } = journal();
+  await using server = new HttpServer(() =>
+    eventResponse("data: a\n\ndata: [DONE]\n\n")
+  );
+  await using sse = await connectSse(server.url, {
+    reconnect: options,
+    until: "[DONE]",
+  });
+  assertEquals(await Array.fromAsync(sse, ({ data }) => data), ["a"]);
+  assertEquals(told, []);
+});
+
+Deno.test("SseConnection gives the response of the newest connection", async () => {
+  const { options } = journal();
+  await using server = new HttpServer(
+    () => eventResponse("data: a\n\n", { headers: { "x-server": "first" } }),
+    () => eventResponse("data: b\n\n", { headers: { "x-server": "second" } }),
+  );
+  await using sse = await connectSse(server.url, { reconnect: options });
+  await sse.next();
+  const first = sse.response;
+  assertEquals(first.headers.get("x-server"), "first");
+  await sse.next();
+  assertNotStrictEquals(sse.response, first);
+  assertEquals(sse.response.headers.get("x-server"), "second");
+});
+
+Deno.test("SseConnection sends the caller's headers with every attempt, and the caller's Last-Event-ID until it knows a newer", async () => {
+  const { options } = journal();
+  await using server = new HttpServer(
+    () => eventResponse(""),
+    () => eventResponse("id: 7\ndata: a\n\n"),
+    () => eventResponse("data: b\n\n"),
+  );
+  await using sse = await connectSse(server.url, {
+    headers: { authorization: "Bearer x", accept: "text/event-stream, x/y" },
+    lastEventId: "5",
+    reconnect: options,
+  });
+  await sse.next();
+  await sse.next();
+  assertEquals(
+    server.requests.map(({ headers }) => [
+      headers.get("authorization"),
+      headers.get("accept"),
+      headers.get("cache-control"),
+      headers.get("last-event-id"),
+    ]),
+    ["5", "5", "7"].map(
+      (id) => ["Bearer x", "text/event-stream, x/y", "no-store", id],
+    ),
+  );
+});
+
+Deno.test("SseConnection sends no Last-Event-ID after the server has emptied it", async () => {
+  const { options } = journal();
+  await using server = new HttpServer(
+    () => eventResponse("id: 1\ndata: a\n\nid\ndata: b\n\n"),
+    () => eventResponse("data: c\n\n"),
+  );
+  await using sse = await connectSse(server.url, {
+    lastEventId: "0",
+    reconnect: options,
+  });
+  assertEquals(
+    [await data(sse), await data(sse), await data(sse)],
+    ["a", "b", "c"],
+  );
+  assertEquals(server.requests[1].headers.get("last-event-id"), null);
+});
+
+Deno.test("SseConnection sends the id of a block that had no data", async () => {
+  const { options } = journal();
+  await using server = new HttpServer(
+    () => eventResponse("id: 1\ndata: a\n\nid: 2\n\nid: 3\n"),
+    () => eventResponse("data: b\n\n"),
+  );
+  await using sse = await connectSse(server.url, { reconnect: options });
+  const first = await sse.next();
+  assertEquals([first.value?.id, sse.lastEventId], ["1", "2"]);
+  const second = await sse.next();
+  assertEquals([second.value?.data, second.value?.id], ["b", "2"]);
+  assertEquals(server.requests[1].headers.get("last-event-id"), "2");
+});
+
+for (const id of ["\x01", "a\x1fb", "é\x7f"]) {
+  Deno.test(`SseConnection throws a TypeError where no header can carry the id ${JSON.stringify(id)}, and does not try for ever`, async () => {
+    const { options } = journal();
+    await using server = new HttpServer(() =>
+      eventResponse(`id: ${id}\ndata: a\n\n`)
+    );
+    await using sse = await connectSse(server.url, {
+      reconnect: { ...options, maxAttempts: 5 },
+    });
+    assertEquals(await data(sse), "a");
+    await assertRejects(() => sse.next(), TypeError, JSON.stringify(id));
+    assertEquals(await sse.next(), done);
+    assertEquals(server.requests.length, 1);
+  });
+}
+
+Deno.test("SseConnection drops the BOM at the start of every connection", async () => {
+  const { options } = journal();
+  await using server = new HttpServer(
+    () => eventResponse("\uFEFFdata: a\n\n"),
+    () => eventResponse("\uFEFFdata: b\n\n"),
+  );
+  await using sse = await connectSse(server.url, { reconnect: options });
+  assertEquals([await data(sse), await data(sse)], ["a", "b"]);
+});
+
+Deno.test("SseConnection keeps the server's retry over reconnections until there is a newer one", async () => {
+  const { options } = journal();
+  await using server = new HttpServer(
+    () => eventResponse("retry: 3\ndata: a\n\n"),
+    () => eventResponse("data: b\n\n"),
+    () => eventResponse("retry: 4\n"),
+    () => eventResponse("data: c\n\n"),
+  );
+  await using sse = await connectSse(server.url, { reconnect: options });
+  assertEquals(sse.reconnectionTime, undefined);
+  await sse.next();
+  assertEquals(sse.reconnectionTime, 3);
+  await sse.next();
+  assertEquals(sse.reconnectionTime, 3);
+  await sse.next();
+  assertEquals(sse.reconnectionTime, 4);
+});
+
+Deno.test("SseConnection answers overlapping next() in order over reconnections", async () => {
+  const { options } = journal();
+  await using server = new HttpServer(
+    () => eventResponse("data: a\n\ndata: b\n\n"),
+    () => new Response("No", { status: 503 }),
+    () => eventResponse("data: c\n\ndata: d\n\n"),
+    () => new Response(null, { status: 204 }),
+  );
+  await using sse = await connectSse(server.url, { reconnect: options });
+  const results = await Promise.all(
+    Array.from({ length: 6 }, () => data(sse)),
+  );
+  assertEquals(results, ["a", "b", "c", "d", undefined, undefined]);
+  assertEquals(server.requests.length, 4);
+});
+
+Deno.test("SseConnection connects again only when an event is asked for", async () => {
+  using time = new FakeTime();
+  const { options, told } = journal();
+  let requests = 0;
+  await using sse = await connectSse("http://in.process/", {
+    reconnect: options,
+    fetch() {
+      requests++;
+      return eventResponse("data: a\n\ndata: b\n\n");
+    },
+  });
+  assertEquals(await data(sse), "a");
+  assertEquals(await data(sse), "b");
+  await time.tickAsync(60_000);
+  await time.runMicrotasks();
+  assertEquals(requests, 1);
+  assertEquals(told, []);
+  const pending = data(sse);
+  await time.tickAsync();
+  assertEquals(await pending, "a");
+  assertEquals(requests, 2);
+});
+
+Deno.test("connectSse does not retry where fetch gives no Response", async () => {
+  const { options, told } = journal();
+  const error = await connectSse("http://in.process/", {
+    reconnect: options,
+    fetch: () => "no response" as unknown as Response,
+  }).catch((error) => error);
+  assertInstanceOf(error, TypeError);
+  assertEquals(told, []);
+});
+
+Deno.test({
+  name: "connectSse does not retry where Deno lacks the permission",
+  permissions: { net: false },
+  async fn() {
+    const { options, told } = journal();
+    const error = await assertSseError(
+      connectSse("http://127.0.0.1/", { reconnect: options }),
+      "network",
+    );
+    assertInstanceOf(error.cause, Deno.errors.NotCapable);
+    assertEquals(told, []);
+  },
+});

@@ -1,0 +1,101 @@
+import {
+  assertEquals,
+  assertInstanceOf,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import { inspect } from "node:util";
+import { ServerSentEvent } from "../mod.ts";
+
+Deno.test("ServerSentEvent is an empty message where nothing is given", () => {
+  for (const event of [new ServerSentEvent(), new ServerSentEvent({})]) {
+    assertEquals(
+      { ...event },
+      { event: "message", data: "", id: "", retry: undefined },
+    );
+  }
+});
+
+Deno.test("ServerSentEvent has the fields that it is given as its own", () => {
+  const fields = { event: "tick", data: "a\nb", id: "é☃🎉", retry: 0 };
+  const event = new ServerSentEvent(fields);
+  assertEquals({ ...event }, fields);
+  assertInstanceOf(event, ServerSentEvent);
+});
+
+Deno.test("ServerSentEvent is a message where its type is empty", () => {
+  assertEquals(new ServerSentEvent({ event: "" }).event, "message");
+});
+
+Deno.test("ServerSentEvent keeps what is given as undefined at its default", () => {
+  const event = new ServerSentEvent({
+    event: undefined,
+    data: undefined,
+    id: undefined,
+    retry: undefined,
+  });
+  assertEquals(
+    { ...event },
+    { event: "message", data: "", id: "", retry: undefined },
+  );
+});
+
+Deno.test("ServerSentEvent can be copied from another one", () => {
+  const event = new ServerSentEvent({ event: "e", data: "a", id: "1" });
+  assertEquals({ ...new ServerSentEvent(event) }, { ...event });
+});
+
+Deno.test("ServerSentEvent is written as JSON with its fields", () => {
+  const event = new ServerSentEvent({ data: "a", id: "1", retry: 5 });
+  assertEquals(
+    JSON.parse(JSON.stringify(event)),
+    { event: "message", data: "a", id: "1", retry: 5 },
+  );
+});
+
+Deno.test("ServerSentEvent.json parses the data", () => {
+  const event = new ServerSentEvent({ data: '{"token":"é","n":[1,2]}' });
+  const { token, n } = event.json<{ token: string; n: number[] }>();
+  assertEquals(token, "é");
+  assertEquals(n, [1, 2]);
+  assertEquals(new ServerSentEvent({ data: "null" }).json(), null);
+  assertEquals(new ServerSentEvent({ data: "[1,\n2]" }).json(), [1, 2]);
+});
+
+Deno.test("ServerSentEvent.json throws where the data is no JSON", () => {
+  for (const data of ["", "[DONE]", "{"]) {
+    assertThrows(() => new ServerSentEvent({ data }).json(), SyntaxError);
+  }
+});
+
+const printers: [string, (value: unknown) => string][] = [
+  ["Deno.inspect", (value) => Deno.inspect(value)],
+  ["inspect of node:util", (value) => inspect(value)],
+];
+
+for (const [name, print] of printers) {
+  Deno.test(`ServerSentEvent prints what it says with ${name}`, () => {
+    const text = print(
+      new ServerSentEvent({ event: "tick", data: "hi", id: "7", retry: 250 }),
+    );
+    assertStringIncludes(text, "ServerSentEvent {");
+    for (const said of ["event", "tick", "data", "hi", "id", "7", "250"]) {
+      assertStringIncludes(text, said);
+    }
+  });
+
+  Deno.test(`ServerSentEvent leaves out what is empty with ${name}`, () => {
+    const text = print(new ServerSentEvent({ data: "hi" }));
+    assertStringIncludes(text, "message");
+    assertStringIncludes(text, "hi");
+    for (const absent of ["id:", "retry", "undefined", '""', "''"]) {
+      assertEquals(text.includes(absent), false, text);
+    }
+  });
+
+  Deno.test(`ServerSentEvent prints within other values with ${name}`, () => {
+    const text = print({ list: [new ServerSentEvent({ data: "hi" })] });
+    assertStringIncludes(text, "ServerSentEvent");
+    assertStringIncludes(text, "hi");
+  });
+}

@@ -1,0 +1,177 @@
+import {
+  assertEquals,
+  assertRejects,
+  assertStrictEquals,
+  assertStringIncludes,
+} from "@std/assert";
+import { connectSse, type ServerSentEvent } from "../mod.ts";
+import { assertSseError } from "./assert_sse_error.ts";
+import { HttpServer } from "./http_server.ts";
+import { eventResponse, OpenResponse } from "./open_response.ts";
+
+const url = "http://in.process/";
+const done = { done: true, value: undefined } as const;
+
+Deno.test("until as a string ends the stream before the event with that data, and disconnects", async () => {
+  const stream = new OpenResponse(
+    "data: a\n\ndata: [DONE]\n\ndata: after\n\n",
+  );
+  await using server = new HttpServer(() => stream.response);
+  await using sse = await connectSse(server.url, { until: "[DONE]" });
+  assertEquals((await sse.next()).value?.data, "a");
+  assertEquals(await sse.next(), done);
+  await stream.cancelled;
+  assertEquals(await sse.next(), done);
+});
+
+Deno.test("until as a string is compared with the whole data", async () => {
+  await using sse = await connectSse(url, {
+    until: "[DONE]",
+    fetch: () =>
+      eventResponse(
+        "data: [DONE] \n\ndata: x[DONE]\n\ndata: [DONE]\ndata\n\ndata:[DONE]\n\n",
+      ),
+  });
+  assertEquals(
+    await Array.fromAsync(sse, (event) => event.data),
+    ["[DONE] ", "x[DONE]", "[DONE]\n"],
+  );
+});
+
+Deno.test("until as an empty string is met by empty data", async () => {
+  await using sse = await connectSse(url, {
+    until: "",
+    fetch: () => eventResponse("data: a\n\ndata\n\ndata: b\n\n"),
+  });
+  assertEquals(await Array.fromAsync(sse, (event) => event.data), ["a"]);
+});
+
+Deno.test("until as a function yields the event it accepts, and disconnects", async () => {
+  const stream = new OpenResponse(
+    "data: a\n\nevent: end\ndata: b\n\ndata: c\n\n",
+  );
+  await using server = new HttpServer(() => stream.response);
+  await using sse = await connectSse(server.url, {
+    until: (event) => event.event === "end",
+  });
+  assertEquals((await sse.next()).value?.data, "a");
+  assertEquals((await sse.next()).value?.data, "b");
+  await stream.cancelled;
+  assertEquals(await sse.next(), done);
+});
+
+Deno.test("until as a function is asked once of each event, up to the one it accepts", async () => {
+  const asked: ServerSentEvent[] = [];
+  await using sse = await connectSse(url, {
+    until(event) {
+      asked.push(event);
+      return event.data === "b";
+    },
+    fetch: () => eventResponse("data: a\n\ndata: b\n\ndata: c\n\n"),
+  });
+  const got = await Array.fromAsync(sse);
+  assertEquals(got.map((event) => event.data), ["a", "b"]);
+  assertEquals(asked.length, 2);
+  assertStrictEquals(asked[0], got[0]);
+  assertStrictEquals(asked[1], got[1]);
+});
+
+Deno.test("until ends every overlapping next() after the one that met it", async () => {
+  const stream = new OpenResponse();
+  await using sse = await connectSse(url, {
+    until: (event) => event.data === "a",
+    fetch: () => stream.response,
+  });
+  const results = [sse.next(), sse.next(), sse.next()];
+  stream.send("data: a\n\ndata: b\n\n");
+  const [first, ...others] = await Promise.all(results);
+  assertEquals(first.value?.data, "a");
+  assertEquals(others, [done, done]);
+});
+
+for (
+  const [kind, until] of [
+    ["a string", "[DONE]"],
+    ["a function", (event: ServerSentEvent) => event.data === "[DONE]"],
+  ] as const
+) {
+  Deno.test(`until as ${kind} makes a body that ends without it truncated`, async () => {
+    await using server = new HttpServer(() =>
+      eventResponse("data: a\n\ndata: [DONE]")
+    );
+    await using sse = await connectSse(server.url, { until });
+    assertEquals((await sse.next()).value?.data, "a");
+    const error = await assertSseError(sse.next(), "truncated");
+    assertStringIncludes(error.message, "until");
+    assertEquals(await sse.next(), done);
+  });
+}
+
+Deno.test("until makes an empty body truncated", async () => {
+  await using sse = await connectSse(url, {
+    until: "[DONE]",
+    fetch: () => eventResponse(""),
+  });
+  await assertSseError(sse.next(), "truncated");
+});
+
+Deno.test("until leaves 204 the end, without an error", async () => {
+  await using sse = await connectSse(url, {
+    until: "[DONE]",
+    fetch: () => new Response(null, { status: 204 }),
+  });
+  assertEquals(await sse.next(), done);
+});
+
+Deno.test("until leaves a broken connection a network error", async () => {
+  const stream = new OpenResponse("data: a\n\n");
+  await using sse = await connectSse(url, {
+    until: "[DONE]",
+    fetch: () => stream.response,
+  });
+  await sse.next();
+  stream.fail(new Error("cable cut"));
+  await assertSseError(sse.next(), "network");
+});
+
+Deno.test("until that is not met leaves close() an end without an error", async () => {
+  const stream = new OpenResponse("data: a\n\n");
+  const sse = await connectSse(url, {
+    until: "[DONE]",
+    fetch: () => stream.response,
+  });
+  await sse.next();
+  const pending = sse.next();
+  await sse.close();
+  assertEquals(await pending, done);
+});
+
+Deno.test("until that throws rejects next() with what it threw, and disconnects", async () => {
+  const thrown = new Error("mine");
+  const stream = new OpenResponse("data: a\n\ndata: b\n\n");
+  await using server = new HttpServer(() => stream.response);
+  await using sse = await connectSse(server.url, {
+    until() {
+      throw thrown;
+    },
+  });
+  assertStrictEquals(await assertRejects(() => sse.next()), thrown);
+  await stream.cancelled;
+  assertEquals(await sse.next(), done);
+});
+
+Deno.test("until that throws at an event that waited rejects next() too", async () => {
+  const thrown = new Error("mine");
+  const stream = new OpenResponse("data: a\n\ndata: b\n\ndata: c\n\n");
+  await using sse = await connectSse(url, {
+    until(event) {
+      if (event.data === "b") throw thrown;
+      return false;
+    },
+    fetch: () => stream.response,
+  });
+  assertEquals((await sse.next()).value?.data, "a");
+  assertStrictEquals(await assertRejects(() => sse.next()), thrown);
+  await stream.cancelled;
+  assertEquals(await sse.next(), done);
+});
