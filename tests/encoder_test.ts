@@ -1,0 +1,482 @@
+import {
+  assert,
+  assertEquals,
+  assertLess,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import {
+  encodeSse,
+  ServerSentEvent,
+  SseDecoder,
+  SseEncoderStream,
+  SseEventStream,
+  type SseMessage,
+} from "../mod.ts";
+import { deadline } from "./deadline.ts";
+import { Random, randomChunks, randomText } from "./random.ts";
+import { interpret } from "./reference.ts";
+
+const utf8 = new TextEncoder();
+
+/** What came of the messages, written by the stream. */
+async function written(
+  messages: Iterable<SseMessage>,
+): Promise<string> {
+  const body = ReadableStream.from(messages)
+    .pipeThrough(new SseEncoderStream());
+  return await new Response(body).text();
+}
+
+function decoded(stream: BufferSource | string): ServerSentEvent[] {
+  return new SseDecoder().decode(stream);
+}
+
+for (
+  const [what, message, text] of [
+    ["data", { data: "Hello" }, "data: Hello\n\n"],
+    ["empty data", { data: "" }, "data: \n\n"],
+    [
+      "all fields",
+      { event: "tick", data: "x", id: "7", retry: 250, comment: "note" },
+      ": note\nevent: tick\nid: 7\nretry: 250\ndata: x\n\n",
+    ],
+    ["lines ended by LF", { data: "a\nb" }, "data: a\ndata: b\n\n"],
+    ["lines ended by CR", { data: "a\rb" }, "data: a\ndata: b\n\n"],
+    ["lines ended by CRLF", { data: "a\r\nb" }, "data: a\ndata: b\n\n"],
+    [
+      "lines that are empty",
+      { data: "\n\r\r\n" },
+      "data: \ndata: \ndata: \ndata: \n\n",
+    ],
+    ["a leading space", { data: " x" }, "data:  x\n\n"],
+    ["a lone comment", { comment: "still here" }, ": still here\n\n"],
+    ["an empty comment", { comment: "" }, ": \n\n"],
+    [
+      "comment lines",
+      { comment: "a\rdata: b\r\nc\nd" },
+      ": a\n: data: b\n: c\n: d\n\n",
+    ],
+    ["a lone id", { id: "7" }, "id: 7\n\n"],
+    ["an id that takes one back", { id: "" }, "id: \n\n"],
+    ["a lone reconnection time", { retry: 0 }, "retry: 0\n\n"],
+    [
+      "the longest reconnection time",
+      { retry: Number.MAX_SAFE_INTEGER },
+      "retry: 9007199254740991\n\n",
+    ],
+    ["an event without data", { event: "tick" }, "event: tick\ndata: \n\n"],
+    ["a message without data", { event: "message" }, "data: \n\n"],
+    [
+      "the type that is the default",
+      { event: "message", data: "x" },
+      "data: x\n\n",
+    ],
+    ["a type that is empty", { event: "", data: "x" }, "data: x\n\n"],
+    ["nothing at all", {}, ""],
+    ["nothing but an empty type", { event: "" }, ""],
+    [
+      "nothing but what is undefined",
+      {
+        event: undefined,
+        data: undefined,
+        id: undefined,
+        retry: undefined,
+        comment: undefined,
+      },
+      "",
+    ],
+  ] satisfies [string, SseMessage, string][]
+) {
+  Deno.test(`encodeSse writes ${what}`, async () => {
+    assertEquals(encodeSse(message), text);
+    assertEquals(await written([message]), text);
+  });
+}
+
+for (
+  const [what, message, problem] of [
+    [
+      "an LF in event",
+      { event: "a\nb" },
+      'event without line ends, got "a\\nb"',
+    ],
+    ["a CR in event", { event: "a\r" }, 'event without line ends, got "a\\r"'],
+    ["an LF in id", { id: "\n" }, 'id without line ends, got "\\n"'],
+    ["a CR in id", { id: "\rx" }, 'id without line ends, got "\\rx"'],
+    ["a NUL in id", { id: "a\0" }, "id without NUL, which readers ignore"],
+    ["a negative retry", { retry: -1 }, "ms from 0, got -1"],
+    ["a fractional retry", { retry: 1.5 }, "ms from 0, got 1.5"],
+    ["a retry that is no number", { retry: NaN }, "ms from 0, got NaN"],
+    ["an endless retry", { retry: Infinity }, "ms from 0, got Infinity"],
+    ["an inexact retry", { retry: 2 ** 53 }, "ms from 0, got 9007199254740992"],
+    ["a string as retry", { retry: "5" }, "ms from 0, got 5"],
+    ["a bigint as retry", { retry: 5n }, "ms from 0, got 5"],
+    ["null as retry", { retry: null }, "ms from 0, got null"],
+    ["null as data", { data: null }, "data to be a string, got null"],
+    ["a number as data", { data: 5 }, "data to be a string, got number"],
+    ["an object as data", { data: {} }, "data to be a string, got object"],
+    ["a number as id", { id: 5 }, "id to be a string, got number"],
+    ["false as event", { event: false }, "event to be a string, got boolean"],
+    [
+      "an array as comment",
+      { comment: [] },
+      "comment to be a string, got object",
+    ],
+    ["half a pair in data", { data: "\uD83C" }, "lone surrogate"],
+    ["half a pair in event", { event: "\uDF89x" }, "lone surrogate"],
+    ["half a pair in id", { id: "x\uD83C" }, "lone surrogate"],
+    ["half a pair in comment", { comment: "\uD83C" }, "lone surrogate"],
+    [
+      "null",
+      null,
+      "Expected a message with event, data, id, retry or comment, got null",
+    ],
+    ["a string", "data: x\n\n", "got string"],
+    ["undefined", undefined, "got undefined"],
+  ] as [string, SseMessage, string][]
+) {
+  Deno.test(`encodeSse throws where it is given ${what}`, async () => {
+    assertThrows(() => encodeSse(message), TypeError, problem);
+    await assertRejects(() => written([message]), TypeError, problem);
+  });
+}
+
+Deno.test("encodeSse shows the start of a long value that it refuses", () => {
+  const error = assertThrows(
+    () => encodeSse({ id: "x".repeat(1_000_000) + "\n" }),
+    TypeError,
+  );
+  assertStringIncludes(error.message, "xxx");
+  assertLess(error.message.length, 200);
+});
+
+const PIECES = [
+  "",
+  "a",
+  "b",
+  " ",
+  "  ",
+  ":",
+  "é",
+  "☃",
+  "🎉",
+  "\t",
+  "\v",
+  "\x85",
+  "\u2028",
+  "\uFEFF",
+  "\uFFFD",
+  "event",
+  "data",
+  "data: x",
+  "id: 1",
+  "retry: 5",
+  "message",
+  "[DONE]",
+];
+const LINE_ENDS = ["\n", "\r", "\r\n", "\n\r", "\r\r", "\n\n"];
+const FORGERIES = [
+  "\ndata: forged\n\n",
+  "\r\rdata: forged\r\r",
+  "x\r\n\r\nevent: forged\r\ndata: forged\r\n\r\n",
+  "\n\nid: forged\n\n",
+  "\r:\n",
+];
+const SURROGATES = ["\uD83C", "\uDF89"];
+const RETRIES = [0, -0, 1, 3000, Number.MAX_SAFE_INTEGER];
+const NO_RETRIES = [-1, 0.5, NaN, Infinity, 2 ** 53, "1", "1\n\ndata: x", null];
+
+/** Any string that a server may have been handed. */
+function randomString(random: Random, ...others: string[][]): string {
+  const pieces = [PIECES, PIECES, ...others].flat();
+  return random.join(pieces, 6);
+}
+
+/** Any message, valid or not. */
+function randomMessage(random: Random): SseMessage {
+  const message: SseMessage = {};
+  const hostile = random.chance(0.3);
+  const more = hostile ? [LINE_ENDS, FORGERIES, SURROGATES, ["\0"]] : [];
+  if (random.chance(0.5)) {
+    message.event = random.chance(0.2)
+      ? random.pick(["", "message"])
+      : randomString(random, ["\0"], ...more);
+  }
+  if (random.chance(0.8)) {
+    message.data = randomString(random, LINE_ENDS, FORGERIES, ["\0"], ...more);
+  }
+  if (random.chance(0.5)) message.id = randomString(random, ...more);
+  if (random.chance(0.3)) {
+    message.retry = hostile && random.chance(0.3)
+      ? random.pick(NO_RETRIES) as number
+      : random.pick(RETRIES);
+  }
+  if (random.chance(0.2)) {
+    message.comment = randomString(random, LINE_ENDS, FORGERIES, ["\0"]);
+  }
+  return message;
+}
+
+/** Whether a stream can carry the message so that it comes back. */
+function canBeWritten(
+  { event = "", data = "", id = "", retry = 0, comment = "" }: SseMessage,
+): boolean {
+  return !/[\r\n]/.test(event) && !/[\r\n\0]/.test(id) &&
+    !/[\uD800-\uDFFF]/u.test(event + "|" + data + "|" + id + "|" + comment) &&
+    Number.isSafeInteger(retry) && retry >= 0;
+}
+
+/** What is to come of the message where `lastEventId` was the id before. */
+function readBack(message: SseMessage, lastEventId: string) {
+  const { event = "", data, id = lastEventId, retry, comment } = message;
+  const lines = (text: string) => text.replace(/\r\n?/g, "\n").split("\n");
+  return {
+    events: data === undefined && event === "" ? [] : [{
+      event: event || "message",
+      data: lines(data ?? "").join("\n"),
+      id,
+      retry,
+    }],
+    lastEventId: id,
+    reconnectionTime: retry,
+    comments: comment === undefined ? [] : lines(comment),
+  };
+}
+
+/** What the decoder makes of the chunks. */
+function decodeAll(chunks: (BufferSource | string)[], lastEventId: string) {
+  const comments: string[] = [];
+  const decoder = new SseDecoder({
+    lastEventId,
+    onComment: (comment) => comments.push(comment),
+  });
+  const events = chunks.flatMap((chunk) => decoder.decode(chunk));
+  return {
+    events: events.map(({ event, data, id, retry }) => ({
+      event,
+      data,
+      id,
+      retry,
+    })),
+    lastEventId: decoder.lastEventId,
+    reconnectionTime: decoder.reconnectionTime,
+    comments,
+  };
+}
+
+/** Compares as strings, which is several times as fast. */
+function assertSame(actual: unknown, expected: unknown, what: string): void {
+  if (JSON.stringify(actual) === JSON.stringify(expected)) return;
+  assertEquals(actual, expected, what);
+}
+
+Deno.test("encodeSse throws, or writes what gives that one message back", () => {
+  const cases = Number(Deno.env.get("SSE_FUZZ_CASES") ?? 20_000);
+  assert(cases >= 1, "SSE_FUZZ_CASES is a number of cases");
+  let read = 0;
+  let refused = 0;
+  for (let seed = 1; seed <= cases; seed++) {
+    const random = new Random(seed);
+    const message = randomMessage(random);
+    const what = `seed ${seed}, ${JSON.stringify(message)}`;
+    const lastEventId = random.pick(["", "before"]);
+    if (!canBeWritten(message)) {
+      assertThrows(() => encodeSse(message), TypeError, "Expected", what);
+      refused++;
+      continue;
+    }
+    const text = encodeSse(message);
+    const bytes = utf8.encode(text);
+    const expected = readBack(message, lastEventId);
+    read += expected.events.length;
+    const chunks = randomChunks(random, bytes).map(({ chunk }) => chunk);
+    assertSame(decodeAll([text], lastEventId), expected, what);
+    assertSame(decodeAll([bytes], lastEventId), expected, what);
+    assertSame(decodeAll(chunks, lastEventId), expected, what);
+    assertSame(interpret(bytes, lastEventId), expected, what);
+  }
+  // Were all refused, or none, it would say little.
+  assert(read > cases / 2, `${read} of ${cases} were read back`);
+  assert(refused > cases / 20, `${refused} of ${cases} were refused`);
+});
+
+Deno.test("messages written one after another come back one by one", async () => {
+  for (let seed = 1; seed <= 1000; seed++) {
+    const random = new Random(seed);
+    const messages = Array.from({ length: 20 }, () => randomMessage(random))
+      .filter(canBeWritten);
+    const text = messages.map(encodeSse).join("");
+    const expected: ReturnType<typeof readBack> = {
+      events: [],
+      lastEventId: "",
+      reconnectionTime: undefined,
+      comments: [],
+    };
+    for (const message of messages) {
+      const one = readBack(message, expected.lastEventId);
+      expected.events.push(...one.events);
+      expected.comments.push(...one.comments);
+      expected.lastEventId = one.lastEventId;
+      expected.reconnectionTime = one.reconnectionTime ??
+        expected.reconnectionTime;
+    }
+    const what = `seed ${seed}, ${JSON.stringify(messages)}`;
+    assertSame(decodeAll([text], ""), expected, what);
+    assertSame(interpret(utf8.encode(text)), expected, what);
+    if (seed <= 100) assertEquals(await written(messages), text, what);
+  }
+});
+
+Deno.test("encodeSse leaves a lone id or reconnection time to count without an event", () => {
+  const decoder = new SseDecoder();
+  assertEquals(decoder.decode(encodeSse({ id: "7" })), []);
+  assertEquals(decoder.lastEventId, "7");
+  assertEquals(decoder.decode(encodeSse({ retry: 50 })), []);
+  assertEquals(decoder.reconnectionTime, 50);
+  assertEquals(decoder.decode(encodeSse({ id: "" })), []);
+  assertEquals(decoder.lastEventId, "");
+});
+
+Deno.test("encodeSse writes what JSON.stringify made of a lone surrogate", () => {
+  const [event] = decoded(encodeSse({ data: JSON.stringify("\uD83C") }));
+  assertEquals(event.json(), "\uD83C");
+});
+
+Deno.test("encodeSse writes a message of a million lines", () => {
+  const data = "\n".repeat(1_000_000);
+  const [event] = decoded(encodeSse({ data }));
+  assert(event.data === data);
+});
+
+Deno.test("encodeSse leaves the message as it is", () => {
+  const message = Object.freeze({ event: "tick" });
+  encodeSse(message);
+  assertEquals(message, { event: "tick" });
+});
+
+/** Writes the events in both ways, and reads them again. */
+async function assertComeBack(
+  events: ServerSentEvent[],
+  what?: string,
+): Promise<void> {
+  const body = ReadableStream.from(events)
+    .pipeThrough(new SseEncoderStream())
+    .pipeThrough(new SseEventStream());
+  assertEquals(await Array.fromAsync(body), events, what);
+  assertEquals(decoded(events.map(encodeSse).join("")), events, what);
+}
+
+Deno.test("ServerSentEvents written and read again are equal", async () => {
+  await assertComeBack([
+    new ServerSentEvent(),
+    new ServerSentEvent({ event: "tick", data: "a\n\n b:c\n" }),
+    new ServerSentEvent({ data: "\uFEFFdata: x\0", retry: 0 }),
+    new ServerSentEvent({ event: " \uFEFF:\0", data: " ", id: " ☃:" }),
+  ]);
+});
+
+Deno.test("ServerSentEvents keep an id that stays, changes or is taken back", async () => {
+  const ids = ["", "1", "1", "2", "", "", "2", "1", ""];
+  await assertComeBack(ids.map((id) => new ServerSentEvent({ data: "x", id })));
+});
+
+Deno.test("ServerSentEvents keep the reconnection times that they carry", async () => {
+  const times = [undefined, 1000, undefined, 1000, 0];
+  await assertComeBack(
+    times.map((retry) => new ServerSentEvent({ data: "x", retry })),
+  );
+});
+
+Deno.test("ServerSentEvents read from random streams, written and read again, are equal", async () => {
+  let count = 0;
+  for (let seed = 1; seed <= 1000; seed++) {
+    const events = decoded(randomText(new Random(seed)));
+    count += events.length;
+    await assertComeBack(events, `seed ${seed}`);
+  }
+  assert(count > 1000);
+});
+
+Deno.test("SseEncoderStream writes the id of events that were read only where it changes", async () => {
+  const events = decoded(
+    "data: 0\n\nid: 1\ndata: 1\n\ndata: 2\n\nid\ndata: 3\n\ndata: 4\n\n",
+  );
+  assertEquals(
+    await written(events),
+    "data: 0\n\nid: 1\ndata: 1\n\ndata: 2\n\nid: \ndata: 3\n\ndata: 4\n\n",
+  );
+});
+
+Deno.test("SseEncoderStream writes the id of a message that was not read each time", async () => {
+  assertEquals(
+    await written([{ id: "1" }, { id: "1", data: "x" }, { id: "", data: "y" }]),
+    "id: 1\n\nid: 1\ndata: x\n\nid: \ndata: y\n\n",
+  );
+});
+
+Deno.test("SseEncoderStream knows the id that other messages have set", async () => {
+  assertEquals(
+    await written([
+      { id: "1" },
+      new ServerSentEvent({ data: "a", id: "1" }),
+      { data: "b" },
+      new ServerSentEvent({ data: "c", id: "1" }),
+      { id: "", data: "d" },
+      new ServerSentEvent({ data: "e", id: "" }),
+      new ServerSentEvent({ data: "f", id: "1" }),
+    ]),
+    "id: 1\n\ndata: a\n\ndata: b\n\ndata: c\n\nid: \ndata: d\n\n" +
+      "data: e\n\nid: 1\ndata: f\n\n",
+  );
+});
+
+Deno.test("SseEncoderStream gives a chunk a message, and none for nothing", async () => {
+  const body = ReadableStream.from([{}, { data: "a\nb" }, { event: "" }, {
+    comment: "c",
+  }, {}]).pipeThrough(new SseEncoderStream());
+  const chunks = await Array.fromAsync(body);
+  assertEquals(
+    chunks.map((chunk) => new TextDecoder().decode(chunk)),
+    ["data: a\ndata: b\n\n", ": c\n\n"],
+  );
+});
+
+Deno.test("SseEncoderStream takes no more messages than are asked for", async () => {
+  let taken = 0;
+  const source = ReadableStream.from((function* () {
+    while (true) yield { data: String(taken++) };
+  })());
+  const reader = source.pipeThrough(new SseEncoderStream()).getReader();
+  for (let i = 0; i < 3; i++) await reader.read();
+  assertLess(taken, 6);
+  await reader.cancel();
+});
+
+Deno.test("SseEncoderStream fails at a message that cannot be written, and ends its source", async () => {
+  const { promise: ended, resolve } = Promise.withResolvers<void>();
+  const source = ReadableStream.from((function* () {
+    try {
+      yield { data: "1" };
+      yield { id: "\n" };
+      yield { data: "3" };
+    } finally {
+      resolve();
+    }
+  })());
+  const reader = source.pipeThrough(new SseEncoderStream()).getReader();
+  const { value } = await reader.read();
+  assertEquals(new TextDecoder().decode(value), "data: 1\n\n");
+  await assertRejects(() => reader.read(), TypeError, "id without line ends");
+  await deadline(ended, "the source to end");
+});
+
+Deno.test("SseEncoderStream fails with the error of its source", async () => {
+  const source = ReadableStream.from((function* () {
+    yield { data: "1" };
+    throw new RangeError("no more");
+  })());
+  const body = source.pipeThrough(new SseEncoderStream());
+  await assertRejects(() => new Response(body).text(), RangeError, "no more");
+});

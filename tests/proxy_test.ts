@@ -1,0 +1,283 @@
+/** The edge proxy of the examples, between an upstream and a browser. */
+import { assert, assertEquals } from "@std/assert";
+import proxy from "../examples/proxy.ts";
+import { connectSse, ServerSentEvent, type SseConnection } from "../mod.ts";
+import { assertSseError } from "./assert_sse_error.ts";
+import { deadline } from "./deadline.ts";
+import { type Handler, HttpServer } from "./http_server.ts";
+import { eventResponse, OpenResponse } from "./open_response.ts";
+import { eventStreamHead, RawServer } from "./raw_server.ts";
+
+/** The proxy on a port of its own, before the upstream at the URL. */
+function serveProxy(upstreamUrl: string) {
+  const variables = { UPSTREAM_URL: upstreamUrl, UPSTREAM_TOKEN: "secret" };
+  for (const [name, value] of Object.entries(variables)) {
+    Deno.env.set(name, value);
+  }
+  const errors: unknown[] = [];
+  const stop = new AbortController();
+  const server = Deno.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    signal: stop.signal,
+    onListen() {},
+    onError(error) {
+      errors.push(error);
+      return new Response(null, { status: 500 });
+    },
+  }, proxy.fetch);
+  return {
+    url: `http://127.0.0.1:${server.addr.port}/`,
+    errors,
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      await server.finished;
+      for (const name of Object.keys(variables)) Deno.env.delete(name);
+    },
+  };
+}
+
+/** An event of the upstream. */
+function order(n: number): string {
+  return `data: ${JSON.stringify({ n, secret: "x" })}\n\n`;
+}
+
+/** The number in the next event. */
+async function orderOf(sse: SseConnection): Promise<number> {
+  const { value } = await deadline(sse.next(), "an event");
+  const { n, ...rest } = value.json();
+  assertEquals(rest, {});
+  return n;
+}
+
+/** The upstream, and the proxy before it. */
+function setUp(...handlers: [Handler, ...Handler[]]) {
+  const upstream = new HttpServer(...handlers);
+  const server = serveProxy(upstream.url);
+  return {
+    upstream,
+    url: server.url,
+    errors: server.errors,
+    async [Symbol.asyncDispose]() {
+      await server[Symbol.asyncDispose]();
+      await upstream[Symbol.asyncDispose]();
+    },
+  };
+}
+
+Deno.test("the proxy drops events, changes others and leaves the rest of them as it was", async () => {
+  await using edge = setUp(() =>
+    eventResponse(
+      'retry: 50\nid: 1\nevent: order\ndata: {"n":1,"secret":"x"}\n\n' +
+        'id: 2\nevent: internal\ndata: {"n":2}\n\n' +
+        ': comment\n\nid: 3\ndata: {"n":\ndata: 3}\n\ndata: {"n":4}\n\n' +
+        'id\ndata: {"n":5}\n\n',
+    )
+  );
+  await using sse = await connectSse(edge.url);
+  assertEquals(sse.response.headers.get("content-type"), "text/event-stream");
+  assertEquals(await Array.fromAsync(sse), [
+    new ServerSentEvent({
+      event: "order",
+      data: '{"n":1}',
+      id: "1",
+      retry: 50,
+    }),
+    new ServerSentEvent({ data: '{"n":3}', id: "3" }),
+    new ServerSentEvent({ data: '{"n":4}', id: "3" }),
+    new ServerSentEvent({ data: '{"n":5}', id: "" }),
+  ]);
+});
+
+Deno.test("the proxy passes each event on at once", async () => {
+  const stream = new OpenResponse();
+  await using edge = setUp(() => stream.response);
+  await using sse = await connectSse(edge.url);
+  for (const number of [1, 2, 3]) {
+    const next = orderOf(sse);
+    stream.send(order(number));
+    assertEquals(await next, number);
+  }
+});
+
+Deno.test("the proxy asks the upstream with the key, and with what the browser sent", async () => {
+  await using edge = setUp(() => eventResponse(order(1)));
+  await using sse = await connectSse(edge.url, {
+    method: "POST",
+    headers: { "content-type": "application/json", cookie: "a=b" },
+    body: '{"prompt":"☃"}',
+  });
+  assertEquals(await orderOf(sse), 1);
+  const { method, headers, body } = await edge.upstream.request();
+  assertEquals(method, "POST");
+  assertEquals(body, '{"prompt":"☃"}');
+  assertEquals(headers.get("authorization"), "Bearer secret");
+  assertEquals(headers.get("content-type"), "application/json");
+  assertEquals(headers.get("accept"), "text/event-stream");
+  assertEquals(headers.get("cookie"), null);
+  assertEquals(headers.get("last-event-id"), null);
+});
+
+Deno.test("the proxy passes the bytes of the last event ID on", async () => {
+  await using upstream = await RawServer.listen(async (connection) => {
+    await connection.send(eventStreamHead);
+    await connection.chunk(order(1));
+    await connection.send("0\r\n\r\n");
+  });
+  await using edge = serveProxy(upstream.url);
+  await using sse = await connectSse(edge.url, { lastEventId: "7 é☃🎉" });
+  assertEquals(await orderOf(sse), 1);
+  assertEquals(
+    (await upstream.connection()).header("last-event-id"),
+    "7 é☃🎉",
+  );
+});
+
+Deno.test("the proxy ends the upstream request when the browser leaves a silent stream", async () => {
+  const stream = new OpenResponse(order(1));
+  await using edge = setUp(() => stream.response);
+  const sse = await connectSse(edge.url);
+  assertEquals(await orderOf(sse), 1);
+  await sse.close();
+  await stream.cancelled;
+});
+
+Deno.test("the proxy ends the upstream request when the browser leaves before any event", async () => {
+  const stream = new OpenResponse();
+  await using edge = setUp(() => stream.response);
+  const browser = new AbortController();
+  const response = await fetch(edge.url, { signal: browser.signal });
+  assertEquals(response.status, 200);
+  browser.abort();
+  await response.body?.cancel().catch(() => {});
+  await stream.cancelled;
+});
+
+Deno.test("the proxy ends the upstream request when the browser resets the connection", async () => {
+  const disconnected = Promise.withResolvers<void>();
+  await using upstream = await RawServer.listen(async (connection) => {
+    await connection.send(eventStreamHead);
+    await connection.chunk(order(1));
+    await connection.disconnected;
+    disconnected.resolve();
+  });
+  await using edge = serveProxy(upstream.url);
+  const { hostname, port } = new URL(edge.url);
+  {
+    using browser = await Deno.connect({ hostname, port: Number(port) });
+    await browser.write(
+      new TextEncoder().encode("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    );
+    await browser.read(new Uint8Array(1));
+    // Closed with the rest still unread, the socket sends a reset.
+  }
+  await deadline(disconnected.promise, "the upstream to be left");
+});
+
+Deno.test("the proxy ends the upstream request when the browser left before the upstream answered", async () => {
+  const stream = new OpenResponse();
+  const gone = Promise.withResolvers<void>();
+  await using edge = setUp(async () => {
+    await gone.promise;
+    return stream.response;
+  });
+  const browser = new AbortController();
+  const response = fetch(edge.url, { signal: browser.signal });
+  await edge.upstream.request();
+  browser.abort();
+  await response.catch(() => {});
+  gone.resolve();
+  await stream.cancelled;
+});
+
+Deno.test("the proxy ends one browser's upstream request and no other's", async () => {
+  const streams = [
+    new OpenResponse(order(1)),
+    new OpenResponse(order(2)),
+  ];
+  await using edge = setUp(
+    () => streams[0].response,
+    () => streams[1].response,
+  );
+  const first = await connectSse(edge.url);
+  assertEquals(await orderOf(first), 1);
+  await using second = await connectSse(edge.url);
+  assertEquals(await orderOf(second), 2);
+  await first.close();
+  await streams[0].cancelled;
+  const next = orderOf(second);
+  streams[1].send(order(3));
+  assertEquals(await next, 3);
+});
+
+Deno.test("the proxy ends where the upstream ends", async () => {
+  await using edge = setUp(() => eventResponse(order(1)));
+  await using sse = await connectSse(edge.url);
+  assertEquals(await orderOf(sse), 1);
+  assert((await sse.next()).done);
+});
+
+Deno.test("the proxy breaks off where the upstream breaks off", async () => {
+  const cut = Promise.withResolvers<void>();
+  await using upstream = await RawServer.listen(async (connection) => {
+    await connection.send(eventStreamHead);
+    await connection.chunk(order(1));
+    await cut.promise;
+    connection.reset();
+  });
+  await using edge = serveProxy(upstream.url);
+  await using sse = await connectSse(edge.url);
+  assertEquals(await orderOf(sse), 1);
+  cut.resolve();
+  await assertSseError(sse.next(), "network");
+});
+
+Deno.test("the proxy breaks off, and ends the upstream request, at an event it cannot read", async () => {
+  const stream = new OpenResponse(order(1) + "data: {no JSON\n\n");
+  await using edge = setUp(() => stream.response);
+  await using sse = await connectSse(edge.url);
+  assertEquals(await orderOf(sse), 1);
+  await assertSseError(sse.next(), "network");
+  await stream.cancelled;
+  assertEquals(edge.errors.map((error) => (error as Error).name), [
+    "SyntaxError",
+  ]);
+});
+
+Deno.test("the proxy passes a refusal on", async () => {
+  await using edge = setUp(() =>
+    new Response('{"error":"slow down"}', {
+      status: 429,
+      headers: { "content-type": "application/json", "retry-after": "7" },
+    })
+  );
+  const response = await fetch(edge.url);
+  assertEquals(response.status, 429);
+  assertEquals(response.headers.get("retry-after"), "7");
+  assertEquals(await response.json(), { error: "slow down" });
+});
+
+Deno.test("the proxy passes on that there is no stream any more", async () => {
+  await using edge = setUp(() => new Response(null, { status: 204 }));
+  await using sse = await connectSse(edge.url, { reconnect: true });
+  assert((await sse.next()).done);
+});
+
+Deno.test("a browser that reconnects through the proxy loses and repeats nothing", async () => {
+  const events = Array.from({ length: 9 }, (_, i) => i + 1);
+  // Three events a connection, from where the browser has got to.
+  const some: Handler = ({ headers }) => {
+    const seen = Number(headers.get("last-event-id"));
+    if (seen === events.length) return new Response(null, { status: 204 });
+    return eventResponse(
+      events.slice(seen, seen + 3).map((n) => `retry: 0\nid: ${n}\n${order(n)}`)
+        .join(""),
+    );
+  };
+  await using edge = setUp(some);
+  await using sse = await connectSse(edge.url, { reconnect: true });
+  assertEquals(
+    (await Array.fromAsync(sse)).map(({ data }) => data),
+    events.map((n) => `{"n":${n}}`),
+  );
+});

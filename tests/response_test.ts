@@ -1,0 +1,807 @@
+import {
+  assert,
+  assertEquals,
+  assertFalse,
+  assertGreater,
+  assertLess,
+  assertRejects,
+  assertStrictEquals,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import { FakeTime } from "@std/testing/time";
+import {
+  connectSse,
+  encodeSse,
+  type SseConnection,
+  type SseMessage,
+  sseResponse,
+  type SseResponseInit,
+} from "../mod.ts";
+import { assertSseError } from "./assert_sse_error.ts";
+import { deadline } from "./deadline.ts";
+import { HttpServer } from "./http_server.ts";
+
+const BEAT = ": \n\n";
+
+/** A source that says what it is told to, and then is silent. */
+class Source implements AsyncIterableIterator<SseMessage> {
+  /** How often a message was asked for. */
+  asked = 0;
+  /** How often `return` was called. */
+  returns = 0;
+  #messages: SseMessage[];
+  #waiting: PromiseWithResolvers<IteratorResult<SseMessage>> | undefined;
+  #returned = Promise.withResolvers<void>();
+
+  constructor(...messages: SseMessage[]) {
+    this.#messages = messages;
+  }
+
+  /** Resolves once the source was let go of. */
+  get returned(): Promise<void> {
+    return deadline(this.#returned.promise, "the source's return()");
+  }
+
+  send(message: SseMessage): void {
+    if (this.#waiting) this.#waiting.resolve({ done: false, value: message });
+    else this.#messages.push(message);
+    this.#waiting = undefined;
+  }
+
+  end(): void {
+    this.#waiting!.resolve({ done: true, value: undefined });
+  }
+
+  fail(error: unknown): void {
+    this.#waiting!.reject(error);
+  }
+
+  next(): Promise<IteratorResult<SseMessage>> {
+    this.asked++;
+    const value = this.#messages.shift();
+    if (value) return Promise.resolve({ done: false, value });
+    this.#waiting = Promise.withResolvers();
+    return this.#waiting.promise;
+  }
+
+  return(): Promise<IteratorResult<SseMessage>> {
+    this.returns++;
+    this.#returned.resolve();
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+}
+
+/** A server that keeps the errors which `Deno.serve` would print. */
+function serve(...handlers: [Handler, ...Handler[]]) {
+  const errors: unknown[] = [];
+  let count = 0;
+  const server = Deno.serve(
+    {
+      hostname: "127.0.0.1",
+      port: 0,
+      onListen() {},
+      onError(error) {
+        errors.push(error);
+        return new Response(null, { status: 500 });
+      },
+    },
+    (request) => handlers[Math.min(count++, handlers.length - 1)](request),
+  );
+  return {
+    url: `http://127.0.0.1:${server.addr.port}/`,
+    errors,
+    [Symbol.asyncDispose]: () => server.shutdown(),
+  };
+}
+
+type Handler = (request: Request) => Response;
+
+/** The next events' data. */
+async function dataOf(sse: SseConnection, count: number): Promise<string[]> {
+  const data: string[] = [];
+  while (data.length < count) {
+    const { value } = await deadline(sse.next(), "an event");
+    data.push(value!.data);
+  }
+  return data;
+}
+
+const messages = [{ data: "1" }, { event: "tick", id: "2" }, { comment: "3" }];
+const text = "data: 1\n\nevent: tick\nid: 2\ndata: \n\n: 3\n\n";
+
+for (
+  const [what, source] of [
+    ["an async generator", () =>
+      (async function* () {
+        yield* messages;
+      })()],
+    ["a generator", () =>
+      (function* () {
+        yield* messages;
+      })()],
+    ["an array", () => messages],
+    ["a set", () => new Set(messages)],
+    ["a ReadableStream", () => ReadableStream.from(messages)],
+    ["an async iterable", () => ({
+      [Symbol.asyncIterator]() {
+        const rest = [...messages];
+        return {
+          next: () =>
+            Promise.resolve(
+              rest.length > 0
+                ? { done: false as const, value: rest.shift()! }
+                : { done: true as const, value: undefined },
+            ),
+        };
+      },
+    })],
+  ] satisfies [string, () => Parameters<typeof sseResponse>[0]][]
+) {
+  Deno.test(`sseResponse sends the messages of ${what}, and then ends`, async () => {
+    await using server = new HttpServer(() => sseResponse(source()));
+    const response = await fetch(server.url);
+    assertEquals(response.status, 200);
+    assertEquals(await response.text(), text);
+  });
+}
+
+Deno.test("sseResponse sends an empty body where there is no message", async () => {
+  assertEquals(await sseResponse([]).text(), "");
+  assertEquals(await sseResponse([{}, { event: "" }]).text(), "");
+});
+
+Deno.test("sseResponse sends each message at once", async () => {
+  const source = new Source();
+  await using server = new HttpServer(() => sseResponse(source));
+  await using sse = await connectSse(server.url);
+  for (const data of ["1", "2", "3"]) {
+    const next = dataOf(sse, 1);
+    source.send({ data });
+    assertEquals(await next, [data]);
+  }
+});
+
+Deno.test("sseResponse sends on events that were read as they came", async () => {
+  const stream = "retry: 5\nid: 1\ndata: a\n\n" +
+    "data: b\n\nevent: c\nid: \ndata: c\n\n";
+  const events = (text: string) =>
+    connectSse("http://in.process/", {
+      fetch: () =>
+        new Response(text, {
+          headers: { "content-type": "text/event-stream" },
+        }),
+    });
+  const written = await sseResponse(await events(stream)).text();
+  assertEquals(
+    await Array.fromAsync(await events(written)),
+    await Array.fromAsync(await events(stream)),
+  );
+  // An id is not said again with every event.
+  assertEquals(written.match(/^id/gm)?.length, 2);
+});
+
+Deno.test("sseResponse sets headers that keep the stream from being held back", () => {
+  const { headers, status } = sseResponse([]);
+  assertEquals(status, 200);
+  assertEquals(Object.fromEntries(headers), {
+    "cache-control": "no-cache, no-transform",
+    "content-type": "text/event-stream",
+    "x-accel-buffering": "no",
+  });
+});
+
+for (
+  const [what, headersOf] of [
+    ["an object", (init) => init],
+    ["a list", (init) => Object.entries(init)],
+    ["Headers", (init) => new Headers(init)],
+  ] satisfies [string, (init: Record<string, string>) => HeadersInit][]
+) {
+  Deno.test(`sseResponse takes ${what} in the place of its headers`, () => {
+    const { headers } = sseResponse([], {
+      headers: headersOf({
+        "CONTENT-TYPE": "text/event-stream; charset=utf-8",
+        "cache-control": "no-store",
+        "X-Accel-Buffering": "yes",
+        "Access-Control-Allow-Origin": "*",
+      }),
+    });
+    assertEquals(Object.fromEntries(headers), {
+      "access-control-allow-origin": "*",
+      "cache-control": "no-store",
+      "content-type": "text/event-stream; charset=utf-8",
+      "x-accel-buffering": "yes",
+    });
+  });
+}
+
+Deno.test("sseResponse keeps its own headers beside others", async () => {
+  await using server = new HttpServer(() =>
+    sseResponse([], { headers: { "set-cookie": "a=b" } })
+  );
+  const { headers, body } = await fetch(server.url);
+  await body?.cancel();
+  assertEquals(headers.get("content-type"), "text/event-stream");
+  assertEquals(headers.get("cache-control"), "no-cache, no-transform");
+  assertEquals(headers.get("x-accel-buffering"), "no");
+  assertEquals(headers.getSetCookie(), ["a=b"]);
+  assertEquals(headers.get("content-encoding"), null);
+});
+
+Deno.test("sseResponse keeps each of several cookies", () => {
+  const headers = new Headers([["set-cookie", "a=b"], ["set-cookie", "c=d"]]);
+  const response = sseResponse([], { headers });
+  assertEquals(response.headers.getSetCookie(), ["a=b", "c=d"]);
+});
+
+Deno.test("sseResponse leaves the given headers as they are", () => {
+  const headers = new Headers({ "x-a": "1" });
+  sseResponse([], { headers });
+  assertEquals([...headers], [["x-a", "1"]]);
+});
+
+Deno.test("sseResponse takes a status and its text", () => {
+  const { status, statusText } = sseResponse([], {
+    status: 201,
+    statusText: "Made",
+  });
+  assertEquals({ status, statusText }, { status: 201, statusText: "Made" });
+});
+
+for (
+  const [what, source, problem] of [
+    ["null", null, "got null"],
+    ["undefined", undefined, "got undefined"],
+    ["a string", "data: x\n\n", "got string"],
+    ["a message", { data: "x" }, "got object"],
+    ["a function", async function* () {}, "got function"],
+  ] satisfies [string, unknown, string][]
+) {
+  Deno.test(`sseResponse throws at once where the source is ${what}`, () => {
+    const error = assertThrows(
+      () => sseResponse(source as unknown as SseMessage[]),
+      TypeError,
+      problem,
+    );
+    assertStringIncludes(error.message, "Expected a source of messages");
+  });
+}
+
+Deno.test("sseResponse throws at once where the source is a locked stream", async () => {
+  const stream = ReadableStream.from(messages);
+  const reader = stream.getReader();
+  assertThrows(() => sseResponse(stream), TypeError, "locked");
+  await reader.cancel();
+});
+
+for (const heartbeat of [0, -1, NaN, -Infinity, null as unknown as number]) {
+  Deno.test(`sseResponse throws at once where heartbeat is ${heartbeat}`, () => {
+    assertThrows(
+      () => sseResponse([], { heartbeat }),
+      RangeError,
+      "Expected heartbeat to be a positive number of ms or Infinity, got " +
+        heartbeat,
+    );
+  });
+}
+
+Deno.test("sseResponse throws at once where a Response would", () => {
+  assertThrows(() => sseResponse([], { status: 99 }), RangeError);
+  assertThrows(() => sseResponse([], { headers: { "a b": "c" } }), TypeError);
+});
+
+Deno.test("sseResponse asks for a message only where one is read", async () => {
+  const source = new Source({ data: "1" }, {}, { event: "" }, { data: "2" });
+  const response = sseResponse(source, { heartbeat: 1000 });
+  const reader = response.body!.getReader();
+  assertEquals(source.asked, 0);
+  await reader.read();
+  assertEquals(source.asked, 1);
+  // The read goes on where a message writes nothing.
+  await reader.read();
+  assertEquals(source.asked, 4);
+  await reader.cancel();
+});
+
+Deno.test("sseResponse pulls an endless source only as fast as a slow client reads", async () => {
+  const size = 64 * 1024;
+  let pulled = 0;
+  // Not quite endless, so that a test that fails does end.
+  function* endless() {
+    while (pulled++ < 2000) yield { data: "x".repeat(size) };
+  }
+  await using server = new HttpServer(() => sseResponse(endless()));
+  const response = await fetch(server.url);
+  const reader = response.body!.getReader();
+
+  // What is on the way fills up, and then the source is left alone.
+  let before = -1;
+  while (pulled !== before) {
+    before = pulled;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  assertLess(pulled * size, 32 * 1024 * 1024);
+
+  // As the client reads on, so does the source.
+  let read = 0;
+  while (read <= 2 * before * size) {
+    read += (await reader.read()).value!.length;
+    assertLess(pulled * size - read, 32 * 1024 * 1024);
+  }
+  assertGreater(pulled, before);
+  await reader.cancel();
+});
+
+Deno.test("sseResponse calls the source's return() when the client goes, though it is silent", async () => {
+  const source = new Source({ data: "1" });
+  await using server = new HttpServer(() => sseResponse(source));
+  const sse = await connectSse(server.url);
+  await dataOf(sse, 1);
+  assertEquals(source.returns, 0);
+  await sse.close();
+  await source.returned;
+  assertEquals(source.returns, 1);
+});
+
+Deno.test("sseResponse calls the source's return() when the client resets the connection", async () => {
+  const source = new Source({ data: "1" });
+  await using server = new HttpServer(() => sseResponse(source));
+  const { hostname, port } = new URL(server.url);
+  {
+    using client = await Deno.connect({ hostname, port: Number(port) });
+    await client.write(
+      new TextEncoder().encode("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    );
+    // Closed with what came still unread, the socket sends a reset.
+    await server.request();
+    source.send({ data: "2" });
+  }
+  await source.returned;
+});
+
+Deno.test("sseResponse runs the finally blocks of a generator when the client goes", async () => {
+  const { promise: cleanedUp, resolve } = Promise.withResolvers<void>();
+  async function* ticks() {
+    try {
+      for (let n = 0;; n++) {
+        yield { data: String(n) };
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+    } finally {
+      resolve();
+    }
+  }
+  await using server = new HttpServer(() => sseResponse(ticks()));
+  for await (const { data } of await connectSse(server.url)) {
+    if (data === "3") break;
+  }
+  await deadline(cleanedUp, "the finally block");
+});
+
+Deno.test("sseResponse cancels a ReadableStream when the client goes", async () => {
+  const { promise: cancelled, resolve } = Promise.withResolvers<void>();
+  const source = new ReadableStream<SseMessage>({
+    start: (controller) => controller.enqueue({ data: "1" }),
+    cancel: () => resolve(),
+  });
+  await using server = new HttpServer(() => sseResponse(source));
+  const sse = await connectSse(server.url);
+  await dataOf(sse, 1);
+  await sse.close();
+  await deadline(cancelled, "the stream to be cancelled");
+});
+
+Deno.test("sseResponse lets each client go on its own", async () => {
+  const sources = [new Source({ data: "a" }), new Source({ data: "b" })];
+  await using server = new HttpServer(
+    () => sseResponse(sources[0]),
+    () => sseResponse(sources[1]),
+  );
+  const first = await connectSse(server.url);
+  await dataOf(first, 1);
+  await using second = await connectSse(server.url);
+  await dataOf(second, 1);
+  await first.close();
+  await sources[0].returned;
+  assertEquals(sources[1].returns, 0);
+  sources[1].send({ data: "c" });
+  assertEquals(await dataOf(second, 1), ["c"]);
+});
+
+Deno.test("sseResponse does not call return() where the source has ended", async () => {
+  const source = new Source({ data: "1" });
+  const text = sseResponse(source).text();
+  while (source.asked < 2) await Promise.resolve();
+  source.end();
+  assertEquals(await text, "data: 1\n\n");
+  assertEquals(source.returns, 0);
+});
+
+for (
+  const [what, back] of [
+    ["rejects", () => Promise.reject(new Error("cannot let go"))],
+    ["throws", () => {
+      throw new Error("cannot let go");
+    }],
+    ["never settles", () => new Promise<never>(() => {})],
+    ["is missing", undefined],
+  ] satisfies [string, (() => Promise<never>) | undefined][]
+) {
+  Deno.test(`sseResponse goes on serving where a source's return() ${what}`, async () => {
+    function sourceWithout(...messages: SseMessage[]) {
+      const source = new Source(...messages);
+      const { promise: returned, resolve } = Promise.withResolvers<void>();
+      const iterator = {
+        next: () => source.next(),
+        ...(back && {
+          return() {
+            resolve();
+            return back();
+          },
+        }),
+        [Symbol.asyncIterator]: () => iterator,
+      };
+      if (!back) resolve();
+      return { iterator, returned: deadline(returned, "return()") };
+    }
+    const gone = sourceWithout({ data: "1" });
+    const invalid = sourceWithout({ data: "2" }, { id: "\n" });
+    await using server = serve(
+      () => sseResponse(gone.iterator, { heartbeat: 1000 }),
+      () => sseResponse(invalid.iterator, { heartbeat: 1000 }),
+      () => sseResponse([{ data: "3" }]),
+    );
+    const first = await connectSse(server.url);
+    assertEquals(await dataOf(first, 1), ["1"]);
+    await first.close();
+    await gone.returned;
+
+    const second = await connectSse(server.url);
+    assertEquals(await dataOf(second, 1), ["2"]);
+    await assertSseError(second.next(), "network");
+    await invalid.returned;
+
+    const third = await connectSse(server.url);
+    assertEquals(await dataOf(third, 1), ["3"]);
+    assert((await third.next()).done);
+    assertEquals(server.errors.map(String), [
+      'TypeError: Expected id without line ends, got "\\n"',
+    ]);
+  });
+}
+
+Deno.test("sseResponse cuts the connection where the source fails", async () => {
+  async function* failing() {
+    yield { data: "1" };
+    await Promise.resolve();
+    throw new Error("database gone");
+  }
+  await using server = serve(() => sseResponse(failing()));
+  await using sse = await connectSse(server.url);
+  assertEquals(await dataOf(sse, 1), ["1"]);
+  const error = await assertSseError(sse.next(), "network");
+  // The server is told what went wrong, and the client is not.
+  assertEquals(server.errors.map(String), ["Error: database gone"]);
+  assertFalse(String(error.cause).includes("database"));
+});
+
+Deno.test("sseResponse cuts the connection where the source fails while the client waits", async () => {
+  const source = new Source({ data: "1" });
+  await using server = serve(() => sseResponse(source, { heartbeat: 1000 }));
+  await using sse = await connectSse(server.url);
+  assertEquals(await dataOf(sse, 1), ["1"]);
+  const failure = assertSseError(sse.next(), "network");
+  source.fail(new Error("database gone"));
+  await failure;
+  assertEquals(server.errors.map(String), ["Error: database gone"]);
+});
+
+Deno.test("a client that reconnects survives a source that fails", async () => {
+  async function* failing() {
+    yield { id: "1", data: "1", retry: 0 };
+    throw new Error("database gone");
+  }
+  await using server = serve(
+    () => sseResponse(failing()),
+    (request) =>
+      sseResponse([{ data: "after " + request.headers.get("last-event-id") }]),
+  );
+  await using sse = await connectSse(server.url, { reconnect: true });
+  assertEquals(await dataOf(sse, 2), ["1", "after 1"]);
+});
+
+Deno.test("sseResponse fails with the source's own error in process", async () => {
+  const failure = new Error("database gone");
+  const source = new Source();
+  const text = sseResponse(source).text();
+  while (source.asked < 1) await Promise.resolve();
+  source.fail(failure);
+  assertStrictEquals(await assertRejects(() => text), failure);
+});
+
+Deno.test("sseResponse cuts the connection at a message that cannot be written, and ends the source", async () => {
+  const source = new Source({ data: "1" }, { id: "forged\n\ndata: x" });
+  await using server = serve(() => sseResponse(source));
+  await using sse = await connectSse(server.url);
+  assertEquals(await dataOf(sse, 1), ["1"]);
+  await assertSseError(sse.next(), "network");
+  await source.returned;
+  assertEquals(source.returns, 1);
+  assertEquals(source.asked, 2);
+});
+
+Deno.test("sseResponse fails with a TypeError in process at a message that cannot be written", async () => {
+  const source = new Source({ event: "a\rb" });
+  const response = sseResponse(source);
+  await assertRejects(
+    () => response.text(),
+    TypeError,
+    "event without line ends",
+  );
+  await source.returned;
+});
+
+Deno.test("sseResponse answers HEAD with headers alone, and ends the source", async () => {
+  const source = new Source({ data: "1" });
+  await using server = new HttpServer(() =>
+    sseResponse(source, { heartbeat: 1000 })
+  );
+  const response = await fetch(server.url, { method: "HEAD" });
+  assertEquals(response.status, 200);
+  assertEquals(response.headers.get("content-type"), "text/event-stream");
+  assertEquals(await response.text(), "");
+  await source.returned;
+});
+
+Deno.test("sseResponse ends the source where the client had gone before it was made", async () => {
+  const source = new Source({ data: "1" });
+  const gone = Promise.withResolvers<void>();
+  await using server = new HttpServer(async () => {
+    await gone.promise;
+    return sseResponse(source, { heartbeat: 1000 });
+  });
+  const client = new AbortController();
+  const response = fetch(server.url, { signal: client.signal });
+  await server.request();
+  client.abort();
+  await assertRejects(() => response, DOMException);
+  gone.resolve();
+  await source.returned;
+});
+
+Deno.test("sseResponse ends the source when the server stops", async () => {
+  const source = new Source({ data: "1" });
+  const server = new HttpServer(() => sseResponse(source));
+  await using sse = await connectSse(server.url);
+  await dataOf(sse, 1);
+  await server[Symbol.asyncDispose]();
+  await source.returned;
+  await assertSseError(sse.next(), "network");
+});
+
+Deno.test("sseResponse is read in process as it is over the network", async () => {
+  const source = new Source({ data: "1" }, { data: "2", id: "7" });
+  const sse = await connectSse("http://in.process/", {
+    fetch: () => sseResponse(source),
+  });
+  for await (const { data } of sse) if (data === "2") break;
+  assertEquals(sse.lastEventId, "7");
+  await source.returned;
+  // The second read, and no third.
+  assertEquals(source.asked, 2);
+});
+
+/** A response over the source, read with time standing still. */
+function heartbeatOf(source: Source, init: SseResponseInit) {
+  const time = new FakeTime();
+  const reader = sseResponse(source, init).body!.getReader();
+  const chunks: string[] = [];
+  const read = async () => {
+    const { value } = await reader.read();
+    if (value) chunks.push(new TextDecoder().decode(value));
+    return value !== undefined;
+  };
+  return {
+    chunks,
+    read,
+    /** Reads whatever comes, until the end. */
+    readAll: async () => {
+      while (await read());
+    },
+    cancel: () => reader.cancel(),
+    /** Has so much time go by. */
+    async pass(ms: number) {
+      await time.tickAsync(ms);
+      await time.runMicrotasks();
+    },
+    async [Symbol.asyncDispose]() {
+      await reader.cancel().catch(() => {});
+      time.restore();
+    },
+  };
+}
+
+Deno.test("heartbeat writes a comment whenever so long no message came", async () => {
+  const source = new Source({ data: "1" });
+  await using client = heartbeatOf(source, { heartbeat: 100 });
+  const reading = client.readAll();
+  await client.pass(99);
+  assertEquals(client.chunks, ["data: 1\n\n"]);
+  await client.pass(1);
+  assertEquals(client.chunks, ["data: 1\n\n", BEAT]);
+  await client.pass(99);
+  assertEquals(client.chunks.length, 2);
+  await client.pass(1);
+  assertEquals(client.chunks, ["data: 1\n\n", BEAT, BEAT]);
+  source.end();
+  await reading;
+});
+
+Deno.test("heartbeat keeps still where messages come often enough", async () => {
+  const source = new Source();
+  await using client = heartbeatOf(source, { heartbeat: 100 });
+  const reading = client.readAll();
+  for (let i = 0; i < 5; i++) {
+    await client.pass(99);
+    source.send({ data: "x" });
+    await client.pass(0);
+  }
+  assertEquals(client.chunks, Array(5).fill("data: x\n\n"));
+  await client.pass(99);
+  source.end();
+  await reading;
+  assertEquals(client.chunks.length, 5);
+});
+
+Deno.test("heartbeat counts from a message that comes after a comment", async () => {
+  const source = new Source();
+  await using client = heartbeatOf(source, { heartbeat: 100 });
+  const reading = client.readAll();
+  await client.pass(150);
+  source.send({ data: "x" });
+  await client.pass(0);
+  assertEquals(client.chunks, [BEAT, "data: x\n\n"]);
+  await client.pass(99);
+  assertEquals(client.chunks.length, 2);
+  await client.pass(1);
+  assertEquals(client.chunks.at(-1), BEAT);
+  source.end();
+  await reading;
+});
+
+Deno.test("heartbeat takes a message that writes nothing for silence", async () => {
+  const source = new Source();
+  await using client = heartbeatOf(source, { heartbeat: 100 });
+  const reading = client.readAll();
+  await client.pass(60);
+  source.send({});
+  await client.pass(40);
+  assertEquals(client.chunks, [BEAT]);
+  source.end();
+  await reading;
+});
+
+Deno.test("heartbeat writes nothing before a client reads, nor once it stops", async () => {
+  const source = new Source({ data: "1" }, { data: "2" });
+  await using client = heartbeatOf(source, { heartbeat: 100 });
+  await client.pass(1000);
+  assertEquals(source.asked, 0);
+  await client.read();
+  await client.pass(1000);
+  await client.read();
+  assertEquals(client.chunks, ["data: 1\n\n", "data: 2\n\n"]);
+});
+
+Deno.test("heartbeat does not pile up comments for a client that stops in silence", async () => {
+  const source = new Source();
+  await using client = heartbeatOf(source, { heartbeat: 100 });
+  const first = client.read();
+  await client.pass(100);
+  await first;
+  assertEquals(client.chunks, [BEAT]);
+  await client.pass(1000);
+  source.send({ data: "x" });
+  await client.pass(1000);
+  while (client.chunks.at(-1) === BEAT) await client.read();
+  assertEquals(client.chunks.at(-1), "data: x\n\n");
+  // One may wait, of the ten that were due.
+  assertLess(client.chunks.length, 4);
+});
+
+for (const heartbeat of [undefined, Infinity, 2 ** 31, Number.MAX_VALUE]) {
+  Deno.test(`heartbeat of ${heartbeat} ms writes nothing in a day`, async () => {
+    const source = new Source({ data: "1" });
+    await using client = heartbeatOf(source, { heartbeat });
+    const reading = client.readAll();
+    await client.pass(24 * 60 * 60 * 1000);
+    assertEquals(client.chunks, ["data: 1\n\n"]);
+    source.end();
+    await reading;
+  });
+}
+
+for (
+  const [what, finish] of [
+    ["the source ends", (source) => source.end()],
+    ["the source fails", (source) => source.fail(new Error("gone"))],
+    ["a message cannot be written", (source) => source.send({ id: "\n" })],
+    ["the client goes", (_source, cancel) => cancel()],
+  ] satisfies [string, (source: Source, cancel: () => unknown) => unknown][]
+) {
+  Deno.test(`heartbeat stops where ${what}`, async () => {
+    // In real time, so that a timer left behind fails the test.
+    const source = new Source({ data: "1" });
+    const reader = sseResponse(source, { heartbeat: 60_000 }).body!.getReader();
+    await reader.read();
+    const last = reader.read();
+    while (source.asked < 2) await Promise.resolve();
+    await finish(source, () => reader.cancel());
+    await last.catch(() => {});
+  });
+}
+
+Deno.test("heartbeat comes over HTTP in silence, and events after it", async () => {
+  const source = new Source({ data: "1" });
+  await using server = new HttpServer(() =>
+    sseResponse(source, { heartbeat: 10 })
+  );
+  const comments: string[] = [];
+  const { promise: threeCame, resolve } = Promise.withResolvers<void>();
+  await using sse = await connectSse(server.url, {
+    onComment(comment) {
+      if (comments.push(comment) === 3) resolve();
+    },
+  });
+  assertEquals(await dataOf(sse, 1), ["1"]);
+  const next = dataOf(sse, 1);
+  await deadline(threeCame, "three heartbeats");
+  source.send({ data: "2" });
+  assertEquals(await next, ["2"]);
+  assertEquals(new Set(comments), new Set([""]));
+});
+
+Deno.test("heartbeat keeps a silent stream from an idle timeout", async () => {
+  using time = new FakeTime();
+  const source = new Source();
+  await using sse = await connectSse("http://in.process/", {
+    fetch: () => sseResponse(source, { heartbeat: 80 }),
+    idleTimeout: 100,
+  });
+  const next = dataOf(sse, 1);
+  for (let i = 0; i < 10; i++) {
+    await time.tickAsync(80);
+    await time.runMicrotasks();
+  }
+  source.send({ data: "at last" });
+  assertEquals(await next, ["at last"]);
+});
+
+Deno.test("heartbeat never comes within an event", async () => {
+  const events = Array.from({ length: 60 }, (_, i) => ({
+    event: "tick",
+    id: String(i),
+    data: "line\n".repeat(i * 50) + "last",
+  }));
+  async function* slowly() {
+    for (const event of events) {
+      yield event;
+      await new Promise((resolve) => setTimeout(resolve, 4));
+    }
+  }
+  await using server = new HttpServer(() =>
+    sseResponse(slowly(), { heartbeat: 1 })
+  );
+  const text = await (await fetch(server.url)).text();
+  const blocks = text.split(/(?<=\n\n)/);
+  const beats = blocks.filter((block) => block === BEAT);
+  assertGreater(beats.length, 0);
+  assertEquals(
+    blocks.filter((block) => block !== BEAT),
+    events.map((event) => encodeSse(event)),
+  );
+});
