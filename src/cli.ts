@@ -1,0 +1,486 @@
+/**
+ * A command line for event streams, for where `curl -N` served until now: it
+ * prints events as they come.
+ *
+ * ```sh
+ * deno run -N jsr:@x/sse/cli https://example.com/events
+ * ```
+ *
+ * Installed, it is called `sse`, or what `-n` says. With `-R` added it may also
+ * read files that are named in arguments, as in `-d @prompt.json`.
+ *
+ * ```sh
+ * deno install -gN -n sse jsr:@x/sse/cli
+ * ```
+ *
+ * A chat API is asked as with curl. `--until` says how its streams end, so that
+ * one which breaks off does not pass for complete:
+ *
+ * ```sh
+ * sse https://api.example.com/v1/chat/completions \
+ *   -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" \
+ *   -d '{"stream": true, "messages": [{"role": "user", "content": "Hi"}]}' \
+ *   --until "[DONE]"
+ * ```
+ *
+ * For pipes there are `--data`, the data alone, and `--json`, an object a line:
+ *
+ * ```sh
+ * sse --json --reconnect https://example.com/events | jq .data
+ * ```
+ *
+ * `sse --help` lists all options. The exit status is 0 where the stream ended
+ * as it should, 1 after a network or HTTP error, 2 for bad usage, and 130 where
+ * it was interrupted.
+ *
+ * @module
+ */
+
+import { parseArgs } from "node:util";
+import config from "../deno.json" with { type: "json" };
+import { connectSse } from "./connect.ts";
+import type { SseMessage } from "./encoder.ts";
+import { SseError } from "./error.ts";
+import { sseResponse } from "./response.ts";
+import type { ServerSentEvent } from "./server_sent_event.ts";
+
+/** How much of the body an error message shows. */
+const BODY_LENGTH = 200;
+
+const NUL = 0x00;
+const LF = 0x0a;
+const CR = 0x0d;
+
+// Of the terminal.
+const BOLD = 1;
+const DIM = 2;
+const GREEN = 32;
+const YELLOW = 33;
+const CYAN = 36;
+const RESET = "\x1b[0m";
+
+const HELP = `\
+Usage: sse [options] URL
+
+Prints the server-sent events of an HTTP response as they come.
+
+      --data                  Print the data of events and nothing else
+      --json                  Print each event as a JSON object on a line
+      --comments              Print comments as well
+  -X, --request METHOD        Send this method; without it GET, or POST with -d
+  -H, --header "NAME: VALUE"  Send a header; "NAME:" omits one sent by default
+  -d, --body DATA             Send a body; @FILE reads it, - from standard input
+      --last-event-id ID      Go on after the event with this ID
+      --until DATA            End at the event with this data, as "[DONE]"; a
+                              stream that ends without it has failed
+      --max-events N          End after N events
+      --reconnect             Connect again where the stream ends or breaks
+      --connect-timeout SEC   Fail where no response comes for SEC seconds
+      --idle-timeout SEC      Fail where no byte comes for SEC seconds
+      --demo                  Without URL, read a stream that is served here
+  -h, --help                  Print this
+  -V, --version               Print the version
+
+Exit status: 0 the stream ended as it should, 1 network or HTTP error, 2 bad
+usage, 130 interrupted.`;
+
+/** Runs the command, and gives its exit status. */
+async function main(args: string[]): Promise<number> {
+  Deno.addSignalListener("SIGINT", () => {
+    if (Deno.stderr.isTerminal()) {
+      // Ends the line of the "^C", and a color that was cut off.
+      console.error(Deno.noColor ? "" : RESET);
+    }
+    Deno.exit(130);
+  });
+  try {
+    const { values, positionals } = parse(args);
+    if (values.help) await print(HELP);
+    else if (values.version) await print(`sse ${config.version}`);
+    else await read(values, positionals);
+    return 0;
+  } catch (error) {
+    // Whoever read the output has seen enough of it.
+    if (error instanceof Deno.errors.BrokenPipe) return 0;
+    // Of the arguments: what goes wrong later is an `SseError`.
+    if (error instanceof TypeError || error instanceof RangeError) {
+      // An unknown option is no URL that happens to start with a dash.
+      const message = error.message.replace(/\. To specify a pos.*/s, "");
+      complain(`${message} (see --help)`);
+      return 2;
+    }
+    if (error instanceof SseError) {
+      complain(explain(error) + await startOfBody(error));
+    } else {
+      complain((error as Error).message);
+    }
+    return 1;
+  }
+}
+
+type Values = ReturnType<typeof parse>["values"];
+
+function parse(args: string[]) {
+  return parseArgs({
+    args,
+    allowPositionals: true,
+    options: {
+      data: { type: "boolean" },
+      json: { type: "boolean" },
+      comments: { type: "boolean" },
+      request: { type: "string", short: "X" },
+      header: { type: "string", short: "H", multiple: true, default: [] },
+      body: { type: "string", short: "d", multiple: true },
+      "last-event-id": { type: "string" },
+      until: { type: "string" },
+      "max-events": { type: "string" },
+      reconnect: { type: "boolean" },
+      "connect-timeout": { type: "string" },
+      "idle-timeout": { type: "string" },
+      demo: { type: "boolean" },
+      help: { type: "boolean", short: "h" },
+      version: { type: "boolean", short: "V" },
+    },
+  });
+}
+
+/** Reads the stream that the arguments ask for, and prints its events. */
+async function read(values: Values, positionals: string[]): Promise<void> {
+  const url = targetOf(values, positionals);
+  if (values.data && (values.json || values.comments)) {
+    throw new TypeError("Expected --data without --json and --comments");
+  }
+  let left = eventCount(values["max-events"]);
+  const connectTimeout = milliseconds(values, "connect-timeout");
+  const idleTimeout = milliseconds(values, "idle-timeout");
+  const { headers, omitted } = await parseHeaders(values.header);
+  const body = values.body && await joinBody(values.body);
+  if (body && !headers.has("Content-Type")) {
+    headers.set("Content-Type", "application/x-www-form-urlencoded");
+  }
+  const { formatEvent, formatComment } = formats(values);
+  const abort = new AbortController();
+
+  await using demo = url === undefined ? serveDemo() : undefined;
+  const sse = await connectSse(
+    url ?? `http://127.0.0.1:${demo!.addr.port}/`,
+    {
+      method: values.request ?? (body ? "POST" : "GET"),
+      headers,
+      body,
+      lastEventId: values["last-event-id"],
+      until: values.until,
+      connectTimeout,
+      idleTimeout,
+      signal: abort.signal,
+      fetch(request) {
+        for (const name of omitted) request.headers.delete(name);
+        return fetch(request);
+      },
+      reconnect: values.reconnect && {
+        onReconnect({ error, delay }) {
+          const seconds = (delay / 1000).toFixed(1);
+          const what = error.code === "truncated"
+            ? "The stream ended"
+            : explain(error);
+          complain(`${what}; connecting again in ${seconds} s`);
+        },
+      },
+      onComment: values.comments
+        ? (comment) => {
+          print(formatComment(comment)).catch((error) => abort.abort(error));
+        }
+        : undefined,
+    },
+  );
+  for await (const event of sse) {
+    await print(formatEvent(event));
+    if (--left === 0) break;
+  }
+}
+
+/** The URL to read; none stands for the demo. */
+function targetOf(values: Values, positionals: string[]): URL | undefined {
+  if (values.demo && positionals.length === 0) return undefined;
+  if (positionals.length !== 1) {
+    throw new TypeError(
+      `Expected one URL, got ${positionals.length || "none"}` +
+        // With curl, these have a value.
+        (values.data || values.json
+          ? ": --data and --json choose the output, a body goes to -d"
+          : ""),
+    );
+  }
+  const [text] = positionals;
+  // The scheme may be left out, as with curl.
+  const url = URL.parse(/^\w+:\/\//.test(text) ? text : `http://${text}`);
+  if (url === null || !/^https?:$/.test(url.protocol)) {
+    throw new TypeError(`Expected an HTTP URL, got ${JSON.stringify(text)}`);
+  }
+  return url;
+}
+
+function eventCount(text: string | undefined): number {
+  if (text === undefined) return Infinity;
+  if (/^0*[1-9][0-9]*$/.test(text)) return Number(text);
+  throw new TypeError(
+    `Expected --max-events as a number from 1, got "${text}"`,
+  );
+}
+
+function milliseconds(
+  values: Values,
+  name: "connect-timeout" | "idle-timeout",
+): number | undefined {
+  const text = values[name];
+  if (text === undefined) return undefined;
+  const seconds = /^[0-9.]+$/.test(text) ? Number(text) : NaN;
+  if (seconds > 0) return seconds * 1000;
+  throw new TypeError(`Expected --${name} as seconds above 0, got "${text}"`);
+}
+
+/** What `-H` gives: the headers, and the names of those not to be sent. */
+async function parseHeaders(
+  args: string[],
+): Promise<{ headers: Headers; omitted: string[] }> {
+  const headers = new Headers();
+  const omitted: string[] = [];
+  for (const arg of args) {
+    const lines = arg.startsWith("@")
+      ? new TextDecoder().decode(await readInput(arg)).split(/[\r\n]+/)
+      : [arg];
+    for (const line of lines.filter((line) => line.trim() !== "")) {
+      const [, name, mark, value] = /^([^:;]+)([:;])(.*)$/s.exec(line) ?? [];
+      if (name === undefined) {
+        throw new TypeError(`Expected -H "NAME: VALUE", got "${line}"`);
+      }
+      // "Name:" omits a header, "Name;" sends it without a value.
+      if (mark === ":" && value.trim() === "") omitted.push(name);
+      else headers.append(name, utf8Characters(value.trim()));
+    }
+  }
+  return { headers, omitted };
+}
+
+/** The characters by which a header carries the UTF-8 bytes of `text`. */
+function utf8Characters(text: string): string {
+  const bytes = new TextEncoder().encode(text);
+  return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
+}
+
+/** What several `-d` send together. */
+async function joinBody(args: string[]): Promise<Blob> {
+  const parts: BlobPart[] = [];
+  for (const arg of args) {
+    if (parts.length > 0) parts.push("&");
+    if (arg !== "-" && !arg.startsWith("@")) {
+      parts.push(arg);
+    } else {
+      const bytes = await readInput(arg);
+      // As curl does, so that the newline at the end of a file is not sent.
+      parts.push(bytes.filter((it) => it !== NUL && it !== LF && it !== CR));
+    }
+  }
+  return new Blob(parts);
+}
+
+/** Reads what `@FILE`, `@-` or `-` names. */
+async function readInput(arg: string): Promise<Uint8Array<ArrayBuffer>> {
+  const name = arg.replace(/^@/, "");
+  try {
+    return name === "-"
+      ? await new Response(Deno.stdin.readable).bytes()
+      : await Deno.readFile(name);
+  } catch (cause) {
+    throw new TypeError(
+      `Expected to read ${name === "-" ? "standard input" : name}, but: ${
+        (cause as Error).message
+      }`,
+      { cause },
+    );
+  }
+}
+
+/** How events and comments are printed. */
+function formats({ json, data }: Values): {
+  formatEvent: (event: ServerSentEvent) => string;
+  formatComment: (comment: string) => string;
+} {
+  if (json) {
+    return {
+      formatEvent: (event) => visible(JSON.stringify(event)),
+      formatComment: (comment) => visible(JSON.stringify({ comment })),
+    };
+  }
+  const isTerminal = Deno.stdout.isTerminal();
+  // What a server sends must not steer the terminal.
+  const shown = isTerminal ? visible : (text: string) => text;
+  if (data) {
+    return { formatEvent: (event) => shown(event.data), formatComment: shown };
+  }
+  const paint: Paint = isTerminal && !Deno.noColor
+    ? (color, text) => `\x1b[${color}m${text}${RESET}`
+    : (_color, text) => text;
+  return {
+    formatEvent({ event, id, retry, data }) {
+      let about = time();
+      if (id !== "") about += ` id ${shown(id)}`;
+      if (retry !== undefined) about += ` retry ${retry} ms`;
+      return paint(BOLD, shown(event)) + " " + paint(DIM, about) + "\n" +
+        (isJson(data) ? indentJson(shown(data), paint) : shown(data)) + "\n";
+    },
+    formatComment: (comment) => paint(DIM, `: ${shown(comment)}`) + "\n",
+  };
+}
+
+type Paint = (color: number, text: string) => string;
+
+/** The local time, to the millisecond. */
+function time(): string {
+  const now = new Date();
+  const ms = String(now.getMilliseconds()).padStart(3, "0");
+  return `${now.toTimeString().slice(0, 8)}.${ms}`;
+}
+
+/** Whether `text` is an object or an array in JSON, of a size one might read. */
+function isJson(text: string): boolean {
+  if (text.length > 2 ** 20 || !/^\s*[[{]/.test(text)) return false;
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+// A string and whether it is a key; a bracket or a comma; another value.
+const JSON_TOKEN =
+  /\s*(?:("(?:[^"\\]+|\\.)*")(\s*:)?|([[{]\s*[\]}]|[[\]{},])|([^\s[\]{},]+))\s*/g;
+
+/** Lays JSON out in lines: its text, so that long numbers stay what they are. */
+function indentJson(json: string, paint: Paint): string {
+  let depth = 0;
+  const line = () => "\n" + "  ".repeat(Math.min(depth, 40));
+  return json.replace(
+    JSON_TOKEN,
+    (_, string?: string, colon?: string, mark?: string, value?: string) => {
+      if (string && colon) return paint(CYAN, string) + ": ";
+      if (string) return paint(GREEN, string);
+      if (value) return paint(YELLOW, value);
+      if (mark === ",") return "," + line();
+      if (mark === "{" || mark === "[") {
+        depth++;
+        return mark + line();
+      }
+      if (mark === "}" || mark === "]") {
+        depth--;
+        return line() + mark;
+      }
+      return mark![0] + mark!.at(-1);
+    },
+  );
+}
+
+/** The text with its control characters spelled out, as JSON would. */
+function visible(text: string): string {
+  return text.replace(
+    /(?![\t\n])\p{Cc}/gu,
+    (char) => "\\u" + char.charCodeAt(0).toString(16).padStart(4, "0"),
+  );
+}
+
+const stdout = Deno.stdout.writable.getWriter();
+
+/** Prints a line; resolves when it is out. */
+function print(text: string): Promise<void> {
+  return stdout.write(new TextEncoder().encode(text + "\n"));
+}
+
+/** Prints one line on standard error. */
+function complain(message: string): void {
+  console.error("sse: " + visible(message.replace(/\s+/g, " ")));
+}
+
+/** What happened, in the words of the command line. */
+function explain(error: SseError): string {
+  const { code, response } = error;
+  switch (code) {
+    case "status":
+      return `HTTP ${response!.status} ${response!.statusText}`.trim();
+    case "content-type":
+      return "Expected the content type text/event-stream, got " +
+        (response!.headers.get("Content-Type") ?? "none");
+    case "truncated":
+      return "The stream ended before the event that ends it (--until)";
+    case "connect-timeout":
+      return "No response came in time (--connect-timeout)";
+    case "idle-timeout":
+      return "No byte came in time (--idle-timeout)";
+    default: {
+      // The runtime tells what happened at the end of the chain.
+      let cause: Error = error;
+      while (cause.cause instanceof Error) cause = cause.cause;
+      return cause.message;
+    }
+  }
+}
+
+/** The start of what a server says that sent no event stream. */
+async function startOfBody({ code, response }: SseError): Promise<string> {
+  if (code !== "status" && code !== "content-type") return "";
+  if (!response?.body) return "";
+  const reader = response.body.pipeThrough(new TextDecoderStream())
+    .getReader();
+  // It may go on for ever, or never begin.
+  const timer = setTimeout(() => reader.cancel().catch(() => {}), 1000);
+  let text = "";
+  try {
+    while (text.length <= BODY_LENGTH) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      text += value;
+    }
+  } catch {
+    // The connection broke: what came until then has to do.
+  } finally {
+    clearTimeout(timer);
+  }
+  text = text.trim();
+  if (text.length > BODY_LENGTH) text = text.slice(0, BODY_LENGTH) + "…";
+  return text && `: ${text}`;
+}
+
+/** Serves what a chat API might, in two seconds or so. */
+function serveDemo(): Deno.HttpServer<Deno.NetAddr> {
+  const tokens = ["A", " stream", " is", " lines", " of", " text", "."];
+  const messages: SseMessage[] = [
+    { event: "start", retry: 500, data: '{"model":"demo","temperature":0.0}' },
+    ...tokens.map((token) => ({ data: JSON.stringify({ delta: token }) })),
+    { event: "usage", data: '{\n  "tokens": 7\n}', comment: "still here" },
+    { event: "note", data: "Data may have\nseveral lines." },
+    { data: "[DONE]" },
+  ].map((message, index) => ({ id: String(index + 1), ...message }));
+
+  async function* slowly(messages: SseMessage[]) {
+    for (const message of messages) {
+      yield message;
+      await new Promise((resolve) => setTimeout(resolve, 150));
+    }
+  }
+  return Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    ({ headers }) => {
+      const rest = messages.slice(Number(headers.get("Last-Event-ID")));
+      return rest.length > 0
+        ? sseResponse(slowly(rest))
+        : new Response(null, { status: 204 });
+    },
+  );
+}
+
+if (import.meta.main) {
+  const status = await main(Deno.args);
+  // What was printed and not waited for; where that fails, nobody reads it.
+  await stdout.close().catch(() => {});
+  Deno.exit(status);
+}
