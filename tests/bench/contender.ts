@@ -1,0 +1,51 @@
+import type { Workload } from "./workloads.ts";
+
+/** What a contender found; compared with what the workload holds. */
+export interface Tally {
+  events: number;
+  length: number;
+}
+
+/** Reads the workload to its end. */
+export type Read = (workload: Workload) => Tally | Promise<Tally>;
+
+/** Counts what an async iterable gives. */
+export async function tally(
+  events: AsyncIterable<{ data?: string }>,
+): Promise<Tally> {
+  let count = 0;
+  let length = 0;
+  for await (const event of events) {
+    count++;
+    length += event.data!.length;
+  }
+  return { events: count, length };
+}
+
+export type Kind = "floor" | "ours" | "stream" | "callback" | "push";
+
+/**
+ * The contenders, each the name of a file in `contenders/`.
+ *
+ * - `ours` are this module's;
+ * - a `stream` peer turns a stream of bytes into one of events;
+ * - a `callback` peer reads the stream and calls back;
+ * - a `push` peer is handed the chunks, no stream around it.
+ */
+export const contenders: Record<
+  string,
+  { title: string; kind: Kind }
+> = {
+  floor: { title: "floor", kind: "floor" },
+  connect_sse: { title: "connectSse", kind: "ours" },
+  sse_event_stream: { title: "SseEventStream", kind: "ours" },
+  sse_decoder: { title: "SseDecoder", kind: "ours" },
+  eventsource_parser_stream: {
+    title: "EventSourceParserStream",
+    kind: "stream",
+  },
+  std_parse_stream: { title: "ServerSentEventParseStream", kind: "stream" },
+  fetch_event_stream: { title: "fetch-event-stream", kind: "stream" },
+  fetch_event_source: { title: "fetch-event-source", kind: "callback" },
+  eventsource_parser_feed: { title: "eventsource-parser feed", kind: "push" },
+};

@@ -1,0 +1,23 @@
+/** The parser inside `@microsoft/fetch-event-source`, composed as there. */
+import {
+  getBytes,
+  getLines,
+  getMessages,
+} from "@microsoft/fetch-event-source/parse";
+import type { Read } from "../contender.ts";
+import { respond } from "../source.ts";
+
+export const read: Read = async ({ chunks }) => {
+  let events = 0;
+  let length = 0;
+  const onMessage = (message: { data: string }) => {
+    if (message.data === "") return; // it gives a message for every comment
+    events++;
+    length += message.data.length;
+  };
+  await getBytes(
+    respond(chunks).body!,
+    getLines(getMessages(() => {}, () => {}, onMessage)),
+  );
+  return { events, length };
+};

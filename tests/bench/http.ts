@@ -1,0 +1,60 @@
+/** Events over loopback HTTP, from a server in another process. */
+import { runChild, withServer } from "./child.ts";
+import { clients } from "./http_clients.ts";
+import { median, number, printTable, ratio } from "./print.ts";
+import type { Options } from "./table.ts";
+
+interface Cost {
+  cpu: number;
+  real: number;
+}
+
+/** Streams, and how many events of them are read at a time. */
+const streams: [string, number][] = [
+  ["LLM, one a chunk", 40_000],
+  ["LLM, 16 KiB", 400_000],
+];
+
+export async function http(options: Options) {
+  for (const [workload, events] of streams) {
+    await withServer((port) => compare(workload, events, port, options));
+  }
+}
+
+async function compare(
+  workload: string,
+  events: number,
+  port: number,
+  { rounds, markdown, contender }: Options,
+) {
+  const names = Object.keys(clients).filter(contender);
+  const costs: Record<string, Cost[]> = {};
+  for (let round = 0; round < rounds; round++) {
+    console.error(`round ${round + 1}/${rounds}: ${workload} over HTTP`);
+    for (const name of names) {
+      const child = runChild<Cost>(
+        "measure_http.ts",
+        name,
+        port,
+        workload,
+        events,
+      );
+      (costs[name] ??= []).push(await child);
+    }
+  }
+  printTable(
+    `Over loopback HTTP: ${workload}`,
+    ["client", "events/s", "CPU ns an event", "over the raw body's"],
+    names.map((name) => [
+      name,
+      number(1e9 / median(costs[name].map(({ real }) => real))),
+      number(median(costs[name].map(({ cpu }) => cpu))),
+      ratio(
+        median(
+          costs[name].map(({ cpu }, i) => cpu / costs["raw body"]?.[i].cpu),
+        ),
+      ),
+    ]),
+    markdown,
+  );
+}
