@@ -4,6 +4,7 @@
  * @module
  */
 
+import { check, checkFunction } from "./check.ts";
 import {
   type Send,
   SseConnection,
@@ -71,12 +72,13 @@ export async function connectSse(
   options: ConnectSseOptions = {},
 ): Promise<SseConnection> {
   const { fetch = globalThis.fetch } = options;
-  if (typeof fetch !== "function") {
-    throw new TypeError(
-      `Expected fetch to be a function, got ${typeof fetch}`,
-    );
-  }
-  checkLastEventId(options.lastEventId);
+  checkFunction("fetch", fetch);
+  const { lastEventId = "" } = options;
+  check(
+    !/[\0\r\n]/.test(lastEventId),
+    "lastEventId without NUL, CR or LF",
+    lastEventId,
+  );
   const { signal = input instanceof Request ? input.signal : null } = options;
   // By its name, which is private, since there is no connection before it.
   return await SseConnection["open"](
@@ -118,24 +120,23 @@ function sender(
       response = await fetch(request);
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
-      if (UNSENDABLE.test(lastEventId)) {
-        throw new TypeError(
-          "Expected a last event ID that HTTP can carry, got control " +
-            `characters in ${JSON.stringify(lastEventId)}: ${reason}`,
-          { cause },
-        );
-      }
+      // Not to be retried: it would fail for ever.
+      check(
+        !UNSENDABLE.test(lastEventId),
+        "a last event ID that a header can carry",
+        lastEventId,
+      );
       throw new SseError(
         "network",
         `Expected a response from ${url}, but none came: ${reason}`,
         { cause },
       );
     }
-    if (typeof response?.headers?.get !== "function") {
-      throw new TypeError(
-        `Expected fetch to give a Response, got ${String(response)}`,
-      );
-    }
+    check(
+      typeof response?.headers?.get === "function",
+      "fetch to give a Response",
+      response,
+    );
     return response;
   };
 }
@@ -184,14 +185,6 @@ function streamRequest(
 
 function isBrowser(): boolean {
   return globalThis.navigator?.userAgent?.startsWith("Mozilla/") ?? false;
-}
-
-function checkLastEventId(id: string | undefined): void {
-  if (id !== undefined && /[\0\r\n]/.test(id)) {
-    throw new TypeError(
-      `Expected lastEventId without NUL, CR or LF, got ${JSON.stringify(id)}`,
-    );
-  }
 }
 
 /** The value by which a header carries the UTF-8 bytes of `id`. */

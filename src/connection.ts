@@ -4,6 +4,7 @@
  * @module
  */
 
+import { check, checkTimeout, MAX_TIMER_DELAY } from "./check.ts";
 import { SseDecoder, type SseDecoderOptions } from "./decoder.ts";
 import { SseError } from "./error.ts";
 import { type ReconnectOptions, ReconnectPolicy } from "./reconnect.ts";
@@ -143,20 +144,16 @@ export class SseConnection
     signal: AbortSignal | null | undefined,
   ) {
     const { until, idleTimeout, connectTimeout, reconnect = false } = options;
-    if (
-      until !== undefined && typeof until !== "string" &&
-      typeof until !== "function"
-    ) {
-      throw new TypeError(
-        `Expected until to be a string or a function, got ${typeof until}`,
-      );
-    }
-    checkTimeout("idleTimeout", idleTimeout);
-    checkTimeout("connectTimeout", connectTimeout);
+    check(
+      until === undefined || typeof until === "string" ||
+        typeof until === "function",
+      "until to be a string or a function",
+      until,
+    );
     this.#send = send;
     this.#until = until;
-    this.#idleTimeout = idleTimeout;
-    this.#connectTimeout = connectTimeout;
+    this.#idleTimeout = checkTimeout("idleTimeout", idleTimeout);
+    this.#connectTimeout = checkTimeout("connectTimeout", connectTimeout);
     if (reconnect !== false) {
       this.#policy = new ReconnectPolicy(reconnect === true ? {} : reconnect);
     }
@@ -225,11 +222,11 @@ export class SseConnection
    * @throws {TypeError} If the option `reconnect` is off.
    */
   reconnect(): void {
-    if (this.#policy === undefined) {
-      throw new TypeError(
-        "Expected the option `reconnect` to be set where reconnect() is called",
-      );
-    }
+    check(
+      this.#policy !== undefined,
+      "the option reconnect where reconnect() is called",
+      undefined,
+    );
     if (this.#ended) return;
     // What a callback threw is for the caller to hear.
     if (this.#fault && !(this.#fault.error instanceof SseError)) return;
@@ -281,14 +278,14 @@ export class SseConnection
   async #connect(): Promise<void> {
     const attempt = new AbortController();
     this.#attempt = attempt;
-    const timer = startTimer(this.#connectTimeout, () =>
+    const timer = this.#connectTimeout && setTimeout(() =>
       attempt.abort(
         new SseError(
           "connect-timeout",
           `Expected response headers within ${this.#connectTimeout} ms ` +
             "(connectTimeout), but none came",
         ),
-      ));
+      ), this.#connectTimeout);
     try {
       const sent = this.#send(this.#decoder.lastEventId, attempt.signal);
       const response = await abortable(sent, attempt.signal, dispose);
@@ -416,7 +413,10 @@ export class SseConnection
     try {
       this.#decoder.decode(chunk, this.#events);
     } catch (error) {
-      this.#lose(error);
+      // What this connection fails with is moot where onComment called for
+      // another; what onComment threw is not.
+      const moot = this.#recovery !== undefined && error instanceof SseError;
+      if (!moot) this.#lose(error);
     }
     if (this.#events.length > 0) this.#attempts = 0;
     else this.#lastEventId = this.#decoder.lastEventId;
@@ -424,7 +424,7 @@ export class SseConnection
 
   /** Has the stream fail where it is silent for too long. */
   #startIdleTimer(): void {
-    this.#idleTimer ??= startTimer(this.#idleTimeout, () =>
+    this.#idleTimer ??= setTimeout(() =>
       this.#lose(
         new SseError(
           "idle-timeout",
@@ -432,7 +432,7 @@ export class SseConnection
             "(idleTimeout), but none came",
           { response: this.#response },
         ),
-      ));
+      ), this.#idleTimeout);
   }
 
   #stopIdleTimer(): void {
@@ -490,7 +490,7 @@ export class SseConnection
         // Not before, as shouldReconnect may read a refused response.
         this.#drop();
         const waited = new Promise<void>((resolve) => {
-          timer = startTimer(delay, resolve);
+          timer = setTimeout(resolve, Math.min(delay!, MAX_TIMER_DELAY));
         });
         await abortable(waited, signal);
         return;
@@ -617,24 +617,4 @@ function abortable<T>(
       else resolve(value);
     }, reject);
   });
-}
-
-const MAX_TIMER_DELAY = 2 ** 31 - 1;
-
-function startTimer(
-  delay: number | undefined,
-  callback: () => void,
-): ReturnType<typeof setTimeout> | undefined {
-  if (delay === undefined || delay === Infinity) return undefined;
-  // A timer with a longer delay would fire at once.
-  return setTimeout(callback, Math.min(delay, MAX_TIMER_DELAY));
-}
-
-function checkTimeout(name: string, value: number | undefined): void {
-  if (value === undefined || typeof value === "number" && value > 0) return;
-  throw new RangeError(
-    `Expected ${name} to be a positive number of ms or Infinity, got ${
-      String(value)
-    }`,
-  );
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { check, checkFunction, checkType } from "./check.ts";
 import { SseError } from "./error.ts";
 import { ServerSentEvent } from "./server_sent_event.ts";
 
@@ -128,25 +129,15 @@ export class SseDecoder {
       maxEventSize = DEFAULT_MAX_EVENT_SIZE,
       onComment,
     } = options;
-    if (typeof lastEventId !== "string") {
-      throw new TypeError(
-        `Expected lastEventId to be a string, got ${typeof lastEventId}`,
-      );
-    }
-    if (
-      maxEventSize !== Infinity &&
-      !(Number.isSafeInteger(maxEventSize) && maxEventSize > 0)
-    ) {
-      throw new RangeError(
-        `Expected maxEventSize to be a positive whole number of UTF-16 code ` +
-          `units or Infinity, got ${String(maxEventSize)}`,
-      );
-    }
-    if (onComment !== undefined && typeof onComment !== "function") {
-      throw new TypeError(
-        `Expected onComment to be a function, got ${typeof onComment}`,
-      );
-    }
+    checkType(lastEventId, "string", "lastEventId to be a string");
+    check(
+      maxEventSize === Infinity ||
+        Number.isSafeInteger(maxEventSize) && maxEventSize > 0,
+      "maxEventSize to be a positive whole number or Infinity",
+      maxEventSize,
+      RangeError,
+    );
+    checkFunction("onComment", onComment);
     this.#lastEventId = lastEventId;
     this.#maxEventSize = maxEventSize;
     this.#onComment = onComment;
@@ -543,13 +534,8 @@ function toBytes(chunk: BufferSource): Uint8Array {
   if (ArrayBuffer.isView(chunk)) {
     return new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
   }
-  // By its tag, as a buffer may come from another realm.
-  const tag = Object.prototype.toString.call(chunk);
-  if (tag === "[object ArrayBuffer]" || tag === "[object SharedArrayBuffer]") {
-    return new Uint8Array(chunk);
-  }
-  throw new TypeError(
-    `Expected a chunk of bytes (an ArrayBuffer or a view of one) or a string, ` +
-      `got ${tag.slice(8, -1)}`,
-  );
+  // By its tag, as a buffer may come from another realm, or be a shared one.
+  const tag = Object.prototype.toString.call(chunk).slice(8, -1);
+  check(tag.endsWith("ArrayBuffer"), "a chunk of bytes or a string", tag);
+  return new Uint8Array(chunk);
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { check, checkType } from "./check.ts";
 import { ServerSentEvent } from "./server_sent_event.ts";
 
 /** What one block of an event stream says; all of it optional. */
@@ -51,13 +52,11 @@ const LINE_END = /\r\n|\r|\n/;
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream}
  */
 export function encodeSse(message: SseMessage): string {
-  if (typeof message !== "object" || message === null) {
-    throw new TypeError(
-      `Expected a message with event, data, id, retry or comment, got ${
-        message === null ? "null" : typeof message
-      }`,
-    );
-  }
+  checkType(
+    message,
+    "object",
+    "a message with event, data, id, retry or comment",
+  );
   const { comment, event, id, retry } = message;
   let { data } = message;
 
@@ -71,63 +70,39 @@ export function encodeSse(message: SseMessage): string {
   }
   if (id !== undefined) {
     const line = oneLine("id", id);
-    if (id.includes("\0")) {
-      throw new TypeError(
-        `Expected id without NUL, which readers ignore, got ${quote(id)}`,
-      );
-    }
+    check(!id.includes("\0"), "id without NUL, which readers ignore", id);
     block += line;
   }
   if (retry !== undefined) {
-    if (!Number.isSafeInteger(retry) || retry < 0) {
-      throw new TypeError(
-        `Expected retry to be a whole number of ms from 0, got ${
-          String(retry)
-        }`,
-      );
-    }
+    check(
+      Number.isSafeInteger(retry) && retry >= 0,
+      "retry to be a whole number of ms from 0",
+      retry,
+    );
     block += `retry: ${retry}\n`;
   }
   if (data !== undefined) block += lines("data", "data", data);
 
-  if (!block.isWellFormed()) {
-    throw new TypeError(
-      "Expected well-formed strings, got a lone surrogate, which UTF-8 cannot " +
-        "carry: encode what may hold one, as JSON.stringify does",
-    );
-  }
+  check(
+    block.isWellFormed(),
+    "strings without lone surrogates, which UTF-8 cannot carry",
+    block,
+  );
   return block && block + "\n";
 }
 
 /** A line of each line of `value`. */
 function lines(name: string, option: string, value: string): string {
-  checkString(option, value);
+  checkType(value, "string", `${option} to be a string`);
   let text = "";
   for (const line of value.split(LINE_END)) text += `${name}: ${line}\n`;
   return text;
 }
 
 function oneLine(name: string, value: string): string {
-  checkString(name, value);
-  if (LINE_END.test(value)) {
-    throw new TypeError(
-      `Expected ${name} without line ends, got ${quote(value)}`,
-    );
-  }
+  checkType(value, "string", `${name} to be a string`);
+  check(!LINE_END.test(value), `${name} without line ends`, value);
   return `${name}: ${value}\n`;
-}
-
-function checkString(name: string, value: unknown): void {
-  if (typeof value === "string") return;
-  throw new TypeError(
-    `Expected ${name} to be a string, got ${
-      value === null ? "null" : typeof value
-    }`,
-  );
-}
-
-function quote(value: string): string {
-  return JSON.stringify(value.length > 80 ? value.slice(0, 80) + "…" : value);
 }
 
 /**

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkFunction, checkRange } from "./check.ts";
 import { SseError } from "./error.ts";
 
 /** How to reconnect; all of it optional. */
@@ -87,13 +88,13 @@ export class ReconnectPolicy {
       shouldReconnect,
       onReconnect,
     } = options;
-    checkRange("initialDelay", initialDelay, 0);
-    checkRange("maxDelay", maxDelay, 0);
-    checkRange("backoffFactor", backoffFactor, 1);
-    checkRange("jitter", jitter, 0, 1);
-    checkRange("maxAttempts", maxAttempts, 0);
-    checkFunction("shouldReconnect", shouldReconnect);
-    checkFunction("onReconnect", onReconnect);
+    checkRange("reconnect.initialDelay", initialDelay, 0);
+    checkRange("reconnect.maxDelay", maxDelay, 0);
+    checkRange("reconnect.backoffFactor", backoffFactor, 1);
+    checkRange("reconnect.jitter", jitter, 0, 1);
+    checkRange("reconnect.maxAttempts", maxAttempts, 0);
+    checkFunction("reconnect.shouldReconnect", shouldReconnect);
+    checkFunction("reconnect.onReconnect", onReconnect);
     this.#options = {
       initialDelay,
       maxDelay,
@@ -149,7 +150,8 @@ export class ReconnectPolicy {
     if (attempt > 1) base = Math.max(base, 1);
     const longest = Math.min(base * backoffFactor ** (attempt - 1), maxDelay);
     const delay = Math.round(longest * (1 - jitter * this.#random()));
-    return Math.max(delay, error.code === "status" ? retryAfter(error) : 0);
+    const least = error.code === "status" ? retryAfter(error) : 0;
+    return Math.max(delay, least);
   }
 }
 
@@ -177,25 +179,4 @@ function retryAfter({ response }: SseError): number {
     ? Number(value) * 1000
     : Date.parse(value) - Date.now();
   return delay > 0 ? Math.min(delay, Number.MAX_SAFE_INTEGER) : 0;
-}
-
-function checkRange(
-  name: string,
-  value: number,
-  least: number,
-  most = Infinity,
-): void {
-  if (typeof value === "number" && value >= least && value <= most) return;
-  throw new RangeError(
-    `Expected reconnect.${name} to be a number from ${least} to ${most}, got ${
-      String(value)
-    }`,
-  );
-}
-
-function checkFunction(name: string, value: unknown): void {
-  if (value === undefined || typeof value === "function") return;
-  throw new TypeError(
-    `Expected reconnect.${name} to be a function, got ${typeof value}`,
-  );
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { check, checkTimeout, checkType } from "./check.ts";
 import { encodeSse, messageEncoder, type SseMessage } from "./encoder.ts";
 
 /** As for a `Response`, and how to keep it alive. */
@@ -23,8 +24,6 @@ const DEFAULT_HEADERS = {
   // Has nginx pass events on as they come.
   "X-Accel-Buffering": "no",
 };
-
-const MAX_TIMER_DELAY = 2 ** 31 - 1;
 
 /**
  * Answers a request with an event stream. The source is asked for a message only
@@ -72,14 +71,7 @@ export function sseResponse(
     | ReadableStream<SseMessage>,
   init: SseResponseInit = {},
 ): Response {
-  const { heartbeat = Infinity } = init;
-  if (!(heartbeat > 0)) {
-    throw new RangeError(
-      `Expected heartbeat to be a positive number of ms or Infinity, got ${
-        String(heartbeat)
-      }`,
-    );
-  }
+  const heartbeat = checkTimeout("heartbeat", init.heartbeat);
   const headers = new Headers(init.headers);
   for (const [name, value] of Object.entries(DEFAULT_HEADERS)) {
     if (!headers.has(name)) headers.set(name, value);
@@ -105,19 +97,16 @@ function iterate(source: Parameters<typeof sseResponse>[0]): Source {
       return: () => reader.cancel(),
     };
   }
-  if (typeof source === "object" && source !== null) {
-    if (Symbol.asyncIterator in source) return source[Symbol.asyncIterator]();
-    if (Symbol.iterator in source) return source[Symbol.iterator]();
-  }
-  throw new TypeError(
-    `Expected a source of messages (an async iterable, an iterable or a ` +
-      `ReadableStream), got ${source === null ? "null" : typeof source}`,
-  );
+  const expected = "a source of messages (an iterable or a ReadableStream)";
+  checkType(source, "object", expected);
+  if (Symbol.asyncIterator in source) return source[Symbol.asyncIterator]();
+  check(Symbol.iterator in source, expected, typeof source);
+  return source[Symbol.iterator]();
 }
 
 function streamOf(
   source: Source,
-  heartbeat: number,
+  heartbeat: number | undefined,
 ): ReadableStream<Uint8Array<ArrayBuffer>> {
   const encode = messageEncoder();
   const beat = new TextEncoder().encode(encodeSse({ comment: "" }));
@@ -127,10 +116,10 @@ function streamOf(
   return new ReadableStream({
     async pull(controller) {
       // Only while the client waits: one that is slow has enough to read.
-      if (heartbeat !== Infinity) {
+      if (heartbeat !== undefined) {
         timer = setInterval(() => {
           if (controller.desiredSize === 0) controller.enqueue(beat);
-        }, Math.min(heartbeat, MAX_TIMER_DELAY));
+        }, heartbeat);
       }
       try {
         while (true) {

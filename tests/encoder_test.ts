@@ -96,52 +96,49 @@ for (
 }
 
 for (
-  const [what, message, problem] of [
-    [
-      "an LF in event",
-      { event: "a\nb" },
-      'event without line ends, got "a\\nb"',
-    ],
-    ["a CR in event", { event: "a\r" }, 'event without line ends, got "a\\r"'],
-    ["an LF in id", { id: "\n" }, 'id without line ends, got "\\n"'],
-    ["a CR in id", { id: "\rx" }, 'id without line ends, got "\\rx"'],
-    ["a NUL in id", { id: "a\0" }, "id without NUL, which readers ignore"],
-    ["a negative retry", { retry: -1 }, "ms from 0, got -1"],
-    ["a fractional retry", { retry: 1.5 }, "ms from 0, got 1.5"],
-    ["a retry that is no number", { retry: NaN }, "ms from 0, got NaN"],
-    ["an endless retry", { retry: Infinity }, "ms from 0, got Infinity"],
-    ["an inexact retry", { retry: 2 ** 53 }, "ms from 0, got 9007199254740992"],
-    ["a string as retry", { retry: "5" }, "ms from 0, got 5"],
-    ["a bigint as retry", { retry: 5n }, "ms from 0, got 5"],
-    ["null as retry", { retry: null }, "ms from 0, got null"],
-    ["null as data", { data: null }, "data to be a string, got null"],
-    ["a number as data", { data: 5 }, "data to be a string, got number"],
-    ["an object as data", { data: {} }, "data to be a string, got object"],
-    ["a number as id", { id: 5 }, "id to be a string, got number"],
-    ["false as event", { event: false }, "event to be a string, got boolean"],
-    [
-      "an array as comment",
-      { comment: [] },
-      "comment to be a string, got object",
-    ],
-    ["half a pair in data", { data: "\uD83C" }, "lone surrogate"],
-    ["half a pair in event", { event: "\uDF89x" }, "lone surrogate"],
-    ["half a pair in id", { id: "x\uD83C" }, "lone surrogate"],
-    ["half a pair in comment", { comment: "\uD83C" }, "lone surrogate"],
-    [
-      "null",
-      null,
-      "Expected a message with event, data, id, retry or comment, got null",
-    ],
-    ["a string", "data: x\n\n", "got string"],
-    ["undefined", undefined, "got undefined"],
-  ] as [string, SseMessage, string][]
+  const [what, given, expected] of [
+    ["an LF in event", { event: "a\nb" }, "event"],
+    ["a CR in event", { event: "a\r" }, "event"],
+    ["an LF in id", { id: "\n" }, "id"],
+    ["a CR in id", { id: "\rx" }, "id"],
+    ["a NUL in id", { id: "a\0" }, "id"],
+    ["a negative retry", { retry: -1 }, "retry"],
+    ["a fractional retry", { retry: 1.5 }, "retry"],
+    ["a retry that is no number", { retry: NaN }, "retry"],
+    ["an endless retry", { retry: Infinity }, "retry"],
+    ["an inexact retry", { retry: 2 ** 53 }, "retry"],
+    ["a string as retry", { retry: "5" }, "retry"],
+    ["a bigint as retry", { retry: 5n }, "retry"],
+    ["null as retry", { retry: null }, "retry"],
+    ["a symbol as retry", { retry: Symbol() }, "retry"],
+    ["null as data", { data: null }, "data"],
+    ["a number as data", { data: 5 }, "data"],
+    ["an object as data", { data: {} }, "data"],
+    ["a bare object as data", { data: Object.create(null) }, "data"],
+    ["a number as id", { id: 5 }, "id"],
+    ["false as event", { event: false }, "event"],
+    ["an array as comment", { comment: [] }, "comment"],
+    ["half a pair in data", { data: "\uD83C" }, "strings"],
+    ["half a pair in event", { event: "\uDF89x" }, "strings"],
+    ["half a pair in id", { id: "x\uD83C" }, "strings"],
+    ["half a pair in comment", { comment: "\uD83C" }, "strings"],
+    ["null", null, "a message"],
+    ["a string", "data: x\n\n", "a message"],
+    ["undefined", undefined, "a message"],
+  ] satisfies [string, unknown, string][]
 ) {
   Deno.test(`encodeSse throws where it is given ${what}`, async () => {
+    const message = given as SseMessage;
+    const problem = `Expected ${expected} `;
     assertThrows(() => encodeSse(message), TypeError, problem);
     await assertRejects(() => written([message]), TypeError, problem);
   });
 }
+
+Deno.test("encodeSse shows what it refuses", () => {
+  assertThrows(() => encodeSse({ id: "a\r\n" }), TypeError, 'got "a\\r\\n"');
+  assertThrows(() => encodeSse({ retry: -1.5 }), TypeError, "got -1.5");
+});
 
 Deno.test("encodeSse shows the start of a long value that it refuses", () => {
   const error = assertThrows(
@@ -468,7 +465,7 @@ Deno.test("SseEncoderStream fails at a message that cannot be written, and ends 
   const reader = source.pipeThrough(new SseEncoderStream()).getReader();
   const { value } = await reader.read();
   assertEquals(new TextDecoder().decode(value), "data: 1\n\n");
-  await assertRejects(() => reader.read(), TypeError, "id without line ends");
+  await assertRejects(() => reader.read(), TypeError, "Expected id ");
   await deadline(ended, "the source to end");
 });
 

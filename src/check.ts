@@ -1,0 +1,70 @@
+/**
+ * Arguments that are not what they should be.
+ *
+ * @module
+ */
+
+/** The longest delay of a timer in ms; with a longer one it fires at once. */
+export const MAX_TIMER_DELAY = 2 ** 31 - 1;
+
+/** Throws that something else was expected than `value`, unless `ok`. */
+export function check(
+  ok: boolean,
+  expected: string,
+  value: unknown,
+  ErrorType: new (message: string) => Error = TypeError,
+): asserts ok {
+  if (ok) return;
+  const text = typeof value === "string" ? JSON.stringify(value) : String(value);
+  const got = text.length > 100 ? text.slice(0, 100) + "…" : text;
+  throw new ErrorType(`Expected ${expected}, got ${got}`);
+}
+
+/** Throws that something else was expected than what has that type. */
+export function checkType(
+  value: unknown,
+  type: "string" | "function" | "object",
+  expected: string,
+): void {
+  if (typeof value === type && value !== null) return;
+  const got = value === null ? "null" : typeof value;
+  throw new TypeError(`Expected ${expected}, got ${got}`);
+}
+
+export function checkFunction(name: string, value: unknown): void {
+  if (value === undefined) return;
+  checkType(value, "function", `${name} to be a function`);
+}
+
+export function checkRange(
+  name: string,
+  value: number,
+  least: number,
+  most = Infinity,
+): void {
+  check(
+    typeof value === "number" && value >= least && value <= most,
+    `${name} to be a number from ${least} to ${most}`,
+    value,
+    RangeError,
+  );
+}
+
+/**
+ * Checks a number of ms, of which `Infinity` stands for "off".
+ *
+ * @returns What a timer takes, or undefined for none.
+ */
+export function checkTimeout(
+  name: string,
+  value: number | undefined,
+): number | undefined {
+  if (value === undefined || value === Infinity) return undefined;
+  check(
+    typeof value === "number" && value > 0,
+    `${name} to be a positive number of ms or Infinity`,
+    value,
+    RangeError,
+  );
+  return Math.min(value, MAX_TIMER_DELAY);
+}
