@@ -15,7 +15,9 @@ export function check(
   ErrorType: new (message: string) => Error = TypeError,
 ): asserts ok {
   if (ok) return;
-  const text = typeof value === "string" ? JSON.stringify(value) : String(value);
+  const text = typeof value === "string"
+    ? JSON.stringify(value)
+    : String(value);
   const got = text.length > 100 ? text.slice(0, 100) + "…" : text;
   throw new ErrorType(`Expected ${expected}, got ${got}`);
 }

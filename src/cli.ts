@@ -40,7 +40,7 @@ import { parseArgs } from "node:util";
 import config from "../deno.json" with { type: "json" };
 import { connectSse } from "./connect.ts";
 import type { SseMessage } from "./encoder.ts";
-import { SseError } from "./error.ts";
+import { reasonOf, SseError } from "./error.ts";
 import { sseResponse } from "./response.ts";
 import type { ServerSentEvent } from "./server_sent_event.ts";
 
@@ -416,12 +416,8 @@ function explain(error: SseError): string {
       return "No response came in time (--connect-timeout)";
     case "idle-timeout":
       return "No byte came in time (--idle-timeout)";
-    default: {
-      // The runtime tells what happened at the end of the chain.
-      let cause: Error = error;
-      while (cause.cause instanceof Error) cause = cause.cause;
-      return cause.message;
-    }
+    default:
+      return reasonOf(error);
   }
 }
 

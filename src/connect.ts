@@ -10,7 +10,7 @@ import {
   SseConnection,
   type SseConnectionOptions,
 } from "./connection.ts";
-import { SseError } from "./error.ts";
+import { reasonOf, SseError } from "./error.ts";
 
 /**
  * Options of {@linkcode connectSse}: those of `fetch` (`method`, `headers`,
@@ -119,7 +119,6 @@ function sender(
     try {
       response = await fetch(request);
     } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : String(cause);
       // Not to be retried: it would fail for ever.
       check(
         !UNSENDABLE.test(lastEventId),
@@ -128,7 +127,7 @@ function sender(
       );
       throw new SseError(
         "network",
-        `Expected a response from ${url}, but none came: ${reason}`,
+        `Expected a response from ${url}, but none came: ${reasonOf(cause)}`,
         { cause },
       );
     }

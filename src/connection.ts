@@ -6,7 +6,7 @@
 
 import { check, checkTimeout, MAX_TIMER_DELAY } from "./check.ts";
 import { SseDecoder, type SseDecoderOptions } from "./decoder.ts";
-import { SseError } from "./error.ts";
+import { reasonOf, SseError } from "./error.ts";
 import { type ReconnectOptions, ReconnectPolicy } from "./reconnect.ts";
 import type { ServerSentEvent } from "./server_sent_event.ts";
 
@@ -585,9 +585,7 @@ function isEventStream(contentType: string): boolean {
 function broken(response: Response, cause: unknown): SseError {
   return new SseError(
     "network",
-    `Expected the stream to go on, but the connection broke: ${
-      cause instanceof Error ? cause.message : String(cause)
-    }`,
+    `Expected the stream to go on, but it broke: ${reasonOf(cause)}`,
     { response, cause },
   );
 }

@@ -83,3 +83,11 @@ export class SseError extends Error {
     if (options?.response !== undefined) this.response = options.response;
   }
 }
+
+/** What `cause` says: the innermost one, where runtimes wrap what happened. */
+export function reasonOf(cause: unknown): string {
+  while (cause instanceof Error && cause.cause instanceof Error) {
+    cause = cause.cause;
+  }
+  return cause instanceof Error ? cause.message : String(cause);
+}

@@ -3,10 +3,10 @@ import {
   assertEquals,
   assertFalse,
   assertGreater,
+  assertIsError,
   assertLess,
   assertRejects,
   assertStrictEquals,
-  assertStringIncludes,
   assertThrows,
 } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
@@ -32,10 +32,16 @@ class Source implements AsyncIterableIterator<SseMessage> {
   returns = 0;
   #messages: SseMessage[];
   #waiting: PromiseWithResolvers<IteratorResult<SseMessage>> | undefined;
+  #silent = Promise.withResolvers<void>();
   #returned = Promise.withResolvers<void>();
 
   constructor(...messages: SseMessage[]) {
     this.#messages = messages;
+  }
+
+  /** Resolves once a message is asked for where there is none. */
+  get silent(): Promise<void> {
+    return deadline(this.#silent.promise, "the source to be asked");
   }
 
   /** Resolves once the source was let go of. */
@@ -62,6 +68,7 @@ class Source implements AsyncIterableIterator<SseMessage> {
     const value = this.#messages.shift();
     if (value) return Promise.resolve({ done: false, value });
     this.#waiting = Promise.withResolvers();
+    this.#silent.resolve();
     return this.#waiting.promise;
   }
 
@@ -79,11 +86,13 @@ class Source implements AsyncIterableIterator<SseMessage> {
 /** A server that keeps the errors which `Deno.serve` would print. */
 function serve(...handlers: [Handler, ...Handler[]]) {
   const errors: unknown[] = [];
+  const stop = new AbortController();
   let count = 0;
   const server = Deno.serve(
     {
       hostname: "127.0.0.1",
       port: 0,
+      signal: stop.signal,
       onListen() {},
       onError(error) {
         errors.push(error);
@@ -95,7 +104,10 @@ function serve(...handlers: [Handler, ...Handler[]]) {
   return {
     url: `http://127.0.0.1:${server.addr.port}/`,
     errors,
-    [Symbol.asyncDispose]: () => server.shutdown(),
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      await server.finished;
+    },
   };
 }
 
@@ -254,21 +266,20 @@ Deno.test("sseResponse takes a status and its text", () => {
 });
 
 for (
-  const [what, source, problem] of [
-    ["null", null, "got null"],
-    ["undefined", undefined, "got undefined"],
-    ["a string", "data: x\n\n", "got string"],
-    ["a message", { data: "x" }, "got object"],
-    ["a function", async function* () {}, "got function"],
-  ] satisfies [string, unknown, string][]
+  const [what, source] of [
+    ["null", null],
+    ["undefined", undefined],
+    ["a string", "data: x\n\n"],
+    ["a message", { data: "x" }],
+    ["a function", async function* () {}],
+  ] satisfies [string, unknown][]
 ) {
   Deno.test(`sseResponse throws at once where the source is ${what}`, () => {
-    const error = assertThrows(
+    assertThrows(
       () => sseResponse(source as unknown as SseMessage[]),
       TypeError,
-      problem,
+      "Expected a source of messages",
     );
-    assertStringIncludes(error.message, "Expected a source of messages");
   });
 }
 
@@ -416,7 +427,7 @@ Deno.test("sseResponse lets each client go on its own", async () => {
 Deno.test("sseResponse does not call return() where the source has ended", async () => {
   const source = new Source({ data: "1" });
   const text = sseResponse(source).text();
-  while (source.asked < 2) await Promise.resolve();
+  await source.silent;
   source.end();
   assertEquals(await text, "data: 1\n\n");
   assertEquals(source.returns, 0);
@@ -469,9 +480,9 @@ for (
     const third = await connectSse(server.url);
     assertEquals(await dataOf(third, 1), ["3"]);
     assert((await third.next()).done);
-    assertEquals(server.errors.map(String), [
-      'TypeError: Expected id without line ends, got "\\n"',
-    ]);
+    const [error, ...others] = server.errors;
+    assertIsError(error, TypeError, "Expected id ");
+    assertEquals(others, []);
   });
 }
 
@@ -519,7 +530,7 @@ Deno.test("sseResponse fails with the source's own error in process", async () =
   const failure = new Error("database gone");
   const source = new Source();
   const text = sseResponse(source).text();
-  while (source.asked < 1) await Promise.resolve();
+  await source.silent;
   source.fail(failure);
   assertStrictEquals(await assertRejects(() => text), failure);
 });
@@ -541,7 +552,7 @@ Deno.test("sseResponse fails with a TypeError in process at a message that canno
   await assertRejects(
     () => response.text(),
     TypeError,
-    "event without line ends",
+    "Expected event ",
   );
   await source.returned;
 });
@@ -707,18 +718,18 @@ Deno.test("heartbeat does not pile up comments for a client that stops in silenc
   await client.pass(1000);
   source.send({ data: "x" });
   await client.pass(1000);
-  while (client.chunks.at(-1) === BEAT) await client.read();
+  // Of the ten comments that were due, one may wait.
+  await client.read();
+  if (client.chunks.at(-1) === BEAT) await client.read();
   assertEquals(client.chunks.at(-1), "data: x\n\n");
-  // One may wait, of the ten that were due.
-  assertLess(client.chunks.length, 4);
 });
 
 for (const heartbeat of [undefined, Infinity, 2 ** 31, Number.MAX_VALUE]) {
-  Deno.test(`heartbeat of ${heartbeat} ms writes nothing in a day`, async () => {
+  Deno.test(`heartbeat of ${heartbeat} ms writes nothing in an hour`, async () => {
     const source = new Source({ data: "1" });
     await using client = heartbeatOf(source, { heartbeat });
     const reading = client.readAll();
-    await client.pass(24 * 60 * 60 * 1000);
+    await client.pass(60 * 60 * 1000);
     assertEquals(client.chunks, ["data: 1\n\n"]);
     source.end();
     await reading;
@@ -739,7 +750,7 @@ for (
     const reader = sseResponse(source, { heartbeat: 60_000 }).body!.getReader();
     await reader.read();
     const last = reader.read();
-    while (source.asked < 2) await Promise.resolve();
+    await source.silent;
     await finish(source, () => reader.cancel());
     await last.catch(() => {});
   });

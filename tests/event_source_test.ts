@@ -1,0 +1,153 @@
+import {
+  assertEquals,
+  assertInstanceOf,
+  assertStrictEquals,
+} from "@std/assert";
+import { FakeTime } from "@std/testing/time";
+import {
+  EventSource,
+  type EventSourceErrorEvent,
+  type EventSourceInit,
+  SseError,
+} from "../src/event_source.ts";
+import { deadline } from "./deadline.ts";
+import { inTurn } from "./in_turn.ts";
+import { eventResponse, OpenResponse } from "./open_response.ts";
+import { eventSource } from "./runtimes/cases/event_source.ts";
+import { Fixture } from "./runtimes/fixture.ts";
+import { once } from "./runtimes/heard.ts";
+
+// What all runtimes have to do, here with the sanitizers of `deno test`.
+for (const { name, run, browserOnly } of eventSource) {
+  if (browserOnly) continue;
+  Deno.test(name, async () => {
+    await using fixture = await Fixture.listen("");
+    const { origin, crossOrigin, closedOrigin } = fixture;
+    const server = { origin, crossOrigin, closedOrigin };
+    const context = { runtime: "Deno", browser: false, ...server };
+    await deadline(Promise.resolve(run(context)), "the case");
+  });
+}
+
+const url = "http://in.process/";
+const empty = () => new Response(null, { status: 204 });
+const failing = () => Promise.reject(new Error("cable cut"));
+
+/** The ms between requests, until the source is closed. */
+async function waits(
+  init: EventSourceInit,
+  ...answers: Parameters<typeof inTurn>
+): Promise<number[]> {
+  using time = new FakeTime();
+  const { fetch, times } = inTurn(...answers);
+  const source = new EventSource(url, { ...init, fetch });
+  while (source.readyState !== EventSource.CLOSED) await time.nextAsync();
+  return times.slice(1).map((time, i) => time - times[i]);
+}
+
+Deno.test("EventSource waits three seconds before each attempt, unless told otherwise", async () => {
+  const end = () => eventResponse("data: a\n\n");
+  assertEquals(
+    await waits({}, failing, failing, failing, failing, end, end, empty),
+    Array(6).fill(3000),
+  );
+});
+
+Deno.test("EventSource waits for as long as the server's retry says", async () => {
+  const retry = (ms: number) => () => eventResponse(`retry: ${ms}\n\n`);
+  assertEquals(
+    await waits(
+      {},
+      retry(50),
+      failing,
+      failing,
+      retry(3_600_000),
+      failing,
+      empty,
+    ),
+    [50, 50, 50, 3_600_000, 3_600_000],
+  );
+});
+
+Deno.test("EventSource waits longer and longer where it is told to", async () => {
+  const reconnect = { initialDelay: 100, backoffFactor: 2, maxDelay: 300 };
+  assertEquals(
+    await waits({ reconnect }, failing, failing, failing, failing, empty),
+    [100, 200, 300, 300],
+  );
+});
+
+Deno.test("EventSource leaves no timer where it is closed during the wait", async () => {
+  using time = new FakeTime();
+  const { fetch, times } = inTurn(failing);
+  const source = new EventSource(url, { fetch });
+  await once(source, "error");
+  await time.tickAsync(2999);
+  source.close();
+  assertEquals(await time.nextAsync(), false);
+  assertEquals(times.length, 1);
+});
+
+Deno.test("EventSource cancels the body of a response that nobody reads", async () => {
+  const { response, cancelled } = new OpenResponse("", { status: 500 });
+  const source = new EventSource(url, { fetch: () => response });
+  await once(source, "error");
+  assertEquals(source.readyState, EventSource.CLOSED);
+  await cancelled;
+});
+
+Deno.test("EventSource cancels the body of a response that comes after close()", async () => {
+  const late = Promise.withResolvers<Response>();
+  const source = new EventSource(url, { fetch: () => late.promise });
+  source.close();
+  const { response, cancelled } = new OpenResponse("data: a\n\n");
+  late.resolve(response);
+  await cancelled;
+});
+
+Deno.test({
+  name: "EventSource fails for good without the permission to connect",
+  permissions: { net: false },
+  async fn() {
+    const source = new EventSource("http://127.0.0.1:8080/");
+    const { error } = await once(source, "error") as EventSourceErrorEvent;
+    assertInstanceOf(error, SseError);
+    assertInstanceOf(error.cause, Deno.errors.NotCapable);
+    assertEquals(source.readyState, EventSource.CLOSED);
+  },
+});
+
+Deno.test("EventSource can be put in the place of the platform's", async () => {
+  const native = globalThis.EventSource;
+  try {
+    globalThis.EventSource = EventSource;
+    const source: globalThis.EventSource = new globalThis.EventSource(
+      "data:text/event-stream,data: a%0A%0A",
+    );
+    assertInstanceOf(source, EventSource);
+    const { data } = await new Promise<MessageEvent>((resolve) => {
+      source.onmessage = resolve;
+    });
+    assertEquals(data, "a");
+    source.close();
+  } finally {
+    globalThis.EventSource = native;
+  }
+});
+
+Deno.test("EventSource tells the type of an event by its name", async () => {
+  const fetch = () => eventResponse("data: a\n\n");
+  const source = new EventSource(url, { fetch });
+  const text = await new Promise<string>((resolve) => {
+    source.addEventListener("message", function (event) {
+      assertStrictEquals(this, source);
+      resolve(event.data);
+    });
+  });
+  assertEquals(text, "a");
+  const message = await new Promise<string | undefined>((resolve) => {
+    source.addEventListener("error", (event) => resolve(event.message));
+  });
+  assertEquals(message, "Expected the stream to go on, but its body ended");
+  source.close();
+});

@@ -1,0 +1,866 @@
+import {
+  EventSource,
+  type EventSourceErrorEvent,
+  type EventSourceInit,
+  SseError,
+} from "../../../src/event_source.ts";
+import { assert, assertEquals } from "../assert.ts";
+import type { Case } from "../case.ts";
+import { Heard, once, soon, withSource } from "../heard.ts";
+import { Stream } from "../stream.ts";
+import { eventSourceConnection } from "./event_source_connection.ts";
+import { eventSourceFormat } from "./event_source_format.ts";
+
+/** A stream of one event that stays open. */
+const open = { body: "data: a\n\n", then: "hang" } as const;
+
+/** Answers in process with this stream, and once more with none. */
+function answering(body: BodyInit): EventSourceInit {
+  const responses = [
+    new Response(body, { headers: { "content-type": "text/event-stream" } }),
+    new Response(null, { status: 204 }),
+  ];
+  return { ...soon, fetch: () => responses.shift()! };
+}
+
+const closed = "error: status, closed";
+
+const anywhere = "http://in.process:8080/path";
+
+const theClass: Case[] = [
+  {
+    name: "EventSource has the standard's constants, which nothing changes",
+    run() {
+      const { prototype } = EventSource;
+      for (const object of [EventSource, prototype]) {
+        assertEquals(object.CONNECTING, 0);
+        assertEquals(object.OPEN, 1);
+        assertEquals(object.CLOSED, 2);
+        for (const name of ["CONNECTING", "OPEN", "CLOSED"]) {
+          const constant = Object.getOwnPropertyDescriptor(object, name)!;
+          assertEquals(
+            [constant.writable, constant.enumerable, constant.configurable],
+            [false, true, false],
+          );
+        }
+      }
+    },
+  },
+  {
+    name: "EventSource looks like a class of the platform",
+    run() {
+      const { prototype } = EventSource;
+      assertEquals(EventSource.name, "EventSource");
+      assertEquals(EventSource.length, 1);
+      assert(prototype instanceof EventTarget, "Expected an EventTarget");
+      assertEquals(String(prototype), "[object EventSource]");
+      const attributes = [
+        ...["url", "withCredentials", "readyState"],
+        ...["onopen", "onmessage", "onerror"],
+        ...["lastEventId", "reconnectionTime"],
+      ];
+      for (const name of attributes) {
+        const { get, set, enumerable, configurable } = Object
+          .getOwnPropertyDescriptor(prototype, name)!;
+        assertEquals([enumerable, configurable], [true, true], name);
+        assertEquals(typeof get, "function", name);
+        const isHandler = name.startsWith("on");
+        assertEquals(typeof set, isHandler ? "function" : "undefined", name);
+        assert(
+          thrownBy(() => get!.call(prototype)) instanceof TypeError,
+          `Expected a TypeError of ${name} on the prototype`,
+        );
+      }
+      for (
+        const [object, name] of [
+          [prototype, "close"],
+          [EventSource, "fromReadableStream"],
+        ] as const
+      ) {
+        const method = Object.getOwnPropertyDescriptor(object, name)!;
+        assertEquals(typeof method.value, "function");
+        assertEquals([method.writable, method.enumerable], [true, true], name);
+      }
+      assertEquals(Object.keys(prototype).includes("constructor"), false);
+      assertEquals(Object.hasOwn(prototype, "addEventListener"), false);
+    },
+  },
+  {
+    name: "an EventSource has nothing of its own, and what its prototype gets",
+    async run() {
+      const added = { added: { value: "added", configurable: true } };
+      Object.defineProperties(EventSource.prototype, added);
+      await withSource(anywhere, answering(""), (source) => {
+        assertEquals(Object.getOwnPropertyNames(source), []);
+        assertEquals(String(source), "[object EventSource]");
+        assertEquals([source.CONNECTING, source.OPEN, source.CLOSED], [
+          0,
+          1,
+          2,
+        ]);
+        assertEquals((source as unknown as { added: string }).added, "added");
+      });
+      delete (EventSource.prototype as unknown as { added?: string }).added;
+    },
+  },
+  {
+    name: "EventSource can be extended",
+    async run() {
+      class Words extends EventSource {
+        words: string[] = [];
+        constructor(init: EventSourceInit) {
+          super(anywhere, init);
+          this.onmessage = ({ data }) => this.words.push(...data.split(" "));
+        }
+      }
+      const source = new Words(answering("data: a b\n\ndata: c\n\n"));
+      await once(source, "error");
+      assertEquals(source.words, ["a", "b", "c"]);
+      source.close();
+    },
+  },
+];
+
+const theConstructor: Case[] = [
+  {
+    name: "EventSource needs `new` and an argument",
+    run() {
+      const plain = EventSource as unknown as (url: string) => EventSource;
+      const bare = EventSource as unknown as new () => EventSource;
+      for (const construct of [() => plain(anywhere), () => new bare()]) {
+        assert(
+          thrownBy(construct) instanceof TypeError,
+          "Expected a TypeError",
+        );
+      }
+    },
+  },
+  {
+    name: "EventSource throws a SyntaxError at what is no URL",
+    run() {
+      for (
+        const url of ["http://", "http://a:b/", "http://[::1/", "//["]
+      ) {
+        const error = thrownBy(() => new EventSource(url));
+        assert(error instanceof DOMException, `Expected it of ${url}`);
+        assertEquals(error.name, "SyntaxError");
+        assertEquals(error.code, DOMException.SYNTAX_ERR);
+      }
+    },
+  },
+  {
+    name: "EventSource makes a string of what it is given, and that a URL",
+    async run() {
+      const url = "HTTP://In.Process:80/a b?c#d";
+      const serialized = "http://in.process/a%20b?c#d";
+      for (const input of [url, new URL(url), { toString: () => url }]) {
+        await withSource(input as string, answering(""), (source) => {
+          assertEquals(source.url, serialized);
+        });
+      }
+      const thrown = thrownBy(() => new EventSource(Symbol() as never));
+      assert(thrown instanceof TypeError, "Expected a TypeError of a symbol");
+    },
+  },
+  {
+    name: "EventSource resolves a URL against its page, as the base says",
+    browserOnly: true,
+    async run() {
+      const { document, location } = globalThis as unknown as {
+        document: {
+          createElement(name: string): { href: string; remove(): void };
+          head: { append(element: unknown): void };
+        };
+        location: { href: string };
+      };
+      for (const url of ["", "x?y", "/", undefined, null]) {
+        await withSource(url as string, answering(""), (source) => {
+          assertEquals(source.url, new URL(`${url}`, location.href).href);
+        });
+      }
+      const base = document.createElement("base");
+      base.href = "http://elsewhere.test/a/";
+      document.head.append(base);
+      try {
+        await withSource("b", answering(""), (source) => {
+          assertEquals(source.url, "http://elsewhere.test/a/b");
+        });
+      } finally {
+        base.remove();
+      }
+    },
+  },
+  {
+    name: "EventSource takes init as a dictionary",
+    async run() {
+      const { fetch } = answering("");
+      const credentials = (init: unknown) =>
+        withSourceOf(init, (source) => source.withCredentials);
+      assertEquals(await credentials(undefined), false);
+      assertEquals(await credentials(null), false);
+      assertEquals(await credentials({ fetch }), false);
+      for (const yes of [true, 1, "false", {}]) {
+        assertEquals(await credentials({ withCredentials: yes, fetch }), true);
+      }
+      for (const no of [false, 0, "", null]) {
+        assertEquals(await credentials({ withCredentials: no, fetch }), false);
+      }
+      for (const init of [1, "init", true]) {
+        const thrown = thrownBy(() => new EventSource(anywhere, init as never));
+        assert(thrown instanceof TypeError, `Expected it of ${init}`);
+      }
+    },
+  },
+  {
+    name: "EventSource tells by an event what is wrong with an option",
+    async run() {
+      const wrong = [
+        { idleTimeout: -1 },
+        { maxEventSize: 0.5 },
+        { reconnect: { jitter: 2 } },
+      ];
+      for (const init of wrong) {
+        await withSource(anywhere, init, async (source) => {
+          const { error } = await failure(source);
+          assert(
+            error instanceof RangeError,
+            `Expected a RangeError, got ${error}`,
+          );
+          assertEquals(source.readyState, EventSource.CLOSED);
+        });
+      }
+      const init = { fetch: "fetch" as never };
+      const thrown = thrownBy(() => new EventSource(anywhere, init));
+      assert(thrown instanceof TypeError, "Expected a TypeError of fetch");
+    },
+  },
+];
+
+const theHandlers: Case[] = [
+  {
+    name: "EventSource's handlers are null, or the object they were set to",
+    async run() {
+      await withSource(anywhere, answering(""), (source) => {
+        for (const name of ["onopen", "onmessage", "onerror"] as const) {
+          assertEquals(source[name], null);
+          for (const value of [() => {}, {}, { handleEvent() {} }, []]) {
+            source[name] = value as () => void;
+            assert(source[name] === value, `Expected ${name} to be as set`);
+          }
+          for (const value of [null, undefined, 1, "code()", true]) {
+            source[name] = () => {};
+            source[name] = value as null;
+            assertEquals(source[name], null, name);
+          }
+        }
+      });
+    },
+  },
+  {
+    name: "EventSource calls handlers with the event, on the source",
+    async run() {
+      const init = answering("data: a\n\n");
+      const calls: unknown[][] = [];
+      await withSource(anywhere, init, async (source, heard) => {
+        for (const name of ["onopen", "onmessage", "onerror"] as const) {
+          source[name] = function (this: EventSource, ...args: unknown[]) {
+            const event = args[0] as Event;
+            calls.push([
+              this === source,
+              event.target === source,
+              args.length,
+              event.type,
+            ]);
+          };
+        }
+        await heard.take(3);
+      });
+      assertEquals(calls, [
+        [true, true, 1, "open"],
+        [true, true, 1, "message"],
+        [true, true, 1, "error"],
+      ]);
+    },
+  },
+  {
+    name: "EventSource's handlers that cannot be called are passed over",
+    async run() {
+      const init = answering("data: a\n\n");
+      await withSource(anywhere, init, async (source, heard) => {
+        let called = false;
+        const handler = { handleEvent: () => called = true };
+        source.onmessage = handler as never;
+        assertEquals(await heard.take(2), ["open", "message: a"]);
+        assertEquals(called, false);
+      });
+    },
+  },
+  {
+    name: "a handler has its place among the listeners from when it was set",
+    async run() {
+      await withSource(anywhere, answering(""), (source) => {
+        const order: string[] = [];
+        const dispatch = () => {
+          source.dispatchEvent(new Event("message"));
+          return order.splice(0);
+        };
+        const add = (name: string) => () => void order.push(name);
+        source.addEventListener("message", add("first"));
+        source.onmessage = add("old");
+        source.addEventListener("message", add("second"));
+        assertEquals(dispatch(), ["first", "old", "second"]);
+        source.onmessage = add("new");
+        assertEquals(dispatch(), ["first", "new", "second"]);
+        source.onmessage = {} as never;
+        assertEquals(dispatch(), ["first", "second"]);
+        source.onmessage = add("again");
+        assertEquals(dispatch(), ["first", "again", "second"]);
+        source.onmessage = null;
+        assertEquals(dispatch(), ["first", "second"]);
+        source.onmessage = add("last");
+        assertEquals(dispatch(), ["first", "second", "last"]);
+      });
+    },
+  },
+  {
+    name: "a handler that returns false cancels an event that can be",
+    async run() {
+      await withSource(anywhere, answering(""), (source) => {
+        const dispatch = () =>
+          source.dispatchEvent(new Event("error", { cancelable: true }));
+        for (const value of [undefined, true, 0, "", null]) {
+          source.onerror = () => value;
+          assertEquals(dispatch(), true);
+        }
+        source.onerror = () => false;
+        assertEquals(dispatch(), false);
+      });
+    },
+  },
+];
+
+const theEvents: Case[] = [
+  {
+    name: "EventSource is connecting, then open, then connecting or closed",
+    async run(context) {
+      const server = new Stream(context, [
+        { body: "data: a\n\n" },
+        { status: 404 },
+      ]);
+      await withSource(server.url, soon, async (source) => {
+        const states = [source.readyState];
+        for (const name of ["open", "message", "error", "error"]) {
+          await once(source, name);
+          states.push(source.readyState);
+        }
+        assertEquals(states, [0, 1, 1, 0, 2]);
+      });
+    },
+  },
+  {
+    name: "EventSource dispatches nothing before its task",
+    async run() {
+      const failing = () => Promise.reject(new Error("cable cut"));
+      const late = { reconnect: { initialDelay: 3_600_000 } };
+      const inits: [EventSourceInit, string][] = [
+        [answering("data: a\n\n"), "open"],
+        [{ ...late, fetch: failing }, "error: network, connecting"],
+        [{ fetch: () => new Response(null, { status: 404 }) }, closed],
+        [{ fetch: () => new Response(null, { status: 204 }) }, closed],
+      ];
+      for (const [init, first] of inits) {
+        const source = new EventSource(anywhere, init);
+        await ticks(1000);
+        assertEquals(source.readyState, EventSource.CONNECTING);
+        assertEquals(await new Heard(source).next(), first);
+        source.close();
+      }
+    },
+  },
+  {
+    name: "EventSource dispatches open as a plain event",
+    async run(context) {
+      const server = new Stream(context, [open]);
+      await withSource(server.url, undefined, async (source) => {
+        const event = await once(source, "open");
+        assert(event.constructor === Event, "Expected an Event");
+        assertEquals([event.bubbles, event.cancelable], [false, false]);
+        assert(event.target === source, "Expected the source as the target");
+      });
+    },
+  },
+  {
+    name: "EventSource dispatches messages as MessageEvents",
+    async run(context) {
+      const server = new Stream(context, [{
+        body: "id: 1\ndata: a\n\nevent: b\ndata: c\n\n",
+        then: "hang",
+      }]);
+      await withSource(server.url, undefined, async (source) => {
+        for (const [name, data] of [["message", "a"], ["b", "c"]]) {
+          const event = await once(source, name);
+          assert(event.constructor === MessageEvent, "Expected a MessageEvent");
+          assertEquals(
+            [event.type, event.data, event.lastEventId, event.origin],
+            [name, data, "1", context.origin],
+          );
+          assertEquals([event.bubbles, event.cancelable], [false, false]);
+          assertEquals(event.source, null);
+          assertEquals(event.ports, []);
+          assert(event.target === source, "Expected the source as the target");
+        }
+      });
+    },
+  },
+  {
+    name: "EventSource dispatches named events to listeners for that name only",
+    async run() {
+      const body = "event: a\ndata: 1\n\nevent: A\ndata: 2\n\n" +
+        "event: message\ndata: 3\n\n";
+      await withSource(anywhere, answering(body), async (source) => {
+        const heard = new Heard(source, ["a", "A"]);
+        let messages = 0;
+        source.onmessage = () => messages++;
+        assertEquals(
+          await heard.take(4),
+          ["open", "a: 1", "A: 2", "message: 3"],
+        );
+        assertEquals(messages, 1);
+      });
+    },
+  },
+  {
+    name: "EventSource dispatches messages named open and error as such",
+    async run() {
+      const body =
+        "event: open\ndata: 1\n\nevent: error\ndata: 2\n\ndata: 3\n\n";
+      await withSource(anywhere, answering(body), async (source, heard) => {
+        const calls: unknown[] = [];
+        source.onopen = ({ type }) => calls.push(type);
+        source.onerror = (event) =>
+          calls.push([event.type, "error" in event, source.readyState]);
+        assertEquals(
+          await heard.take(4),
+          ["open", "open: 1", "error: 2", "message: 3"],
+        );
+        assertEquals(calls, ["open", "open", ["error", false, 1]]);
+      });
+    },
+  },
+  {
+    name: "EventSource's error events say what happened, and have no data",
+    async run(context) {
+      const server = new Stream(context, [{ status: 401, body: "Who?" }]);
+      await withSource(server.url, undefined, async (source) => {
+        const event = await once(source, "error") as EventSourceErrorEvent;
+        const { error, message } = event;
+        assert(error instanceof SseError, `Expected an SseError, got ${error}`);
+        assertEquals(error.code, "status");
+        assertEquals(error.response?.status, 401);
+        assertEquals(message, error.message);
+        assert(event instanceof Event, "Expected an Event");
+        assertEquals([event.bubbles, event.cancelable], [false, false]);
+        assertEquals("data" in event, false);
+      });
+    },
+  },
+  {
+    name: "EventSource's error listeners can read what the server says",
+    async run(context) {
+      const server = new Stream(context, [{ status: 401, body: "Who?" }]);
+      await withSource(server.url, undefined, async (source) => {
+        const text = new Promise<string>((resolve, reject) => {
+          source.onerror = ({ error }) =>
+            (error as SseError).response!.text().then(resolve, reject);
+        });
+        assertEquals(await text, "Who?");
+      });
+    },
+  },
+  {
+    name: "EventSource runs what an event has set going before the next one",
+    async run() {
+      const numbers = Array.from({ length: 50 }, (_, i) => String(i));
+      const body = numbers.map((number) => `data: ${number}\n\n`).join("");
+      await withSource(anywhere, answering(body), async (source) => {
+        await once(source, "open");
+        for (const number of numbers) {
+          await ticks(1000);
+          assertEquals((await once(source, "message")).data, number);
+        }
+      });
+    },
+  },
+  {
+    name: "EventSource goes on where a listener throws, which is reported",
+    async run() {
+      const init = answering("data: 1\n\ndata: 2\n\n");
+      const reported = await reportedDuring(() =>
+        withSource(anywhere, init, async (source, heard) => {
+          const thrower = (event: Event) => {
+            throw new Error(`thrown at ${event.type}`);
+          };
+          source.onopen = thrower;
+          source.onmessage = thrower;
+          source.onerror = thrower;
+          assertEquals(await heard.take(5), [
+            "open",
+            "message: 1",
+            "message: 2",
+            "error: truncated, connecting",
+            "error: status, closed",
+          ]);
+        })
+      );
+      assertEquals(reported, [
+        "thrown at open",
+        "thrown at message",
+        "thrown at message",
+        "thrown at error",
+        "thrown at error",
+      ]);
+    },
+  },
+  {
+    name: "EventSource knows the last id and the reconnection time",
+    async run() {
+      const body =
+        "data: 1\n\nid: a\nretry: 5\ndata: 2\n\ndata: 3\n\nid: b\n\n";
+      const init = { ...answering(body), reconnect: { initialDelay: 4 } };
+      await withSource(anywhere, init, async (source) => {
+        const seen: unknown[] = [[source.lastEventId, source.reconnectionTime]];
+        for (const name of ["message", "message", "message", "error"]) {
+          const { lastEventId } = await once(source, name);
+          seen.push([lastEventId, source.lastEventId]);
+        }
+        assertEquals(seen, [
+          ["", 4],
+          ["", ""],
+          ["a", "a"],
+          ["a", "b"],
+          [undefined, "b"],
+        ]);
+        assertEquals(source.reconnectionTime, 5);
+        await once(source, "error");
+        assertEquals(source.readyState, EventSource.CLOSED);
+        assertEquals([source.lastEventId, source.reconnectionTime], ["b", 5]);
+      });
+    },
+  },
+  {
+    name: "EventSource reads a handler in process, of its URL's origin",
+    async run() {
+      const init: EventSourceInit = {
+        method: "POST",
+        body: "in process",
+        fetch: async (request) =>
+          new Response(`data: ${await request.text()}\n\n`, {
+            headers: { "content-type": "text/event-stream" },
+          }),
+      };
+      await withSource(anywhere, init, async (source) => {
+        const { data, origin } = await once(source, "message");
+        assertEquals([data, origin], ["in process", "http://in.process:8080"]);
+      });
+    },
+  },
+];
+
+const closing: Case[] = [
+  {
+    name: "close() at once gives the request up",
+    async run() {
+      const requests: Request[] = [];
+      const source = new EventSource(anywhere, {
+        fetch(request) {
+          requests.push(request);
+          return answering("data: a\n\n").fetch!(request);
+        },
+      });
+      const heard = new Heard(source);
+      source.close();
+      assertEquals(source.readyState, EventSource.CLOSED);
+      await pause();
+      assertEquals(requests.map(({ signal }) => signal.aborted), [true]);
+      assertEquals(heard.rest, []);
+      assertEquals(source.readyState, EventSource.CLOSED);
+    },
+  },
+  {
+    name: "close() while connecting gives the request up",
+    async run(context) {
+      const server = new Stream(context, [{ silent: true }]);
+      const source = new EventSource(server.url);
+      const heard = new Heard(source);
+      await server.log({ requests: 1 });
+      source.close();
+      assertEquals(source.readyState, EventSource.CLOSED);
+      await server.log({ disconnects: 1 });
+      assertEquals(heard.rest, []);
+    },
+  },
+  {
+    name: "close() while open ends the connection with no event",
+    async run(context) {
+      const server = new Stream(context, [open]);
+      const source = new EventSource(server.url);
+      const heard = new Heard(source);
+      assertEquals(await heard.take(2), ["open", "message: a"]);
+      source.close();
+      assertEquals(source.readyState, EventSource.CLOSED);
+      source.close();
+      assertEquals(source.readyState, EventSource.CLOSED);
+      await server.log({ disconnects: 1 });
+      assertEquals(heard.rest, []);
+    },
+  },
+  {
+    name: "close() in a listener for open comes before every message",
+    async run(context) {
+      const server = new Stream(context, [open]);
+      const source = new EventSource(server.url);
+      const heard = new Heard(source);
+      source.onopen = () => source.close();
+      assertEquals(await heard.next(), "open");
+      await server.log({ disconnects: 1 });
+      assertEquals(heard.rest, []);
+    },
+  },
+  {
+    name: "close() in a listener for a message comes before the next one",
+    async run(context) {
+      const server = new Stream(context, [{
+        body: "data: 1\n\ndata: 2\n\ndata: 3\n\n",
+        then: "hang",
+      }]);
+      const source = new EventSource(server.url);
+      source.onmessage = ({ data }) => data === "2" && source.close();
+      const heard = new Heard(source);
+      assertEquals(await heard.take(3), ["open", "message: 1", "message: 2"]);
+      await server.log({ disconnects: 1 });
+      assertEquals(heard.rest, []);
+    },
+  },
+  {
+    name: "close() holds whenever it comes while an event does",
+    async run() {
+      for (let count = 0; count < 50; count++) {
+        let controller!: ReadableStreamDefaultController<Uint8Array>;
+        const stream = new ReadableStream<Uint8Array>({
+          start: (it) => void (controller = it),
+        });
+        const source = new EventSource(anywhere, {
+          fetch: () =>
+            new Response(stream, {
+              headers: { "content-type": "text/event-stream" },
+            }),
+        });
+        const heard = new Heard(source);
+        assertEquals(await heard.next(), "open");
+        await pause(0);
+        controller.enqueue(new TextEncoder().encode("data: a\n\n"));
+        await ticks(count);
+        source.close();
+        const before = heard.rest;
+        await pause(0);
+        assertEquals(heard.rest, [], `after ${count} ticks and ${before}`);
+      }
+    },
+  },
+  {
+    name: "close() in a listener for an error keeps it from coming back",
+    async run(context) {
+      const server = new Stream(context, [{}]);
+      const source = new EventSource(server.url, soon);
+      source.onerror = () => source.close();
+      const heard = new Heard(source);
+      // Its own listener comes first, and has closed it by then.
+      assertEquals(await heard.take(2), ["open", "error: truncated, closed"]);
+      await pause();
+      assertEquals(heard.rest, []);
+      assertEquals((await server.log()).requests.length, 1);
+    },
+  },
+  {
+    name: "close() ends the wait for the next attempt",
+    async run(context) {
+      const server = new Stream(context, [{ body: "retry: 3600000\n\n" }]);
+      const source = new EventSource(server.url);
+      const heard = new Heard(source);
+      assertEquals(await heard.next(), "open");
+      assertEquals(await heard.next(), "error: truncated, connecting");
+      // Into the wait; what is left of it would keep the process from ending.
+      await pause();
+      source.close();
+      assertEquals(source.readyState, EventSource.CLOSED);
+      assertEquals(heard.rest, []);
+    },
+  },
+];
+
+const theStreams: Case[] = [
+  {
+    name: "fromReadableStream reads the bytes of a stream",
+    async run() {
+      const { body } = new Response(
+        "retry: 1\nid: 1\ndata: a\n\nevent: b\ndata: c\n\n",
+      );
+      const source = EventSource.fromReadableStream(body!);
+      const heard = new Heard(source, ["b"]);
+      assert(source instanceof EventSource, "Expected an EventSource");
+      assertEquals(source.url, "about:event-stream");
+      assertEquals(source.withCredentials, false);
+      assertEquals(source.readyState, EventSource.CONNECTING);
+      assertEquals(await heard.next(), "open");
+      assertEquals(source.readyState, EventSource.OPEN);
+      const { data, origin } = await once(source, "message");
+      assertEquals([data, origin], ["a", "null"]);
+      assertEquals(await heard.take(3), [
+        "message: a #1",
+        "b: c #1",
+        "error: truncated, closed",
+      ]);
+      await pause();
+      assertEquals(heard.rest, []);
+    },
+  },
+  {
+    name: "fromReadableStream fails once where the stream does",
+    async run() {
+      let controller!: ReadableStreamDefaultController<Uint8Array>;
+      const stream = new ReadableStream<Uint8Array>({
+        start: (it) => void (controller = it),
+      });
+      const source = EventSource.fromReadableStream(stream);
+      const heard = new Heard(source);
+      controller.enqueue(new TextEncoder().encode("data: a\n\n"));
+      assertEquals(await heard.take(2), ["open", "message: a"]);
+      const reason = new Error("broken");
+      controller.error(reason);
+      const { error } = await failure(source);
+      assert(error instanceof SseError, `Expected an SseError, got ${error}`);
+      assert(error.cause === reason, "Expected the stream's own error");
+      assertEquals(heard.rest, ["error: network, closed"]);
+      await pause();
+      assertEquals(heard.rest, []);
+    },
+  },
+  {
+    name: "fromReadableStream takes the stream for itself",
+    run() {
+      const stream = new ReadableStream<Uint8Array>();
+      const source = EventSource.fromReadableStream(stream);
+      assertEquals(stream.locked, true);
+      for (const wrong of [stream, {}, null, undefined, "data: a\n\n"]) {
+        const thrown = thrownBy(() =>
+          EventSource.fromReadableStream(wrong as typeof stream)
+        );
+        assert(thrown instanceof TypeError, `Expected it of ${wrong}`);
+      }
+      source.close();
+    },
+  },
+  {
+    name: "close() cancels the stream given to fromReadableStream",
+    async run() {
+      const cancelled = Promise.withResolvers<void>();
+      const stream = new ReadableStream<Uint8Array>({
+        cancel: () => cancelled.resolve(),
+      });
+      const source = EventSource.fromReadableStream(stream);
+      const heard = new Heard(source);
+      assertEquals(await heard.next(), "open");
+      source.close();
+      await cancelled.promise;
+      assertEquals(heard.rest, []);
+    },
+  },
+  {
+    name: "close() cancels the stream also before it is open",
+    async run() {
+      const cancelled = Promise.withResolvers<void>();
+      const stream = new ReadableStream<Uint8Array>({
+        cancel: () => cancelled.resolve(),
+      });
+      EventSource.fromReadableStream(stream).close();
+      await cancelled.promise;
+    },
+  },
+];
+
+export const eventSource: Case[] = [
+  ...theClass,
+  ...theConstructor,
+  ...theHandlers,
+  ...theEvents,
+  ...closing,
+  ...theStreams,
+  ...eventSourceConnection,
+  ...eventSourceFormat,
+];
+
+/** Waits for that many microtasks in a row. */
+async function ticks(count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await undefined;
+}
+
+/** What the function throws. */
+function thrownBy(construct: () => unknown): unknown {
+  try {
+    construct();
+  } catch (error) {
+    return error;
+  }
+}
+
+/** What a source made with `init`, whatever that is, is found to be. */
+async function withSourceOf<T>(
+  init: unknown,
+  look: (source: EventSource) => T,
+): Promise<T> {
+  let found!: T;
+  await withSource(anywhere, init as EventSourceInit, (source) => {
+    found = look(source);
+  });
+  return found;
+}
+
+/** The next failure of the source. */
+async function failure(source: EventSource): Promise<EventSourceErrorEvent> {
+  return await once(source, "error") as EventSourceErrorEvent;
+}
+
+/** Long enough for what should not happen. */
+function pause(ms = 40): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/**
+ * The messages of what listeners throw during `use`, which the runtime then
+ * takes for handled.
+ */
+async function reportedDuring(use: () => Promise<void>): Promise<string[]> {
+  const reported = new Set<Error>();
+  const onError = (event: Event) => {
+    event.preventDefault();
+    reported.add((event as ErrorEvent).error);
+  };
+  const onException = (error: Error) => void reported.add(error);
+  // Only the first is the standard's, and Node and Bun have only the second.
+  const { process } = globalThis as unknown as {
+    process?: {
+      on?(name: string, listener: (error: Error) => void): void;
+      off(name: string, listener: (error: Error) => void): void;
+    };
+  };
+  globalThis.addEventListener?.("error", onError);
+  process?.on?.("uncaughtException", onException);
+  try {
+    await use();
+    await pause();
+  } finally {
+    globalThis.removeEventListener?.("error", onError);
+    process?.off("uncaughtException", onException);
+  }
+  return [...reported].map(({ message }) => message);
+}

@@ -1,0 +1,132 @@
+/** The runtimes: where each comes from, and how it is given the suite. */
+import { installChromium, installFromNpm, output } from "./install.ts";
+import type { Context } from "./protocol.ts";
+
+export interface Runtime {
+  /** A column of the table. */
+  name: string;
+  browser?: boolean;
+  /** Installs the runtime where it is not there; gives its binary. */
+  install(): Promise<string | URL>;
+  /**
+   * Writes what the runtime needs into the directory, where `suite.mjs` is;
+   * gives the arguments for the binary.
+   */
+  prepare(run: Run): Promise<string[]> | string[];
+}
+
+interface Run {
+  version: string;
+  directory: string;
+  context: Context;
+  /** The address of a page that runs the suite. */
+  page: string;
+}
+
+export const runtimes: Runtime[] = [
+  {
+    name: "Deno",
+    install: () => Promise.resolve(Deno.execPath()),
+    prepare: async (run) => [
+      "run",
+      "--no-config",
+      "--no-prompt",
+      "--allow-net=127.0.0.1",
+      await writeScript(run),
+    ],
+  },
+  {
+    name: "Node 22",
+    install: () => fromNpm("node22/bin/node"),
+    prepare: async (run) => [await writeScript(run)],
+  },
+  {
+    name: "Node 24",
+    install: () => fromNpm("node24/bin/node"),
+    prepare: async (run) => [await writeScript(run)],
+  },
+  {
+    name: "Bun",
+    install: () => fromNpm("bun/bin/bun"),
+    prepare: async (run) => ["run", await writeScript(run)],
+  },
+  {
+    name: "workerd",
+    install: () => fromNpm("workerd/bin/workerd"),
+    // The newest date that it knows is its version.
+    prepare: (run) => writeWorker(run, run.version),
+  },
+  {
+    // The last day on which the option `cache` of a request throws.
+    name: "workerd 2024-11-10",
+    install: () => fromNpm("workerd/bin/workerd"),
+    prepare: (run) => writeWorker(run, "2024-11-10"),
+  },
+  {
+    name: "Chromium",
+    browser: true,
+    install: installChromium,
+    prepare: ({ directory, page }) => [
+      // Root may not have one, and the one page it loads is our own.
+      "--no-sandbox",
+      "--disable-background-networking",
+      `--user-data-dir=${directory}/chromium`,
+      page,
+    ],
+  },
+];
+
+/** What a binary says its version is. */
+export async function versionOf(binary: string | URL): Promise<string> {
+  const text = await output(binary, ["--version"]);
+  return text.match(/\d[\d.-]*/)?.[0] ?? text.trim();
+}
+
+let installed: Promise<void> | undefined;
+
+/** A file of a package in `deno.json`, which all are installed at once. */
+async function fromNpm(path: string): Promise<URL> {
+  await (installed ??= installFromNpm());
+  return new URL(import.meta.resolve(path));
+}
+
+async function writeScript({ directory, context }: Run): Promise<string> {
+  const path = `${directory}/start.mjs`;
+  await Deno.writeTextFile(
+    path,
+    `import { run } from "./suite.mjs";
+await run(${JSON.stringify(context)});
+`,
+  );
+  return path;
+}
+
+async function writeWorker(
+  { directory, context }: Run,
+  compatibilityDate: string,
+): Promise<string[]> {
+  const path = `${directory}/config.capnp`;
+  await Deno.writeTextFile(
+    `${directory}/worker.mjs`,
+    `import { run } from "./suite.mjs";
+export default { test: () => run(${JSON.stringify(context)}) };
+`,
+  );
+  await Deno.writeTextFile(
+    path,
+    `using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [
+    (name = "main", worker = (
+      modules = [
+        (name = "worker.mjs", esModule = embed "worker.mjs"),
+        (name = "suite.mjs", esModule = embed "suite.mjs"),
+      ],
+      compatibilityDate = "${compatibilityDate}")),
+    (name = "internet", network = (allow = ["local"])),
+  ],
+);
+`,
+  );
+  return ["test", path];
+}

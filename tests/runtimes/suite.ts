@@ -1,0 +1,50 @@
+/** The cases, and what runs them in a runtime. */
+import type { Case } from "./case.ts";
+import { decoding } from "./cases/decoding.ts";
+import { eventSource } from "./cases/event_source.ts";
+import { reading } from "./cases/reading.ts";
+import { reconnecting } from "./cases/reconnecting.ts";
+import { writing } from "./cases/writing.ts";
+import type { Context, Result } from "./protocol.ts";
+
+/** How many ms a case may take. */
+const DEADLINE = 5000;
+
+const all: Case[] = [
+  ...decoding,
+  ...reading,
+  ...reconnecting,
+  ...writing,
+  ...eventSource,
+];
+
+/** The cases for a runtime, in the order of the table. */
+export function casesFor({ browser }: Pick<Context, "browser">): Case[] {
+  return all.filter(({ browserOnly }) => browser || !browserOnly);
+}
+
+/** Runs the cases one after another, and reports each to the fixture server. */
+export async function run(context: Context): Promise<void> {
+  for (const { name, run } of casesFor(context)) {
+    const result: Result = { name };
+    const { promise: late, reject } = Promise.withResolvers<never>();
+    const timer = setTimeout(
+      () => reject(new Error(`It took longer than ${DEADLINE} ms`)),
+      DEADLINE,
+    );
+    try {
+      await Promise.race([run(context), late]);
+    } catch (error) {
+      result.error = error instanceof Error
+        ? `${error.name}: ${error.message}`
+        : String(error);
+    } finally {
+      clearTimeout(timer);
+    }
+    const response = await fetch(`${context.origin}/results`, {
+      method: "POST",
+      body: JSON.stringify(result),
+    });
+    await response.body?.cancel();
+  }
+}
