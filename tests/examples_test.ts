@@ -360,20 +360,3 @@ Deno.test("broadcast.ts sends what is posted to all clients of all isolates", as
     for (const sse of all) assertEquals(await dataOf(sse, 1), [body]);
   }
 });
-
-Deno.test("start.ts prints the events of a stream", async () => {
-  await using server = new HttpServer(() =>
-    eventResponse(": note\n\nid: 7\ndata: Hello\n\ndata: [DONE]\n\n")
-  );
-  const { stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--allow-net", "examples/start.ts", server.url],
-    cwd: new URL("..", import.meta.url),
-    env: { NO_COLOR: "1" },
-  }).output();
-  assertEquals(
-    new TextDecoder().decode(stdout),
-    "200 text/event-stream\n(comment: note)\n" +
-      'ServerSentEvent { event: "message", data: "Hello", id: "7" }\n' +
-      'ServerSentEvent { event: "message", data: "[DONE]", id: "7" }\n',
-  );
-});

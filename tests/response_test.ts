@@ -14,6 +14,7 @@ import {
   connectSse,
   encodeSse,
   type SseConnection,
+  type SseError,
   type SseMessage,
   sseResponse,
   type SseResponseInit,
@@ -121,6 +122,11 @@ async function dataOf(sse: SseConnection, count: number): Promise<string[]> {
     data.push(value!.data);
   }
   return data;
+}
+
+/** Asserts that the stream breaks off, where it might end. */
+function assertCut(sse: SseConnection): Promise<SseError> {
+  return deadline(assertSseError(sse.next(), "network"), "the stream to fail");
 }
 
 const messages = [{ data: "1" }, { event: "tick", id: "2" }, { comment: "3" }];
@@ -424,6 +430,30 @@ Deno.test("sseResponse lets each client go on its own", async () => {
   assertEquals(await dataOf(second, 1), ["c"]);
 });
 
+Deno.test("sseResponse lets go of the source once, whatever it says after that", async () => {
+  for (
+    const settle of [
+      (source: Source) => source.send({ data: "late" }),
+      (source: Source) => source.send({ id: "\n" }),
+      (source: Source) => source.fail(new Error("late")),
+      (source: Source) => source.end(),
+    ]
+  ) {
+    const source = new Source();
+    const reader = sseResponse(source).body!.getReader();
+    const read = reader.read();
+    await source.silent;
+    await reader.cancel();
+    assert((await read).done);
+    settle(source);
+    await new Promise((resolve) => setTimeout(resolve));
+    assertEquals({ asked: source.asked, returns: source.returns }, {
+      asked: 1,
+      returns: 1,
+    });
+  }
+});
+
 Deno.test("sseResponse does not call return() where the source has ended", async () => {
   const source = new Source({ data: "1" });
   const text = sseResponse(source).text();
@@ -474,7 +504,7 @@ for (
 
     const second = await connectSse(server.url);
     assertEquals(await dataOf(second, 1), ["2"]);
-    await assertSseError(second.next(), "network");
+    await assertCut(second);
     await invalid.returned;
 
     const third = await connectSse(server.url);
@@ -495,7 +525,7 @@ Deno.test("sseResponse cuts the connection where the source fails", async () => 
   await using server = serve(() => sseResponse(failing()));
   await using sse = await connectSse(server.url);
   assertEquals(await dataOf(sse, 1), ["1"]);
-  const error = await assertSseError(sse.next(), "network");
+  const error = await assertCut(sse);
   // The server is told what went wrong, and the client is not.
   assertEquals(server.errors.map(String), ["Error: database gone"]);
   assertFalse(String(error.cause).includes("database"));
@@ -506,7 +536,7 @@ Deno.test("sseResponse cuts the connection where the source fails while the clie
   await using server = serve(() => sseResponse(source, { heartbeat: 1000 }));
   await using sse = await connectSse(server.url);
   assertEquals(await dataOf(sse, 1), ["1"]);
-  const failure = assertSseError(sse.next(), "network");
+  const failure = assertCut(sse);
   source.fail(new Error("database gone"));
   await failure;
   assertEquals(server.errors.map(String), ["Error: database gone"]);
@@ -540,7 +570,7 @@ Deno.test("sseResponse cuts the connection at a message that cannot be written, 
   await using server = serve(() => sseResponse(source));
   await using sse = await connectSse(server.url);
   assertEquals(await dataOf(sse, 1), ["1"]);
-  await assertSseError(sse.next(), "network");
+  await assertCut(sse);
   await source.returned;
   assertEquals(source.returns, 1);
   assertEquals(source.asked, 2);
@@ -592,7 +622,7 @@ Deno.test("sseResponse ends the source when the server stops", async () => {
   await dataOf(sse, 1);
   await server[Symbol.asyncDispose]();
   await source.returned;
-  await assertSseError(sse.next(), "network");
+  await assertCut(sse);
 });
 
 Deno.test("sseResponse is read in process as it is over the network", async () => {
@@ -713,8 +743,8 @@ Deno.test("heartbeat does not pile up comments for a client that stops in silenc
   await using client = heartbeatOf(source, { heartbeat: 100 });
   const first = client.read();
   await client.pass(100);
-  await first;
   assertEquals(client.chunks, [BEAT]);
+  await first;
   await client.pass(1000);
   source.send({ data: "x" });
   await client.pass(1000);
