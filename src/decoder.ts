@@ -104,7 +104,9 @@ export class SseDecoder {
   // Of the unfinished event: the standard's buffers.
   /** Undefined before the first `data` line. */
   #data!: string | undefined;
-  /** The `data` lines before the one in `#data`. */
+  /** How many lines are in `#data`: those that came in a row, most recently. */
+  #lines = 0;
+  /** The `data` lines before those. */
   #dataLines!: Pieces;
   #type!: string;
   /**
@@ -258,16 +260,26 @@ export class SseDecoder {
       } else if (isData(text, position)) {
         // Done here, as most lines are of this kind.
         this.#limit(end - position);
-        let start = position + 5;
-        if (text.charCodeAt(start) === SPACE) start++;
-        const data = text.slice(start, end);
+        let data = text.slice(valueStart(text, position + 4), end);
+        let lines = 1;
+        const held = this.#data === undefined ? 0 : 1;
+        while (next < cr && isData(text, next) && lines < 255) {
+          // They often come in a row: put together here, and stored once.
+          lf = text.indexOf("\n", next);
+          if (lf === -1) lf = length;
+          if (lf === length || cr < lf) break;
+          this.#limit(held + data.length + lf - next);
+          data += "\n" + text.slice(valueStart(text, next + 4), lf);
+          lines++;
+          next = lf + 1;
+        }
         const blank = blankLineAt(text, next);
-        if (blank > 0 && this.#data === undefined) {
-          // And most events are a line of data and a blank one: no buffers.
+        if (blank > 0 && held === 0) {
+          // And most events are their data and a blank line: no buffers.
           this.#dispatch(data, events);
           next += blank;
         } else {
-          this.#appendData(data);
+          this.#appendData(data, lines);
         }
       } else {
         this.#processLine(text, position, end, events);
@@ -307,7 +319,7 @@ export class SseDecoder {
         !this.#kept.some((prefix) => prefix.startsWith(head));
       if (this.#skipping) return;
     }
-    this.#line.add(part);
+    this.#line.add(part, 1);
     if (this.#keeping) this.#limit(this.#line.length);
   }
 
@@ -318,7 +330,7 @@ export class SseDecoder {
     this.#keeping = false;
     this.#skipping = false;
     if (skipped) return;
-    this.#line.add(part);
+    this.#line.add(part, 1);
     const line = this.#line.join();
     this.#processLine(line, 0, line.length, events);
   }
@@ -336,7 +348,7 @@ export class SseDecoder {
       if (data === undefined) this.#forgo();
       else if (this.#dataLines.isEmpty) this.#dispatch(data, events);
       else {
-        this.#dataLines.add(data);
+        this.#dataLines.add(data, this.#lines);
         this.#dispatch(this.#dataLines.join(), events);
       }
       return;
@@ -352,7 +364,7 @@ export class SseDecoder {
         break;
       case LOWER_D:
         value = this.#value("data", text, start, end);
-        if (value !== undefined) this.#appendData(value);
+        if (value !== undefined) this.#appendData(value, 1);
         break;
       case LOWER_E:
         value = this.#value("event", text, start, end);
@@ -386,18 +398,18 @@ export class SseDecoder {
     const colon = start + name.length;
     if (colon !== end && text.charCodeAt(colon) !== COLON) return undefined;
     this.#limit(end - start);
-    let from = colon + 1;
-    if (text.charCodeAt(from) === SPACE) from++;
+    const from = valueStart(text, colon);
     return from < end ? text.slice(from, end) : "";
   }
 
-  #appendData(value: string): void {
+  #appendData(data: string, lines: number): void {
     if (this.#data !== undefined) {
-      this.#dataLines.add(this.#data);
+      this.#dataLines.add(this.#data, this.#lines);
       this.#size++;
     }
-    this.#size += value.length;
-    this.#data = value;
+    this.#size += data.length;
+    this.#data = data;
+    this.#lines = lines;
   }
 
   /** "Dispatch the event" */
@@ -473,13 +485,14 @@ class Pieces {
     return this.#olderLength + this.#recent.length;
   }
 
-  add(piece: string): void {
+  /** Adds a piece, which may itself be put together, from `count` of them. */
+  add(piece: string, count: number): void {
     if (this.#count === 0) {
       this.#recent = piece;
-      this.#count = 1;
-    } else if (this.#count < 255) {
+      this.#count = count;
+    } else if (this.#count + count < 256) {
       this.#recent += this.#separator + piece;
-      this.#count++;
+      this.#count += count;
     } else {
       this.#age(piece);
     }
@@ -520,6 +533,11 @@ function isData(text: string, position: number): boolean {
     text.charCodeAt(position + 2) === LOWER_T &&
     text.charCodeAt(position + 3) === LOWER_A &&
     text.charCodeAt(position + 4) === COLON;
+}
+
+/** Where the value starts of a field whose colon is at `colon`. */
+function valueStart(text: string, colon: number): number {
+  return text.charCodeAt(colon + 1) === SPACE ? colon + 2 : colon + 1;
 }
 
 /** The length of the blank line at `position`, 0 where it is not or cut. */

@@ -6,6 +6,16 @@ export interface Tally {
   length: number;
 }
 
+/**
+ * Counts an event, and looks at a character of its data, as any use does: a
+ * string that an engine has yet to put together must not look ready.
+ */
+export function count(tally: Tally, data: string): void {
+  tally.events++;
+  tally.length += data.length;
+  data.charCodeAt(0);
+}
+
 /** Reads the workload to its end. */
 export type Read = (workload: Workload) => Tally | Promise<Tally>;
 
@@ -13,13 +23,9 @@ export type Read = (workload: Workload) => Tally | Promise<Tally>;
 export async function tally(
   events: AsyncIterable<{ data?: string }>,
 ): Promise<Tally> {
-  let count = 0;
-  let length = 0;
-  for await (const event of events) {
-    count++;
-    length += event.data!.length;
-  }
-  return { events: count, length };
+  const found = { events: 0, length: 0 };
+  for await (const event of events) count(found, event.data!);
+  return found;
 }
 
 export type Kind = "floor" | "ours" | "stream" | "callback" | "push";

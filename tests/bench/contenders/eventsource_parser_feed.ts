@@ -1,18 +1,14 @@
 import { createParser } from "eventsource-parser";
-import type { Read } from "../contender.ts";
+import { count, type Read } from "../contender.ts";
 
 export const read: Read = ({ chunks }) => {
-  let events = 0;
-  let length = 0;
+  const found = { events: 0, length: 0 };
   const parser = createParser({
-    onEvent(event) {
-      events++;
-      length += event.data.length;
-    },
+    onEvent: (event) => count(found, event.data),
   });
   const decoder = new TextDecoder();
   for (const chunk of chunks) {
     parser.feed(decoder.decode(chunk, { stream: true }));
   }
-  return { events, length };
+  return found;
 };

@@ -4,20 +4,18 @@ import {
   getLines,
   getMessages,
 } from "@microsoft/fetch-event-source/parse";
-import type { Read } from "../contender.ts";
+import { count, type Read } from "../contender.ts";
 import { respond } from "../source.ts";
 
 export const read: Read = async ({ chunks }) => {
-  let events = 0;
-  let length = 0;
+  const found = { events: 0, length: 0 };
   const onMessage = (message: { data: string }) => {
     if (message.data === "") return; // it gives a message for every comment
-    events++;
-    length += message.data.length;
+    count(found, message.data);
   };
   await getBytes(
     respond(chunks).body!,
     getLines(getMessages(() => {}, () => {}, onMessage)),
   );
-  return { events, length };
+  return found;
 };

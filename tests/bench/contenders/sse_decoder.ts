@@ -1,15 +1,11 @@
 import { SseDecoder } from "../../../mod.ts";
-import type { Read } from "../contender.ts";
+import { count, type Read } from "../contender.ts";
 
 export const read: Read = ({ chunks }) => {
   const decoder = new SseDecoder();
-  let events = 0;
-  let length = 0;
+  const found = { events: 0, length: 0 };
   for (const chunk of chunks) {
-    for (const event of decoder.decode(chunk)) {
-      events++;
-      length += event.data.length;
-    }
+    for (const event of decoder.decode(chunk)) count(found, event.data);
   }
-  return { events, length };
+  return found;
 };
