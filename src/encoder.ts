@@ -10,15 +10,15 @@ import { ServerSentEvent } from "./server_sent_event.ts";
 /** What one block of an event stream says; all of it optional. */
 export interface SseMessage {
   /** The event's type, of one line. */
-  event?: string;
+  event?: string | undefined;
   /** The payload. Every line end in it starts a new line of the field. */
-  data?: string;
+  data?: string | undefined;
   /** The last event ID from this event on, of one line; `""` takes it back. */
-  id?: string;
+  id?: string | undefined;
   /** The reconnection time, in whole ms from 0. */
-  retry?: number;
+  retry?: number | undefined;
   /** What readers ignore. Every line end in it starts a new comment. */
-  comment?: string;
+  comment?: string | undefined;
 }
 
 const LINE_END = /\r\n|\r|\n/;

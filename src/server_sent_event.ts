@@ -11,21 +11,21 @@ export interface ServerSentEventInit {
    *
    * @default {"message"}
    */
-  event?: string;
+  event?: string | undefined;
   /**
    * The payload.
    *
    * @default {""}
    */
-  data?: string;
+  data?: string | undefined;
   /**
    * The last event ID when the event was dispatched.
    *
    * @default {""}
    */
-  id?: string;
+  id?: string | undefined;
   /** The reconnection time in ms, where this very event carries one. */
-  retry?: number;
+  retry?: number | undefined;
 }
 
 /**

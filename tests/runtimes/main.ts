@@ -19,6 +19,9 @@ const TIME_TO_END = 5000;
 /** The one row that no case of the suite can tell. */
 const ENDS = "the process ends by itself";
 
+/** The row of the example that is written for one runtime. */
+const EXAMPLE = "examples/worker.ts";
+
 const NO_RESULT = "No result came";
 
 /** How a runtime did. */
@@ -70,7 +73,8 @@ async function test(runtime: Runtime, fixture: Fixture): Promise<Outcome> {
   const { origin, crossOrigin, closedOrigin } = fixture;
   const context = { runtime: name, origin, crossOrigin, closedOrigin, browser };
   const page = fixture.page(context);
-  const args = await runtime.prepare({ version, directory, context, page });
+  const run = { version, directory, context, page };
+  const args = await runtime.prepare(run);
   const child = new Deno.Command(binary, {
     args,
     stdin: "null",
@@ -106,6 +110,10 @@ async function test(runtime: Runtime, fixture: Fixture): Promise<Outcome> {
     else errors.set(ENDS, code === 0 ? "" : `Its exit status is ${code}`);
     asItShould &&= errors.get(ENDS) === "";
   }
+  if (runtime.example) {
+    const example = runtime.example(binary, run);
+    errors.set(EXAMPLE, await example.then(() => "", (error) => `${error}`));
+  }
   if (asItShould) return { name, errors };
   const decoder = new TextDecoder();
   const printed = decoder.decode(stdout) + decoder.decode(stderr);
@@ -114,7 +122,11 @@ async function test(runtime: Runtime, fixture: Fixture): Promise<Outcome> {
 
 /** Prints it all; gives the exit status. */
 function report(outcomes: Outcome[]): number {
-  const rows = [...casesFor({ browser: true }).map(({ name }) => name), ENDS];
+  const rows = [
+    ...casesFor({ browser: true }).map(({ name }) => name),
+    ENDS,
+    EXAMPLE,
+  ];
   const width = Math.max(...rows.map((row) => row.length));
   const line = (row: string, cell: (outcome: Outcome) => string) =>
     [

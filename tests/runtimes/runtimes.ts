@@ -1,6 +1,7 @@
 /** The runtimes: where each comes from, and how it is given the suite. */
 import { installChromium, installFromNpm, output } from "./install.ts";
 import type { Context } from "./protocol.ts";
+import { runWorkerExample } from "./worker_example.ts";
 
 export interface Runtime {
   /** A column of the table. */
@@ -13,6 +14,8 @@ export interface Runtime {
    * gives the arguments for the binary.
    */
   prepare(run: Run): Promise<string[]> | string[];
+  /** Runs the example that is written for this runtime. */
+  example?(binary: string | URL, run: Run): Promise<void>;
 }
 
 interface Run {
@@ -55,12 +58,16 @@ export const runtimes: Runtime[] = [
     install: () => fromNpm("workerd/bin/workerd"),
     // The newest date that it knows is its version.
     prepare: (run) => writeWorker(run, run.version),
+    example: (binary, { directory, version }) =>
+      runWorkerExample(binary, directory, version),
   },
   {
     // The last day on which the option `cache` of a request throws.
     name: "workerd 2024-11-10",
     install: () => fromNpm("workerd/bin/workerd"),
     prepare: (run) => writeWorker(run, "2024-11-10"),
+    example: (binary, { directory }) =>
+      runWorkerExample(binary, directory, "2024-11-10"),
   },
   {
     name: "Chromium",
