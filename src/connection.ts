@@ -4,7 +4,7 @@
  * @module
  */
 
-import { check, checkTimeout, MAX_TIMER_DELAY } from "./check.ts";
+import { check, checkTimeout, checkType, MAX_TIMER_DELAY } from "./check.ts";
 import { SseDecoder, type SseDecoderOptions } from "./decoder.ts";
 import { reasonOf, SseError } from "./error.ts";
 import { type ReconnectOptions, ReconnectPolicy } from "./reconnect.ts";
@@ -155,6 +155,9 @@ export class SseConnection
     this.#idleTimeout = checkTimeout("idleTimeout", idleTimeout);
     this.#connectTimeout = checkTimeout("connectTimeout", connectTimeout);
     if (reconnect !== false) {
+      if (reconnect !== true) {
+        checkType(reconnect, "object", "reconnect to be a boolean or options");
+      }
       this.#policy = new ReconnectPolicy(reconnect === true ? {} : reconnect);
     }
     this.#decoder = new SseDecoder(options);

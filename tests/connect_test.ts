@@ -399,6 +399,8 @@ for (
   const [fault, error, options] of [
     ["until is a number", TypeError, { until: 1 }],
     ["until is null", TypeError, { until: null }],
+    ["reconnect is a string", TypeError, { reconnect: "no" }],
+    ["reconnect is null", TypeError, { reconnect: null }],
     ["onComment is no function", TypeError, { onComment: "log" }],
     ["lastEventId holds a NUL", TypeError, { lastEventId: "a\0" }],
     ["lastEventId holds a CR", TypeError, { lastEventId: "a\r" }],

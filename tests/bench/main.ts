@@ -6,6 +6,7 @@
  * - `scaling`: what large events and endless lines cost;
  * - `http`: events over loopback HTTP;
  * - `connections`: many idle connections at once;
+ * - `reconnects`: the heap over many connects and disconnects;
  * - `all` of them.
  *
  * `--rounds=5` and `--ms=200` say how long to measure; `--only=connectSse,floor`
@@ -15,6 +16,7 @@
 import { parseArgs } from "node:util";
 import { connections } from "./connections.ts";
 import { http } from "./http.ts";
+import { reconnects } from "./reconnects.ts";
 import { scaling } from "./scaling.ts";
 import { size } from "./size.ts";
 import { type Options, table } from "./table.ts";
@@ -25,6 +27,7 @@ const commands: Record<string, (options: Options) => Promise<void>> = {
   scaling,
   http,
   connections,
+  reconnects,
 };
 
 const { values, positionals } = parseArgs({
