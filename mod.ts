@@ -1,12 +1,14 @@
 /**
  * Server-Sent Events over `fetch`, for Deno and every runtime that has it.
  *
- * - {@linkcode connectSse} sends a request and gives an {@linkcode
- *   SseConnection}, an iterator over the events of the response.
+ * - {@linkcode connectSse} sends a request and gives an
+ *   {@linkcode SseConnection}, an iterator over the response's events, each a
+ *   {@linkcode ServerSentEvent}. What goes wrong is an {@linkcode SseError}.
  * - {@linkcode SseEventStream} turns any `ReadableStream` of bytes into events,
  *   as `TextDecoderStream` turns one into text.
- * - {@linkcode sseResponse}, {@linkcode SseEncoderStream} and {@linkcode
- *   encodeSse} write streams that nothing in a string can forge.
+ * - {@linkcode sseResponse}, {@linkcode SseEncoderStream} and
+ *   {@linkcode encodeSse} write streams into which no string can smuggle an
+ *   event.
  * - {@linkcode SseDecoder} is the parser of the first two, for streams that come another
  *   way.
  *

@@ -1,7 +1,7 @@
 // Tests a handler in process, with no port and no network in between: it is
 // given to `connectSse` in the place of `fetch`.
 //
-//   deno test examples/in_process_test.ts
+//   deno test -P examples/in_process_test.ts
 
 import { assertEquals } from "@std/assert";
 import { connectSse, sseResponse } from "@x/sse";

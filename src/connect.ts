@@ -38,10 +38,12 @@ export interface ConnectSseOptions extends RequestInit, SseConnectionOptions {
  * @param options As for `fetch`, and how to read what comes.
  * @returns The open connection, an iterator over its events.
  * @throws {SseError} `"network"`, if no response came, and `"connect-timeout"`,
- * if none came in time.
+ * if none came in time; with `reconnect`, `"reconnect-failed"` once `maxAttempts`
+ * are used up.
  * @throws {TypeError} If the input or an option has the wrong type.
  * @throws {RangeError} If a number among the options is out of range.
- * @throws {unknown} What the signal was aborted with.
+ * @throws {unknown} What the signal was aborted with, or what
+ * `shouldReconnect` or `onReconnect` threw.
  *
  * @example
  * ```ts

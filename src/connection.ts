@@ -190,11 +190,12 @@ export class SseConnection
    *
    * @returns The event, or `{ done: true }` once the stream has ended, also by
    * an error that an earlier call has thrown.
-   * @throws {SseError} If the response is no event stream, the connection
-   * breaks, the server falls silent, an event is too large, or the stream ends
-   * before `until` is met.
-   * @throws {unknown} What the signal was aborted with, or what `until` or
-   * `onComment` threw.
+   * @throws {SseError} `"status"`, `"content-type"`, `"network"`,
+   * `"idle-timeout"`, `"event-too-large"` or `"truncated"`; with `reconnect`,
+   * also `"reconnect-failed"`, once `maxAttempts` are used up.
+   * @throws {TypeError} If somebody else has read the response's body.
+   * @throws {unknown} What the signal was aborted with, or what `until`,
+   * `onComment`, `shouldReconnect` or `onReconnect` threw.
    */
   next(): Promise<IteratorResult<ServerSentEvent>> {
     if (this.#waiting > 0) {
@@ -220,9 +221,21 @@ export class SseConnection
 
   /**
    * Drops the connection, or cuts the wait for one short, and opens another
-   * now. Events that have arrived are not lost. After the end it does nothing.
+   * now, as when a network has come back. Events that have arrived are not lost.
+   * After the end it does nothing.
    *
    * @throws {TypeError} If the option `reconnect` is off.
+   *
+   * @example
+   * ```ts
+   * import { connectSse } from "@x/sse";
+   *
+   * const sse = await connectSse("https://example.com/events", {
+   *   reconnect: true,
+   * });
+   * addEventListener("online", () => sse.reconnect());
+   * await sse.close();
+   * ```
    */
   reconnect(): void {
     check(

@@ -40,18 +40,14 @@ export interface SseErrorOptions extends ErrorOptions {
  * @example
  * ```ts
  * import { connectSse, SseError } from "@x/sse";
- * import { assert, assertEquals } from "@std/assert";
+ * import { assertEquals, assertRejects } from "@std/assert";
  *
  * const sse = await connectSse("https://example.com/events", {
  *   fetch: () => new Response("Who are you?", { status: 401 }),
  * });
- * try {
- *   for await (const event of sse) console.log(event.data);
- * } catch (error) {
- *   assert(error instanceof SseError);
- *   assertEquals(error.code, "status");
- *   assertEquals(await error.response?.text(), "Who are you?");
- * }
+ * const error = await assertRejects(() => sse.next(), SseError);
+ * assertEquals(error.code, "status");
+ * assertEquals(await error.response?.text(), "Who are you?");
  * ```
  */
 export class SseError extends Error {

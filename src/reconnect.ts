@@ -7,11 +7,36 @@
 import { checkFunction, checkRange } from "./check.ts";
 import { SseError } from "./error.ts";
 
-/** How to reconnect; all of it optional. */
+/**
+ * How to reconnect; all of it optional.
+ *
+ * @example
+ * ```ts
+ * import { connectSse } from "@x/sse";
+ * import { assertEquals } from "@std/assert";
+ *
+ * // A server that goes on after the last event ID, and ends after each event.
+ * const handler = ({ headers }: Request) => {
+ *   const id = Number(headers.get("Last-Event-ID")) + 1;
+ *   return new Response(`id: ${id}\ndata: ${id}\n\n`, {
+ *     headers: { "Content-Type": "text/event-stream" },
+ *   });
+ * };
+ *
+ * const sse = await connectSse("https://example.com/events", {
+ *   reconnect: { initialDelay: 10, maxAttempts: 5 },
+ *   until: ({ data }) => data === "3",
+ *   fetch: handler,
+ * });
+ * assertEquals(await Array.fromAsync(sse, ({ data }) => data), ["1", "2", "3"]);
+ * ```
+ *
+ * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#reestablish-the-connection}
+ */
 export interface ReconnectOptions {
   /**
-   * How many ms to wait before the first attempt, until the server's `retry:`
-   * replaces it.
+   * How many ms to wait before the first attempt to connect again, until the
+   * server's `retry:` replaces it.
    *
    * @default {1000}
    */
@@ -23,20 +48,23 @@ export interface ReconnectOptions {
    */
   maxDelay?: number;
   /**
-   * By how much the wait grows from one attempt in a row to the next.
+   * By how much the wait grows from one attempt in a row to the next; at least
+   * 1.
    *
    * @default {2}
    */
   backoffFactor?: number;
   /**
    * The share of the wait that is random, from 0 to 1, so that the clients of a
-   * server that died do not return all at once.
+   * server that died do not return all at once: 0.5 makes 1000 ms one of 500 to
+   * 1000.
    *
    * @default {0.5}
    */
   jitter?: number;
   /**
-   * How many attempts in a row may fail; the next event starts the count anew.
+   * How many attempts in a row may fail, before all ends with
+   * `"reconnect-failed"`; the next event starts the count anew.
    *
    * @default {Infinity}
    */
@@ -129,8 +157,8 @@ export class ReconnectPolicy {
     if (attempt > this.#options.maxAttempts) {
       throw new SseError(
         "reconnect-failed",
-        `Expected to reconnect within ${this.#options.maxAttempts} attempts ` +
-          `(maxAttempts), the last failure: ${error.message}`,
+        `Expected to reconnect, but maxAttempts (${this.#options.maxAttempts}) ` +
+          `are used up; the last failure: ${error.message}`,
         { cause: error, response: error.response },
       );
     }

@@ -43,7 +43,7 @@ Deno.test("SseConnection waits longer from one attempt in a row to the next, up 
     },
   });
   const end = sse.next();
-  await time.runAllAsync();
+  while (await time.nextAsync());
   assertEquals(await end, done);
   assertEquals(waits(times), [100, 300, 900, 2000, 2000, 2000]);
 });
@@ -76,7 +76,7 @@ Deno.test("SseConnection waits as long as it tells onReconnect", async () => {
     reconnect: { jitter: 1, onReconnect: (info) => void told.push(info) },
   });
   const end = sse.next();
-  await time.runAllAsync();
+  while (await time.nextAsync());
   assertEquals(await end, done);
   assertEquals(told.length, 4);
   assertEquals(waits(times), told.map(({ delay }) => delay));
@@ -114,7 +114,7 @@ Deno.test("connectSse resolves with a refusal, after which the first next() wait
   await time.tickAsync(60_000);
   assertEquals(times.length, 2);
   const next = sse.next();
-  await time.runAllAsync();
+  while (await time.nextAsync());
   assertEquals((await next).value?.data, "a");
   // The refusal follows the failure: the attempt is the second in a row.
   assertEquals(waits(times), [1000, 62_000]);
@@ -134,10 +134,10 @@ Deno.test("SseConnection takes the server's retry as the first wait from then on
     fetch,
     reconnect: { jitter: 0, initialDelay: 200 },
   });
-  await time.runAllAsync();
+  while (await time.nextAsync());
   await using sse = await connected;
   const all = Array.fromAsync(sse, ({ data }) => data);
-  await time.runAllAsync();
+  while (await time.nextAsync());
   assertEquals(await all, ["a", "b"]);
   assertEquals(waits(times), [200, 70, 140, 50, 100]);
 });
@@ -157,7 +157,7 @@ Deno.test("SseConnection connects again at once where the server's retry is 0, b
     reconnect: { jitter: 0 },
   });
   const all = Array.fromAsync(sse, ({ data }) => data);
-  await time.runAllAsync();
+  while (await time.nextAsync());
   assertEquals(await all, ["a", "b"]);
   assertEquals(waits(times), [0, 2, 4, 8, 0]);
 });
@@ -176,7 +176,7 @@ Deno.test("SseConnection waits no less than Retry-After, be it more than maxDela
     reconnect: { jitter: 0, maxDelay: 5000 },
   });
   const end = sse.next();
-  await time.runAllAsync();
+  while (await time.nextAsync());
   assertEquals(await end, done);
   assertEquals(waits(times), [7000, 83_000, 4000, 5000]);
 });
@@ -197,7 +197,7 @@ Deno.test("SseConnection waits short again after an event, but not after a mere 
     reconnect: { jitter: 0, initialDelay: 10 },
   });
   const all = Array.fromAsync(sse, ({ data }) => data);
-  await time.runAllAsync();
+  while (await time.nextAsync());
   assertEquals(await all, ["a", "b"]);
   assertEquals(waits(times), [10, 20, 40, 80, 10, 20]);
 });
@@ -213,7 +213,7 @@ Deno.test("SseConnection waits only once onReconnect has settled", async () => {
     },
   });
   const end = sse.next();
-  await time.runAllAsync();
+  while (await time.nextAsync());
   assertEquals(await end, done);
   assertEquals(waits(times), [1300]);
 });
@@ -249,10 +249,10 @@ Deno.test("SseConnection gives every attempt connectTimeout for its headers", as
     connectTimeout: 500,
     reconnect: { jitter: 0, initialDelay: 10 },
   });
-  await time.runAllAsync();
+  while (await time.nextAsync());
   await using sse = await connected;
   const all = Array.fromAsync(sse, ({ data }) => data);
-  await time.runAllAsync();
+  while (await time.nextAsync());
   assertEquals(await all, ["a"]);
   assertEquals(waits(times), [510, 520, 10, 520]);
   assertEquals(

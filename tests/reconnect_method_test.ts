@@ -217,7 +217,7 @@ Deno.test("reconnect() that fails goes on trying with nobody waiting", async () 
   await using sse = await connectSse(url, { fetch, reconnect: true });
   assertEquals(await data(sse), "a");
   sse.reconnect();
-  await time.runAllAsync();
+  while (await time.nextAsync());
   assertEquals(requests.length, 4);
   assertEquals((await sse.next()).value?.data, "b");
 });

@@ -13,14 +13,12 @@ interface Clock {
 const realSetTimeout = globalThis.setTimeout;
 
 export class FakeTime {
-  readonly start: number;
   #clock: Clock;
   #abortSignalTimeout = AbortSignal.timeout;
 
   constructor(start?: number | string | Date | null) {
-    this.start = new Date(start ?? Date.now()).getTime();
     this.#clock = fakeTimers.withGlobal(globalThis).install({
-      now: this.start,
+      now: new Date(start ?? Date.now()),
       toFake: [
         "Date",
         "setTimeout",
@@ -40,10 +38,6 @@ export class FakeTime {
 
   get now(): number {
     return this.#clock.now;
-  }
-
-  set now(value: number) {
-    this.tick(value - this.#clock.now);
   }
 
   /** Waits in real time, so that pending I/O and promises go on. */
@@ -67,21 +61,15 @@ export class FakeTime {
 
   next(): boolean {
     if (this.#clock.countTimers() === 0) return false;
+    // All that are due at that time, as @std has it.
     this.#clock.next();
+    this.#clock.tick(0);
     return true;
   }
 
   async nextAsync(): Promise<boolean> {
     await this.runMicrotasks();
     return this.next();
-  }
-
-  runAll(): void {
-    while (this.next());
-  }
-
-  async runAllAsync(): Promise<void> {
-    while (await this.nextAsync());
   }
 
   restore(): void {

@@ -3,7 +3,7 @@
  *
  * Whatever is not there is installed: runtimes from the npm registry, below
  * this directory, and Chromium from Debian's packages. A runtime that cannot be
- * had is reported as not run, which is a failure where `CI` is `true`.
+ * had is reported as not run, which on Linux is a failure where `CI` is `true`.
  */
 import { Fixture } from "./fixture.ts";
 import { output } from "./install.ts";
@@ -167,7 +167,8 @@ function report(outcomes: Outcome[]): number {
   }
   console.log(`\n${count.passed} passed, ${count.failed} failed`);
   return count.failed > 0 ||
-      (missing.length > 0 && Deno.env.get("CI") === "true")
+      (missing.length > 0 && Deno.env.get("CI") === "true" &&
+        Deno.build.os === "linux")
     ? 1
     : 0;
 }
