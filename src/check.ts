@@ -9,7 +9,7 @@ export const MAX_TIMER_DELAY = 2 ** 31 - 1;
 
 /** Throws that something else was expected than `value`, unless `ok`. */
 export function check(
-  ok: boolean,
+  ok: unknown,
   expected: string,
   value: unknown,
   ErrorType: new (message: string) => Error = TypeError,

@@ -173,9 +173,9 @@ async function read(values: Values, positionals: string[]): Promise<void> {
       connectTimeout,
       idleTimeout,
       signal: abort.signal,
-      fetch(request) {
+      async fetch(request) {
         for (const name of omitted) request.headers.delete(name);
-        return fetch(request);
+        return inStep(await fetch(request));
       },
       reconnect: values.reconnect && {
         onReconnect({ error, delay }) {
@@ -193,10 +193,30 @@ async function read(values: Values, positionals: string[]): Promise<void> {
         : undefined,
     },
   );
-  for await (const event of sse) {
-    await print(formatEvent(event));
-    if (--left === 0) break;
+  try {
+    for await (const event of sse) {
+      await print(formatEvent(event));
+      if (--left === 0) break;
+    }
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    // The arguments were right: it is what the server sent.
+    throw new Error(error.message, { cause: error });
   }
+}
+
+/** The response, of which no more is read than can be printed. */
+function inStep(response: Response): Response {
+  if (!response.ok || response.body === null) return response;
+  const body = response.body.pipeThrough(
+    new TransformStream({
+      async transform(chunk, controller) {
+        await stdout.ready;
+        controller.enqueue(chunk);
+      },
+    }),
+  );
+  return new Response(body, response);
 }
 
 /** The URL to read; none stands for the demo. */

@@ -73,19 +73,21 @@ export async function connectSse(
   input: Request | URL | string,
   options: ConnectSseOptions = {},
 ): Promise<SseConnection> {
-  const { fetch = globalThis.fetch } = options;
-  checkFunction("fetch", fetch);
-  const { lastEventId = "" } = options;
+  const given = input instanceof Request ? input : undefined;
+  const headers = new Headers(options.headers ?? given?.headers);
+  const lastEventId = options.lastEventId ||
+    idOf(headers.get("Last-Event-ID") ?? "");
+  checkFunction("fetch", options.fetch);
   check(
     !/[\0\r\n]/.test(lastEventId),
     "lastEventId without NUL, CR or LF",
     lastEventId,
   );
-  const { signal = input instanceof Request ? input.signal : null } = options;
-  // By its name, which is private, since there is no connection before it.
+  const { signal = given?.signal ?? null } = options;
+  // In brackets, which reach what is private to all others.
   return await SseConnection["open"](
-    sender(input, options, fetch, signal),
-    options,
+    sender(input, { ...options, headers, signal }),
+    { ...options, lastEventId },
     signal,
   );
 }
@@ -93,18 +95,20 @@ export async function connectSse(
 /** What sends the same request each time, but for the last event ID. */
 function sender(
   input: Request | URL | string,
-  options: ConnectSseOptions,
-  fetch: NonNullable<ConnectSseOptions["fetch"]>,
-  callerSignal: AbortSignal | null,
+  options: ConnectSseOptions & { headers: Headers },
 ): Send {
+  const { fetch = globalThis.fetch, signal: callerSignal } = options;
   let template: Request | undefined;
   let body: Promise<ArrayBuffer> | undefined;
 
   return async (lastEventId, signal) => {
     // Not before all options proved right, as it uses up the body of `input`.
     template ??= streamRequest(input, options);
-    const init: RequestInit & { duplex?: "half" } = { signal };
     const { method, url } = template;
+    const init: RequestInit & { duplex?: "half" } = {
+      // The caller's too, for a refused response that is left to be read.
+      signal: callerSignal ? AbortSignal.any([signal, callerSignal]) : signal,
+    };
     if (options.reconnect && method !== "GET" && method !== "HEAD") {
       // Read once, to be sent whole each time.
       body ??= readBody(template, callerSignal);
@@ -121,33 +125,39 @@ function sender(
     try {
       response = await fetch(request);
     } catch (cause) {
-      // Not to be retried: it would fail for ever.
+      // What would fail for ever is not to be tried again.
       check(
         !UNSENDABLE.test(lastEventId),
         "a last event ID that a header can carry",
         lastEventId,
       );
-      throw new SseError(
-        "network",
-        `Expected a response from ${url}, but none came: ${reasonOf(cause)}`,
-        { cause },
-      );
+      check(options.fetch || /^https?:/.test(url), "an HTTP URL", url);
+      throw unanswered(url, cause);
     }
     check(
       typeof response?.headers?.get === "function",
       "fetch to give a Response",
       response,
     );
+    if (response.type === "error") throw unanswered(url, "a network error");
     return response;
   };
+}
+
+function unanswered(url: string, cause: unknown): SseError {
+  return new SseError(
+    "network",
+    `Expected a response from ${url}, but none came: ${reasonOf(cause)}`,
+    { cause },
+  );
 }
 
 /** The bytes of a body; aborting `signal` cancels the stream it may be. */
 function readBody(
   request: Request,
-  signal: AbortSignal | null,
+  signal: AbortSignal | null | undefined,
 ): Promise<ArrayBuffer> {
-  if (signal === null || !request.body) return request.arrayBuffer();
+  if (!signal || !request.body) return request.arrayBuffer();
   const body = request.body.pipeThrough(new TransformStream(), { signal });
   return new Response(body).arrayBuffer();
 }
@@ -159,16 +169,12 @@ const UNSENDABLE = /[\x00-\x08\x0a-\x1f\x7f]/;
 /** The request that `fetch` would make, asking for an event stream. */
 function streamRequest(
   input: Request | URL | string,
-  options: ConnectSseOptions,
+  options: ConnectSseOptions & { headers: Headers },
 ): Request {
-  const given = input instanceof Request ? input : undefined;
-  const headers = new Headers(options.headers ?? given?.headers);
-  // The connection itself heeds the signal, for all the requests it makes.
-  const init: RequestInit & { duplex?: "half" } = {
-    ...options,
-    headers,
-    signal: null,
-  };
+  const { headers } = options;
+  // Signal and id are those of each request made of this one.
+  const init: RequestInit & { duplex?: "half" } = { ...options, signal: null };
+  headers.delete("Last-Event-ID");
   // Node and browsers ask for this where the body is a stream.
   if (init.body !== undefined && init.body !== null) init.duplex ??= "half";
 
@@ -177,7 +183,7 @@ function streamRequest(
     // The header would cost a browser a CORS preflight; elsewhere the mode is
     // not sent, or throws.
     if (!isBrowser()) headers.set("Cache-Control", "no-store");
-    else if (given === undefined || given.cache === "default") {
+    else if (!(input instanceof Request) || input.cache === "default") {
       init.cache = "no-store";
     }
   }
@@ -196,6 +202,19 @@ function headerValue(id: string): string {
     value += String.fromCharCode(byte);
   }
   return value;
+}
+
+/** The id that a `Last-Event-ID` header has. */
+function idOf(value: string): string {
+  if (takesAnyCharacter()) return value;
+  try {
+    const bytes = Uint8Array.from(value, (char) => char.charCodeAt(0));
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+      .decode(bytes);
+  } catch {
+    // Not UTF-8: written as the id itself.
+    return value;
+  }
 }
 
 /** Whether `Headers` encode values as UTF-8 themselves, as workerd's do. */

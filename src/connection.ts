@@ -41,6 +41,9 @@ export interface SseConnectionOptions extends SseDecoderOptions {
   reconnect?: boolean | ReconnectOptions;
 }
 
+/** How many ms `close` waits for a source that does not come to an end. */
+const MAX_CLOSE_TIME = 1000;
+
 /** Sends the request; aborting `signal` gives it up. */
 export type Send = (
   lastEventId: string,
@@ -80,7 +83,7 @@ export class SseConnection
   implements AsyncIterableIterator<ServerSentEvent>, AsyncDisposable {
   /**
    * Opens a connection with a first request, which `signal` aborts as it does
-   * all that follows. Private, as only `connectSse` is to call it.
+   * all that follows. Private, as nobody but `connectSse` is to open one.
    */
   private static async open(
     send: Send,
@@ -103,7 +106,7 @@ export class SseConnection
   readonly #connectTimeout: number | undefined;
   readonly #policy: ReconnectPolicy | undefined;
   readonly #signal: AbortSignal | null | undefined;
-  readonly #onAbort = () => this.#end({ error: this.#signal?.reason });
+  readonly #onAbort = () => this.#endAndClose({ error: this.#signal?.reason });
   readonly #decoder: SseDecoder;
 
   #response!: Response;
@@ -173,8 +176,9 @@ export class SseConnection
   }
 
   /**
-   * The id up to which events were handed out: what a reconnect sends, and what
-   * to store and give as the option `lastEventId` to go on from here later.
+   * The id up to which events were handed out: what to store, and to give as the
+   * option `lastEventId` to go on from here later. A reconnect sends it too, or
+   * the id of the newest event that has yet to be handed out.
    */
   get lastEventId(): string {
     return this.#lastEventId;
@@ -267,17 +271,24 @@ export class SseConnection
   }
 
   /**
-   * Closes the connection: cancels the request or the response's body, and ends
-   * the iteration. Calling it again does nothing.
+   * Closes the connection: cancels the request or the response's body, also one
+   * that an error left to be read, and ends the iteration. Calling it again does
+   * nothing.
    *
-   * @returns Once the body is cancelled.
+   * @returns Once the body is cancelled, or a second later where its source does
+   * not come to an end.
    */
   async close(): Promise<void> {
-    this.#finish();
+    this.#end();
     this.#failure = undefined;
     // Also after the end, as a refused response was left to be read.
     this.#drop();
-    await this.#cancelled;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, MAX_CLOSE_TIME);
+    });
+    await Promise.race([this.#cancelled, late]);
+    clearTimeout(timer);
   }
 
   /** Closes the connection, at the end of an `await using` scope. */
@@ -368,14 +379,14 @@ export class SseConnection
     const until = this.#until;
     if (typeof until === "string") {
       if (event.data === until) {
-        this.#end();
+        this.#endAndClose();
         return { done: true, value: undefined };
       }
     } else if (until !== undefined) {
       try {
-        if (until(event)) this.#end();
+        if (until(event)) this.#endAndClose();
       } catch (error) {
-        this.#end();
+        this.#endAndClose();
         throw error;
       }
     }
@@ -400,7 +411,7 @@ export class SseConnection
       return;
     }
     if (response.bodyUsed || response.body?.locked) {
-      this.#end({
+      this.#endAndClose({
         error: new TypeError(
           "Expected a response whose body nobody has read, but it is in use: " +
             "read a response.clone() instead",
@@ -423,7 +434,7 @@ export class SseConnection
   }
 
   #decode(chunk: Uint8Array<ArrayBuffer>): void {
-    if (chunk.byteLength > 0) this.#stopIdleTimer();
+    if (chunk.length > 0) this.#stopIdleTimer();
     this.#events = [];
     this.#taken = 0;
     try {
@@ -440,7 +451,8 @@ export class SseConnection
 
   /** Has the stream fail where it is silent for too long. */
   #startIdleTimer(): void {
-    this.#idleTimer ??= setTimeout(() =>
+    if (this.#idleTimer !== undefined) return;
+    const lose = () =>
       this.#lose(
         new SseError(
           "idle-timeout",
@@ -448,7 +460,15 @@ export class SseConnection
             "(idleTimeout), but none came",
           { response: this.#response },
         ),
-      ), this.#idleTimeout);
+      );
+    const start = Date.now();
+    this.#idleTimer = setTimeout(() => {
+      // Where the program was too busy to be called in time, it may have been
+      // too busy to read as well: what has come by now is read first.
+      const isLate = Date.now() - start > this.#idleTimeout! + 50;
+      if (isLate) this.#idleTimer = setTimeout(lose);
+      else lose();
+    }, this.#idleTimeout);
   }
 
   #stopIdleTimer(): void {
@@ -518,27 +538,27 @@ export class SseConnection
     } finally {
       clearTimeout(timer);
     }
-    if (this.#isEnd(error)) this.#end();
+    if (this.#isEnd(error)) this.#endAndClose();
     // Without closing, as a refused response is left for the caller to read.
-    else if (error instanceof SseError) this.#finish({ error });
-    else this.#end({ error });
+    else if (error instanceof SseError) this.#end({ error });
+    else this.#endAndClose({ error });
   }
 
   /** Whether the stream ends normally where nothing follows `error`. */
   #isEnd(error: unknown): boolean {
     if (!(error instanceof SseError)) return false;
     return error.code === "truncated" && this.#until === undefined ||
-      error.code === "status" && isEmpty(error.response!);
+      error.code === "status" && saysNoStream(error.response!);
   }
 
   /** Ends all, and closes the connection. */
-  #end(failure?: { error: unknown }): void {
-    this.#finish(failure);
+  #endAndClose(failure?: { error: unknown }): void {
+    this.#end(failure);
     this.#drop(failure?.error);
   }
 
   /** Ends all; whoever calls `next` next is told of the failure. */
-  #finish(failure?: { error: unknown }): void {
+  #end(failure?: { error: unknown }): void {
     if (this.#ended) return;
     this.#ended = true;
     this.#failure = failure;
@@ -566,7 +586,7 @@ export class SseConnection
 /** Why a response is no event stream, if it is none. */
 export function refusal(response: Response): SseError | undefined {
   const { status, statusText, headers } = response;
-  if (!response.ok || isEmpty(response)) {
+  if (!response.ok || saysNoStream(response)) {
     return new SseError(
       "status",
       `Expected a status of 2xx, got ${`${status} ${statusText}`.trim()}: ` +
@@ -586,7 +606,7 @@ export function refusal(response: Response): SseError | undefined {
 }
 
 /** Whether the status says that there is no stream, and will be none. */
-function isEmpty({ status }: Response): boolean {
+function saysNoStream({ status }: Response): boolean {
   return status === 204 || status === 205;
 }
 

@@ -122,7 +122,8 @@ export class SseDecoder {
    * Makes a decoder.
    *
    * @param options The limit, the first id, and who hears comments.
-   * @throws {RangeError} If `maxEventSize` is not a positive whole number.
+   * @throws {RangeError} If `maxEventSize` is neither a positive whole number
+   * nor `Infinity`.
    * @throws {TypeError} If another option has the wrong type.
    */
   constructor(options: SseDecoderOptions = {}) {

@@ -8,7 +8,8 @@
  * What an {@linkcode SseError} is about, the same on every runtime:
  *
  * - `"network"`: no response came, or the connection broke.
- * - `"status"`: the response's status is outside 2xx.
+ * - `"status"`: the response's status is outside 2xx, or says that there is no
+ *   stream: 204 and 205, of which only `shouldReconnect` is told.
  * - `"content-type"`: the response is not `text/event-stream`.
  * - `"event-too-large"`: an event or a line exceeds `maxEventSize`.
  * - `"idle-timeout"`: not a byte came for `idleTimeout` ms.
@@ -59,7 +60,11 @@ export class SseError extends Error {
   /** What the error is about. */
   readonly code: SseErrorCode;
 
-  /** The response that the error is about, where one came. */
+  /**
+   * The response that the error is about, where one came. After a `"status"` or
+   * `"content-type"` its body can be read, unless the connection was closed, as
+   * the end of an `await using` scope does.
+   */
   declare readonly response?: Response;
 
   /**

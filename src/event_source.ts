@@ -503,9 +503,14 @@ export class EventSource extends EventTarget {
   async #fail(error: unknown): Promise<void> {
     await this.#tasks.next();
     if (this.#readyState === CLOSED) return;
-    this.#close();
+    this.#readyState = CLOSED;
     this.#dispatch(errorEvent(error));
-    if (error instanceof SseError && error.response) dispose(error.response);
+    this.#tasks.close();
+    const response = error instanceof SseError ? error.response : undefined;
+    // A listener may be reading what the server says.
+    if (response?.body?.locked) return;
+    this.#closing.abort();
+    if (response) dispose(response);
   }
 
   #close(): void {

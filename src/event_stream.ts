@@ -12,8 +12,8 @@ import type { ServerSentEvent } from "./server_sent_event.ts";
  * in, and so do strings.
  *
  * The stream errors with an `SseError` `"event-too-large"` where an event
- * exceeds `maxEventSize`. An unfinished event at the end is dropped, as the
- * standard demands.
+ * exceeds `maxEventSize`, and as streams do then, drops what was not yet read. An
+ * unfinished event at the end is dropped, as the standard demands.
  *
  * @example
  * ```ts
@@ -39,7 +39,8 @@ export class SseEventStream
    * Makes a stream.
    *
    * @param options The limit, the first id, and who hears comments.
-   * @throws {RangeError} If `maxEventSize` is not a positive whole number.
+   * @throws {RangeError} If `maxEventSize` is neither a positive whole number
+   * nor `Infinity`.
    * @throws {TypeError} If another option has the wrong type.
    */
   constructor(options?: SseDecoderOptions) {

@@ -30,6 +30,10 @@ const DEFAULT_HEADERS = {
  * when the client takes it, and its `return()` is called when the client goes,
  * so that the `finally` blocks of a generator run.
  *
+ * A generator cannot be ended while it awaits something: one that passes on what
+ * comes from elsewhere lets go only with the next message. Give the connection or
+ * stream itself, or pipe it through a `TransformStream`.
+ *
  * Where the source fails, the connection is cut: the client sees an error, not
  * an end, and can reconnect.
  *
@@ -39,7 +43,8 @@ const DEFAULT_HEADERS = {
  * nothing on the way caches, compresses or holds back.
  * @returns The response.
  * @throws {TypeError} If the source cannot be iterated, or is a locked stream.
- * @throws {RangeError} If `heartbeat` is not a positive number.
+ * @throws {RangeError} If `heartbeat` is not a positive number, or the status is
+ * none that a body can have.
  *
  * @example
  * ```ts
@@ -76,10 +81,13 @@ export function sseResponse(
   for (const [name, value] of Object.entries(DEFAULT_HEADERS)) {
     if (!headers.has(name)) headers.set(name, value);
   }
-  return new Response(streamOf(iterate(source), heartbeat), {
-    ...init,
-    headers,
-  });
+  const body = streamOf(iterate(source), heartbeat);
+  try {
+    return new Response(body, { ...init, headers });
+  } catch (error) {
+    body.cancel().catch(() => {});
+    throw error;
+  }
 }
 
 /** Where messages come from, and how to let go of it. */
@@ -101,7 +109,15 @@ function iterate(source: Parameters<typeof sseResponse>[0]): Source {
   checkType(source, "object", expected);
   if (Symbol.asyncIterator in source) return source[Symbol.asyncIterator]();
   check(Symbol.iterator in source, expected, typeof source);
-  return source[Symbol.iterator]();
+  const iterator = source[Symbol.iterator]();
+  return {
+    // As `for await` has it, which waits for promises.
+    async next() {
+      const { done, value } = iterator.next();
+      return { done, value: await value };
+    },
+    return: () => iterator.return?.(),
+  };
 }
 
 function streamOf(

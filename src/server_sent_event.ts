@@ -114,7 +114,7 @@ function inspectEvent(
   const { event, data, id, retry } = this;
   const said = {
     event,
-    data,
+    ...(data !== "" && { data }),
     ...(id !== "" && { id }),
     ...(retry !== undefined && { retry }),
   };

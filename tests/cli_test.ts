@@ -1,6 +1,7 @@
 import {
   assertEquals,
   assertFalse,
+  assertLess,
   assertLessOrEqual,
   assertMatch,
   assertStringIncludes,
@@ -737,4 +738,43 @@ testInTerminal("Ctrl-C leaves the terminal clean", async () => {
   // No color is left on, and the prompt comes on a line of its own.
   assertEquals(text.slice(text.indexOf("^C")), "^C\x1b[0m\r\n");
   await stream.cancelled;
+});
+
+Deno.test("--comments reads no more than is printed", async () => {
+  const line = new TextEncoder().encode(`: ${"x".repeat(64 * 1024)}\n`);
+  let sent = 0;
+  await using server = new HttpServer(() => {
+    const body = new ReadableStream({
+      pull(controller) {
+        // It stands still where nobody reads, and stops where somebody does.
+        if (sent++ < 4000) controller.enqueue(line);
+        else controller.close();
+      },
+    });
+    return new Response(body, {
+      headers: { "content-type": "text/event-stream" },
+    });
+  });
+  await using _program = new Program(["--comments", server.url]);
+  let before = -1;
+  // What is in between, pipes and sockets, fills up.
+  while (before !== sent || sent === 0) {
+    before = sent;
+    await new Promise((resolve) => setTimeout(resolve, 300));
+  }
+  assertLess(sent, 1000);
+});
+
+Deno.test("an id that cannot be sent again is the server's fault, not one of usage", async () => {
+  await using server = new HttpServer(() =>
+    eventResponse("retry: 1\nid: a\x01b\ndata: 1\n\n")
+  );
+  const { code, stdout, stderr } = await run([
+    "--data",
+    "--reconnect",
+    server.url,
+  ]);
+  assertEquals({ code, stdout }, { code: 1, stdout: "1\n" });
+  assertStringIncludes(stderr, String.raw`a\u0001b`);
+  assertFalse(stderr.includes("--help"));
 });

@@ -483,3 +483,38 @@ Deno.test("connectSse takes undefined as an option not given", async () => {
   assertEquals((await sse.next()).value?.data, "1");
   assertEquals(await sse.next(), { done: true, value: undefined });
 });
+
+Deno.test("connectSse takes a Last-Event-ID header for the id, until the stream sets another", async () => {
+  const sent: (string | null)[] = [];
+  const { body } = new Response("data: 1\n\nid\ndata: 2\n\n");
+  const streams = [body!, new Response("data: 3\n\n").body!];
+  await using sse = await connectSse(url, {
+    // As a server is given it: bytes, each a character.
+    headers: { "Last-Event-ID": "\xe2\x98\x83" },
+    reconnect: { initialDelay: 0 },
+    fetch({ headers }) {
+      sent.push(headers.get("Last-Event-ID"));
+      return new Response(streams.shift(), {
+        headers: { "content-type": "text/event-stream" },
+      });
+    },
+  });
+  assertEquals(sse.lastEventId, "☃");
+  assertEquals((await sse.next()).value?.id, "☃");
+  assertEquals((await sse.next()).value?.id, "");
+  assertEquals((await sse.next()).value?.data, "3");
+  assertEquals(sent, ["\xe2\x98\x83", null]);
+});
+
+Deno.test("connectSse takes Response.error() for a network error", async () => {
+  await assertSseError(
+    connectSse(url, { fetch: () => Response.error() }),
+    "network",
+  );
+});
+
+Deno.test("connectSse does not try a URL again that no fetch takes", async () => {
+  const promise = connectSse("htp://example.com/", { reconnect: true });
+  const { message } = await assertRejects(() => promise, TypeError);
+  assertStringIncludes(message, "htp://example.com/");
+});

@@ -8,6 +8,7 @@ import {
   assertStrictEquals,
   assertStringIncludes,
 } from "@std/assert";
+import { FakeTime } from "@std/testing/time";
 import { connectSse, ServerSentEvent, SseConnection } from "../mod.ts";
 import { assertSseError } from "./assert_sse_error.ts";
 import { HttpServer } from "./http_server.ts";
@@ -654,4 +655,35 @@ Deno.test("SseConnection leaves further connections to the same server alone", a
   await streams[0].cancelled;
   streams[1].send("data: 1\n\n");
   assertEquals((await second.next()).value?.data, "1");
+});
+
+Deno.test("SseConnection.close comes to an end where a clone of the response is kept", async () => {
+  using time = new FakeTime();
+  const stream = new OpenResponse("data: 1\n\n");
+  const sse = await connectSse(url, { fetch: () => stream.response });
+  const clone = sse.response.clone();
+  await sse.next();
+  const closed = sse.close();
+  // Both branches of a tee have to be cancelled before either is.
+  await time.tickAsync(1000);
+  await closed;
+  await clone.body!.cancel();
+  await stream.cancelled;
+});
+
+Deno.test("a signal aborts also what is read of a refused response", async () => {
+  await using server = await RawServer.listen(async (connection) => {
+    await connection.send(
+      "HTTP/1.1 500 Oh\r\ntransfer-encoding: chunked\r\n\r\n",
+    );
+    await connection.chunk("It began");
+  });
+  const controller = new AbortController();
+  const sse = await connectSse(server.url, { signal: controller.signal });
+  const { response } = await assertSseError(sse.next(), "status");
+  const text = response!.text();
+  const reason = new Error("enough");
+  controller.abort(reason);
+  assertStrictEquals(await assertRejects(() => text), reason);
+  await (await server.connection()).disconnected;
 });

@@ -11,6 +11,7 @@ import {
   SseError,
 } from "../src/event_source.ts";
 import { deadline } from "./deadline.ts";
+import { HttpServer } from "./http_server.ts";
 import { inTurn } from "./in_turn.ts";
 import { eventResponse, OpenResponse } from "./open_response.ts";
 import { eventSource } from "./runtimes/cases/event_source.ts";
@@ -150,4 +151,17 @@ Deno.test("EventSource tells the type of an event by its name", async () => {
   });
   assertEquals(message, "Expected the stream to go on, but its body ended");
   source.close();
+});
+
+Deno.test("an error listener can read what a refusal says, also of a status of 2xx", async () => {
+  await using server = new HttpServer(
+    () => new Response("Made, not streamed", { status: 201 }),
+  );
+  const source = new EventSource(server.url);
+  const text = Promise.withResolvers<string>();
+  source.onerror = ({ error }) => {
+    text.resolve((error as SseError).response!.text());
+  };
+  assertEquals(await text.promise, "Made, not streamed");
+  assertEquals(source.readyState, EventSource.CLOSED);
 });

@@ -846,3 +846,20 @@ Deno.test("heartbeat never comes within an event", async () => {
     events.map((event) => encodeSse(event)),
   );
 });
+
+Deno.test("sseResponse lets go of its source where there can be no response", async () => {
+  for (
+    const [status, ErrorType] of [[204, TypeError], [700, RangeError]] as const
+  ) {
+    const { promise: cancelled, resolve } = Promise.withResolvers<void>();
+    const source = new ReadableStream<SseMessage>({ cancel: () => resolve() });
+    assertThrows(() => sseResponse(source, { status }), ErrorType);
+    await cancelled;
+  }
+});
+
+Deno.test("sseResponse waits for the promises of an iterable, as for await does", async () => {
+  const messages = [Promise.resolve({ data: "1" }), { data: "2" }];
+  const response = sseResponse(messages as SseMessage[]);
+  assertEquals(await response.text(), "data: 1\n\ndata: 2\n\n");
+});

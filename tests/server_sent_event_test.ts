@@ -99,3 +99,10 @@ for (const [name, print] of printers) {
     assertStringIncludes(text, "hi");
   });
 }
+
+Deno.test("ServerSentEvent prints no data where it is empty", () => {
+  assertEquals(
+    Deno.inspect(new ServerSentEvent()),
+    'ServerSentEvent { event: "message" }',
+  );
+});

@@ -2,6 +2,7 @@ import { assertEquals, assertFalse, assertStringIncludes } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { connectSse } from "../mod.ts";
 import { assertSseError } from "./assert_sse_error.ts";
+import { HttpServer } from "./http_server.ts";
 import { eventResponse, OpenResponse } from "./open_response.ts";
 import { eventStreamHead, RawServer } from "./raw_server.ts";
 
@@ -236,4 +237,35 @@ Deno.test("timeouts do not disturb a stream that ends in time", async () => {
     fetch: () => eventResponse("data: 1\n\n"),
   });
   assertEquals(await Array.fromAsync(sse, (event) => event.data), ["1"]);
+});
+
+Deno.test("idleTimeout takes no program that was busy for a server that is silent", async () => {
+  const stream = new OpenResponse("data: 1\n\n");
+  await using server = new HttpServer(() => stream.response);
+  await using sse = await connectSse(server.url, { idleTimeout: 100 });
+  await sse.next();
+  const pending = sse.next();
+  // The timer is set; the event arrives while nobody can be called.
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  stream.send("data: 2\n\n");
+  const end = Date.now() + 300;
+  while (Date.now() < end);
+  assertEquals((await pending).value?.data, "2");
+});
+
+Deno.test("idleTimeout hears chunks of text too", async () => {
+  using time = new FakeTime();
+  let controller!: ReadableStreamDefaultController;
+  const body = new ReadableStream({ start: (it) => void (controller = it) });
+  await using sse = await connectSse(url, {
+    idleTimeout: 100,
+    fetch: () =>
+      new Response(body, { headers: { "content-type": "text/event-stream" } }),
+  });
+  for (let i = 0; i < 3; i++) {
+    const pending = sse.next();
+    await time.tickAsync(60);
+    controller.enqueue(`data: ${i}\n\n`);
+    assertEquals((await pending).value?.data, `${i}`);
+  }
 });
