@@ -360,6 +360,9 @@ export class SseConnection
         // Dropped while it was read: the loop's start knows what follows.
         if (reader !== this.#reader) continue;
         if (chunk.done) {
+          // Nothing is left to give up: to abort it would tell a handler in
+          // process that its client had gone.
+          this.#attempt = new AbortController();
           this.#lose(this.#truncated());
           continue;
         }

@@ -687,3 +687,17 @@ Deno.test("a signal aborts also what is read of a refused response", async () =>
   assertStrictEquals(await assertRejects(() => text), reason);
   await (await server.connection()).disconnected;
 });
+
+Deno.test("a handler in process sees no abort where its response came to its end", async () => {
+  const signals: AbortSignal[] = [];
+  await using sse = await connectSse(url, {
+    fetch({ signal }) {
+      signals.push(signal);
+      return eventResponse("data: 1\n\n");
+    },
+  });
+  assertEquals((await sse.next()).value?.data, "1");
+  assertEquals(await sse.next(), done);
+  await sse.close();
+  assertFalse(signals[0].aborted);
+});
