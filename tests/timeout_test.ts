@@ -2,7 +2,6 @@ import { assertEquals, assertFalse, assertStringIncludes } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { connectSse } from "../mod.ts";
 import { assertSseError } from "./assert_sse_error.ts";
-import { HttpServer } from "./http_server.ts";
 import { eventResponse, OpenResponse } from "./open_response.ts";
 import { eventStreamHead, RawServer } from "./raw_server.ts";
 
@@ -241,14 +240,15 @@ Deno.test("timeouts do not disturb a stream that ends in time", async () => {
 
 Deno.test("idleTimeout takes no program that was busy for a server that is silent", async () => {
   const stream = new OpenResponse("data: 1\n\n");
-  await using server = new HttpServer(() => stream.response);
-  await using sse = await connectSse(server.url, { idleTimeout: 100 });
+  await using sse = await connectSse(url, {
+    idleTimeout: 50,
+    fetch: () => stream.response,
+  });
   await sse.next();
   const pending = sse.next();
-  // The timer is set; the event arrives while nobody can be called.
-  await new Promise((resolve) => setTimeout(resolve, 10));
-  stream.send("data: 2\n\n");
-  const end = Date.now() + 300;
+  // Due after the timeout, but both long before anybody can be called.
+  setTimeout(() => stream.send("data: 2\n\n"), 100);
+  const end = Date.now() + 200;
   while (Date.now() < end);
   assertEquals((await pending).value?.data, "2");
 });
