@@ -701,3 +701,42 @@ Deno.test("a handler in process sees no abort where its response came to its end
   await sse.close();
   assertFalse(signals[0].aborted);
 });
+
+Deno.test("SseConnection hands out every event of a chunk of a megabyte", async () => {
+  const data = Array.from({ length: 20_000 }, (_, i) => `${i} é☃🎉`.repeat(3));
+  const stream = data.map((it) => `data: ${it}\n\n`).join("");
+  await using sse = await connectSse(url, {
+    fetch: () => eventResponse(stream),
+  });
+  assertEquals(await Array.fromAsync(sse, (event) => event.data), data);
+});
+
+Deno.test("SseConnection hands out the events of a large chunk in front of one that is too large", async () => {
+  const small = Array.from({ length: 5000 }, (_, i) => `data: ${i}\n\n`);
+  const stream = `${small.join("")}data: ${"x".repeat(100)}\n\ndata: late\n\n`;
+  await using sse = await connectSse(url, {
+    maxEventSize: 50,
+    fetch: () => eventResponse(stream),
+  });
+  for (let i = 0; i < small.length; i++) {
+    assertEquals((await sse.next()).value?.data, `${i}`);
+  }
+  await assertSseError(sse.next(), "event-too-large");
+  assertEquals(await sse.next(), done);
+});
+
+Deno.test("SseConnection hears a close() from onComment in the middle of a large chunk", async () => {
+  const stream = "data: x\n\n".repeat(5000) + ": stop\n" +
+    "data: y\n\n".repeat(5000);
+  let comments = 0;
+  await using sse: SseConnection = await connectSse(url, {
+    fetch: () => eventResponse(stream),
+    onComment() {
+      comments++;
+      sse.close();
+    },
+  });
+  const data = await Array.fromAsync(sse, (event) => event.data);
+  assert(data.length > 0 && data.length <= 5000);
+  assertEquals([new Set(data), comments], [new Set(["x"]), 1]);
+});

@@ -437,3 +437,23 @@ Deno.test("reconnect() does nothing after the end, however that came", async () 
   assertEquals(requests.length, 5);
   assertEquals(await error.response?.text(), "Why?");
 });
+
+Deno.test("reconnect() loses no event of a large chunk that has yet to be read to its end", async () => {
+  const first = Array.from({ length: 10_000 }, (_, i) => `${i}`);
+  const { fetch, requests } = inTurn(
+    events(first.map((id) => `id: ${id}\ndata: ${id}\n\n`).join("")),
+    events("data: last\n\n"),
+  );
+  await using sse = await connectSse(url, {
+    fetch,
+    reconnect: true,
+    until: ({ data }) => data === "last",
+  });
+  assertEquals(await data(sse), "0");
+  sse.reconnect();
+  assertEquals(
+    await Array.fromAsync(sse, ({ data }) => data),
+    [...first.slice(1), "last"],
+  );
+  assertEquals(requests[1].headers.get("last-event-id"), "9999");
+});
