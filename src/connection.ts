@@ -41,12 +41,6 @@ export interface SseConnectionOptions extends SseDecoderOptions {
   reconnect?: boolean | ReconnectOptions;
 }
 
-/**
- * How many bytes of a chunk are decoded at a time. The events of 64 KiB at once
- * outlive the engine's nursery, and take a quarter more.
- */
-const PART_SIZE = 16 * 1024;
-
 /** How many ms `close` waits for a source that does not come to an end. */
 const MAX_CLOSE_TIME = 1000;
 
@@ -123,9 +117,7 @@ export class SseConnection
   #cancelled: Promise<void> | undefined;
   #idleTimer: ReturnType<typeof setTimeout> | undefined;
 
-  /** What has yet to be decoded of the newest chunk. */
-  #rest: Uint8Array<ArrayBuffer> | undefined;
-  /** The events decoded of it, of which `#taken` are handed out. */
+  /** The events of the newest chunk, of which `#taken` are handed out. */
   #events: ServerSentEvent[] = [];
   #taken = 0;
   #lastEventId: string;
@@ -343,10 +335,6 @@ export class SseConnection
     try {
       while (true) {
         if (this.#taken < this.#events.length) return this.#take();
-        if (this.#rest !== undefined) {
-          this.#decode(this.#rest);
-          continue;
-        }
         if (this.#fault !== undefined) this.#startRecovery(this.#fault.error);
         if (this.#ended) return this.#conclude();
         if (this.#recovery !== undefined) {
@@ -450,19 +438,11 @@ export class SseConnection
 
   #decode(chunk: Uint8Array<ArrayBuffer>): void {
     if (chunk.length > 0) this.#stopIdleTimer();
-    this.#rest = undefined;
-    if (chunk.length > PART_SIZE && chunk instanceof Uint8Array) {
-      this.#rest = chunk.subarray(PART_SIZE);
-      chunk = chunk.subarray(0, PART_SIZE);
-    }
-    if (this.#taken === this.#events.length) {
-      this.#events = [];
-      this.#taken = 0;
-    }
+    this.#events = [];
+    this.#taken = 0;
     try {
       this.#decoder.decode(chunk, this.#events);
     } catch (error) {
-      this.#rest = undefined;
       // What this connection fails with is moot where onComment called for
       // another; what onComment threw is not.
       const moot = this.#recovery !== undefined && error instanceof SseError;
@@ -513,8 +493,6 @@ export class SseConnection
 
   /** Does what follows `error`: ends all, or connects until that succeeds. */
   async #recover(error: unknown): Promise<void> {
-    // Events that have arrived are not lost where the caller wants another.
-    while (this.#rest !== undefined) this.#decode(this.#rest);
     while (!this.#ended) {
       if (!this.#now) await this.#pause(error);
       if (this.#ended) return;
@@ -588,7 +566,6 @@ export class SseConnection
     this.#ended = true;
     this.#failure = failure;
     this.#fault = undefined;
-    this.#rest = undefined;
     this.#events = [];
     this.#taken = 0;
     this.#signal?.removeEventListener("abort", this.#onAbort);
