@@ -724,19 +724,3 @@ Deno.test("SseConnection hands out the events of a large chunk in front of one t
   await assertSseError(sse.next(), "event-too-large");
   assertEquals(await sse.next(), done);
 });
-
-Deno.test("SseConnection hears a close() from onComment in the middle of a large chunk", async () => {
-  const stream = "data: x\n\n".repeat(5000) + ": stop\n" +
-    "data: y\n\n".repeat(5000);
-  let comments = 0;
-  await using sse: SseConnection = await connectSse(url, {
-    fetch: () => eventResponse(stream),
-    onComment() {
-      comments++;
-      sse.close();
-    },
-  });
-  const data = await Array.fromAsync(sse, (event) => event.data);
-  assert(data.length > 0 && data.length <= 5000);
-  assertEquals([new Set(data), comments], [new Set(["x"]), 1]);
-});
