@@ -3,6 +3,7 @@ import { connectSse, type SseConnection } from "../mod.ts";
 import { HttpServer } from "./http_server.ts";
 import { eventResponse, OpenResponse } from "./open_response.ts";
 import { RawServer } from "./raw_server.ts";
+import { countListeners } from "./listeners.ts";
 
 const url = "http://in.process/";
 const done = { done: true, value: undefined } as const;
@@ -303,21 +304,6 @@ Deno.test("abort that nobody waits for is no unhandled rejection, and close() st
   assertEquals(await sse.next(), done);
 });
 
-/** Keeps book of the listeners that are added to the signal by hand. */
-function listenersOf(signal: AbortSignal): Set<unknown> {
-  const listeners = new Set<unknown>();
-  const { addEventListener, removeEventListener } = signal;
-  signal.addEventListener = (...args: unknown[]) => {
-    listeners.add(args[1]);
-    addEventListener.apply(signal, args as never);
-  };
-  signal.removeEventListener = (...args: unknown[]) => {
-    listeners.delete(args[1]);
-    removeEventListener.apply(signal, args as never);
-  };
-  return listeners;
-}
-
 for (
   const [when, fetch, read] of [
     [
@@ -344,9 +330,9 @@ for (
 ) {
   Deno.test(`the signal has no listener left after ${when}`, async () => {
     const { signal } = new AbortController();
-    const listeners = listenersOf(signal);
+    const listeners = countListeners(signal);
     const sse = await connectSse(url, { signal, fetch }).catch(() => undefined);
     if (sse) await read(sse);
-    assertEquals(listeners.size, 0);
+    assertEquals(listeners(), 0);
   });
 }

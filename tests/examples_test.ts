@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import worker from "../examples/worker.ts";
 import { connectSse, type SseConnection } from "../mod.ts";
+import { dataOf } from "./data_of.ts";
 import { deadline } from "./deadline.ts";
 import { HttpServer } from "./http_server.ts";
 import { eventResponse, OpenResponse } from "./open_response.ts";
@@ -129,15 +130,6 @@ async function append(path: string, text: string): Promise<void> {
     path,
     text,
   );
-}
-
-/** The next events' data. */
-async function dataOf(sse: SseConnection, count: number): Promise<string[]> {
-  const data: string[] = [];
-  while (data.length < count) {
-    data.push((await deadline(sse.next(), "an event")).value.data);
-  }
-  return data;
 }
 
 Deno.test("each example says in its heading how to run it", async () => {

@@ -8,16 +8,13 @@ import {
   type ServerSentEvent,
   type SseConnection,
 } from "../mod.ts";
+import { microtasks } from "./microtasks.ts";
 
 const url = "http://in.process/";
 const reason = new Error("enough");
 
 /** More than any path from one step to the next takes. */
 const moments = Array.from({ length: 40 }, (_, i) => i);
-
-async function microtasks(count: number): Promise<void> {
-  for (let i = 0; i < count; i++) await undefined;
-}
 
 /** Lets happen all that is due, waits of 0 ms included. */
 async function settle(time: FakeTime): Promise<void> {

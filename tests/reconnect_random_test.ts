@@ -5,14 +5,11 @@ import { assert, assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { connectSse, type ServerSentEvent } from "../mod.ts";
 import { Random } from "./random.ts";
+import { microtasks } from "./microtasks.ts";
 
 const url = "http://in.process/";
 const reason = new Error("enough");
 const utf8 = new TextEncoder();
-
-async function microtasks(count: number): Promise<void> {
-  for (let i = 0; i < count; i++) await undefined;
-}
 
 /** A stream to one client, from the event after the last one it knows. */
 interface Stream {

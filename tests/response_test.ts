@@ -20,6 +20,7 @@ import {
   type SseResponseInit,
 } from "../mod.ts";
 import { assertSseError } from "./assert_sse_error.ts";
+import { dataOf } from "./data_of.ts";
 import { deadline } from "./deadline.ts";
 import { HttpServer } from "./http_server.ts";
 
@@ -113,16 +114,6 @@ function serve(...handlers: [Handler, ...Handler[]]) {
 }
 
 type Handler = (request: Request) => Response;
-
-/** The next events' data. */
-async function dataOf(sse: SseConnection, count: number): Promise<string[]> {
-  const data: string[] = [];
-  while (data.length < count) {
-    const { value } = await deadline(sse.next(), "an event");
-    data.push(value!.data);
-  }
-  return data;
-}
 
 /** Asserts that the stream breaks off, where it might end. */
 function assertCut(sse: SseConnection): Promise<SseError> {

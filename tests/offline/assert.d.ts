@@ -3,24 +3,10 @@
 // deno-lint-ignore no-explicit-any
 type Constructor<T> = abstract new (...args: any[]) => T;
 
-export declare class AssertionError extends Error {
-  constructor(message: string, options?: ErrorOptions);
-}
-
 export declare function assert(expr: unknown, msg?: string): asserts expr;
 export declare function assertFalse(expr: unknown, msg?: string): void;
-export declare function assertExists<T>(
-  actual: T,
-  msg?: string,
-): asserts actual is NonNullable<T>;
-
 export declare function equal(a: unknown, b: unknown): boolean;
 export declare function assertEquals<T>(
-  actual: T,
-  expected: T,
-  msg?: string,
-): void;
-export declare function assertNotEquals<T>(
   actual: T,
   expected: T,
   msg?: string,
@@ -35,29 +21,7 @@ export declare function assertNotStrictEquals<T>(
   expected: T,
   msg?: string,
 ): void;
-export declare function assertObjectMatch(
-  actual: Record<PropertyKey, unknown>,
-  expected: Record<PropertyKey, unknown>,
-  msg?: string,
-): void;
-export declare function assertArrayIncludes<T>(
-  actual: ArrayLike<T>,
-  expected: ArrayLike<T>,
-  msg?: string,
-): void;
-
-export declare function assertAlmostEquals(
-  actual: number,
-  expected: number,
-  tolerance?: number,
-  msg?: string,
-): void;
 export declare function assertGreater<T>(
-  actual: T,
-  expected: T,
-  msg?: string,
-): void;
-export declare function assertGreaterOrEqual<T>(
   actual: T,
   expected: T,
   msg?: string,
@@ -83,23 +47,11 @@ export declare function assertMatch(
   expected: RegExp,
   msg?: string,
 ): void;
-export declare function assertNotMatch(
-  actual: string,
-  expected: RegExp,
-  msg?: string,
-): void;
-
 export declare function assertInstanceOf<T>(
   actual: unknown,
   expectedType: Constructor<T>,
   msg?: string,
 ): asserts actual is T;
-export declare function assertNotInstanceOf<A, T>(
-  actual: A,
-  unexpectedType: Constructor<T>,
-  msg?: string,
-): asserts actual is Exclude<A, T>;
-
 export declare function assertIsError<E extends Error = Error>(
   error: unknown,
   ErrorClass?: Constructor<E>,
@@ -125,4 +77,3 @@ export declare function assertRejects<E extends Error = Error>(
 ): Promise<E>;
 
 export declare function fail(msg?: string): never;
-export declare function unreachable(msg?: string): never;
