@@ -95,7 +95,8 @@ async function serve(
   return {
     url,
     async [Symbol.asyncDispose]() {
-      child.kill();
+      // Threads of `deno serve --parallel` may never heed a SIGTERM.
+      child.kill("SIGKILL");
       await stderr.cancel();
       await child.status;
     },
