@@ -38,7 +38,7 @@
 
 import { parseArgs } from "node:util";
 import config from "../deno.json" with { type: "json" };
-import { connectSse } from "./connect.ts";
+import { connectSse, headerValue } from "./connect.ts";
 import type { SseMessage } from "./encoder.ts";
 import { reasonOf, SseError } from "./error.ts";
 import { sseResponse } from "./response.ts";
@@ -276,16 +276,10 @@ async function parseHeaders(
       }
       // "Name:" omits a header, "Name;" sends it without a value.
       if (mark === ":" && value.trim() === "") omitted.push(name);
-      else headers.append(name, utf8Characters(value.trim()));
+      else headers.append(name, headerValue(value.trim()));
     }
   }
   return { headers, omitted };
-}
-
-/** The characters by which a header carries the UTF-8 bytes of `text`. */
-function utf8Characters(text: string): string {
-  const bytes = new TextEncoder().encode(text);
-  return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
 }
 
 /** What several `-d` send together. */

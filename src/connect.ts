@@ -194,11 +194,11 @@ function isBrowser(): boolean {
   return globalThis.navigator?.userAgent?.startsWith("Mozilla/") ?? false;
 }
 
-/** The value by which a header carries the UTF-8 bytes of `id`. */
-function headerValue(id: string): string {
-  if (takesAnyCharacter()) return id;
+/** The value by which a header carries the UTF-8 bytes of `text`. */
+export function headerValue(text: string): string {
+  if (takesAnyCharacter()) return text;
   let value = "";
-  for (const byte of new TextEncoder().encode(id)) {
+  for (const byte of new TextEncoder().encode(text)) {
     value += String.fromCharCode(byte);
   }
   return value;
@@ -206,7 +206,7 @@ function headerValue(id: string): string {
 
 /** The id that a `Last-Event-ID` header has. */
 function idOf(value: string): string {
-  if (takesAnyCharacter()) return value;
+  if (value === "" || takesAnyCharacter()) return value;
   try {
     const bytes = Uint8Array.from(value, (char) => char.charCodeAt(0));
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })

@@ -347,13 +347,12 @@ export class SseDecoder {
   ): void {
     // "If the line is empty (a blank line)"
     if (start === end) {
-      const data = this.#data;
-      if (data === undefined) this.#forgo();
-      else if (this.#dataLines.isEmpty) this.#dispatch(data, events);
-      else {
+      let data = this.#data;
+      if (data !== undefined && !this.#dataLines.isEmpty) {
         this.#dataLines.add(data, this.#lines);
-        this.#dispatch(this.#dataLines.join(), events);
+        data = this.#dataLines.join();
       }
+      this.#dispatch(data, events);
       return;
     }
 
@@ -415,23 +414,19 @@ export class SseDecoder {
     this.#lines = lines;
   }
 
-  /** "Dispatch the event" */
-  #dispatch(data: string, events: ServerSentEvent[]): void {
+  /** "Dispatch the event", which there is none of without data */
+  #dispatch(data: string | undefined, events: ServerSentEvent[]): void {
     if (this.#id !== undefined) this.#lastEventId = this.#id;
-    events.push(
-      new ServerSentEvent({
-        event: this.#type,
-        data,
-        id: this.#lastEventId,
-        retry: this.#retry,
-      }),
-    );
-    this.#clear();
-  }
-
-  /** "Dispatch the event", where there is no data */
-  #forgo(): void {
-    if (this.#id !== undefined) this.#lastEventId = this.#id;
+    if (data !== undefined) {
+      events.push(
+        new ServerSentEvent({
+          event: this.#type,
+          data,
+          id: this.#lastEventId,
+          retry: this.#retry,
+        }),
+      );
+    }
     this.#clear();
   }
 
