@@ -27,8 +27,8 @@
  * @module
  */
 
-export { connectSse, type ConnectSseOptions } from "./src/connect.ts";
-export { SseConnection, type SseConnectionOptions } from "./src/connection.ts";
+export { connectSse, readSse } from "./src/connect.ts";
+export { SseConnection } from "./src/connection.ts";
 export { SseDecoder, type SseDecoderOptions } from "./src/decoder.ts";
 export {
   SseError,
@@ -37,6 +37,13 @@ export {
 } from "./src/error.ts";
 export { encodeSse, SseEncoderStream, type SseMessage } from "./src/encoder.ts";
 export { SseEventStream } from "./src/event_stream.ts";
+export type {
+  ConnectSseOptions,
+  FetchOptions,
+  ReadSseOptions,
+  SseAttempt,
+  SseRequest,
+} from "./src/options.ts";
 export type { ReconnectInfo, ReconnectOptions } from "./src/reconnect.ts";
 export { sseResponse, type SseResponseInit } from "./src/response.ts";
 export {

@@ -16,10 +16,19 @@ export function check(
 ): asserts ok {
   if (ok) return;
   const text = typeof value === "string"
-    ? JSON.stringify(value)
-    : String(value);
+    ? JSON.stringify(value.slice(0, 100))
+    : textOf(value);
   const got = text.length > 100 ? text.slice(0, 100) + "…" : text;
   throw new ErrorType(`Expected ${expected}, got ${got}`);
+}
+
+/** The value as a string, also where it has no way to become one. */
+export function textOf(value: unknown): string {
+  try {
+    return String(value);
+  } catch {
+    return typeof value;
+  }
 }
 
 /** Throws that something else was expected than what has that type. */

@@ -38,9 +38,10 @@
 
 import { parseArgs } from "node:util";
 import config from "../deno.json" with { type: "json" };
-import { connectSse, headerValue } from "./connect.ts";
+import { connectSse } from "./connect.ts";
 import type { SseMessage } from "./encoder.ts";
 import { reasonOf, SseError } from "./error.ts";
+import { headerValue } from "./last_event_id.ts";
 import { sseResponse } from "./response.ts";
 import type { ServerSentEvent } from "./server_sent_event.ts";
 
@@ -110,7 +111,7 @@ async function main(args: string[]): Promise<number> {
       return 2;
     }
     if (error instanceof SseError) {
-      complain(explain(error) + await startOfBody(error));
+      complain(explain(error) + startOfBody(error));
     } else {
       complain((error as Error).message);
     }
@@ -272,7 +273,11 @@ async function parseHeaders(
     for (const line of lines.filter((line) => line.trim() !== "")) {
       const [, name, mark, value] = /^([^:;]+)([:;])(.*)$/s.exec(line) ?? [];
       if (name === undefined) {
-        throw new TypeError(`Expected -H "NAME: VALUE", got "${line}"`);
+        // A file of headers holds secrets.
+        const got = arg.startsWith("@")
+          ? `another line in ${arg}`
+          : `"${line}"`;
+        throw new TypeError(`Expected -H "NAME: VALUE", got ${got}`);
       }
       // "Name:" omits a header, "Name;" sends it without a value.
       if (mark === ":" && value.trim() === "") omitted.push(name);
@@ -426,6 +431,8 @@ function explain(error: SseError): string {
         (response!.headers.get("Content-Type") ?? "none");
     case "truncated":
       return "The stream ended before the event that ends it (--until)";
+    case "reconnect-failed":
+      return error.message;
     case "connect-timeout":
       return "No response came in time (--connect-timeout)";
     case "idle-timeout":
@@ -436,28 +443,11 @@ function explain(error: SseError): string {
 }
 
 /** The start of what a server says that sent no event stream. */
-async function startOfBody({ code, response }: SseError): Promise<string> {
-  if (code !== "status" && code !== "content-type") return "";
-  if (!response?.body) return "";
-  const reader = response.body.pipeThrough(new TextDecoderStream())
-    .getReader();
-  // It may go on for ever, or never begin.
-  const timer = setTimeout(() => reader.cancel().catch(() => {}), 1000);
-  let text = "";
-  try {
-    while (text.length <= BODY_LENGTH) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      text += value;
-    }
-  } catch {
-    // The connection broke: what came until then has to do.
-  } finally {
-    clearTimeout(timer);
-  }
-  text = text.trim();
-  if (text.length > BODY_LENGTH) text = text.slice(0, BODY_LENGTH) + "…";
-  return text && `: ${text}`;
+function startOfBody({ body = "" }: SseError): string {
+  const text = body.trim();
+  if (text === "") return "";
+  return ": " + text.slice(0, BODY_LENGTH) +
+    (text.length > BODY_LENGTH ? "…" : "");
 }
 
 /** Serves what a chat API might, in two seconds or so. */

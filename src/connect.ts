@@ -1,48 +1,44 @@
 /**
- * Opening an event stream: options, request, headers.
+ * Opening an event stream: request, headers, body.
  *
  * @module
  */
 
-import { check, checkFunction } from "./check.ts";
-import {
-  type Send,
-  SseConnection,
-  type SseConnectionOptions,
-} from "./connection.ts";
-import { reasonOf, SseError } from "./error.ts";
-
-/**
- * Options of {@linkcode connectSse}: those of `fetch` (`method`, `headers`,
- * `body`, `signal` …), and how to read what comes.
- */
-export interface ConnectSseOptions extends RequestInit, SseConnectionOptions {
-  /**
-   * Another `fetch`, or what answers requests in process, with no network: a
-   * `Deno.serve` handler, an `app.fetch`.
-   *
-   * @default {globalThis.fetch}
-   */
-  fetch?: (request: Request) => Response | Promise<Response>;
-}
+import { check, checkFunction, checkType } from "./check.ts";
+import { type Send, SseConnection } from "./connection.ts";
+import { reasonOf, SseError, withoutSecrets } from "./error.ts";
+import { headerValue, idOf } from "./last_event_id.ts";
+import type {
+  ConnectSseOptions,
+  ReadSseOptions,
+  SseAttempt,
+  SseRequest,
+} from "./options.ts";
 
 /**
  * Opens an event stream. The promise resolves when the response's headers
  * arrive, whatever they say: the response can be looked at before the first
- * event is asked for, and only then are its status and type checked.
+ * event is asked for, and only then does a refusal throw. With `reconnect`, it
+ * resolves once there is a response that no other attempt follows.
  *
  * The request asks for `text/event-stream` and for no cached answer, where the
- * caller's headers say nothing about either.
+ * caller's headers say nothing about either. A user and a password in the URL
+ * become an `Authorization` header, where there is none.
  *
- * @param input The URL, or a request on top of which the options count.
+ * @param input The URL, or a request on top of which the options count. Or a
+ * function that gives one for each attempt: a token that is fresh, another URL, a
+ * GET that goes on with what a POST began. A `Request` from it is sent as it is,
+ * but for the headers it lacks: `Accept`, `Cache-Control`, and `Last-Event-ID`
+ * where there is an id. Its own signal gives up that attempt alone. What the
+ * function throws ends the stream, but for an `SseError`, which is taken for what
+ * the attempt failed with.
  * @param options As for `fetch`, and how to read what comes.
  * @returns The open connection, an iterator over its events.
  * @throws {SseError} `"network"`, if no response came, and `"connect-timeout"`,
- * if none came in time; with `reconnect`, `"reconnect-failed"` once `maxAttempts`
- * are used up.
+ * if none came in time; with `reconnect`, also `"reconnect-failed"`.
  * @throws {TypeError} If the input or an option has the wrong type.
  * @throws {RangeError} If a number among the options is out of range.
- * @throws {unknown} What the signal was aborted with, or what
+ * @throws {unknown} What the signal was aborted with, or what `input`, `onOpen`,
  * `shouldReconnect` or `onReconnect` threw.
  *
  * @example
@@ -67,162 +63,253 @@ export interface ConnectSseOptions extends RequestInit, SseConnectionOptions {
  * assertEquals(text, "Hello");
  * ```
  *
+ * @example A token that may expire while the stream is open
+ * ```ts ignore
+ * import { connectSse } from "@x/sse";
+ *
+ * const sse = await connectSse(
+ *   async ({ error }) =>
+ *     new Request("https://example.com/events", {
+ *       headers: {
+ *         Authorization: `Bearer ${await token(error?.response?.status === 401)}`,
+ *       },
+ *     }),
+ *   {
+ *     reconnect: {
+ *       shouldReconnect: ({ response }) => response?.status === 401 || undefined,
+ *     },
+ *   },
+ * );
+ * ```
+ *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#processing-model}
  */
 export async function connectSse(
-  input: Request | URL | string,
+  input:
+    | SseRequest
+    | ((attempt: SseAttempt) => SseRequest | Promise<SseRequest>),
   options: ConnectSseOptions = {},
 ): Promise<SseConnection> {
   const given = input instanceof Request ? input : undefined;
   const headers = new Headers(options.headers ?? given?.headers);
   const lastEventId = options.lastEventId ||
     idOf(headers.get("Last-Event-ID") ?? "");
+  headers.delete("Last-Event-ID");
   checkFunction("fetch", options.fetch);
-  check(
-    !/[\0\r\n]/.test(lastEventId),
-    "lastEventId without NUL, CR or LF",
-    lastEventId,
-  );
-  const { signal = given?.signal ?? null } = options;
+  checkType(lastEventId, "string", "lastEventId to be a string");
+  check(isSendable(lastEventId), `lastEventId to be ${SENDABLE}`, lastEventId);
+  const { signal = given?.signal } = options;
+  const ownOptions = { ...options, headers, lastEventId, signal };
   // In brackets, which reach what is private to all others.
-  return await SseConnection["open"](
-    sender(input, { ...options, headers, signal }),
-    { ...options, lastEventId },
-    signal,
-  );
+  return await SseConnection["open"](sender(input, ownOptions), ownOptions);
 }
 
-/** What sends the same request each time, but for the last event ID. */
+/**
+ * Reads an event stream from a response that is there already, or from a stream
+ * of bytes. Nothing is sent, and nothing reconnects.
+ *
+ * @param source The response, or the stream, whose bytes are then taken for an
+ * event stream whatever they are. Nobody else may read it.
+ * @param options How to read what comes.
+ * @returns The connection, an iterator over the events.
+ * @throws {TypeError} If the source or an option has the wrong type.
+ * @throws {RangeError} If a number among the options is out of range.
+ *
+ * @example
+ * ```ts
+ * import { readSse } from "@x/sse";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { body } = new Response("data: Hello\n\ndata: [DONE]\n\n");
+ *
+ * const words: string[] = [];
+ * for await (const event of readSse(body!, { until: "[DONE]" })) {
+ *   words.push(event.data);
+ * }
+ * assertEquals(words, ["Hello"]);
+ * ```
+ *
+ * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation}
+ */
+export function readSse(
+  source: Response | ReadableStream<Uint8Array>,
+  options: ReadSseOptions = {},
+): SseConnection {
+  const expected = "a Response or a ReadableStream";
+  checkType(source, "object", expected);
+  const isStream = typeof (source as ReadableStream).getReader === "function";
+  if (isStream) {
+    const { locked } = source as ReadableStream;
+    check(!locked, "a stream that nobody reads", "one that is locked");
+    source = new Response(source as ReadableStream<Uint8Array<ArrayBuffer>>);
+    options = { ...options, anyContentType: true };
+  }
+  checkResponse(source, expected);
+  return SseConnection["read"](source, options);
+}
+
+function checkResponse(
+  value: unknown,
+  expected: string,
+): asserts value is Response {
+  const { headers } = (value ?? {}) as Response;
+  check(typeof headers?.get === "function", expected, value);
+}
+
+/** What sends a request for each attempt. */
 function sender(
-  input: Request | URL | string,
+  input: Parameters<typeof connectSse>[0],
   options: ConnectSseOptions & { headers: Headers },
 ): Send {
-  const { fetch = globalThis.fetch, signal: callerSignal } = options;
-  let template: Request | undefined;
-  let body: Promise<ArrayBuffer> | undefined;
+  const { fetch = globalThis.fetch, reconnect, signal: callerSignal } = options;
+  /** Of the first attempt, to be sent again as it was. */
+  let body: ReturnType<typeof readBody> | undefined;
 
-  return async (lastEventId, signal) => {
-    // Not before all options proved right, as it uses up the body of `input`.
-    template ??= streamRequest(input, options);
-    const { method, url } = template;
-    const init: RequestInit & { duplex?: "half" } = {
-      // The caller's too, for a refused response that is left to be read.
-      signal: callerSignal ? AbortSignal.any([signal, callerSignal]) : signal,
-    };
-    if (options.reconnect && method !== "GET" && method !== "HEAD") {
-      // Read once, to be sent whole each time.
-      body ??= readBody(template, callerSignal);
-      init.body = await body;
-      init.duplex = "half";
-      signal.throwIfAborted();
+  return async (attempt, signal) => {
+    let given = typeof input === "function" ? await input(attempt) : input;
+    signal.throwIfAborted();
+    let init: RequestInit & { duplex?: "half" };
+    let headers: Headers;
+    if (typeof input === "function" && given instanceof Request) {
+      init = { signal: AbortSignal.any([signal, given.signal]) };
+      headers = new Headers(given.headers);
+    } else {
+      init = { ...(options as RequestInit), signal };
+      headers = new Headers(options.headers);
+      if (!(given instanceof Request)) given = takeCredentials(given, headers);
+      // Node and browsers ask for this where the body is a stream.
+      if (init.body) init.duplex ??= "half";
+      const { method = "GET" } = given instanceof Request
+        ? { ...init, method: init.method ?? given.method }
+        : init;
+      if (reconnect && !/^(GET|HEAD)$/i.test(method)) {
+        body ??= readBody(
+          new Request(given, { ...init, headers, signal: null }),
+          callerSignal,
+        );
+        const { type, bytes } = await body;
+        signal.throwIfAborted();
+        init.body = bytes;
+        if (type !== null) headers.set("Content-Type", type);
+      }
     }
-    const request = new Request(template, init);
-    if (lastEventId !== "") {
-      request.headers.set("Last-Event-ID", headerValue(lastEventId));
-    }
+    addDefaults(given, init, headers);
+    addLastEventId(headers, attempt);
+    const request = new Request(given, { ...init, headers });
 
+    const { url } = request;
     let response: Response;
     try {
       response = await fetch(request);
     } catch (cause) {
       // What would fail for ever is not to be tried again.
-      check(
-        !UNSENDABLE.test(lastEventId),
-        "a last event ID that a header can carry",
-        lastEventId,
-      );
-      check(options.fetch || /^https?:/.test(url), "an HTTP URL", url);
+      const isHttp = options.fetch || /^https?:/.test(url);
+      check(isHttp, "an HTTP URL", withoutSecrets(url));
       throw unanswered(url, cause);
     }
-    check(
-      typeof response?.headers?.get === "function",
-      "fetch to give a Response",
-      response,
-    );
+    checkResponse(response, "fetch to give a Response");
     if (response.type === "error") throw unanswered(url, "a network error");
     return response;
   };
 }
 
 function unanswered(url: string, cause: unknown): SseError {
+  const from = withoutSecrets(url);
   return new SseError(
     "network",
-    `Expected a response from ${url}, but none came: ${reasonOf(cause)}`,
+    `Expected a response from ${from}, but none came: ${reasonOf(cause)}`,
     { cause },
   );
 }
 
-/** The bytes of a body; aborting `signal` cancels the stream it may be. */
-function readBody(
-  request: Request,
-  signal: AbortSignal | null | undefined,
-): Promise<ArrayBuffer> {
-  if (!signal || !request.body) return request.arrayBuffer();
-  const body = request.body.pipeThrough(new TransformStream(), { signal });
-  return new Response(body).arrayBuffer();
+/**
+ * The URL without the user and the password it may hold, which no runtime but
+ * Deno takes there. They go into the headers.
+ */
+function takeCredentials(input: URL | string, headers: Headers): URL | string {
+  let url: URL;
+  try {
+    url = new URL(input);
+  } catch {
+    return input;
+  }
+  const { username, password } = url;
+  if (username === "" && password === "") return input;
+  if (!headers.has("Authorization")) {
+    // Escapes are of UTF-8 bytes, and `btoa` takes a character for each byte.
+    const bytes = `${username}:${password}`.replace(
+      /%([0-9a-f]{2})/gi,
+      (_, hex) => String.fromCharCode(parseInt(hex, 16)),
+    );
+    headers.set("Authorization", `Basic ${btoa(bytes)}`);
+  }
+  url.username = url.password = "";
+  return url;
 }
 
-/** What runtimes send in no header, though an id may hold it. */
-// deno-lint-ignore no-control-regex
-const UNSENDABLE = /[\x00-\x08\x0a-\x1f\x7f]/;
+/** What a request sends; aborting `signal` cancels the stream it may be. */
+async function readBody(
+  request: Request,
+  signal: AbortSignal | null | undefined,
+): Promise<{ type: string | null; bytes: ArrayBuffer }> {
+  const type = request.headers.get("Content-Type");
+  const source = signal && request.body
+    ? new Response(
+      request.body.pipeThrough(new TransformStream(), { signal }),
+    )
+    : request;
+  return { type, bytes: await source.arrayBuffer() };
+}
 
-/** The request that `fetch` would make, asking for an event stream. */
-function streamRequest(
-  input: Request | URL | string,
-  options: ConnectSseOptions & { headers: Headers },
-): Request {
-  const { headers } = options;
-  // Signal and id are those of each request made of this one.
-  const init: RequestInit & { duplex?: "half" } = { ...options, signal: null };
-  headers.delete("Last-Event-ID");
-  // Node and browsers ask for this where the body is a stream.
-  if (init.body !== undefined && init.body !== null) init.duplex ??= "half";
-
+/** Asks for an event stream that is not cached, where the caller did not. */
+function addDefaults(
+  input: SseRequest,
+  init: RequestInit,
+  headers: Headers,
+): void {
   if (!headers.has("Accept")) headers.set("Accept", "text/event-stream");
-  if (!headers.has("Cache-Control") && init.cache === undefined) {
-    // The header would cost a browser a CORS preflight; elsewhere the mode is
-    // not sent, or throws.
-    if (!isBrowser()) headers.set("Cache-Control", "no-store");
-    else if (!(input instanceof Request) || input.cache === "default") {
-      init.cache = "no-store";
-    }
+  if (headers.has("Cache-Control") || init.cache !== undefined) return;
+  // The header would cost a browser a CORS preflight; elsewhere the mode is not
+  // sent, or throws.
+  if (!isBrowser()) headers.set("Cache-Control", "no-store");
+  else if (!(input instanceof Request) || input.cache === "default") {
+    init.cache = "no-store";
   }
-  return new Request(input, init);
 }
 
 function isBrowser(): boolean {
   return globalThis.navigator?.userAgent?.startsWith("Mozilla/") ?? false;
 }
 
-/** The value by which a header carries the UTF-8 bytes of `text`. */
-export function headerValue(text: string): string {
-  if (takesAnyCharacter()) return text;
-  let value = "";
-  for (const byte of new TextEncoder().encode(text)) {
-    value += String.fromCharCode(byte);
+function addLastEventId(
+  headers: Headers,
+  { lastEventId, error }: SseAttempt,
+): void {
+  if (lastEventId === "" || headers.has("Last-Event-ID")) return;
+  if (!isSendable(lastEventId)) {
+    throw new SseError(
+      "reconnect-failed",
+      `Expected the last event ID to be ${SENDABLE}, got ` +
+        `${JSON.stringify(lastEventId.slice(0, 100))} (${lastEventId.length} ` +
+        "characters): the stream cannot be resumed",
+      { cause: error, response: error?.response, body: error?.body },
+    );
   }
-  return value;
+  headers.set("Last-Event-ID", headerValue(lastEventId));
 }
 
-/** The id that a `Last-Event-ID` header has. */
-function idOf(value: string): string {
-  if (value === "" || takesAnyCharacter()) return value;
-  try {
-    const bytes = Uint8Array.from(value, (char) => char.charCodeAt(0));
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
-      .decode(bytes);
-  } catch {
-    // Not UTF-8: written as the id itself.
-    return value;
-  }
-}
+/** The most bytes of an id that is sent. */
+const MAX_ID_LENGTH = 8192;
 
-/** Whether `Headers` encode values as UTF-8 themselves, as workerd's do. */
-function takesAnyCharacter(): boolean {
-  try {
-    new Headers([["x", "\u2603"]]);
-    return true;
-  } catch {
-    return false;
-  }
+/** What runtimes send in no header, though an id may hold it. */
+// deno-lint-ignore no-control-regex
+const UNSENDABLE = /[\x00-\x08\x0a-\x1f\x7f]/;
+
+const SENDABLE =
+  `free of control characters and at most ${MAX_ID_LENGTH} bytes`;
+
+/** Whether a request can carry the id; most servers refuse longer headers. */
+function isSendable(id: string): boolean {
+  return id.length <= MAX_ID_LENGTH && !UNSENDABLE.test(id) &&
+    new TextEncoder().encode(id).length <= MAX_ID_LENGTH;
 }

@@ -1,54 +1,62 @@
 /**
- * An open event stream: read, time out, end, reconnect.
+ * An open event stream: the states it goes through, and its events.
  *
  * @module
  */
 
-import { check, checkTimeout, checkType, MAX_TIMER_DELAY } from "./check.ts";
-import { SseDecoder, type SseDecoderOptions } from "./decoder.ts";
-import { reasonOf, SseError } from "./error.ts";
-import { type ReconnectOptions, ReconnectPolicy } from "./reconnect.ts";
+import { check, checkFunction, checkTimeout, checkType } from "./check.ts";
+import { SseDecoder } from "./decoder.ts";
+import { SseError } from "./error.ts";
+import { Exchange, isRefused, saysNoStream } from "./exchange.ts";
+import type { ConnectSseOptions, SseAttempt } from "./options.ts";
+import { ReconnectPolicy } from "./reconnect.ts";
 import type { ServerSentEvent } from "./server_sent_event.ts";
 
-/** Options that govern how a connection is read, and when it ends. */
-export interface SseConnectionOptions extends SseDecoderOptions {
-  /**
-   * What ends the stream. A string is compared with each event's `data`, and
-   * the event that equals it is not yielded; a function ends the stream after
-   * the event it accepts, which is yielded. The connection is then closed. A
-   * stream that ends without it is `"truncated"`, or reconnects.
-   *
-   * By default the end of the body is a normal end.
-   */
-  until?: string | ((event: ServerSentEvent) => boolean);
-  /**
-   * How many ms without a byte, be it of a comment, make the stream fail. The
-   * clock runs only while an event is waited for. Off by default.
-   */
-  idleTimeout?: number;
-  /**
-   * How many ms the response headers may take to come, at each attempt. Off by
-   * default.
-   */
-  connectTimeout?: number;
-  /**
-   * Whether to connect again where the connection ends or fails, and how: see
-   * {@linkcode ReconnectOptions}. Each attempt sends the request again, its body
-   * included, and the last event ID.
-   *
-   * @default {false}
-   */
-  reconnect?: boolean | ReconnectOptions;
-}
+/** Sends the request of an attempt; aborting `signal` gives it up. */
+export type Send = (
+  attempt: SseAttempt,
+  signal: AbortSignal,
+) => Promise<Response>;
 
 /** How many ms `close` waits for a source that does not come to an end. */
 const MAX_CLOSE_TIME = 1000;
 
-/** Sends the request; aborting `signal` gives it up. */
-export type Send = (
-  lastEventId: string,
-  signal: AbortSignal,
-) => Promise<Response>;
+/**
+ * Where the connection stands. It ends from anywhere, by `until`, `close()` or
+ * an abort.
+ *
+ *     connecting ── headers ──▶ open ── bytes ──▶ open
+ *      ▲  ▲   │                 │  │
+ *      │  │   │ ◀─ reconnect() ─┘  └── ended, broke, stalled ──▶ lost
+ *      │  │   └── refused for good ──▶ refused ── next() ──▶ ended
+ *      │  └── failed, and is tried again
+ *      └────────────────────── next() ────────────────────────── lost
+ *
+ * What is at hand is handed out first, whatever the state.
+ */
+type State =
+  & {
+    /** The newest: let go of when another takes its place, or all ends. */
+    readonly exchange: Exchange;
+  }
+  & ({
+    /** It is found out whether to try again, waited for that, or tried. */
+    readonly is: "connecting";
+    settled: Promise<void>;
+  } | {
+    readonly is: "open";
+  } | {
+    /** It is tried again once something is waited for. */
+    readonly is: "lost";
+    readonly error: SseError;
+  } | {
+    /** The response is the caller's until it is asked for an event. */
+    readonly is: "refused";
+  } | {
+    readonly is: "ended";
+    /** What the next call of `next` throws. */
+    readonly failure: { readonly reason: unknown } | undefined;
+  });
 
 /**
  * An open event stream, as `connectSse` gives it: an iterator over its events
@@ -82,71 +90,65 @@ export type Send = (
 export class SseConnection
   implements AsyncIterableIterator<ServerSentEvent>, AsyncDisposable {
   /**
-   * Opens a connection with a first request, which `signal` aborts as it does
-   * all that follows. Private, as nobody but `connectSse` is to open one.
+   * Opens a connection, and waits for a response that no other follows. Private,
+   * as nobody but `connectSse` is to open one.
    */
   private static async open(
     send: Send,
-    options: SseConnectionOptions,
-    signal: AbortSignal | null | undefined,
+    options: ConnectSseOptions,
   ): Promise<SseConnection> {
-    const connection = new SseConnection(send, options, signal);
-    try {
-      await connection.#connect();
-    } catch (error) {
-      await connection.#recover(error);
-      if (connection.#failure !== undefined) throw connection.#failure.error;
+    const connection = new SseConnection(options, send);
+    while (connection.#state.is === "connecting") {
+      await connection.#state.settled;
     }
+    const { failure } = connection.#state as { failure?: { reason: unknown } };
+    if (failure !== undefined) throw failure.reason;
     return connection;
   }
 
-  readonly #send: Send;
-  readonly #until: SseConnectionOptions["until"];
+  /** Reads a response that is there. Private, for `readSse`. */
+  private static read(
+    response: Response,
+    options: ConnectSseOptions,
+  ): SseConnection {
+    return new SseConnection(options, undefined, response);
+  }
+
+  readonly #send: Send | undefined;
+  readonly #until: ConnectSseOptions["until"];
   readonly #idleTimeout: number | undefined;
+  readonly #eventTimeout: number | undefined;
   readonly #connectTimeout: number | undefined;
+  readonly #anyContentType: boolean;
+  readonly #onOpen: ConnectSseOptions["onOpen"];
+  readonly #onComment: ConnectSseOptions["onComment"];
   readonly #policy: ReconnectPolicy | undefined;
   readonly #signal: AbortSignal | null | undefined;
-  readonly #onAbort = () => this.#endAndClose({ error: this.#signal?.reason });
+  readonly #onAbort = () => this.#stop({ reason: this.#signal!.reason });
   readonly #decoder: SseDecoder;
 
+  #state: State;
   #response!: Response;
-  /** Gives up the newest request, the response to it, or the wait for another. */
-  #attempt = new AbortController();
-  /** Of the body, once the response proved to be an event stream. */
-  #reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>> | undefined;
-  #cancelled: Promise<void> | undefined;
-  #idleTimer: ReturnType<typeof setTimeout> | undefined;
-
-  /** The events of the newest chunk, of which `#taken` are handed out. */
-  #events: ServerSentEvent[] = [];
-  #taken = 0;
-  #lastEventId: string;
-
-  /** What cut the connection; the events before it are handed out first. */
-  #fault: { error: unknown } | undefined;
-  #ended = false;
-  /** What the next call of `next` throws, once all has ended. */
-  #failure: { error: unknown } | undefined;
-
-  /** Settles once there is another connection, or all has ended. */
-  #recovery: Promise<void> | undefined;
-  /** Attempts in a row. */
+  /** How many attempts in a row were made since the last event. */
   #attempts = 0;
-  /** Whether the caller wants another connection without a wait. */
-  #now = false;
-  /** Cuts the wait for another attempt short. */
-  #pausing: AbortController | undefined;
+  #hasEvents = false;
 
-  /** How many calls of `next` wait, and the newest of them. */
+  /** What the newest chunk brought, in order; a string is a comment. */
+  #items: (ServerSentEvent | string)[] = [];
+  /** How many of them are handed out. */
+  #handedOut = 0;
+  #lastEventId: string;
+  /** How many calls of `next` wait, and the promise of the newest. */
   #waiting = 0;
-  #newest: Promise<unknown> | undefined;
+  #newestResult: Promise<unknown> | undefined;
 
   private constructor(
-    send: Send,
-    options: SseConnectionOptions,
-    signal: AbortSignal | null | undefined,
+    options: ConnectSseOptions,
+    send: Send | undefined,
+    response?: Response,
   ) {
-    const { until, idleTimeout, connectTimeout, reconnect = false } = options;
+    const { until, idleTimeout, eventTimeout } = options;
+    const { connectTimeout = idleTimeout, reconnect = false } = options;
     check(
       until === undefined || typeof until === "string" ||
         typeof until === "function",
@@ -156,18 +158,34 @@ export class SseConnection
     this.#send = send;
     this.#until = until;
     this.#idleTimeout = checkTimeout("idleTimeout", idleTimeout);
+    this.#eventTimeout = checkTimeout("eventTimeout", eventTimeout);
     this.#connectTimeout = checkTimeout("connectTimeout", connectTimeout);
+    this.#anyContentType = options.anyContentType ?? false;
+    checkFunction("onOpen", this.#onOpen = options.onOpen);
+    checkFunction("onComment", this.#onComment = options.onComment);
     if (reconnect !== false) {
       if (reconnect !== true) {
         checkType(reconnect, "object", "reconnect to be a boolean or options");
       }
       this.#policy = new ReconnectPolicy(reconnect === true ? {} : reconnect);
     }
-    this.#decoder = new SseDecoder(options);
+    this.#decoder = new SseDecoder({
+      ...options,
+      onComment: this.#onComment &&
+        ((comment) => void this.#items.push(comment)),
+    });
     this.#lastEventId = this.#decoder.lastEventId;
-    signal?.throwIfAborted();
-    this.#signal = signal;
-    signal?.addEventListener("abort", this.#onAbort);
+
+    const exchange = new Exchange(response);
+    this.#state = { is: "ended", exchange, failure: undefined };
+    this.#signal = options.signal;
+    if (this.#signal?.aborted) {
+      this.#onAbort();
+    } else {
+      this.#signal?.addEventListener("abort", this.#onAbort);
+      if (response === undefined) this.#connect();
+      else this.#receive(exchange, response);
+    }
   }
 
   /** The response that the events come from: that of the newest connection. */
@@ -195,32 +213,27 @@ export class SseConnection
    * @returns The event, or `{ done: true }` once the stream has ended, also by
    * an error that an earlier call has thrown.
    * @throws {SseError} `"status"`, `"content-type"`, `"network"`,
-   * `"idle-timeout"`, `"event-too-large"` or `"truncated"`; with `reconnect`,
-   * also `"reconnect-failed"`, once `maxAttempts` are used up.
+   * `"idle-timeout"`, `"event-timeout"`, `"event-too-large"` or `"truncated"`;
+   * with `reconnect`, also `"reconnect-failed"`.
    * @throws {TypeError} If somebody else has read the response's body.
    * @throws {unknown} What the signal was aborted with, or what `until`,
-   * `onComment`, `shouldReconnect` or `onReconnect` threw.
+   * `onOpen`, `onComment`, `shouldReconnect`, `onReconnect` or `input` threw.
    */
   next(): Promise<IteratorResult<ServerSentEvent>> {
     if (this.#waiting > 0) {
-      const turn = () => this.#read();
+      const pull = () => this.#pull();
       this.#waiting++;
-      const result = this.#newest!.then(turn, turn);
-      this.#newest = result;
+      const result = this.#newestResult!.then(pull, pull);
+      this.#newestResult = result;
       return result;
     }
-    if (this.#taken < this.#events.length) {
-      // What is at hand needs no async function, which costs several times more.
-      try {
-        return Promise.resolve(this.#take());
-      } catch (error) {
-        return Promise.reject(error);
-      }
-    }
+    // What is at hand needs no async function, which costs several times more.
+    const result = this.#take();
+    if (result !== undefined) return Promise.resolve(result);
     this.#waiting++;
-    const result = this.#read();
-    this.#newest = result;
-    return result;
+    const pulled = this.#pull();
+    this.#newestResult = pulled;
+    return pulled;
   }
 
   /**
@@ -247,17 +260,10 @@ export class SseConnection
       "the option reconnect where reconnect() is called",
       undefined,
     );
-    if (this.#ended) return;
-    // What a callback threw is for the caller to hear.
-    if (this.#fault && !(this.#fault.error instanceof SseError)) return;
-    this.#now = true;
-    if (this.#recovery === undefined) {
-      this.#drop();
-      this.#startRecovery();
-    } else {
-      this.#pausing?.abort();
-      this.#attempt.abort();
-    }
+    const state = this.#state;
+    if (state.is === "ended") return;
+    state.exchange.release();
+    this.#connect(state.is === "lost" ? state.error : undefined);
   }
 
   /**
@@ -271,23 +277,19 @@ export class SseConnection
   }
 
   /**
-   * Closes the connection: cancels the request or the response's body, also one
-   * that an error left to be read, and ends the iteration. Calling it again does
-   * nothing.
+   * Closes the connection: cancels the request or the response's body, and ends
+   * the iteration. Calling it again does nothing.
    *
    * @returns Once the body is cancelled, or a second later where its source does
    * not come to an end.
    */
   async close(): Promise<void> {
-    this.#end();
-    this.#failure = undefined;
-    // Also after the end, as a refused response was left to be read.
-    this.#drop();
+    this.#stop();
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, MAX_CLOSE_TIME);
     });
-    await Promise.race([this.#cancelled, late]);
+    await Promise.race([this.#state.exchange.cancelled, late]);
     clearTimeout(timer);
   }
 
@@ -301,357 +303,270 @@ export class SseConnection
     return this;
   }
 
-  /** Sends the request, and waits for the response's headers. */
-  async #connect(): Promise<void> {
-    const attempt = new AbortController();
-    this.#attempt = attempt;
-    const timer = this.#connectTimeout && setTimeout(() =>
-      attempt.abort(
-        new SseError(
-          "connect-timeout",
-          `Expected response headers within ${this.#connectTimeout} ms ` +
-            "(connectTimeout), but none came",
-        ),
-      ), this.#connectTimeout);
-    try {
-      const sent = this.#send(this.#decoder.lastEventId, attempt.signal);
-      const response = await abortable(sent, attempt.signal, dispose);
-      if (attempt.signal.aborted) {
-        dispose(response);
-        throw attempt.signal.reason;
+  /** Hands out the next event at hand, and tells of the comments before it. */
+  #take(): IteratorResult<ServerSentEvent> | undefined {
+    while (this.#handedOut < this.#items.length) {
+      const item = this.#items[this.#handedOut++];
+      if (typeof item === "string") {
+        this.#call(() => this.#onComment!(item));
+        continue;
       }
-      this.#response = response;
-      this.#recovery = undefined;
-    } catch (error) {
-      // A fetch may wrap the reason it was aborted with.
-      throw attempt.signal.aborted ? attempt.signal.reason : error;
-    } finally {
-      clearTimeout(timer);
+      this.#lastEventId = this.#handedOut < this.#items.length
+        ? item.id
+        : this.#decoder.lastEventId;
+      const until = this.#until;
+      if (typeof until === "function") {
+        const answered = this.#call(() => {
+          if (until(item)) this.#stop();
+        });
+        if (!answered) break;
+      } else if (item.data === until) {
+        this.#stop();
+        break;
+      }
+      return { done: false, value: item };
+    }
+    if (this.#state.is !== "ended") {
+      this.#lastEventId = this.#decoder.lastEventId;
     }
   }
 
-  /** Reads until there is an event to hand out, or the stream has ended. */
-  async #read(): Promise<IteratorResult<ServerSentEvent>> {
+  /** Calls what the caller gave. What it throws ends all, and gives `false`. */
+  #call(callback: () => void): boolean {
+    const before = this.#state;
+    try {
+      callback();
+      return true;
+    } catch (reason) {
+      // Unless it has closed the connection itself.
+      const closed = this.#state.is === "ended" && this.#state !== before;
+      if (!closed) this.#stop({ reason });
+      return false;
+    }
+  }
+
+  /** Goes from state to state, until there is an event or the end. */
+  async #pull(): Promise<IteratorResult<ServerSentEvent>> {
     try {
       while (true) {
-        if (this.#taken < this.#events.length) return this.#take();
-        if (this.#fault !== undefined) this.#startRecovery(this.#fault.error);
-        if (this.#ended) return this.#conclude();
-        if (this.#recovery !== undefined) {
-          await this.#recovery;
-          continue;
-        }
-        if (this.#reader === undefined) {
-          this.#openBody();
-          continue;
-        }
-
-        const reader = this.#reader;
-        if (this.#idleTimeout !== undefined) this.#startIdleTimer();
-        let chunk: ReadableStreamReadResult<Uint8Array<ArrayBuffer>>;
-        try {
-          chunk = await reader.read();
-        } catch (cause) {
-          if (reader === this.#reader) {
-            this.#lose(broken(this.#response, cause));
+        const result = this.#take();
+        if (result !== undefined) return result;
+        const state = this.#state;
+        const { exchange } = state;
+        switch (state.is) {
+          case "connecting":
+            await state.settled;
+            break;
+          case "open": {
+            if (this.#eventTimeout !== undefined) {
+              exchange.startEventClock(this.#eventTimeout);
+            }
+            let chunk: ReadableStreamReadResult<Uint8Array<ArrayBuffer>>;
+            try {
+              chunk = await exchange.read(this.#idleTimeout);
+            } catch (cause) {
+              if (state === this.#state) this.#lose(exchange.broken(cause));
+              break;
+            }
+            // In the meantime the caller may have ended it, or dropped it.
+            if (state !== this.#state) break;
+            if (chunk.done) this.#reachEnd(exchange.ended());
+            else this.#decode(chunk.value);
+            break;
           }
-          continue;
+          case "lost":
+            this.#follow(state.error);
+            break;
+          case "refused": {
+            const error = await exchange.refusal(false);
+            if (state !== this.#state) break;
+            this.#end(this.#isEnd(error) ? undefined : { reason: error });
+            break;
+          }
+          case "ended":
+            this.#state = { ...state, failure: undefined };
+            if (state.failure !== undefined) throw state.failure.reason;
+            return { done: true, value: undefined };
         }
-        // Dropped while it was read: the loop's start knows what follows.
-        if (reader !== this.#reader) continue;
-        if (chunk.done) {
-          // Nothing is left to give up: to abort it would tell a handler in
-          // process that its client had gone.
-          this.#attempt = new AbortController();
-          this.#lose(this.#truncated());
-          continue;
-        }
-        this.#decode(chunk.value);
       }
     } finally {
+      this.#state.exchange.stopEventClock();
       this.#waiting--;
     }
   }
 
-  /** Hands out the next of the events at hand. */
-  #take(): IteratorResult<ServerSentEvent> {
-    const event = this.#events[this.#taken++];
-    this.#lastEventId = this.#taken < this.#events.length
-      ? event.id
-      : this.#decoder.lastEventId;
-    const until = this.#until;
-    if (typeof until === "string") {
-      if (event.data === until) {
-        this.#endAndClose();
-        return { done: true, value: undefined };
-      }
-    } else if (until !== undefined) {
-      try {
-        if (until(event)) this.#endAndClose();
-      } catch (error) {
-        this.#endAndClose();
-        throw error;
-      }
-    }
-    return { done: false, value: event };
-  }
-
-  /** Tells how all has ended. */
-  #conclude(): IteratorResult<ServerSentEvent> {
-    const failure = this.#failure;
-    this.#failure = undefined;
-    if (failure !== undefined) throw failure.error;
-    return { done: true, value: undefined };
-  }
-
-  /** Takes the response as an event stream, where it is one. */
-  #openBody(): void {
-    const response = this.#response;
-    const error = refusal(response);
-    if (error !== undefined) {
-      // Its body is left unread, for the caller to look at.
-      this.#fault = { error };
-      return;
-    }
-    if (response.bodyUsed || response.body?.locked) {
-      this.#endAndClose({
-        error: new TypeError(
-          "Expected a response whose body nobody has read, but it is in use: " +
-            "read a response.clone() instead",
-        ),
-      });
-      return;
-    }
-    if (response.body === null) this.#lose(this.#truncated());
-    else this.#reader = response.body.getReader();
-  }
-
-  /** What the end of the body means, unless it is a normal one. */
-  #truncated(): SseError {
-    const goal = this.#until === undefined ? "" : " until `until` is met";
-    return new SseError(
-      "truncated",
-      `Expected the stream to go on${goal}, but its body ended`,
-      { response: this.#response },
-    );
-  }
-
   #decode(chunk: Uint8Array<ArrayBuffer>): void {
-    if (chunk.length > 0) this.#stopIdleTimer();
-    this.#events = [];
-    this.#taken = 0;
+    this.#items = [];
+    this.#handedOut = 0;
     try {
-      this.#decoder.decode(chunk, this.#events);
+      this.#decoder.decode(chunk, this.#items as ServerSentEvent[]);
     } catch (error) {
-      // What this connection fails with is moot where onComment called for
-      // another; what onComment threw is not.
-      const moot = this.#recovery !== undefined && error instanceof SseError;
-      if (!moot) this.#lose(error);
+      this.#lose(error);
     }
-    if (this.#events.length > 0) this.#attempts = 0;
-    else this.#lastEventId = this.#decoder.lastEventId;
+    if (this.#items.some((item) => typeof item !== "string")) {
+      this.#attempts = 0;
+      this.#hasEvents = true;
+    }
   }
 
-  /** Has the stream fail where it is silent for too long. */
-  #startIdleTimer(): void {
-    if (this.#idleTimer !== undefined) return;
-    const lose = () =>
+  /** The body has ended, by a fault or of its own accord. */
+  #reachEnd(fault: unknown): void {
+    const until = this.#until;
+    if (fault !== undefined) {
+      this.#lose(fault);
+    } else if (
+      typeof until === "string" && this.#decoder["unfinishedData"]() === until
+    ) {
+      // Some servers end without the last blank line.
+      this.#stop();
+    } else {
+      const goal = until === undefined ? "" : " until `until` is met";
       this.#lose(
         new SseError(
-          "idle-timeout",
-          `Expected a byte at least every ${this.#idleTimeout} ms ` +
-            "(idleTimeout), but none came",
+          "truncated",
+          `Expected the stream to go on${goal}, but its body ended`,
           { response: this.#response },
         ),
       );
-    const start = Date.now();
-    this.#idleTimer = setTimeout(() => {
-      // Where the program was too busy to be called in time, it may have been
-      // too busy to read as well: what has come by now is read first.
-      const isLate = Date.now() - start > this.#idleTimeout! + 50;
-      if (isLate) this.#idleTimer = setTimeout(lose);
-      else lose();
-    }, this.#idleTimeout);
-  }
-
-  #stopIdleTimer(): void {
-    clearTimeout(this.#idleTimer);
-    this.#idleTimer = undefined;
-  }
-
-  /** Gives the connection up. */
-  #lose(error: unknown): void {
-    this.#fault = { error };
-    this.#drop();
-  }
-
-  #startRecovery(error?: unknown): void {
-    this.#fault = undefined;
-    // Not at once: it may be the decoder, or a callback, that asks for it.
-    this.#recovery = Promise.resolve().then(() => this.#recover(error));
-  }
-
-  /** Does what follows `error`: ends all, or connects until that succeeds. */
-  async #recover(error: unknown): Promise<void> {
-    while (!this.#ended) {
-      if (!this.#now) await this.#pause(error);
-      if (this.#ended) return;
-      this.#now = false;
-      this.#decoder.reset();
-      try {
-        await this.#connect();
-        return;
-      } catch (failure) {
-        error = failure;
-      }
     }
   }
 
-  /** Waits as long as the policy says after `error`, or ends all. */
-  async #pause(error: unknown): Promise<void> {
-    let delay: number | undefined;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const { signal } = this.#pausing = new AbortController();
+  /** From "open" to "lost", or to the end where the fault is not the network's. */
+  #lose(fault: unknown): void {
+    if (!(fault instanceof SseError)) return this.#end({ reason: fault });
+    const { exchange } = this.#state;
+    exchange.release(fault);
+    this.#state = { is: "lost", exchange, error: fault };
+  }
+
+  /** To "connecting"; what that waits for is the caller's to set. */
+  #startConnecting(): State & { is: "connecting" } {
+    const settled = Promise.resolve();
+    const exchange = new Exchange();
+    return this.#state = { is: "connecting", exchange, settled };
+  }
+
+  /** To "connecting", with a request. */
+  #connect(error?: SseError): void {
+    const state = this.#startConnecting();
+    state.settled = this.#attempt(state, error);
+  }
+
+  async #attempt(state: State, error: SseError | undefined): Promise<void> {
+    const { exchange } = state;
+    const isFirst = this.#response === undefined && error === undefined;
     try {
-      if (this.#policy !== undefined && error instanceof SseError) {
-        delay = await abortable(
-          this.#policy.decide(
-            error,
-            this.#attempts + 1,
-            this.reconnectionTime,
-            signal,
-          ),
-          signal,
-        );
+      // Of several calls of reconnect() in a row, the last alone sends a request.
+      if (!isFirst) await undefined;
+      if (state !== this.#state) return;
+      this.#decoder.reset();
+      const attempt: SseAttempt = {
+        attempt: isFirst ? 0 : Math.max(1, this.#attempts),
+        lastEventId: this.#decoder.lastEventId,
+        error,
+      };
+      const response = await exchange.send(
+        (signal) => this.#send!(attempt, signal),
+        this.#connectTimeout,
+      );
+      if (state === this.#state) this.#receive(exchange, response);
+    } catch (failure) {
+      if (state !== this.#state) return;
+      if (failure instanceof SseError && failure.code !== "reconnect-failed") {
+        this.#follow(failure);
+      } else {
+        this.#end({ reason: failure });
       }
-      if (delay !== undefined) {
-        this.#attempts++;
-        // Not before, as shouldReconnect may read a refused response.
-        this.#drop();
-        const waited = new Promise<void>((resolve) => {
-          timer = setTimeout(resolve, Math.min(delay!, MAX_TIMER_DELAY));
-        });
-        await abortable(waited, signal);
+    }
+  }
+
+  /** From "connecting" on, as the response is. */
+  #receive(exchange: Exchange, response: Response): void {
+    this.#response = response;
+    if (!isRefused(response, this.#anyContentType)) {
+      this.#state = { is: "open", exchange };
+      this.#call(() => this.#onOpen?.(response));
+    } else if (this.#policy === undefined) {
+      this.#state = { is: "refused", exchange };
+    } else {
+      this.#follow(exchange.refusal(true));
+    }
+  }
+
+  /** To "connecting", or to the end, as the policy says of the error. */
+  #follow(error: SseError | Promise<SseError>): void {
+    const { exchange } = this.#state;
+    const state = this.#startConnecting();
+    state.settled = this.#decide(state, exchange, error);
+  }
+
+  async #decide(
+    state: State,
+    failed: Exchange,
+    failure: SseError | Promise<SseError>,
+  ): Promise<void> {
+    const { exchange } = state;
+    let error: SseError;
+    try {
+      error = await exchange.unlessReleased(Promise.resolve(failure));
+      const delay = await this.#delay(error, exchange);
+      if (state !== this.#state) return;
+      if (delay === undefined) {
+        if (error.code !== "status" && error.code !== "content-type") {
+          return this.#end(this.#isEnd(error) ? undefined : { reason: error });
+        }
+        this.#state = { is: "refused", exchange: failed };
         return;
       }
-    } catch (failure) {
-      // Cut short by reconnect(), or all has ended.
-      if (signal.aborted) return;
-      error = failure;
+      this.#attempts++;
+      // Not before, as shouldReconnect may read a refused response.
+      failed.release(error);
+      await exchange.sleep(delay);
+    } catch (reason) {
+      if (state === this.#state) this.#end({ reason });
+      return;
     } finally {
-      clearTimeout(timer);
+      if (this.#state.exchange !== failed) failed.release();
     }
-    if (this.#isEnd(error)) this.#endAndClose();
-    // Without closing, as a refused response is left for the caller to read.
-    else if (error instanceof SseError) this.#end({ error });
-    else this.#endAndClose({ error });
+    await this.#attempt(state, error);
   }
 
-  /** Whether the stream ends normally where nothing follows `error`. */
-  #isEnd(error: unknown): boolean {
-    if (!(error instanceof SseError)) return false;
-    return error.code === "truncated" && this.#until === undefined ||
-      error.code === "status" && saysNoStream(error.response!);
+  /** How many ms to wait before another attempt; undefined for none. */
+  async #delay(
+    error: SseError,
+    exchange: Exchange,
+  ): Promise<number | undefined> {
+    if (this.#policy === undefined) return undefined;
+    // An answer that each request starts anew is not begun twice.
+    if (this.#hasEvents && !this.#policy.resume) return undefined;
+    return await exchange.unlessReleased(
+      this.#policy.decide(
+        error,
+        this.#attempts + 1,
+        this.reconnectionTime,
+        exchange.signal,
+      ),
+    );
   }
 
-  /** Ends all, and closes the connection. */
-  #endAndClose(failure?: { error: unknown }): void {
+  /** Whether the stream ends normally where nothing follows the error. */
+  #isEnd({ code, response }: SseError): boolean {
+    return code === "truncated" && this.#until === undefined ||
+      code === "status" && saysNoStream(response!);
+  }
+
+  /** Ends all at once: what is at hand is dropped. */
+  #stop(failure?: { reason: unknown }): void {
+    this.#items = [];
+    this.#handedOut = 0;
     this.#end(failure);
-    this.#drop(failure?.error);
   }
 
-  /** Ends all; whoever calls `next` next is told of the failure. */
-  #end(failure?: { error: unknown }): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.#failure = failure;
-    this.#fault = undefined;
-    this.#events = [];
-    this.#taken = 0;
+  /** To "ended": what is at hand is handed out first. */
+  #end(failure?: { reason: unknown }): void {
+    const { exchange } = this.#state;
+    this.#state = { is: "ended", exchange, failure };
     this.#signal?.removeEventListener("abort", this.#onAbort);
-    this.#pausing?.abort();
+    exchange.release(failure?.reason);
   }
-
-  /** Lets go of the newest request and the response to it. */
-  #drop(reason?: unknown): void {
-    this.#stopIdleTimer();
-    // Cancelling settles a pending read at once, as done.
-    if (this.#reader !== undefined) {
-      this.#cancelled = this.#reader.cancel(reason).catch(() => {});
-      this.#reader = undefined;
-    } else if (this.#response !== undefined && !this.#response.body?.locked) {
-      this.#cancelled = dispose(this.#response);
-    }
-    this.#attempt.abort(reason);
-  }
-}
-
-/** Why a response is no event stream, if it is none. */
-export function refusal(response: Response): SseError | undefined {
-  const { status, statusText, headers } = response;
-  if (!response.ok || saysNoStream(response)) {
-    return new SseError(
-      "status",
-      `Expected a status of 2xx, got ${`${status} ${statusText}`.trim()}: ` +
-        "see the error's response for what the server says",
-      { response },
-    );
-  }
-  const type = headers.get("Content-Type");
-  if (type === null || !isEventStream(type)) {
-    return new SseError(
-      "content-type",
-      `Expected the content type text/event-stream, got ${type ?? "none"}: ` +
-        "see the error's response for what the server says",
-      { response },
-    );
-  }
-}
-
-/** Whether the status says that there is no stream, and will be none. */
-function saysNoStream({ status }: Response): boolean {
-  return status === 204 || status === 205;
-}
-
-/** Whether any item of a `Content-Type` names an event stream. */
-function isEventStream(contentType: string): boolean {
-  // Quoted parameters may hold commas.
-  return contentType.replace(/"(?:[^"\\]|\\.)*"/g, "").split(",").some((type) =>
-    type.split(";", 1)[0].trim().toLowerCase() === "text/event-stream"
-  );
-}
-
-function broken(response: Response, cause: unknown): SseError {
-  return new SseError(
-    "network",
-    `Expected the stream to go on, but it broke: ${reasonOf(cause)}`,
-    { response, cause },
-  );
-}
-
-/** Cancels the body of a response that nobody reads. */
-export async function dispose(response: Response): Promise<void> {
-  try {
-    await response.body?.cancel();
-  } catch {
-    // It has failed already, or somebody reads it.
-  }
-}
-
-/** Settles as `promise` does or `signal` aborts; `late` has what comes after. */
-function abortable<T>(
-  promise: Promise<T>,
-  signal: AbortSignal,
-  late?: (value: T) => void,
-): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason);
-    if (signal.aborted) onAbort();
-    else signal.addEventListener("abort", onAbort);
-    promise.then((value) => {
-      signal.removeEventListener("abort", onAbort);
-      if (signal.aborted) late?.(value);
-      else resolve(value);
-    }, reject);
-  });
 }

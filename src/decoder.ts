@@ -15,19 +15,19 @@ export interface SseDecoderOptions {
    *
    * @default {""}
    */
-  lastEventId?: string;
+  lastEventId?: string | undefined;
   /**
    * The most UTF-16 code units held for one event, its unfinished line counted
    * in. `Infinity` takes the limit away.
    *
    * @default {67108864}
    */
-  maxEventSize?: number;
+  maxEventSize?: number | undefined;
   /**
    * Called with the text of each comment as soon as its line is complete, less
    * the one space that may follow the colon.
    */
-  onComment?: (comment: string) => void;
+  onComment?: ((comment: string) => void) | undefined;
 }
 
 const DEFAULT_MAX_EVENT_SIZE = 64 * 1024 * 1024;
@@ -294,6 +294,16 @@ export class SseDecoder {
     return events;
   }
 
+  /**
+   * What the data of the unfinished event would be if the stream's end were that
+   * of the event. Private, for `SseConnection`.
+   */
+  private unfinishedData(): string | undefined {
+    const line = this.#begun && !this.#skipping ? this.#line.join() : "";
+    if (line.startsWith("data")) this.#processLine(line, 0, line.length, []);
+    return this.#wholeData();
+  }
+
   /** The text of a chunk, UTF-8 decoded. */
   #text(chunk: BufferSource | string): string {
     if (typeof chunk === "string") {
@@ -347,12 +357,7 @@ export class SseDecoder {
   ): void {
     // "If the line is empty (a blank line)"
     if (start === end) {
-      let data = this.#data;
-      if (data !== undefined && !this.#dataLines.isEmpty) {
-        this.#dataLines.add(data, this.#lines);
-        data = this.#dataLines.join();
-      }
-      this.#dispatch(data, events);
+      this.#dispatch(this.#wholeData(), events);
       return;
     }
 
@@ -402,6 +407,12 @@ export class SseDecoder {
     this.#limit(end - start);
     const from = valueStart(text, colon);
     return from < end ? text.slice(from, end) : "";
+  }
+
+  #wholeData(): string | undefined {
+    if (this.#data === undefined || this.#dataLines.isEmpty) return this.#data;
+    this.#dataLines.add(this.#data, this.#lines);
+    return this.#dataLines.join();
   }
 
   #appendData(data: string, lines: number): void {

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { textOf } from "./check.ts";
+
 /**
  * What an {@linkcode SseError} is about, the same on every runtime:
  *
@@ -13,10 +15,11 @@
  * - `"content-type"`: the response is not `text/event-stream`.
  * - `"event-too-large"`: an event or a line exceeds `maxEventSize`.
  * - `"idle-timeout"`: not a byte came for `idleTimeout` ms.
+ * - `"event-timeout"`: no event came for `eventTimeout` ms.
  * - `"connect-timeout"`: no response headers came for `connectTimeout` ms.
  * - `"truncated"`: the stream ended and `until` had not been met.
- * - `"reconnect-failed"`: `maxAttempts` were used up; the last error is the
- *   `cause`.
+ * - `"reconnect-failed"`: `maxAttempts` were used up, or the last event ID is
+ *   one that no request can carry; the last error is the `cause`.
  */
 export type SseErrorCode =
   | "network"
@@ -24,6 +27,7 @@ export type SseErrorCode =
   | "content-type"
   | "event-too-large"
   | "idle-timeout"
+  | "event-timeout"
   | "connect-timeout"
   | "truncated"
   | "reconnect-failed";
@@ -31,7 +35,9 @@ export type SseErrorCode =
 /** What a new {@linkcode SseError} may carry beside its code and message. */
 export interface SseErrorOptions extends ErrorOptions {
   /** The response that the error is about, where one came. */
-  response?: Response;
+  response?: Response | undefined;
+  /** The start of what a refused response says. */
+  body?: string | undefined;
 }
 
 /**
@@ -48,7 +54,8 @@ export interface SseErrorOptions extends ErrorOptions {
  * });
  * const error = await assertRejects(() => sse.next(), SseError);
  * assertEquals(error.code, "status");
- * assertEquals(await error.response?.text(), "Who are you?");
+ * assertEquals(error.response?.status, 401);
+ * assertEquals(error.body, "Who are you?");
  * ```
  */
 export class SseError extends Error {
@@ -61,18 +68,25 @@ export class SseError extends Error {
   readonly code: SseErrorCode;
 
   /**
-   * The response that the error is about, where one came. After a `"status"` or
-   * `"content-type"` its body can be read, unless the connection was closed, as
-   * the end of an `await using` scope does.
+   * The response that the error is about, where one came. Its status and headers
+   * can be looked at; its body is no longer there to be read.
    */
   declare readonly response?: Response;
+
+  /**
+   * The start of what a refused response says, as UTF-8: at most 64 KiB, and
+   * what came within a second. Of `"status"`, `"content-type"`, and of a
+   * `"reconnect-failed"` that one of them led to. It is not there where somebody
+   * else has read the response.
+   */
+  declare readonly body?: string;
 
   /**
    * Makes an error.
    *
    * @param code What the error is about.
    * @param message What was expected, what came, and what to do.
-   * @param options The cause and the response, where there are any.
+   * @param options The cause, the response and its body, where there are any.
    */
   constructor(
     code: SseErrorCode,
@@ -82,13 +96,24 @@ export class SseError extends Error {
     super(message, options);
     this.code = code;
     if (options?.response !== undefined) this.response = options.response;
+    if (options?.body !== undefined) this.body = options.body;
   }
 }
 
 /** What `cause` says: the innermost one, where runtimes wrap what happened. */
 export function reasonOf(cause: unknown): string {
-  while (cause instanceof Error && cause.cause instanceof Error) {
+  // Causes can form a circle: no runtime wraps an error ten times.
+  for (let depth = 0; depth < 10; depth++) {
+    if (!(cause instanceof Error && cause.cause instanceof Error)) break;
     cause = cause.cause;
   }
-  return cause instanceof Error ? cause.message : String(cause);
+  return withoutSecrets(cause instanceof Error ? cause.message : textOf(cause));
+}
+
+/** The text, with no user, password, query or fragment in its URLs. */
+export function withoutSecrets(text: string): string {
+  return text.replace(
+    /(?<=:\/\/)\S+/g,
+    (url) => url.replace(/^[^/?#]*@/, "").replace(/[?#].*/s, "?…"),
+  );
 }

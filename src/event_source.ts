@@ -25,11 +25,19 @@
  * @module
  */
 
-import { checkFunction, checkType } from "./check.ts";
+import { checkFunction, checkType, textOf } from "./check.ts";
 import { connectSse } from "./connect.ts";
-import { dispose, refusal, type SseConnection } from "./connection.ts";
-import { SseError } from "./error.ts";
+import type { SseConnection } from "./connection.ts";
+import { SseError, withoutSecrets } from "./error.ts";
+import {
+  contentTypes,
+  isRefused,
+  refusalError,
+  startOfBody,
+} from "./exchange.ts";
+import { idOf } from "./last_event_id.ts";
 import type { ReconnectOptions } from "./reconnect.ts";
+import { TaskQueue } from "./task_queue.ts";
 
 export { SseError, type SseErrorCode, type SseErrorOptions } from "./error.ts";
 export type { ReconnectInfo, ReconnectOptions } from "./reconnect.ts";
@@ -45,27 +53,34 @@ export interface EventSourceInit {
    *
    * @default {false}
    */
-  withCredentials?: boolean;
+  withCredentials?: boolean | undefined;
   /**
    * The method of the request.
    *
    * @default {"GET"}
    */
-  method?: string;
+  method?: string | undefined;
   /**
    * Headers of the request; `Last-Event-ID` is added once there is an id, and
    * `Accept` and `Cache-Control` where they are missing.
    */
-  headers?: HeadersInit;
+  headers?: RequestInit["headers"] | undefined;
   /** The body of the request, sent again with each reconnect. */
-  body?: BodyInit | null;
+  body?: RequestInit["body"] | undefined;
+  /**
+   * The id after which the stream is to begin: that of the last event which an
+   * earlier source has read.
+   *
+   * @default {""}
+   */
+  lastEventId?: string | undefined;
   /**
    * Another `fetch`, or what answers requests in process, with no network: a
    * `Deno.serve` handler, an `app.fetch`.
    *
    * @default {globalThis.fetch}
    */
-  fetch?: (request: Request) => Response | Promise<Response>;
+  fetch?: ((request: Request) => Response | Promise<Response>) | undefined;
   /**
    * How to reconnect. The standard waits for the reconnection time, always the
    * same, so the defaults are: `initialDelay` 3000, until the server's `retry:`
@@ -74,24 +89,27 @@ export interface EventSourceInit {
    * `shouldReconnect` may return `true` for what the standard has fail for good,
    * as a status of 503. Statuses of 2xx other than 200 always do.
    */
-  reconnect?: ReconnectOptions;
+  reconnect?: ReconnectOptions | undefined;
   /**
    * How many ms without a byte, be it of a comment, make the connection fail
    * and be established again. Off by default.
    */
-  idleTimeout?: number;
+  idleTimeout?: number | undefined;
   /**
-   * How many ms the response headers may take to come, at each attempt. Off by
-   * default.
+   * How many ms the response headers may take to come, at each attempt.
+   *
+   * @default {idleTimeout}
    */
-  connectTimeout?: number;
+  connectTimeout?: number | undefined;
   /**
    * The most UTF-16 code units held for one event, its unfinished line counted
    * in. A larger one fails the connection for good.
    *
    * @default {67108864}
    */
-  maxEventSize?: number;
+  maxEventSize?: number | undefined;
+  /** Called with the text of each comment, in order with the events. */
+  onComment?: ((comment: string) => void) | undefined;
 }
 
 /**
@@ -114,15 +132,14 @@ export interface EventSourceInit {
  *
  * const error = await promise;
  * assertEquals(error.code, "status");
- * assertEquals(error.response?.status, 401);
+ * assertEquals(error.body, "Who are you?");
  * assert(source.readyState === EventSource.CLOSED);
  * ```
  */
 export interface EventSourceErrorEvent extends Event {
   /**
-   * What happened, nearly always an {@linkcode SseError}. The body of the
-   * response that it may have is cancelled after the event, unless a listener
-   * has begun to read it.
+   * What happened, nearly always an {@linkcode SseError}, whose `body` is the
+   * start of what a refused response says.
    */
   readonly error?: unknown;
   /** The message of the error. */
@@ -280,6 +297,8 @@ export class EventSource extends EventTarget {
   readonly #initialDelay: number;
   readonly #tasks: TaskQueue;
   readonly #closing = new AbortController();
+  /** Until there is a connection, which knows it from then on. */
+  #firstEventId = "";
   #readyState = CONNECTING;
   /** From the first response on. */
   #connection: SseConnection | undefined;
@@ -318,6 +337,8 @@ export class EventSource extends EventTarget {
   /**
    * Reads a stream of bytes as if a server had sent it. Its end and its failure
    * close it, each with an `error` event, as there is nothing to connect to.
+   *
+   * @experimental The standard has not adopted it yet, and may change it.
    *
    * @param stream The bytes of an event stream.
    * @returns A source whose `url` is `about:event-stream`, and whose events have
@@ -364,12 +385,21 @@ export class EventSource extends EventTarget {
     return this.#readyState;
   }
 
-  /** The id that a reconnect sends: the newest of the stream, `""` before. */
+  /**
+   * The id that a reconnect sends: that of the newest event, and before it the
+   * one that was given.
+   *
+   * @experimental The standard has not adopted it yet, and may change it.
+   */
   get lastEventId(): string {
-    return this.#connection?.lastEventId ?? "";
+    return this.#connection?.lastEventId ?? this.#firstEventId;
   }
 
-  /** How many ms to wait before a reconnect: as the server says, or by default. */
+  /**
+   * How many ms to wait before a reconnect: as the server says, or by default.
+   *
+   * @experimental The standard has not adopted it yet, and may change it.
+   */
   get reconnectionTime(): number {
     return this.#connection?.reconnectionTime ?? this.#initialDelay;
   }
@@ -412,19 +442,24 @@ export class EventSource extends EventTarget {
   /** Reads events until all is over; never rejects. */
   async #run(init: EventSourceInit): Promise<void> {
     const { method, headers, body, fetch = globalThis.fetch } = init;
-    const { idleTimeout, connectTimeout, maxEventSize, reconnect } = init;
+    const { idleTimeout, connectTimeout, maxEventSize, onComment } = init;
+    const { reconnect } = init;
     const { backoffFactor = 1, jitter = 0, maxDelay = Infinity } = reconnect ??
       {};
     let reason: unknown;
     try {
+      this.#firstEventId = init.lastEventId ||
+        idOf(new Headers(headers).get("Last-Event-ID") ?? "");
       this.#connection = await connectSse(this.#url, {
         method,
         headers,
         body,
+        lastEventId: this.#firstEventId,
         credentials: this.#withCredentials ? "include" : "same-origin",
         idleTimeout,
         connectTimeout,
         maxEventSize,
+        onComment,
         signal: this.#closing.signal,
         fetch: async (request) => {
           const response = await fetch(request);
@@ -470,15 +505,24 @@ export class EventSource extends EventTarget {
     // What else is wrong with a response is found by whoever reads it.
     if (!response?.ok) return;
     if (response.status !== 200) {
+      const body = await startOfBody(response, false, signal);
       await this.#fail(
         new SseError(
           "status",
           `Expected the status 200, got ${response.status}`,
-          { response },
+          { response, body },
         ),
       );
-    } else if (refusal(response) === undefined) {
-      await this.#announce(response, signal);
+    } else if (!isRefused(response)) {
+      // "Extract a MIME type": of several, the last that is one counts.
+      const type = contentTypes(response).findLast((type) =>
+        type.includes("/") && type !== "*/*"
+      );
+      if (type === "text/event-stream") await this.#announce(response, signal);
+      else {
+        const body = await startOfBody(response, false, signal);
+        await this.#fail(refusalError(response, body));
+      }
     }
   }
 
@@ -506,11 +550,7 @@ export class EventSource extends EventTarget {
     this.#readyState = CLOSED;
     this.#dispatch(errorEvent(error));
     this.#tasks.close();
-    const response = error instanceof SseError ? error.response : undefined;
-    // A listener may be reading what the server says.
-    if (response?.body?.locked) return;
     this.#closing.abort();
-    if (response) dispose(response);
   }
 
   #close(): void {
@@ -569,52 +609,6 @@ export class EventSource extends EventTarget {
   };
 }
 
-/**
- * Lets tasks begin, which the standard queues for every event: by then, all that
- * the listeners of the event before have set going with promises is done.
- */
-class TaskQueue {
-  // A timer takes ms, up to a second in a hidden tab. But in workerd it takes
-  // none, and channels deliver within the task.
-  readonly #channel = typeof MessageChannel === "function" &&
-      globalThis.navigator?.userAgent !== "Cloudflare-Workers"
-    ? new MessageChannel()
-    : undefined;
-  #waiting: (() => void)[] = [];
-  #closed = false;
-
-  constructor() {
-    if (this.#channel === undefined) return;
-    const { port1, port2 } = this.#channel;
-    port1.onmessage = () => this.#waiting.shift()?.();
-    // There and back, as Deno has no task between a port's message and what
-    // that one has sent to the same port.
-    port2.onmessage = () => port2.postMessage(null);
-  }
-
-  /** Resolves in a task of its own; once the queue is closed, at once. */
-  next(): Promise<void> {
-    return new Promise((resolve) => {
-      if (this.#closed) {
-        resolve();
-      } else if (this.#channel === undefined) {
-        setTimeout(resolve);
-      } else {
-        this.#waiting.push(resolve);
-        this.#channel.port1.postMessage(null);
-      }
-    });
-  }
-
-  close(): void {
-    this.#closed = true;
-    this.#channel?.port1.close();
-    this.#channel?.port2.close();
-    for (const resolve of this.#waiting) resolve();
-    this.#waiting = [];
-  }
-}
-
 /** Whether the standard has a connection fail that could be tried again. */
 function isFutile(
   error: SseError,
@@ -643,7 +637,7 @@ const ErrorEvent: new (
 };
 
 function errorEvent(error: unknown): Event {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = error instanceof Error ? error.message : textOf(error);
   return new ErrorEvent("error", { error, message });
 }
 
@@ -652,7 +646,7 @@ function parseUrl(url: string): string {
     return new URL(url, baseUrl()).href;
   } catch {
     throw new DOMException(
-      `Expected a URL, got ${JSON.stringify(url)}`,
+      `Expected a URL, got ${JSON.stringify(withoutSecrets(url))}`,
       "SyntaxError",
     );
   }

@@ -35,25 +35,34 @@ import { SseError } from "./error.ts";
  */
 export interface ReconnectOptions {
   /**
+   * Whether a stream that has begun can be gone on with. `false` is for an
+   * answer that each request starts anew, as an LLM's: attempts are made until
+   * the first event, and none after it.
+   *
+   * @default {true}
+   */
+  resume?: boolean | undefined;
+  /**
    * How many ms to wait before the first attempt to connect again, until the
-   * server's `retry:` replaces it.
+   * server's `retry:` replaces it. From the second attempt in a row on, the wait
+   * is at least 100 ms, unless `maxDelay` is less.
    *
    * @default {1000}
    */
-  initialDelay?: number;
+  initialDelay?: number | undefined;
   /**
    * The longest wait in ms; only a server's `Retry-After` can exceed it.
    *
    * @default {30000}
    */
-  maxDelay?: number;
+  maxDelay?: number | undefined;
   /**
    * By how much the wait grows from one attempt in a row to the next; at least
    * 1.
    *
    * @default {2}
    */
-  backoffFactor?: number;
+  backoffFactor?: number | undefined;
   /**
    * The share of the wait that is random, from 0 to 1, so that the clients of a
    * server that died do not return all at once: 0.5 makes 1000 ms one of 500 to
@@ -61,14 +70,14 @@ export interface ReconnectOptions {
    *
    * @default {0.5}
    */
-  jitter?: number;
+  jitter?: number | undefined;
   /**
    * How many attempts in a row may fail, before all ends with
    * `"reconnect-failed"`; the next event starts the count anew.
    *
    * @default {Infinity}
    */
-  maxAttempts?: number;
+  maxAttempts?: number | undefined;
   /**
    * Overrules what would follow an error: `true` reconnects, `false` does not.
    * `undefined` leaves it as it is. It is not asked about what the caller does:
@@ -77,12 +86,14 @@ export interface ReconnectOptions {
    * @param error What happened; `"truncated"` where the body just ended.
    * @param attempt Which attempt in a row would follow, from 1.
    */
-  shouldReconnect?: (
-    error: SseError,
-    attempt: number,
-  ) => boolean | undefined | Promise<boolean | undefined>;
+  shouldReconnect?:
+    | ((
+      error: SseError,
+      attempt: number,
+    ) => boolean | undefined | Promise<boolean | undefined>)
+    | undefined;
   /** Called before each wait, which begins once what it returns has settled. */
-  onReconnect?: (info: ReconnectInfo) => void | Promise<void>;
+  onReconnect?: ((info: ReconnectInfo) => void | Promise<void>) | undefined;
 }
 
 /** What `onReconnect` is told. */
@@ -97,10 +108,16 @@ export interface ReconnectInfo {
 
 const RETRIED_STATUSES = [408, 425, 429, 500, 502, 503, 504];
 
+/** The least wait in ms but for the first, whatever `retry:` says. */
+const MIN_DELAY = 100;
+
 /** Decides what follows a failure, and when. It keeps no state and waits for nothing. */
 export class ReconnectPolicy {
-  readonly #options: Required<
-    Omit<ReconnectOptions, "shouldReconnect" | "onReconnect">
+  /** Whether a stream that has begun can be gone on with. */
+  readonly resume: boolean;
+  readonly #options: Record<
+    "initialDelay" | "maxDelay" | "backoffFactor" | "jitter" | "maxAttempts",
+    number
   >;
   readonly #shouldReconnect: ReconnectOptions["shouldReconnect"];
   readonly #onReconnect: ReconnectOptions["onReconnect"];
@@ -108,6 +125,7 @@ export class ReconnectPolicy {
 
   constructor(options: ReconnectOptions, random: () => number = Math.random) {
     const {
+      resume = true,
       initialDelay = 1000,
       maxDelay = 30_000,
       backoffFactor = 2,
@@ -123,6 +141,7 @@ export class ReconnectPolicy {
     checkRange("reconnect.maxAttempts", maxAttempts, 0);
     checkFunction("reconnect.shouldReconnect", shouldReconnect);
     checkFunction("reconnect.onReconnect", onReconnect);
+    this.resume = resume;
     this.#options = {
       initialDelay,
       maxDelay,
@@ -159,7 +178,7 @@ export class ReconnectPolicy {
         "reconnect-failed",
         `Expected to reconnect, but maxAttempts (${this.#options.maxAttempts}) ` +
           `are used up; the last failure: ${error.message}`,
-        { cause: error, response: error.response },
+        { cause: error, response: error.response, body: error.body },
       );
     }
     const delay = this.#delay(error, attempt, reconnectionTime);
@@ -173,11 +192,16 @@ export class ReconnectPolicy {
     reconnectionTime: number | undefined,
   ): number {
     const { initialDelay, maxDelay, backoffFactor, jitter } = this.#options;
-    let base = reconnectionTime ?? initialDelay;
     // A server's "retry: 0" is heeded once; then the wait must be able to grow.
-    if (attempt > 1) base = Math.max(base, 1);
+    const base = Math.max(
+      reconnectionTime ?? initialDelay,
+      attempt > 1 ? 1 : 0,
+    );
     const longest = Math.min(base * backoffFactor ** (attempt - 1), maxDelay);
-    const delay = Math.round(longest * (1 - jitter * this.#random()));
+    const delay = Math.max(
+      Math.round(longest * (1 - jitter * this.#random())),
+      attempt > 1 ? Math.min(MIN_DELAY, maxDelay) : 0,
+    );
     const least = error.code === "status" ? retryAfter(error) : 0;
     return Math.max(delay, least);
   }
@@ -187,10 +211,10 @@ export class ReconnectPolicy {
 function isPassing(error: SseError): boolean {
   switch (error.code) {
     case "network":
-      // Deno's word for a permission that is missing: not the network's fault.
-      return (error.cause as Error | undefined)?.name !== "NotCapable";
+      return !isFutile(error.cause);
     case "truncated":
     case "idle-timeout":
+    case "event-timeout":
     case "connect-timeout":
       return true;
     case "status":
@@ -199,6 +223,25 @@ function isPassing(error: SseError): boolean {
       return false;
   }
 }
+
+/**
+ * Whether a request failed for something that no attempt can mend. Only the
+ * runtimes' own words tell it: of a permission that Deno lacks, of redirects
+ * without end, of a `fetch` that cannot take a `Request` or a URL.
+ */
+function isFutile(cause: unknown): boolean {
+  for (let depth = 0; depth < 10 && cause instanceof Error; depth++) {
+    const text = `${cause.name} ${(cause as { code?: unknown }).code} ` +
+      // Without URLs, which can hold any word.
+      cause.message.replace(/:\/\/\S*/g, "");
+    if (FUTILE.test(text)) return true;
+    cause = cause.cause;
+  }
+  return false;
+}
+
+const FUTILE =
+  /NotCapable|redirect|ERR_INVALID_URL|Invalid URL|parse URL|\[object Request\]/i;
 
 /** The ms that `Retry-After` asks to wait, in seconds or until a date. */
 function retryAfter({ response }: SseError): number {

@@ -59,14 +59,22 @@ Deno.test("EventSource waits for as long as the server's retry says", async () =
   assertEquals(
     await waits(
       {},
-      retry(50),
+      retry(150),
       failing,
       failing,
       retry(3_600_000),
       failing,
       empty,
     ),
-    [50, 50, 50, 3_600_000, 3_600_000],
+    [150, 150, 150, 3_600_000, 3_600_000],
+  );
+});
+
+Deno.test("EventSource makes few requests where the server's retry is 0", async () => {
+  const retry = () => eventResponse("retry: 0\n\n");
+  assertEquals(
+    await waits({}, retry, failing, failing, empty),
+    [0, 100, 100],
   );
 });
 
@@ -153,14 +161,14 @@ Deno.test("EventSource tells the type of an event by its name", async () => {
   source.close();
 });
 
-Deno.test("an error listener can read what a refusal says, also of a status of 2xx", async () => {
+Deno.test("an error event has what a refusal says, also of a status of 2xx", async () => {
   await using server = new HttpServer(
     () => new Response("Made, not streamed", { status: 201 }),
   );
   const source = new EventSource(server.url);
   const text = Promise.withResolvers<string>();
   source.onerror = ({ error }) => {
-    text.resolve((error as SseError).response!.text());
+    text.resolve((error as SseError).body!);
   };
   assertEquals(await text.promise, "Made, not streamed");
   assertEquals(source.readyState, EventSource.CLOSED);

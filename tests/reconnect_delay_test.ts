@@ -33,7 +33,7 @@ Deno.test("SseConnection waits longer from one attempt in a row to the next, up 
     refusal(),
     empty,
   );
-  await using sse = await connectSse(url, {
+  const connected = connectSse(url, {
     fetch,
     reconnect: {
       initialDelay: 100,
@@ -42,9 +42,9 @@ Deno.test("SseConnection waits longer from one attempt in a row to the next, up 
       jitter: 0,
     },
   });
-  const end = sse.next();
   while (await time.nextAsync());
-  assertEquals(await end, done);
+  await using sse = await connected;
+  assertEquals(await sse.next(), done);
   assertEquals(waits(times), [100, 300, 900, 2000, 2000, 2000]);
 });
 
@@ -71,13 +71,13 @@ Deno.test("SseConnection waits as long as it tells onReconnect", async () => {
     empty,
   );
   const told: ReconnectInfo[] = [];
-  await using sse = await connectSse(url, {
+  const connected = connectSse(url, {
     fetch,
     reconnect: { jitter: 1, onReconnect: (info) => void told.push(info) },
   });
-  const end = sse.next();
   while (await time.nextAsync());
-  assertEquals(await end, done);
+  await using sse = await connected;
+  assertEquals(await sse.next(), done);
   assertEquals(told.length, 4);
   assertEquals(waits(times), told.map(({ delay }) => delay));
 });
@@ -104,20 +104,22 @@ Deno.test("connectSse waits and tries again, its promise pending, while there is
   assertEquals((await sse.next()).value?.data, "a");
 });
 
-Deno.test("connectSse resolves with a refusal, after which the first next() waits", async () => {
+Deno.test("connectSse waits and tries again after a refusal that may pass, and resolves with what is final", async () => {
   using time = new FakeTime();
-  const { fetch, times } = inTurn(failure, refusal(), events("data: a\n\n"));
-  const connected = connectSse(url, { fetch, reconnect: { jitter: 0 } });
-  await time.tickAsync(1000);
-  await using sse = await connected;
-  assertEquals(sse.response.status, 503);
-  await time.tickAsync(60_000);
-  assertEquals(times.length, 2);
-  const next = sse.next();
-  while (await time.nextAsync());
-  assertEquals((await next).value?.data, "a");
-  // The refusal follows the failure: the attempt is the second in a row.
-  assertEquals(waits(times), [1000, 62_000]);
+  for (
+    const [final, status] of [
+      [events("data: a\n\n"), 200],
+      [() => new Response("Who?", { status: 401 }), 401],
+      [empty, 204],
+    ] as const
+  ) {
+    const { fetch, times } = inTurn(failure, refusal(), refusal("60"), final);
+    const connected = connectSse(url, { fetch, reconnect: { jitter: 0 } });
+    while (await time.nextAsync());
+    await using sse = await connected;
+    assertEquals(sse.response.status, status);
+    assertEquals(waits(times), [1000, 2000, 60_000]);
+  }
 });
 
 Deno.test("SseConnection takes the server's retry as the first wait from then on", async () => {
@@ -159,7 +161,7 @@ Deno.test("SseConnection connects again at once where the server's retry is 0, b
   const all = Array.fromAsync(sse, ({ data }) => data);
   while (await time.nextAsync());
   assertEquals(await all, ["a", "b"]);
-  assertEquals(waits(times), [0, 2, 4, 8, 0]);
+  assertEquals(waits(times), [0, 100, 100, 100, 0]);
 });
 
 Deno.test("SseConnection waits no less than Retry-After, be it more than maxDelay", async () => {
@@ -171,13 +173,13 @@ Deno.test("SseConnection waits no less than Retry-After, be it more than maxDela
     refusal(),
     empty,
   );
-  await using sse = await connectSse(url, {
+  const connected = connectSse(url, {
     fetch,
     reconnect: { jitter: 0, maxDelay: 5000 },
   });
-  const end = sse.next();
   while (await time.nextAsync());
-  assertEquals(await end, done);
+  await using sse = await connected;
+  assertEquals(await sse.next(), done);
   assertEquals(waits(times), [7000, 83_000, 4000, 5000]);
 });
 
@@ -194,42 +196,52 @@ Deno.test("SseConnection waits short again after an event, but not after a mere 
   );
   await using sse = await connectSse(url, {
     fetch,
-    reconnect: { jitter: 0, initialDelay: 10 },
+    reconnect: { jitter: 0, initialDelay: 100 },
   });
   const all = Array.fromAsync(sse, ({ data }) => data);
   while (await time.nextAsync());
   assertEquals(await all, ["a", "b"]);
-  assertEquals(waits(times), [10, 20, 40, 80, 10, 20]);
+  assertEquals(waits(times), [100, 200, 400, 800, 100, 200]);
 });
 
 Deno.test("SseConnection waits only once onReconnect has settled", async () => {
   using time = new FakeTime();
   const { fetch, times } = inTurn(refusal(), empty);
-  await using sse = await connectSse(url, {
+  const connected = connectSse(url, {
     fetch,
     reconnect: {
       jitter: 0,
       onReconnect: () => new Promise((resolve) => setTimeout(resolve, 300)),
     },
   });
-  const end = sse.next();
   while (await time.nextAsync());
-  assertEquals(await end, done);
+  await using sse = await connected;
+  assertEquals(await sse.next(), done);
   assertEquals(waits(times), [1300]);
 });
 
 Deno.test("SseConnection is not hurried by a Retry-After longer than timers can be", async () => {
-  const { fetch, times } = inTurn(refusal("9999999"), empty);
+  const { fetch, times } = inTurn(
+    events("data: a\n\n"),
+    refusal("9999999"),
+    empty,
+  );
   const { promise: waiting, resolve } = Promise.withResolvers<number>();
   await using sse = await connectSse(url, {
     fetch,
-    reconnect: { onReconnect: ({ delay }) => resolve(delay) },
+    reconnect: {
+      initialDelay: 0,
+      onReconnect: ({ delay }) => {
+        if (delay > 0) resolve(delay);
+      },
+    },
   });
+  await sse.next();
   const end = sse.next();
   assertEquals(await waiting, 9_999_999_000);
   // A platform's timer takes such a delay for one of at most a millisecond.
   await new Promise((resolve) => setTimeout(resolve, 5));
-  assertEquals(times.length, 1);
+  assertEquals(times.length, 2);
   await sse.close();
   assertEquals(await end, done);
 });
@@ -247,14 +259,14 @@ Deno.test("SseConnection gives every attempt connectTimeout for its headers", as
   const connected = connectSse(url, {
     fetch,
     connectTimeout: 500,
-    reconnect: { jitter: 0, initialDelay: 10 },
+    reconnect: { jitter: 0, initialDelay: 100 },
   });
   while (await time.nextAsync());
   await using sse = await connected;
   const all = Array.fromAsync(sse, ({ data }) => data);
   while (await time.nextAsync());
   assertEquals(await all, ["a"]);
-  assertEquals(waits(times), [510, 520, 10, 520]);
+  assertEquals(waits(times), [600, 700, 100, 700]);
   // All but the one whose response came to its end.
   assertEquals(
     requests.map(({ signal }) => signal.aborted),

@@ -133,8 +133,21 @@ Deno.test("ReconnectPolicy takes the server's retry in place of initialDelay, lo
 });
 
 Deno.test("ReconnectPolicy waits not at all once, then longer and longer, where the base is 0", async () => {
-  assertEquals(await delays({}, 5, 0), [0, 2, 4, 8, 16]);
-  assertEquals(await delays({ initialDelay: 0 }, 5), [0, 2, 4, 8, 16]);
+  const expected = [0, 100, 100, 100, 100, 100, 100, 128, 256];
+  assertEquals(await delays({}, 9, 0), expected);
+  assertEquals(await delays({ initialDelay: 0 }, 9), expected);
+});
+
+Deno.test("ReconnectPolicy waits 100 ms from the second attempt in a row on, whatever else says less", async () => {
+  assertEquals(await delays({}, 3, 10), [10, 100, 100]);
+  assertEquals(await delays({ backoffFactor: 1 }, 3, 99), [99, 100, 100]);
+  const policy = new ReconnectPolicy({ jitter: 1 }, () => 1);
+  assertEquals(await policy.decide(network, 1, undefined), 0);
+  assertEquals(await policy.decide(network, 2, undefined), 100);
+});
+
+Deno.test("ReconnectPolicy waits less than 100 ms where maxDelay says so", async () => {
+  assertEquals(await delays({ maxDelay: 7 }, 3, 0), [0, 7, 7]);
 });
 
 Deno.test("ReconnectPolicy makes the share of the wait random that jitter says", async () => {

@@ -97,7 +97,7 @@ for (
 ) {
   Deno.test(`until as ${kind} makes a body that ends without it truncated`, async () => {
     await using server = new HttpServer(() =>
-      eventResponse("data: a\n\ndata: [DONE]")
+      eventResponse("data: a\n\ndata: [DONE")
     );
     await using sse = await connectSse(server.url, { until });
     assertEquals((await sse.next()).value?.data, "a");

@@ -1,0 +1,354 @@
+/**
+ * One request and the response to it.
+ *
+ * @module
+ */
+
+import { check, MAX_TIMER_DELAY } from "./check.ts";
+import { reasonOf, SseError, withoutSecrets } from "./error.ts";
+
+/** What the body of a response is read by. */
+type Reader = ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>;
+
+/** How much is read of what a refused response says: bytes, ms, characters. */
+const MAX_BODY_LENGTH = 64 * 1024;
+const MAX_BODY_TIME = 1000;
+const MAX_QUOTE_LENGTH = 200;
+
+/**
+ * One request and its response: sent, read, timed, and let go of. Each attempt
+ * to connect has its own, so that nothing of a dead one can touch the next.
+ */
+export class Exchange {
+  readonly #controller = new AbortController();
+  #response: Response | undefined;
+  /** From the first read on. */
+  #reader: Reader | undefined;
+  #refusal: Promise<SseError> | undefined;
+  #stopEventClock: (() => void) | undefined;
+  /** Whether the whole body was read, so that nothing is left to give up. */
+  #atEnd = false;
+
+  /** Settles once the body is cancelled. */
+  cancelled: Promise<void> | undefined;
+
+  /** Starts with a response, where that is there already. */
+  constructor(response?: Response) {
+    this.#response = response;
+  }
+
+  /** Aborted once this is released. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Sends the request, and waits for the response's headers. */
+  async send(
+    send: (signal: AbortSignal) => Promise<Response>,
+    timeout: number | undefined,
+  ): Promise<Response> {
+    const { signal } = this.#controller;
+    const stopClock = timeout && this.#startClock(
+      "connect-timeout",
+      "response headers (connectTimeout, by default idleTimeout)",
+      timeout,
+    );
+    try {
+      const response = await this.unlessReleased(send(signal), dispose);
+      if (signal.aborted) dispose(response);
+      signal.throwIfAborted();
+      return this.#response = response;
+    } catch (error) {
+      // A fetch may wrap the reason that it was aborted with.
+      throw signal.aborted ? signal.reason : error;
+    } finally {
+      if (stopClock) stopClock();
+    }
+  }
+
+  /** Settles as `promise` does, or rejects at once with why this was released. */
+  unlessReleased<T>(
+    promise: Promise<T>,
+    late?: (value: T) => void,
+  ): Promise<T> {
+    const { signal } = this.#controller;
+    return new Promise((resolve, reject) => {
+      const onAbort = () => reject(signal.reason);
+      if (signal.aborted) onAbort();
+      else signal.addEventListener("abort", onAbort);
+      promise.then((value) => {
+        signal.removeEventListener("abort", onAbort);
+        if (signal.aborted) late?.(value);
+        else resolve(value);
+      }, reject);
+    });
+  }
+
+  /** Waits; rejects where this is released. */
+  async sleep(ms: number): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    try {
+      await this.unlessReleased(
+        new Promise<void>((resolve) => {
+          timer = setTimeout(resolve, Math.min(ms, MAX_TIMER_DELAY));
+        }),
+      );
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /**
+   * Why the response was refused, with the start of its body. Where `keep` is
+   * set, the body can still be read afterwards.
+   */
+  refusal(keep: boolean): Promise<SseError> {
+    return this.#refusal ??= this.#refuse(keep);
+  }
+
+  async #refuse(keep: boolean): Promise<SseError> {
+    const response = this.#response!;
+    const body = await startOfBody(response, keep, this.#controller.signal);
+    return refusalError(response, body);
+  }
+
+  /**
+   * Reads a chunk, which may be empty. This is `reader.read()`'s own promise, as
+   * an async function for each chunk would cost a fifth of the whole.
+   */
+  read(
+    idleTimeout: number | undefined,
+  ): Promise<ReadableStreamReadResult<Uint8Array<ArrayBuffer>>> {
+    const reader = this.#reader ??= this.#open();
+    return idleTimeout === undefined
+      ? reader.read()
+      : this.#readInTime(reader, idleTimeout);
+  }
+
+  /** Reads a chunk, which is not empty. */
+  async #readInTime(
+    reader: Reader,
+    idleTimeout: number,
+  ): Promise<ReadableStreamReadResult<Uint8Array<ArrayBuffer>>> {
+    const stopClock = this.#startClock(
+      "idle-timeout",
+      "a byte (idleTimeout)",
+      idleTimeout,
+    );
+    try {
+      while (true) {
+        const result = await reader.read();
+        if (result.done || !isEmpty(result.value)) return result;
+      }
+    } finally {
+      stopClock();
+    }
+  }
+
+  /** Has the exchange fail where no event comes in time. */
+  startEventClock(eventTimeout: number): void {
+    this.#stopEventClock ??= this.#startClock(
+      "event-timeout",
+      "an event (eventTimeout)",
+      eventTimeout,
+    );
+  }
+
+  stopEventClock(): void {
+    this.#stopEventClock?.();
+    this.#stopEventClock = undefined;
+  }
+
+  #startClock(
+    code: "connect-timeout" | "idle-timeout" | "event-timeout",
+    expected: string,
+    ms: number,
+  ): () => void {
+    return startClock(ms, () =>
+      this.release(
+        new SseError(
+          code,
+          `Expected ${expected} within ${ms} ms, but none came`,
+          { response: this.#response },
+        ),
+      ));
+  }
+
+  /** Why the body ended, where that was not of its own accord. */
+  ended(): unknown {
+    const { signal } = this.#controller;
+    if (signal.aborted) return signal.reason;
+    this.#atEnd = true;
+  }
+
+  /** What it means that a read failed. */
+  broken(cause: unknown): unknown {
+    const { signal } = this.#controller;
+    if (signal.aborted) return signal.reason;
+    if (this.#reader === undefined) return cause;
+    return new SseError(
+      "network",
+      `Expected the stream to go on, but it broke: ${reasonOf(cause)}`,
+      { response: this.#response, cause },
+    );
+  }
+
+  #open(): Reader {
+    const { bodyUsed, body } = this.#response!;
+    if (bodyUsed || body?.locked) {
+      throw new TypeError(
+        "Expected a response whose body nobody has read, but it is in use: " +
+          "read a response.clone() instead",
+      );
+    }
+    check(
+      !body || typeof body.getReader === "function",
+      "a response's body to be a ReadableStream",
+      body,
+    );
+    return (body ?? new Response("").body!).getReader();
+  }
+
+  /** Lets go of the request and of the response to it. */
+  release(reason?: unknown): void {
+    this.stopEventClock();
+    // Cancelling settles a pending read at once, as done.
+    if (this.#reader !== undefined) {
+      this.cancelled ??= this.#reader.cancel(reason).catch(() => {});
+    } else if (this.#response?.body && !this.#response.body.locked) {
+      this.cancelled ??= dispose(this.#response);
+    }
+    // A handler in process would take it that its client had gone.
+    if (!this.#atEnd) this.#controller.abort(reason);
+  }
+}
+
+/** Whether there is nothing in the chunk, be it bytes or, from some, text. */
+function isEmpty(
+  chunk: { byteLength?: number; length?: number } | null | undefined,
+): boolean {
+  return (chunk?.byteLength ?? chunk?.length) === 0;
+}
+
+/** Calls back after `ms`, unless the function it returns is called before. */
+function startClock(ms: number, callback: () => void): () => void {
+  const start = Date.now();
+  let timer = setTimeout(() => {
+    // Where the program was too busy to be called in time, it may have been
+    // too busy to read as well: what has come by now is read first.
+    const isLate = Date.now() - start > ms + 50;
+    if (isLate) timer = setTimeout(callback);
+    else callback();
+  }, ms);
+  return () => clearTimeout(timer);
+}
+
+/** Whether the response is no event stream. */
+export function isRefused(
+  response: Response,
+  anyContentType?: boolean,
+): boolean {
+  return !hasGoodStatus(response) || !anyContentType &&
+      !contentTypes(response).includes("text/event-stream");
+}
+
+function hasGoodStatus(response: Response): boolean {
+  const { status } = response;
+  return status >= 200 && status < 300 && !saysNoStream(response);
+}
+
+/** Whether the status says that there is no stream, and will be none. */
+export function saysNoStream({ status }: Response): boolean {
+  return status === 204 || status === 205;
+}
+
+/** The MIME essence of each item of the response's `Content-Type`. */
+export function contentTypes({ headers }: Response): string[] {
+  const value = headers.get("Content-Type") ?? "";
+  // Parameters may be quoted, and hold commas and semicolons then. By hand, as
+  // a regular expression for this can take quadratic time.
+  let isQuoted = false;
+  let unquoted = "";
+  let start = 0;
+  for (let i = 0; i <= value.length; i++) {
+    const char = value[i];
+    if (isQuoted && char === "\\") {
+      i++;
+    } else if (char === '"' || char === undefined) {
+      if (!isQuoted) unquoted += value.slice(start, i);
+      isQuoted = !isQuoted;
+      start = i + 1;
+    }
+  }
+  return unquoted.split(",").map((type) =>
+    type.split(";", 1)[0].trim().toLowerCase()
+  );
+}
+
+/** Says what a refused response is, and what it says. */
+export function refusalError(response: Response, body?: string): SseError {
+  const { status, statusText, headers } = response;
+  const code = hasGoodStatus(response) ? "content-type" : "status";
+  const message = code === "status"
+    ? `Expected a status of 2xx, got ${`${status} ${statusText}`.trim()}`
+    : "Expected the content type text/event-stream (or anyContentType), got " +
+      (headers.get("Content-Type") ?? "none");
+  const quote = quoted(body);
+  return new SseError(code, message + (quote && `: ${quote}`), {
+    response,
+    body,
+  });
+}
+
+/** The start of what a body says, on one line. */
+function quoted(body = ""): string {
+  const text = withoutSecrets(body.slice(0, 2000).replace(/\s+/g, " ").trim());
+  return text.length > MAX_QUOTE_LENGTH
+    ? text.slice(0, MAX_QUOTE_LENGTH) + "…"
+    : text;
+}
+
+/** The start of what a response says, or undefined where somebody reads it. */
+export async function startOfBody(
+  response: Response,
+  keep: boolean,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  let reader: Reader | undefined;
+  try {
+    reader = (keep ? response.clone() : response).body?.getReader();
+  } catch {
+    return undefined;
+  }
+  if (reader === undefined) return "";
+  const stop = () => void reader.cancel().catch(() => {});
+  const timer = setTimeout(stop, MAX_BODY_TIME);
+  signal.addEventListener("abort", stop);
+  const utf8 = new TextDecoder();
+  let text = "";
+  let room = MAX_BODY_LENGTH;
+  try {
+    while (room > 0) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      text += utf8.decode(value.subarray(0, room), { stream: true });
+      room -= value.length;
+    }
+  } catch {
+    // The connection broke: what came until then has to do.
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", stop);
+    stop();
+  }
+  return text;
+}
+
+/** Cancels the body of a response that nobody reads. */
+async function dispose(response: Response): Promise<void> {
+  try {
+    await response.body?.cancel();
+  } catch {
+    // It has failed already, or somebody reads it.
+  }
+}
