@@ -24,8 +24,9 @@ export interface SseDecoderOptions {
    */
   maxEventSize?: number | undefined;
   /**
-   * Called with the text of each comment as soon as its line is complete, less
-   * the one space that may follow the colon.
+   * Called with the text of each comment, less the one space that may follow the
+   * colon, as soon as its line is complete. By then the events before it have
+   * been appended to the second argument of `decode`, where that is given.
    */
   onComment?: ((comment: string) => void) | undefined;
 }

@@ -15,6 +15,9 @@ import type { ServerSentEvent } from "./server_sent_event.ts";
  * exceeds `maxEventSize`, and as streams do then, drops what was not yet read. An
  * unfinished event at the end is dropped, as the standard demands.
  *
+ * `onComment` is called once the events before the comment are enqueued. Streams
+ * read ahead, so those of the same chunk may be read later than that.
+ *
  * @example
  * ```ts
  * import { SseEventStream } from "@x/sse";
@@ -43,11 +46,24 @@ export class SseEventStream
    * nor `Infinity`.
    * @throws {TypeError} If another option has the wrong type.
    */
-  constructor(options?: SseDecoderOptions) {
-    const decoder = new SseDecoder(options);
+  constructor(options: SseDecoderOptions = {}) {
+    const { onComment } = options;
+    let enqueue: () => void;
+    const decoder = new SseDecoder({
+      ...options,
+      onComment: onComment && ((comment) => {
+        enqueue();
+        onComment(comment);
+      }),
+    });
     super({
       transform(chunk, controller) {
-        for (const event of decoder.decode(chunk)) controller.enqueue(event);
+        const events: ServerSentEvent[] = [];
+        enqueue = () => {
+          for (const event of events.splice(0)) controller.enqueue(event);
+        };
+        decoder.decode(chunk, events);
+        enqueue();
       },
     });
     this.#decoder = decoder;

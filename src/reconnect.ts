@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkFunction, checkRange } from "./check.ts";
+import { check, checkFunction, checkRange } from "./check.ts";
 import { SseError } from "./error.ts";
 
 /**
@@ -141,6 +141,11 @@ export class ReconnectPolicy {
     checkRange("reconnect.maxAttempts", maxAttempts, 0);
     checkFunction("reconnect.shouldReconnect", shouldReconnect);
     checkFunction("reconnect.onReconnect", onReconnect);
+    check(
+      typeof resume === "boolean",
+      "reconnect.resume to be a boolean",
+      resume,
+    );
     this.resume = resume;
     this.#options = {
       initialDelay,
@@ -241,7 +246,7 @@ function isFutile(cause: unknown): boolean {
 }
 
 const FUTILE =
-  /NotCapable|redirect|ERR_INVALID_URL|Invalid URL|parse URL|\[object Request\]/i;
+  /NotCapable|redirect|INVALID_URL|Invalid URL|bad port|port \d+ .*blocked/i;
 
 /** The ms that `Retry-After` asks to wait, in seconds or until a date. */
 function retryAfter({ response }: SseError): number {

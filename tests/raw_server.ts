@@ -90,8 +90,17 @@ export class RawServer implements AsyncDisposable {
 
   static async listen(...scripts: [Script, ...Script[]]): Promise<RawServer> {
     const server = createServer();
-    await listening(server, 0);
-    return new RawServer(server, scripts);
+    while (true) {
+      // Below the ports that systems give out: such a one could be taken by
+      // anybody between `refuse` and `accept`.
+      const port = 20_000 + Math.floor(Math.random() * 10_000);
+      try {
+        await listening(server, port);
+        return new RawServer(server, scripts);
+      } catch (error) {
+        if ((error as { code?: string }).code !== "EADDRINUSE") throw error;
+      }
+    }
   }
 
   private constructor(server: Server, scripts: Script[]) {

@@ -462,3 +462,73 @@ Deno.test("reconnect() loses no event of a large chunk that has yet to be read t
   );
   assertEquals(requests[1].headers.get("last-event-id"), "9999");
 });
+
+Deno.test("reconnect() loses no event that has arrived where the new request is the last to fail", async () => {
+  const { fetch } = inTurn(
+    events("data: a\n\ndata: b\n\ndata: c\n\n"),
+    () => Promise.reject(new Error("cable cut")),
+  );
+  await using sse = await connectSse(url, {
+    fetch,
+    reconnect: { maxAttempts: 0 },
+  });
+  assertEquals(await data(sse), "a");
+  sse.reconnect();
+  // All that follows has happened by then.
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  assertEquals([await data(sse), await data(sse)], ["b", "c"]);
+  await assertSseError(sse.next(), "reconnect-failed");
+  assertEquals(await sse.next(), done);
+});
+
+for (
+  const [what, answer] of Object.entries({
+    "refused for good": () => new Response("Why?", { status: 401 }),
+    "the end": () => new Response(null, { status: 204 }),
+  })
+) {
+  Deno.test(`reconnect() loses no event that has arrived where the new response is ${what}`, async () => {
+    const { fetch } = inTurn(events("data: a\n\ndata: b\n\n"), answer);
+    await using sse = await connectSse(url, { fetch, reconnect: true });
+    assertEquals(await data(sse), "a");
+    sse.reconnect();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    assertEquals(await data(sse), "b");
+    if (what === "the end") assertEquals(await sse.next(), done);
+    else await assertSseError(sse.next(), "status");
+  });
+}
+
+Deno.test("reconnect() loses no event before one that is too large", async () => {
+  const { fetch, requests } = inTurn(
+    events(`data: a\n\ndata: b\n\ndata: ${"x".repeat(100)}\n\n`),
+    events("data: c\n\n"),
+  );
+  await using sse = await connectSse(url, {
+    fetch,
+    maxEventSize: 50,
+    reconnect: true,
+  });
+  assertEquals(await data(sse), "a");
+  sse.reconnect();
+  assertEquals([await data(sse), await data(sse)], ["b", "c"]);
+  assertEquals(requests.length, 2);
+});
+
+Deno.test("reconnect() has the function told of what had cut the connection before", async () => {
+  const large = "x".repeat(100);
+  const { fetch } = inTurn(
+    events(`data: a\n\ndata: ${large}\n\n`),
+    events("data: b\n\n"),
+  );
+  const attempts: string[] = [];
+  await using sse = await connectSse(({ attempt, error }) => {
+    attempts.push(`${attempt} ${error?.code}`);
+    return url;
+  }, { fetch, reconnect: true, maxEventSize: 50 });
+  // The connection is lost, and nobody has asked for what follows.
+  assertEquals(await data(sse), "a");
+  sse.reconnect();
+  assertEquals(await data(sse), "b");
+  assertEquals(attempts, ["0 undefined", "1 event-too-large"]);
+});

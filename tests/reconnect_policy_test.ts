@@ -49,6 +49,7 @@ for (
     "network",
     "truncated",
     "idle-timeout",
+    "event-timeout",
     "connect-timeout",
   ] as const
 ) {
@@ -472,4 +473,86 @@ Deno.test("ReconnectPolicy does not heed what becomes of its options later", asy
   options.initialDelay = 2;
   options.shouldReconnect = () => false;
   assertEquals(await policy.decide(network, 1, undefined), 1);
+});
+
+function chain(...causes: [string, Record<string, unknown>?][]): Error {
+  const [[message, properties], ...rest] = causes;
+  const cause = rest.length > 0
+    ? chain(...rest as [string, Record<string, unknown>?][])
+    : undefined;
+  return Object.assign(new TypeError(message, { cause }), properties);
+}
+
+// What the runtimes say, word for word.
+const futile: Record<string, Error> = {
+  "Deno's redirect loop": chain(
+    ["Fetch failed: Maximum number of redirects (20) reached"],
+  ),
+  "Node's redirect loop": chain(["fetch failed"], ["redirect count exceeded"]),
+  "Bun's redirect loop": chain(["It failed", { code: "TooManyRedirects" }]),
+  "workerd's redirect loop": chain(
+    ["Too many redirects.http://127.0.0.1/loop, http://127.0.0.1/loop"],
+  ),
+  "a redirect where none may be": chain(
+    ["fetch failed"],
+    ["unexpected redirect"],
+  ),
+  "a Request taken for a URL by Deno": chain(
+    ["Invalid URL: '[object Request]'"],
+  ),
+  "a Request taken for a URL by Node": chain(
+    ["Failed to parse URL from [object Request]"],
+    ["Invalid URL", { code: "ERR_INVALID_URL" }],
+  ),
+  "a Request taken for a URL by Bun": chain(
+    ["fetch() URL is invalid", { code: "ERR_INVALID_URL" }],
+  ),
+  "Deno's blocked port": chain([
+    "Fetch failed: Requests to port 1 are blocked",
+  ]),
+  "Node's blocked port": chain(["fetch failed"], ["bad port"]),
+};
+for (const [what, cause] of Object.entries(futile)) {
+  Deno.test(`ReconnectPolicy does not reconnect after ${what}`, async () => {
+    const error = new SseError("network", "", { cause });
+    assertEquals(await delay({}, 1, undefined, error), undefined);
+    assertEquals(
+      await delay({ shouldReconnect: () => true }, 1, undefined, error),
+      1000,
+    );
+  });
+}
+
+Deno.test("ReconnectPolicy reconnects whatever the URL is called that could not be reached", async () => {
+  for (
+    const cause of [
+      chain(["fetch failed"], [
+        "error sending request for url (http://127.0.0.1/redirect?parse URL)",
+      ]),
+      chain(["fetch failed"], ["connect ECONNREFUSED 127.0.0.1:9"]),
+      "redirect",
+      null,
+      undefined,
+    ]
+  ) {
+    const error = new SseError("network", "", { cause });
+    assertEquals(await delay({}, 1, undefined, error), 1000);
+  }
+});
+
+Deno.test("ReconnectPolicy ends where causes form a circle", async () => {
+  const cause = new Error("round and round");
+  cause.cause = cause;
+  const error = new SseError("network", "", { cause });
+  assertEquals(await delay({}, 1, undefined, error), 1000);
+});
+
+Deno.test("ReconnectPolicy says what the last failure's response said", async () => {
+  const response = new Response(null, { status: 503 });
+  const error = new SseError("status", "", { response, body: "Sorry" });
+  const failure = await assertSseError(
+    delay({ maxAttempts: 0 }, 1, undefined, error),
+    "reconnect-failed",
+  );
+  assertEquals(failure.body, "Sorry");
 });

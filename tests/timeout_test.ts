@@ -1,9 +1,16 @@
-import { assertEquals, assertFalse, assertStringIncludes } from "@std/assert";
+import {
+  assertEquals,
+  assertFalse,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { connectSse } from "../mod.ts";
 import { assertSseError } from "./assert_sse_error.ts";
+import { deadline } from "./deadline.ts";
+import { inTurn } from "./in_turn.ts";
 import { eventResponse, OpenResponse } from "./open_response.ts";
-import { eventStreamHead, RawServer } from "./raw_server.ts";
+import { eventStreamHead, RawServer, type Script } from "./raw_server.ts";
 
 const url = "http://in.process/";
 const done = { done: true, value: undefined } as const;
@@ -267,5 +274,249 @@ Deno.test("idleTimeout hears chunks of text too", async () => {
     await time.tickAsync(60);
     controller.enqueue(`data: ${i}\n\n`);
     assertEquals((await pending).value?.data, `${i}`);
+  }
+});
+
+Deno.test("idleTimeout is connectTimeout too, unless that is given", async () => {
+  using time = new FakeTime();
+  const never = () => new Promise<Response>(() => {});
+  const both = assertSseError(
+    connectSse(url, { idleTimeout: 100, fetch: never }),
+    "connect-timeout",
+  );
+  await time.tickAsync(100);
+  const { message } = await both;
+  assertStringIncludes(message, "idleTimeout");
+
+  const controller = new AbortController();
+  let settled = false;
+  const off = connectSse(url, {
+    idleTimeout: 100,
+    connectTimeout: Infinity,
+    signal: controller.signal,
+    fetch: never,
+  }).catch((reason) => reason).finally(() => settled = true);
+  await time.tickAsync(1e6);
+  await time.runMicrotasks();
+  assertFalse(settled);
+  controller.abort("enough");
+  assertEquals(await off, "enough");
+});
+
+Deno.test("idleTimeout ends a server that takes a reconnect and says nothing", async () => {
+  const silent: Script = () => {};
+  await using server = await RawServer.listen(
+    async (connection) => {
+      await connection.send(eventStreamHead);
+      await connection.chunk("data: a\n\n");
+      connection.end();
+    },
+    silent,
+    async (connection) => {
+      await connection.send(eventStreamHead);
+      await connection.chunk("data: b\n\n");
+    },
+  );
+  await using sse = await connectSse(server.url, {
+    idleTimeout: 100,
+    reconnect: { initialDelay: 0, maxDelay: 0 },
+  });
+  assertEquals((await sse.next()).value?.data, "a");
+  const { value } = await deadline(sse.next(), "next()");
+  assertEquals(value?.data, "b");
+  await server.connections[1].disconnected;
+});
+
+Deno.test("idleTimeout does not start anew with an empty chunk", async () => {
+  using time = new FakeTime();
+  const stream = new OpenResponse();
+  await using sse = await connectSse(url, {
+    idleTimeout: 100,
+    fetch: () => stream.response,
+  });
+  const pending = assertSseError(sse.next(), "idle-timeout");
+  for (let i = 0; i < 4; i++) {
+    await time.tickAsync(20);
+    stream.send(new Uint8Array());
+    await time.runMicrotasks();
+  }
+  await time.tickAsync(20);
+  await pending;
+});
+
+const chunks: Record<string, (text: string) => unknown> = {
+  "an ArrayBuffer": (text) => new TextEncoder().encode(text).buffer,
+  "a DataView": (text) => new DataView(new TextEncoder().encode(text).buffer),
+  "text": (text) => text,
+};
+for (const [kind, chunk] of Object.entries(chunks)) {
+  Deno.test(`idleTimeout starts anew with a chunk that is ${kind}, unless that is empty`, async () => {
+    using time = new FakeTime();
+    const stream = new OpenResponse();
+    await using sse = await connectSse(url, {
+      idleTimeout: 100,
+      fetch: () => stream.response,
+    });
+    let pending = sse.next();
+    for (let i = 0; i < 3; i++) {
+      await time.tickAsync(80);
+      stream.send(chunk(": c\n") as Uint8Array);
+      await time.runMicrotasks();
+    }
+    stream.send(chunk("data: a\n\n") as Uint8Array);
+    assertEquals((await pending).value?.data, "a");
+    pending = assertSseError(sse.next(), "idle-timeout") as never;
+    await time.tickAsync(50);
+    stream.send(chunk("") as Uint8Array);
+    await time.tickAsync(50);
+    await pending;
+  });
+}
+
+for (const idleTimeout of [undefined, 1e6]) {
+  for (const chunk of [null, undefined, 5, {}]) {
+    Deno.test(`a chunk that is ${JSON.stringify(chunk)} is the source's fault, whose body is cancelled, idleTimeout ${idleTimeout}`, async () => {
+      const stream = new OpenResponse("data: a\n\n");
+      let requests = 0;
+      await using sse = await connectSse(url, {
+        idleTimeout,
+        reconnect: { initialDelay: 0 },
+        fetch: () => (requests++, stream.response),
+      });
+      assertEquals((await sse.next()).value?.data, "a");
+      stream.send(chunk as unknown as Uint8Array);
+      await assertRejects(() => sse.next(), TypeError, "chunk");
+      await stream.cancelled;
+      assertEquals(await sse.next(), done);
+      assertEquals(requests, 1);
+    });
+  }
+}
+
+Deno.test("eventTimeout ends a stream whose comments go on, not a millisecond short", async () => {
+  using time = new FakeTime();
+  const stream = new OpenResponse();
+  await using sse = await connectSse(url, {
+    eventTimeout: 100,
+    idleTimeout: 50,
+    fetch: () => stream.response,
+  });
+  let settled = false;
+  const pending = assertSseError(sse.next(), "event-timeout")
+    .finally(() => settled = true);
+  for (let i = 0; i < 9; i++) {
+    await time.tickAsync(11);
+    stream.send(": still here\n\n");
+    await time.runMicrotasks();
+  }
+  assertFalse(settled);
+  await time.tickAsync(1);
+  const { message, response } = await pending;
+  assertStringIncludes(message, "eventTimeout");
+  assertStringIncludes(message, "100");
+  assertEquals(response, sse.response);
+  await stream.cancelled;
+  assertEquals(await sse.next(), done);
+});
+
+Deno.test("eventTimeout starts anew with each event, and runs only while one is waited for", async () => {
+  using time = new FakeTime();
+  const stream = new OpenResponse("data: 1\n\ndata: 2\n\n");
+  await using sse = await connectSse(url, {
+    eventTimeout: 100,
+    fetch: () => stream.response,
+  });
+  await time.tickAsync(1000);
+  assertEquals((await sse.next()).value?.data, "1");
+  await time.tickAsync(1000);
+  assertEquals((await sse.next()).value?.data, "2");
+  await time.tickAsync(1000);
+  assertFalse(time.next());
+  for (let i = 3; i < 6; i++) {
+    const pending = sse.next();
+    await time.tickAsync(80);
+    stream.send(`data: ${i}\n\n`);
+    assertEquals((await pending).value?.data, `${i}`);
+    await time.tickAsync(80);
+  }
+});
+
+Deno.test("eventTimeout runs anew for each of overlapping next()", async () => {
+  using time = new FakeTime();
+  const stream = new OpenResponse();
+  await using sse = await connectSse(url, {
+    eventTimeout: 100,
+    fetch: () => stream.response,
+  });
+  const pending = [sse.next(), sse.next()];
+  for (const data of ["1", "2"]) {
+    await time.tickAsync(80);
+    stream.send(`data: ${data}\n\n`);
+    await time.runMicrotasks();
+  }
+  assertEquals(
+    (await Promise.all(pending)).map(({ value }) => value?.data),
+    ["1", "2"],
+  );
+});
+
+Deno.test("eventTimeout is not fooled by an event without data, an id or a retry", async () => {
+  using time = new FakeTime();
+  const stream = new OpenResponse();
+  await using sse = await connectSse(url, {
+    eventTimeout: 100,
+    fetch: () => stream.response,
+  });
+  const pending = assertSseError(sse.next(), "event-timeout");
+  await time.tickAsync(50);
+  stream.send("event: a\n\nid: 1\n\nretry: 5\n\ndata: half\n");
+  await time.tickAsync(50);
+  await pending;
+});
+
+Deno.test("eventTimeout reconnects, and gives the new connection as long", async () => {
+  using time = new FakeTime();
+  const streams = [new OpenResponse(), new OpenResponse()];
+  const { fetch, requests } = inTurn(
+    () => streams[0].response,
+    () => streams[1].response,
+  );
+  const codes: string[] = [];
+  await using sse = await connectSse(url, {
+    fetch,
+    eventTimeout: 100,
+    reconnect: {
+      initialDelay: 0,
+      onReconnect: ({ error }) => void codes.push(error.code),
+    },
+  });
+  const pending = sse.next();
+  await time.tickAsync(100);
+  await time.tickAsync(0);
+  await time.tickAsync(80);
+  assertEquals(requests.length, 2);
+  streams[1].send("data: a\n\n");
+  assertEquals((await pending).value?.data, "a");
+  assertEquals(codes, ["event-timeout"]);
+  await streams[0].cancelled;
+});
+
+Deno.test("eventTimeout leaves no timer behind", async () => {
+  using time = new FakeTime();
+  for (const end of ["close", "end", "fail"]) {
+    const stream = new OpenResponse("data: 1\n\n");
+    const sse = await connectSse(url, {
+      eventTimeout: 100,
+      fetch: () => stream.response,
+    });
+    await sse.next();
+    assertFalse(time.next());
+    const pending = sse.next().catch(() => {});
+    await time.runMicrotasks();
+    if (end === "close") await sse.close();
+    if (end === "end") stream.end();
+    if (end === "fail") stream.fail(new Error("cable cut"));
+    await pending;
+    assertFalse(time.next());
   }
 });

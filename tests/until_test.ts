@@ -7,6 +7,7 @@ import {
 import { connectSse, type ServerSentEvent } from "../mod.ts";
 import { assertSseError } from "./assert_sse_error.ts";
 import { HttpServer } from "./http_server.ts";
+import { inTurn } from "./in_turn.ts";
 import { eventResponse, OpenResponse } from "./open_response.ts";
 
 const url = "http://in.process/";
@@ -175,3 +176,103 @@ Deno.test("until that throws at an event that waited rejects next() too", async 
   await stream.cancelled;
   assertEquals(await sse.next(), done);
 });
+
+const unfinished: Record<string, boolean> = {
+  "data: a\n\ndata: [DONE]": true,
+  "data: a\n\ndata:[DONE]\n": true,
+  "data: a\n\ndata: [DONE]\r": true,
+  "data: a\n\ndata: [DONE]\r\n": true,
+  "data: a\n\nid: 5\nevent: end\ndata: [DONE]\n: c\n": true,
+  "data: a\n\ndata: [DONE]\nid: 5": true,
+  "data: a\n\ndata: [DONE]\nda": true,
+  "data: a\n\ndata: [DONE": false,
+  "data: a\n\ndata: [DONE]x": false,
+  "data: a\n\ndata: [DONE]\ndata": false,
+  "data: a\n\ndata: [DONE]\ndata:": false,
+  "data: a\n\ndata: x\ndata: [DONE]": false,
+  "data: a\n\nevent: [DONE]": false,
+  "data: a\n\n: [DONE]": false,
+  "data: a\n\ndatax: [DONE]": false,
+  "data: a\n\n[DONE]": false,
+};
+for (const [text, isMet] of Object.entries(unfinished)) {
+  for (const size of [Infinity, 1]) {
+    const how = size === 1 ? ", a byte at a time" : "";
+    Deno.test(`until is ${isMet ? "" : "not "}met by ${JSON.stringify(text)} at the body's end${how}`, async () => {
+      const stream = new OpenResponse();
+      const chunks = size === 1 ? [...text] : [text];
+      for (const chunk of chunks) stream.send(chunk);
+      stream.end();
+      await using sse = await connectSse(url, {
+        until: "[DONE]",
+        fetch: () => stream.response,
+      });
+      assertEquals((await sse.next()).value?.data, "a");
+      if (isMet) assertEquals(await sse.next(), done);
+      else await assertSseError(sse.next(), "truncated");
+      assertEquals(await sse.next(), done);
+      assertEquals([sse.lastEventId, sse.reconnectionTime], ["", undefined]);
+    });
+  }
+}
+
+Deno.test("until is met by data of several lines at the body's end, and by empty data", async () => {
+  for (const [until, text] of [["a\nb", "data: a\ndata: b"], ["", "data"]]) {
+    await using sse = await connectSse(url, {
+      until,
+      fetch: () => eventResponse(text),
+    });
+    assertEquals(await sse.next(), done);
+  }
+});
+
+Deno.test("until is not met by an unfinished event where the body breaks off, or for a function", async () => {
+  const stream = new OpenResponse("data: a\n\ndata: [DONE]");
+  await using broken = await connectSse(url, {
+    until: "[DONE]",
+    fetch: () => stream.response,
+  });
+  await broken.next();
+  stream.fail(new Error("cable cut"));
+  await assertSseError(broken.next(), "network");
+  await using asked = await connectSse(url, {
+    until: ({ data }) => data === "[DONE]",
+    fetch: () => eventResponse("data: [DONE]\n"),
+  });
+  await assertSseError(asked.next(), "truncated");
+});
+
+Deno.test("an unfinished event that does not meet until leaves its id and retry behind", async () => {
+  const { fetch, requests } = inTurn(
+    () => eventResponse("id: 1\ndata: a\n\nid: 2\nretry: 50"),
+    () => eventResponse("data: [DONE]"),
+  );
+  await using sse = await connectSse(url, {
+    fetch,
+    until: "[DONE]",
+    reconnect: { initialDelay: 0 },
+  });
+  assertEquals(await Array.fromAsync(sse, ({ data }) => data), ["a"]);
+  assertEquals(requests[1].headers.get("last-event-id"), "1");
+  assertEquals(sse.reconnectionTime, undefined);
+});
+
+for (const body of ["null", "empty"]) {
+  Deno.test(`a body that is ${body} reconnects, or is truncated where until is not met`, async () => {
+    const { fetch, requests } = inTurn(
+      () =>
+        new Response(body === "null" ? null : "", {
+          headers: { "content-type": "text/event-stream" },
+        }),
+      () => eventResponse("data: a\n\n"),
+    );
+    await using sse = await connectSse(url, {
+      fetch,
+      reconnect: { initialDelay: 0 },
+    });
+    assertEquals((await sse.next()).value?.data, "a");
+    requests.length = 0;
+    await using goal = await connectSse(url, { fetch, until: "[DONE]" });
+    await assertSseError(goal.next(), "truncated");
+  });
+}

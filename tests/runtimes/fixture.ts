@@ -107,6 +107,12 @@ export class Fixture implements AsyncDisposable {
         this.onResult(JSON.parse(await bodyOf(request)));
         send(response, "text/plain", "");
         return;
+      case "loop":
+        response.writeHead(302, {
+          "access-control-allow-origin": "*",
+          location: url.href,
+        }).end();
+        return;
       case "page":
         send(
           response,

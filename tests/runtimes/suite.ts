@@ -2,8 +2,10 @@
 import type { Case } from "./case.ts";
 import { decoding } from "./cases/decoding.ts";
 import { eventSource } from "./cases/event_source.ts";
+import { llm } from "./cases/llm.ts";
 import { reading } from "./cases/reading.ts";
 import { reconnecting } from "./cases/reconnecting.ts";
+import { requests } from "./cases/requests.ts";
 import { writing } from "./cases/writing.ts";
 import type { Context, Result } from "./protocol.ts";
 
@@ -14,6 +16,8 @@ const all: Case[] = [
   ...decoding,
   ...reading,
   ...reconnecting,
+  ...requests,
+  ...llm,
   ...writing,
   ...eventSource,
 ];

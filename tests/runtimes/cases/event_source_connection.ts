@@ -1,7 +1,14 @@
-import { assertEquals } from "../assert.ts";
+import {
+  EventSource,
+  type EventSourceErrorEvent,
+} from "../../../src/event_source.ts";
+import { assert, assertEquals } from "../assert.ts";
 import type { Case } from "../case.ts";
-import { soon, withSource } from "../heard.ts";
+import { once, soon, withSource } from "../heard.ts";
+import { ids, latin1OfUtf8 } from "../ids.ts";
 import { Stream } from "../stream.ts";
+
+const anywhere = "http://in.process/";
 
 /** What keeps a source from coming back. */
 const gone = { status: 204 } as const;
@@ -128,6 +135,91 @@ export const eventSourceConnection: Case[] = [
       });
     },
   })),
+  {
+    name: "EventSource takes the last of several types that is one",
+    async run() {
+      const types = {
+        "text/html, text/event-stream": true,
+        "text/event-stream, text/html": false,
+        "text/event-stream, */*": true,
+        "text/event-stream, nonsense": true,
+        'text/html;x=",", text/event-stream': true,
+      };
+      for (const [type, isRight] of Object.entries(types)) {
+        const fetch = () =>
+          new Response("data: a\n\n", { headers: { "content-type": type } });
+        await withSource(anywhere, { fetch }, async (_, heard) => {
+          const first = await heard.next();
+          const expected = isRight ? "open" : "error: content-type, closed";
+          assertEquals(first, expected, type);
+        });
+      }
+    },
+  },
+  {
+    name: "EventSource knows the id it is given from the start, and sends it",
+    async run(context) {
+      const inits = [
+        { lastEventId: ids[0] },
+        { headers: { "Last-Event-ID": latin1OfUtf8(ids[0]) } },
+      ];
+      // What it takes for a header's bytes there differs.
+      if (context.runtime.startsWith("workerd")) inits.pop();
+      for (const init of inits) {
+        const server = new Stream(context, [
+          { body: "data: a\n\nid: 2\ndata: b\n\n", then: "hang" },
+        ]);
+        await withSource(server.url, init, async (source, heard) => {
+          assertEquals(source.lastEventId, ids[0]);
+          assertEquals(
+            await heard.take(3),
+            ["open", `message: a #${ids[0]}`, "message: b #2"],
+          );
+          assertEquals(source.lastEventId, "2");
+        });
+        const { requests: [{ headers }] } = await server.log();
+        assertEquals(headers["last-event-id"], latin1OfUtf8(ids[0]));
+      }
+    },
+  },
+  {
+    name: "EventSource tells of comments in order with its events",
+    async run() {
+      const heard: string[] = [];
+      const init = {
+        fetch: () =>
+          new Response("data: 1\n\n:c1\n\ndata: 2\n\n:c2\n\n", {
+            headers: { "content-type": "text/event-stream" },
+          }),
+        onComment: (comment: string) => void heard.push(comment),
+      };
+      await withSource(anywhere, init, async (source) => {
+        source.onmessage = ({ data }) => heard.push(data);
+        await once(source, "error");
+      });
+      assertEquals(heard, ["1", "c1", "2", "c2"]);
+    },
+  },
+  {
+    name: "EventSource fails with whatever shouldReconnect throws",
+    async run() {
+      for (const thrown of [undefined, null, "no", Object.create(null)]) {
+        const init = {
+          fetch: () => Promise.reject(new Error("cable cut")),
+          reconnect: {
+            shouldReconnect() {
+              throw thrown;
+            },
+          },
+        };
+        const source = new EventSource(anywhere, init);
+        const { error } = await once(source, "error") as EventSourceErrorEvent;
+        // Bun makes null of undefined.
+        assert((error ?? null) === (thrown ?? null), `Got ${typeof error}`);
+        assertEquals(source.readyState, EventSource.CLOSED);
+      }
+    },
+  },
   {
     name: "EventSource fails at URLs that no server is behind",
     async run() {

@@ -1,4 +1,4 @@
-import { connectSse, SseEventStream } from "../../../mod.ts";
+import { connectSse, readSse, SseEventStream } from "../../../mod.ts";
 import { assert, assertEquals, rejection, sseError } from "../assert.ts";
 import type { Case } from "../case.ts";
 import { ids, latin1OfUtf8 } from "../ids.ts";
@@ -132,29 +132,109 @@ export const reading: Case[] = [
     },
   },
   {
-    name: "a status outside 2xx is an error, its response readable",
+    name:
+      "a status outside 2xx is an error that quotes the body, and is let go of",
     async run(context) {
       const server = new Stream(context, [{
         status: 401,
         body: "Who are you?",
+        then: "hang",
       }]);
       const sse = await connectSse(server.url);
       assertEquals(sse.response.status, 401);
-      const { response } = await sseError(sse.next(), "status");
-      assertEquals(await response?.text(), "Who are you?");
+      const { message, body } = await sseError(sse.next(), "status");
+      assertEquals(body, "Who are you?");
+      assert(message.endsWith(": Who are you?"), message);
+      await server.log({ disconnects: 1 });
       assertEquals(await sse.next(), { done: true, value: undefined });
     },
   },
   {
-    name: "another content type is an error, its response readable",
+    name:
+      "another content type is an error that quotes the body, unless any will do",
     async run(context) {
       const server = new Stream(context, [{
         headers: { "content-type": "text/html" },
-        body: "<h1>Log in</h1>",
+        body: "data: <h1>Log in</h1>\n\n",
       }]);
       const sse = await connectSse(server.url);
-      const { response } = await sseError(sse.next(), "content-type");
-      assertEquals(await response?.text(), "<h1>Log in</h1>");
+      const { body } = await sseError(sse.next(), "content-type");
+      assertEquals(body, "data: <h1>Log in</h1>\n\n");
+      const any = await connectSse(server.url, { anyContentType: true });
+      assertEquals(await readAll(any), ["<h1>Log in</h1>"]);
+    },
+  },
+  {
+    name: "a refused response can be read before the first event is asked for",
+    async run(context) {
+      const server = new Stream(context, [{ status: 401, body: "Who?" }]);
+      for (const reconnect of [false, true]) {
+        const sse = await connectSse(server.url, { reconnect });
+        assertEquals(await sse.response.text(), "Who?");
+        await sseError(sse.next(), "status");
+      }
+    },
+  },
+  {
+    name: "readSse reads a response and a stream that fetch gave",
+    async run(context) {
+      const server = new Stream(context, [
+        { body: "data: a\n\ndata: [DONE]\n\n", then: "hang" },
+      ]);
+      const response = await fetch(server.url);
+      const sse = readSse(response, { until: "[DONE]" });
+      assertEquals(await readAll(sse), ["a"]);
+      await server.log({ disconnects: 1 });
+      const { body } = await fetch(server.url);
+      const stream = readSse(body!, { until: "[DONE]" });
+      assertEquals(await readAll(stream), ["a"]);
+      await server.log({ disconnects: 2 });
+    },
+  },
+  {
+    name: "comments come in order with the events of their chunk",
+    async run(context) {
+      const server = new Stream(context, [
+        { body: "data: 1\n\n:c1\n\ndata: 2\n\n:c2\n\n" },
+      ]);
+      const heard: string[] = [];
+      const sse = await connectSse(server.url, {
+        onComment: (comment) => void heard.push(comment),
+      });
+      for await (const { data } of sse) heard.push(data);
+      assertEquals(heard, ["1", "c1", "2", "c2"]);
+    },
+  },
+  {
+    name: "eventTimeout ends the wait for events while comments go on",
+    async run(context) {
+      const server = new Stream(context, [
+        { body: "data: a\n\n: alive\n\n", then: "hang" },
+      ]);
+      const sse = await connectSse(server.url, { eventTimeout: 500 });
+      await read(sse);
+      await sseError(sse.next(), "event-timeout");
+      await server.log({ disconnects: 1 });
+    },
+  },
+  {
+    name: "a last event without a blank line meets `until`",
+    async run(context) {
+      const server = new Stream(context, [
+        { body: "data: a\n\ndata: [DONE]" },
+      ]);
+      const sse = await connectSse(server.url, { until: "[DONE]" });
+      assertEquals(await readAll(sse), ["a"]);
+    },
+  },
+  {
+    name: "a user and a password in the URL reach the server as a header",
+    async run(context) {
+      const server = new Stream(context, [{ body: "data: a\n\n" }]);
+      const url = server.url.replace("//", "//user:p%40ss@");
+      assertEquals(await readAll(await connectSse(url)), ["a"]);
+      const { requests: [{ headers }] } = await server.log();
+      assertEquals(headers["authorization"], `Basic ${btoa("user:p@ss")}`);
     },
   },
   {

@@ -1,0 +1,222 @@
+// Comments come in order with the events, also where they end or change things.
+
+import {
+  assertEquals,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
+import {
+  connectSse,
+  type SseConnection,
+  SseDecoder,
+  SseError,
+  SseEventStream,
+} from "../mod.ts";
+import { deadline } from "./deadline.ts";
+import { inTurn } from "./in_turn.ts";
+import { eventResponse, OpenResponse } from "./open_response.ts";
+
+const url = "http://in.process/";
+const done = { done: true, value: undefined } as const;
+const text = "data: 1\n\n:c1\n\ndata: 2\n\n:c2\n\n";
+
+const events = (text: string) => () => eventResponse(text);
+
+Deno.test("SseConnection tells of comments in order with the events of their chunk", async () => {
+  const heard: string[] = [];
+  await using sse = await connectSse(url, {
+    fetch: events(text),
+    onComment: (comment) => void heard.push(comment),
+  });
+  for await (const { data } of sse) heard.push(data);
+  assertEquals(heard, ["1", "c1", "2", "c2"]);
+});
+
+Deno.test("SseConnection tells of a comment only once something after it is waited for", async () => {
+  const heard: string[] = [];
+  const stream = new OpenResponse(text);
+  await using sse = await connectSse(url, {
+    fetch: () => stream.response,
+    onComment: (comment) => void heard.push(comment),
+  });
+  assertEquals((await sse.next()).value?.data, "1");
+  assertEquals(heard, []);
+  assertEquals((await sse.next()).value?.data, "2");
+  assertEquals(heard, ["c1"]);
+  const pending = sse.next();
+  stream.send(":c3\n\n");
+  stream.send("data: 3\n\n");
+  assertEquals((await pending).value?.data, "3");
+  assertEquals(heard, ["c1", "c2", "c3"]);
+});
+
+Deno.test("SseConnection tells of comments in order also where calls of next() overlap", async () => {
+  const heard: string[] = [];
+  await using sse = await connectSse(url, {
+    fetch: events(text),
+    onComment: (comment) => void heard.push(comment),
+  });
+  const note = ({ value }: IteratorResult<{ data: string }>) =>
+    void heard.push(value?.data ?? "done");
+  await Promise.all([1, 2, 3].map(() => sse.next().then(note)));
+  assertEquals(heard.filter((it) => it.startsWith("c")), ["c1", "c2"]);
+  assertEquals(heard.filter((it) => !it.startsWith("c")), ["1", "2", "done"]);
+});
+
+Deno.test("SseConnection keeps the order where onComment calls reconnect()", async () => {
+  const heard: string[] = [];
+  const { fetch, requests } = inTurn(
+    events("id: 1\ndata: 1\n\n:c1\n\nid: 2\ndata: 2\n\n:c2\n\n"),
+    events("data: 3\n\n:c3\n\ndata: [DONE]\n\n"),
+  );
+  await using sse: SseConnection = await connectSse(url, {
+    fetch,
+    until: "[DONE]",
+    reconnect: true,
+    onComment(comment) {
+      heard.push(comment);
+      if (comment === "c1") sse.reconnect();
+    },
+  });
+  for await (const { data } of sse) heard.push(data);
+  assertEquals(heard, ["1", "c1", "2", "c2", "3", "c3"]);
+  assertEquals(requests[1].headers.get("last-event-id"), "2");
+});
+
+Deno.test("SseConnection tells of nothing after a comment at which onComment calls close()", async () => {
+  const heard: string[] = [];
+  const sse: SseConnection = await connectSse(url, {
+    fetch: events(text),
+    onComment(comment) {
+      heard.push(comment);
+      sse.close();
+    },
+  });
+  for await (const { data } of sse) heard.push(data);
+  assertEquals(heard, ["1", "c1"]);
+  assertEquals(await sse.next(), done);
+});
+
+const ends: Record<
+  string,
+  (sse: SseConnection, controller: AbortController) => unknown
+> = {
+  "close()": (sse) => sse.close(),
+  "an abort": (_, controller) => controller.abort("enough"),
+};
+for (const [how, end] of Object.entries(ends)) {
+  Deno.test(`SseConnection.lastEventId stays at what was handed out after ${how} in onComment`, async () => {
+    const controller = new AbortController();
+    await using sse: SseConnection = await connectSse(url, {
+      fetch: events("id: 1\ndata: a\n\n:c\n\nid: 2\ndata: b\n\n"),
+      signal: controller.signal,
+      onComment: () => void end(sse, controller),
+    });
+    assertEquals((await sse.next()).value?.data, "a");
+    const { value } = await sse.next().catch(() => done);
+    assertEquals(value, undefined);
+    assertEquals(sse.lastEventId, "1");
+  });
+}
+
+Deno.test("SseConnection.lastEventId is that of the event before a comment that is told", async () => {
+  const ids: string[] = [];
+  await using sse: SseConnection = await connectSse(url, {
+    fetch: events("id: 1\ndata: a\n\n:c\n\nid: 2\ndata: b\n\n:c\n\n"),
+    onComment: () => void ids.push(sse.lastEventId),
+  });
+  for await (const _ of sse);
+  assertEquals(ids, ["1", "2"]);
+});
+
+Deno.test("an SseError that onComment, until or onOpen throws ends the stream, and is not retried", async () => {
+  for (const name of ["onComment", "until", "onOpen"]) {
+    const thrown = new SseError("network", "mine");
+    const { fetch, requests } = inTurn(events(":c\n\ndata: a\n\n"));
+    const asked: unknown[] = [];
+    const reading = async () => {
+      await using sse = await connectSse(url, {
+        fetch,
+        reconnect: {
+          initialDelay: 0,
+          shouldReconnect: (error) => !!asked.push(error),
+        },
+        [name]() {
+          throw thrown;
+        },
+      });
+      await sse.next();
+    };
+    const error = await deadline(assertRejects(reading), name);
+    assertStrictEquals(error, thrown);
+    assertEquals([requests.length, asked], [1, []]);
+  }
+});
+
+Deno.test("SseDecoder has appended the events before a comment when it tells of it", () => {
+  const heard: string[] = [];
+  const list: { data: string }[] = [];
+  const decoder = new SseDecoder({
+    onComment: (comment) => {
+      heard.push(...list.splice(0).map(({ data }) => data), comment);
+    },
+  });
+  decoder.decode(text, list as Parameters<SseDecoder["decode"]>[1]);
+  assertEquals(heard, ["1", "c1", "2", "c2"]);
+});
+
+Deno.test("SseEventStream has enqueued the events before a comment when it tells of it", async () => {
+  const told: string[] = [];
+  let waiting = 0;
+  const stream = new SseEventStream({
+    onComment: (comment) => void told.push(`${comment} after ${waiting}`),
+  });
+  const counted = new TransformStream<{ data: string }, string>(
+    {
+      transform({ data }, controller) {
+        waiting++;
+        controller.enqueue(data);
+      },
+    },
+    undefined,
+    { highWaterMark: 10 },
+  );
+  const all = Array.fromAsync(
+    ReadableStream.from([text, ":c3\n\n"]).pipeThrough(stream)
+      .pipeThrough(counted),
+  );
+  assertEquals(await all, ["1", "2"]);
+  assertEquals(told.length, 3);
+  // What the chunk before brought has been read by then.
+  assertEquals(told[2], "c3 after 2");
+});
+
+Deno.test("SseEventStream gives the events before a comment at which onComment throws", async () => {
+  const thrown = new Error("mine");
+  const stream = new SseEventStream({
+    onComment() {
+      throw thrown;
+    },
+  });
+  const reader = stream.readable.getReader();
+  const first = reader.read();
+  const writer = stream.writable.getWriter();
+  const written = assertRejects(() => writer.write(text));
+  assertEquals((await first).value?.data, "1");
+  assertStrictEquals(await written, thrown);
+  assertStrictEquals(await assertRejects(() => reader.read()), thrown);
+});
+
+Deno.test("SseDecoder leaves the events before a comment at which onComment throws", () => {
+  const decoder = new SseDecoder({
+    onComment() {
+      throw new Error("mine");
+    },
+  });
+  const list: { data: string }[] = [];
+  assertThrows(() =>
+    decoder.decode(text, list as Parameters<SseDecoder["decode"]>[1])
+  );
+  assertEquals(list.map(({ data }) => data), ["1"]);
+});

@@ -1,0 +1,413 @@
+// Requests that are made anew for each attempt, and users and passwords in URLs.
+
+import {
+  assert,
+  assertEquals,
+  assertFalse,
+  assertRejects,
+  assertStrictEquals,
+  assertStringIncludes,
+} from "@std/assert";
+import { FakeTime } from "@std/testing/time";
+import {
+  connectSse,
+  type ConnectSseOptions,
+  type SseAttempt,
+  SseError,
+} from "../mod.ts";
+import { assertSseError } from "./assert_sse_error.ts";
+import { deadline } from "./deadline.ts";
+import { HttpServer } from "./http_server.ts";
+import { inTurn } from "./in_turn.ts";
+import { eventResponse, OpenResponse } from "./open_response.ts";
+
+const url = "http://in.process/";
+const done = { done: true, value: undefined } as const;
+const soon = { initialDelay: 0, maxDelay: 0 };
+
+const events = (text: string) => () => eventResponse(text);
+const failing = () => Promise.reject(new Error("cable cut"));
+
+Deno.test("input as a function is called for each attempt, with what went before", async () => {
+  const { fetch } = inTurn(
+    failing,
+    () => new Response("Wait", { status: 503 }),
+    events("id: 1\ndata: a\n\n"),
+    failing,
+    events("id: 2\ndata: b\n\n"),
+    events("data: [DONE]\n\n"),
+  );
+  const attempts: SseAttempt[] = [];
+  await using sse = await connectSse((attempt) => {
+    attempts.push(attempt);
+    return url;
+  }, { fetch, until: "[DONE]", reconnect: soon });
+  for await (const _ of sse);
+  assertEquals(
+    attempts.map(({ attempt, lastEventId, error }) => [
+      attempt,
+      lastEventId,
+      error?.code,
+    ]),
+    [
+      [0, "", undefined],
+      [1, "", "network"],
+      [2, "", "status"],
+      [1, "1", "truncated"],
+      [2, "1", "network"],
+      [1, "2", "truncated"],
+    ],
+  );
+  assertEquals(attempts[2].error?.body, "Wait");
+});
+
+Deno.test("input as a function is told of no first attempt again after reconnect()", async () => {
+  const attempts: SseAttempt[] = [];
+  const { fetch } = inTurn(events("data: a\n\n"));
+  await using sse = await connectSse((attempt) => {
+    attempts.push(attempt);
+    return url;
+  }, { fetch, reconnect: true, lastEventId: "7" });
+  sse.reconnect();
+  await sse.next();
+  assertEquals(attempts, [
+    { attempt: 0, lastEventId: "7", error: undefined },
+    { attempt: 1, lastEventId: "7", error: undefined },
+  ]);
+});
+
+Deno.test("input as a function gets a token that expired in mid-stream a fresh one, and loses no event", async () => {
+  const log = ["a", "b", "c", "d"];
+  let valid = "1";
+  await using server = new HttpServer(({ headers }) => {
+    if (headers.get("authorization") !== `Bearer ${valid}`) {
+      return new Response("expired", { status: 401 });
+    }
+    // Each token is good for one connection, of two events.
+    valid = String(Number(valid) + 1);
+    const from = Number(headers.get("last-event-id") ?? 0);
+    return eventResponse(
+      log.slice(from, from + 2).map((data, i) =>
+        `id: ${from + i + 1}\ndata: ${data}\n\n`
+      ).join(""),
+    );
+  });
+  let token = "1";
+  await using sse = await connectSse(({ error }) => {
+    if (error?.response?.status === 401) token = valid;
+    return new Request(server.url, {
+      headers: { Authorization: `Bearer ${token}` },
+    });
+  }, {
+    until: ({ data }) => data === "d",
+    reconnect: {
+      ...soon,
+      shouldReconnect: ({ response }) => response?.status === 401 || undefined,
+    },
+  });
+  assertEquals(await Array.fromAsync(sse, ({ data }) => data), log);
+  assertEquals(
+    server.requests.map(({ headers }) => [
+      headers.get("authorization"),
+      headers.get("last-event-id"),
+    ]),
+    [["Bearer 1", null], ["Bearer 1", "2"], ["Bearer 2", "2"]],
+  );
+});
+
+Deno.test("input as a function may change the URL", async () => {
+  await using server = new HttpServer(
+    events("id: 1\ndata: a\n\n"),
+    events("data: [DONE]\n\n"),
+  );
+  await using sse = await connectSse(
+    ({ attempt }) => new URL(`${server.url}${attempt}`),
+    { until: "[DONE]", headers: { "X-Key": "k" }, reconnect: soon },
+  );
+  for await (const _ of sse);
+  assertEquals(
+    server.requests.map(({ path, headers }) => [path, headers.get("x-key")]),
+    [["/0", "k"], ["/1", "k"]],
+  );
+});
+
+Deno.test("input as a function may go on with a GET where a POST began, which is sent once", async () => {
+  await using server = new HttpServer(
+    events("id: 1\ndata: a\n\n"),
+    events("id: 2\ndata: b\n\n"),
+    events("data: [DONE]\n\n"),
+  );
+  await using sse = await connectSse(
+    ({ attempt }) =>
+      attempt === 0
+        ? new Request(server.url, { method: "POST", body: "ask" })
+        : server.url,
+    { until: "[DONE]", reconnect: soon },
+  );
+  assertEquals(await Array.fromAsync(sse, ({ data }) => data), ["a", "b"]);
+  assertEquals(
+    server.requests.map(({ method, body, headers }) => [
+      method,
+      body,
+      headers.get("last-event-id"),
+    ]),
+    [["POST", "ask", null], ["GET", "", "1"], ["GET", "", "2"]],
+  );
+});
+
+Deno.test("a Request from the function is sent as it is, but for the headers it lacks", async () => {
+  const { fetch, requests } = inTurn(
+    events("id: 1\ndata: a\n\n"),
+    events("data: b\n\n"),
+  );
+  const own = {
+    "Accept": "application/json, text/event-stream",
+    "Cache-Control": "max-age=0",
+    "Last-Event-ID": "mine",
+    "X-Key": "k",
+  };
+  await using sse = await connectSse(
+    ({ attempt }) =>
+      new Request(`${url}?q=1`, {
+        method: "PUT",
+        body: "hi",
+        headers: attempt === 0 ? {} : own,
+      }),
+    {
+      fetch,
+      method: "DELETE",
+      headers: { "X-Key": "not sent" },
+      body: null,
+      reconnect: soon,
+    },
+  );
+  await sse.next();
+  await sse.next();
+  for (const { method, url } of requests) {
+    assertEquals([method, url], ["PUT", "http://in.process/?q=1"]);
+  }
+  const sent = requests.map(({ headers }) => Object.fromEntries(headers));
+  delete sent[0]["content-type"];
+  delete sent[1]["content-type"];
+  assertEquals(sent, [
+    { "accept": "text/event-stream", "cache-control": "no-store" },
+    {
+      "accept": "application/json, text/event-stream",
+      "cache-control": "max-age=0",
+      "last-event-id": "mine",
+      "x-key": "k",
+    },
+  ]);
+  assertEquals(await requests[0].text(), "hi");
+});
+
+Deno.test("a body in the options is sent whole with each URL from the function", async () => {
+  const bodies: Record<string, () => RequestInit["body"]> = {
+    text: () => "ask",
+    stream: () => new Response("ask").body,
+    form: () => new URLSearchParams({ ask: "" }),
+  };
+  for (const [kind, body] of Object.entries(bodies)) {
+    await using server = new HttpServer(
+      events("data: a\n\n"),
+      events("data: [DONE]\n\n"),
+    );
+    await using sse = await connectSse(() => server.url, {
+      method: "POST",
+      body: body(),
+      until: "[DONE]",
+      reconnect: soon,
+    });
+    for await (const _ of sse);
+    const sent = server.requests.map(({ method, body, headers }) =>
+      `${method} ${body} ${headers.get("content-type")}`
+    );
+    assertEquals(sent.length, 2, kind);
+    assertEquals(sent[0], sent[1]);
+    assertStringIncludes(sent[0], "POST ask");
+  }
+});
+
+Deno.test("a signal of a function's Request gives up that attempt alone", async () => {
+  using time = new FakeTime();
+  const never = ({ signal }: Request) =>
+    new Promise<Response>((_, reject) =>
+      signal.addEventListener("abort", () => reject(signal.reason))
+    );
+  const { fetch, requests } = inTurn(never, events("data: a\n\n"));
+  const connected = connectSse(
+    () => new Request(url, { signal: AbortSignal.timeout(100) }),
+    { fetch, reconnect: soon },
+  );
+  await time.tickAsync(100);
+  while (requests.length < 2 && await time.nextAsync());
+  await using sse = await connected;
+  assertEquals((await sse.next()).value?.data, "a");
+});
+
+const thrown = new Error("no token");
+for (
+  const [how, input] of [
+    ["throws", () => {
+      throw thrown;
+    }],
+    ["rejects", () => Promise.reject(thrown)],
+  ] as [string, () => never][]
+) {
+  Deno.test(`what input ${how} rejects connectSse, and is not retried`, async () => {
+    let calls = 0;
+    const promise = connectSse(() => {
+      calls++;
+      return input();
+    }, { reconnect: soon });
+    assertStrictEquals(await assertRejects(() => promise), thrown);
+    assertEquals(calls, 1);
+  });
+
+  Deno.test(`what input ${how} in mid-stream ends the stream`, async () => {
+    const { fetch } = inTurn(events("data: a\n\n"));
+    await using sse = await connectSse(
+      ({ attempt }) => attempt === 0 ? url : input(),
+      { fetch, reconnect: soon },
+    );
+    await sse.next();
+    assertStrictEquals(await assertRejects(() => sse.next()), thrown);
+    assertEquals(await sse.next(), done);
+  });
+}
+
+Deno.test("an SseError that input throws is what the attempt failed with", async () => {
+  const { fetch } = inTurn(events("data: a\n\n"));
+  const told: string[] = [];
+  let calls = 0;
+  await using sse = await connectSse(() => {
+    if (++calls < 3) throw new SseError("network", "no token yet");
+    return url;
+  }, {
+    fetch,
+    reconnect: {
+      ...soon,
+      onReconnect: ({ error }) => void told.push(error.message),
+    },
+  });
+  await sse.next();
+  assertEquals(told, ["no token yet", "no token yet"]);
+});
+
+Deno.test("close(), abort and reconnect() do not wait for an input that never settles, nor does what it gives later", async () => {
+  for (const end of ["close", "abort", "reconnect"]) {
+    const controller = new AbortController();
+    const late = Promise.withResolvers<string>();
+    const asked = Promise.withResolvers<void>();
+    const { fetch, requests } = inTurn(
+      events("data: a\n\n"),
+      () => new OpenResponse("data: b\n\n").response,
+    );
+    let calls = 0;
+    await using sse = await connectSse(() => {
+      if (++calls !== 2) return url;
+      asked.resolve();
+      return late.promise;
+    }, { fetch, reconnect: soon, signal: controller.signal });
+    await sse.next();
+    const pending = sse.next().catch((reason) => reason);
+    await asked.promise;
+    if (end === "close") await sse.close();
+    if (end === "abort") controller.abort("enough");
+    if (end === "reconnect") sse.reconnect();
+    const result = await deadline(pending, end);
+    if (end === "close") assertEquals(result, done);
+    if (end === "abort") assertEquals(result, "enough");
+    if (end === "reconnect") assertEquals(result.value?.data, "b");
+    const { length } = requests;
+    late.resolve(url);
+    await new Promise((resolve) => setTimeout(resolve));
+    assertEquals(requests.length, length);
+  }
+});
+
+Deno.test("connectTimeout counts the time that input takes", async () => {
+  using time = new FakeTime();
+  const promise = assertSseError(
+    connectSse(() => new Promise<string>(() => {}), { connectTimeout: 100 }),
+    "connect-timeout",
+  );
+  await time.tickAsync(100);
+  await promise;
+});
+
+Deno.test("connectSse takes nothing else from input than a request", async () => {
+  for (const given of [undefined, 5, {}, "not a URL"]) {
+    await assertRejects(
+      () => connectSse(() => given as string, { reconnect: soon }),
+      TypeError,
+    );
+  }
+});
+
+/** The `Authorization` and the URL that are sent. */
+async function sent(
+  input: string | URL,
+  options: ConnectSseOptions = {},
+): Promise<[string | null, string]> {
+  const { fetch, requests } = inTurn(events(""));
+  await using _sse = await connectSse(input, { ...options, fetch });
+  const [{ headers, url }] = requests;
+  return [headers.get("authorization"), url];
+}
+
+Deno.test("a user and a password in the URL become an Authorization header", async () => {
+  const users: Record<string, string> = {
+    "user:pass": "user:pass",
+    "user": "user:",
+    ":pass": ":pass",
+    "u%40b:p%3Aq%25": "u@b:p:q%",
+    "é:☃": "\xc3\xa9:\xe2\x98\x83",
+    "a%zz:b%": "a%zz:b%",
+  };
+  for (const [user, bytes] of Object.entries(users)) {
+    const expected: [string, string] = [
+      `Basic ${btoa(bytes)}`,
+      "http://in.process/path?q",
+    ];
+    const text = `http://${user}@in.process/path?q`;
+    assertEquals(await sent(text), expected);
+    assertEquals(await sent(new URL(text)), expected);
+  }
+  assertEquals(await sent(url), [null, url]);
+  assertEquals(
+    await sent("http://u:p@in.process/", {
+      headers: { Authorization: "Bearer t" },
+    }),
+    ["Bearer t", url],
+  );
+});
+
+Deno.test("a user and a password in the URL leave the caller's URL as it is", async () => {
+  const given = new URL("http://u:p@in.process/");
+  await sent(given);
+  assertEquals(given.href, "http://u:p@in.process/");
+});
+
+Deno.test("a server sees the user and the password of the URL, at every attempt", async () => {
+  await using server = new HttpServer(events("data: a\n\n"));
+  const input = server.url.replace("//", "//user:pass@");
+  await using sse = await connectSse(input, { reconnect: soon });
+  await sse.next();
+  await sse.next();
+  for (const { headers } of server.requests) {
+    assertEquals(headers.get("authorization"), `Basic ${btoa("user:pass")}`);
+  }
+  assertFalse(sse.response.url.includes("pass"));
+  assert(server.requests.length >= 2);
+});
+
+Deno.test("Deno's client reaches fetch", async () => {
+  await using server = new HttpServer(events("data: a\n\n"));
+  using client = Deno.createHttpClient({
+    proxy: { url: server.url },
+  });
+  // Nobody listens there.
+  await using sse = await connectSse("http://localhost:4/", { client });
+  assertEquals((await sse.next()).value?.data, "a");
+});

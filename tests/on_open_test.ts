@@ -1,0 +1,100 @@
+import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import { connectSse, type SseConnection } from "../mod.ts";
+import { assertSseError } from "./assert_sse_error.ts";
+import { inTurn } from "./in_turn.ts";
+import { eventResponse, OpenResponse } from "./open_response.ts";
+
+const url = "http://in.process/";
+const done = { done: true, value: undefined } as const;
+
+const events = (text: string) => () => eventResponse(text);
+
+Deno.test("onOpen is called for each response that is an event stream, and for no other", async () => {
+  const { fetch } = inTurn(
+    () => new Response("Wait", { status: 503 }),
+    events("data: a\n\n"),
+    () => Promise.reject(new Error("cable cut")),
+    events("data: b\n\n"),
+    () => new Response(null, { status: 204 }),
+  );
+  const opened: Response[] = [];
+  await using sse = await connectSse(url, {
+    fetch,
+    reconnect: { initialDelay: 0, maxDelay: 0 },
+    onOpen: (response) => void opened.push(response),
+  });
+  // What it resolves with is found out before the first event.
+  assertEquals(opened.length, 1);
+  assertStrictEquals(opened[0], sse.response);
+  assertEquals(await Array.fromAsync(sse, ({ data }) => data), ["a", "b"]);
+  assertEquals(opened.map(({ status }) => status), [200, 200]);
+});
+
+Deno.test("onOpen is called where nothing reconnects, and leaves the body to be read", async () => {
+  const opened: boolean[] = [];
+  await using sse = await connectSse(url, {
+    fetch: events("data: a\n\n"),
+    onOpen: ({ bodyUsed, body }) => void opened.push(bodyUsed || body!.locked),
+  });
+  assertEquals(opened, [false]);
+  assertEquals((await sse.next()).value?.data, "a");
+  await using refused = await connectSse(url, {
+    fetch: () => new Response("Who?", { status: 401 }),
+    onOpen: () => void opened.push(true),
+  });
+  await assertSseError(refused.next(), "status");
+  assertEquals(opened, [false]);
+});
+
+Deno.test("what onOpen throws rejects connectSse, and disconnects", async () => {
+  const thrown = new Error("mine");
+  const stream = new OpenResponse("data: a\n\n");
+  const promise = connectSse(url, {
+    fetch: () => stream.response,
+    reconnect: true,
+    onOpen() {
+      throw thrown;
+    },
+  });
+  assertStrictEquals(await assertRejects(() => promise), thrown);
+  await stream.cancelled;
+});
+
+Deno.test("what onOpen throws in mid-stream ends the stream, after the events that have arrived", async () => {
+  const thrown = new Error("mine");
+  const { fetch, requests } = inTurn(events("data: a\n\n"));
+  await using sse = await connectSse(url, {
+    fetch,
+    reconnect: { initialDelay: 0 },
+    onOpen() {
+      if (requests.length > 1) throw thrown;
+    },
+  });
+  assertEquals((await sse.next()).value?.data, "a");
+  assertStrictEquals(await assertRejects(() => sse.next()), thrown);
+  assertEquals(await sse.next(), done);
+  assertEquals(requests.length, 2);
+});
+
+Deno.test("close() in onOpen ends the stream", async () => {
+  const stream = new OpenResponse("data: b\n\n");
+  const { fetch } = inTurn(events("data: a\n\n"), () => stream.response);
+  let count = 0;
+  await using sse: SseConnection = await connectSse(url, {
+    fetch,
+    reconnect: { initialDelay: 0 },
+    onOpen() {
+      if (++count === 2) sse.close();
+    },
+  });
+  assertEquals(await Array.fromAsync(sse, ({ data }) => data), ["a"]);
+  await stream.cancelled;
+});
+
+Deno.test("onOpen is a function", async () => {
+  await assertRejects(
+    () => connectSse(url, { onOpen: 5 as never }),
+    TypeError,
+    "onOpen",
+  );
+});

@@ -1,0 +1,192 @@
+import {
+  assert,
+  assertEquals,
+  assertFalse,
+  assertRejects,
+  assertStrictEquals,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import { FakeTime } from "@std/testing/time";
+import { readSse, type ServerSentEvent, SseConnection } from "../mod.ts";
+import { assertSseError } from "./assert_sse_error.ts";
+import { HttpServer } from "./http_server.ts";
+import { countListeners } from "./listeners.ts";
+import { eventResponse, OpenResponse } from "./open_response.ts";
+
+const done = { done: true, value: undefined } as const;
+
+const dataOf = (sse: SseConnection) => Array.fromAsync(sse, ({ data }) => data);
+
+Deno.test("readSse reads a response that came another way", async () => {
+  await using server = new HttpServer(() =>
+    eventResponse("id: 1\ndata: a\n\n")
+  );
+  const response = await fetch(server.url);
+  const sse = readSse(response);
+  assert(sse instanceof SseConnection);
+  assertStrictEquals(sse.response, response);
+  assertEquals(await dataOf(sse), ["a"]);
+  assertEquals(sse.lastEventId, "1");
+  assertEquals(server.requests.length, 1);
+});
+
+Deno.test("readSse reads a stream of bytes, whatever it is called", async () => {
+  const { body } = new Response("data: a\n\n");
+  assertEquals(await dataOf(readSse(body!)), ["a"]);
+});
+
+Deno.test("readSse heeds each of its options", async () => {
+  const comments: string[] = [];
+  await using sse = readSse(
+    eventResponse(":c\n\ndata: a\n\ndata: [DONE]\n\ndata: b\n\n"),
+    {
+      lastEventId: "7",
+      until: "[DONE]",
+      onComment: (comment) => void comments.push(comment),
+    },
+  );
+  assertEquals(sse.lastEventId, "7");
+  assertEquals((await sse.next()).value?.id, "7");
+  assertEquals(await sse.next(), done);
+  assertEquals(comments, ["c"]);
+
+  const plain = new Response("data: a\n\n");
+  assertEquals(await dataOf(readSse(plain, { anyContentType: true })), ["a"]);
+
+  const large = readSse(eventResponse("data: aaaaaaaa\n\n"), {
+    maxEventSize: 8,
+  });
+  await assertSseError(large.next(), "event-too-large");
+
+  using time = new FakeTime();
+  for (const option of ["idleTimeout", "eventTimeout"]) {
+    const { response, cancelled } = new OpenResponse();
+    const silent = readSse(response, { [option]: 100 });
+    const code = option === "idleTimeout" ? "idle-timeout" : "event-timeout";
+    const pending = assertSseError(silent.next(), code);
+    await time.tickAsync(100);
+    await pending;
+    await cancelled;
+  }
+});
+
+Deno.test("readSse refuses what connectSse refuses", async () => {
+  const status = readSse(new Response("Sorry", { status: 500 }));
+  const error = await assertSseError(status.next(), "status");
+  assertEquals(error.body, "Sorry");
+  await assertSseError(readSse(new Response("a")).next(), "content-type");
+  const empty = readSse(new Response(null, { status: 204 }));
+  assertEquals(await empty.next(), done);
+});
+
+Deno.test("readSse cancels what it reads where a loop is left", async () => {
+  for (const asResponse of [true, false]) {
+    const { response, cancelled } = new OpenResponse("data: a\n\n");
+    for await (const _ of readSse(asResponse ? response : response.body!)) {
+      break;
+    }
+    await cancelled;
+  }
+});
+
+Deno.test("readSse heeds a signal, also one that has aborted, and leaves no listener", async () => {
+  const reason = new Error("enough");
+  const aborted = new OpenResponse("data: a\n\n");
+  const never = readSse(aborted.response, {
+    signal: AbortSignal.abort(reason),
+  });
+  await aborted.cancelled;
+  assertStrictEquals(await assertRejects(() => never.next()), reason);
+  assertEquals(await never.next(), done);
+
+  const controller = new AbortController();
+  const { signal } = controller;
+  const listeners = countListeners(signal);
+  const { response, cancelled } = new OpenResponse("data: a\n\n");
+  const sse = readSse(response, { signal });
+  assertEquals(listeners(), 1);
+  await sse.next();
+  const pending = assertRejects(() => sse.next());
+  controller.abort(reason);
+  assertStrictEquals(await pending, reason);
+  await cancelled;
+  assertEquals(listeners(), 0);
+});
+
+Deno.test("readSse reads no further than it is asked to", async () => {
+  let pulls = 0;
+  const body = new ReadableStream<Uint8Array>({
+    pull(controller) {
+      controller.enqueue(new TextEncoder().encode(`data: ${++pulls}\n\n`));
+    },
+  }, { highWaterMark: 0 });
+  const sse = readSse(body);
+  assertEquals(pulls, 0);
+  await sse.next();
+  assertEquals(pulls, 1);
+  await sse.close();
+});
+
+Deno.test("readSse's end is an end, and truncated where until is not met", async () => {
+  assertEquals(await dataOf(readSse(eventResponse("data: a\n\n"))), ["a"]);
+  const cut = readSse(eventResponse("data: a\n\n"), { until: "[DONE]" });
+  await cut.next();
+  await assertSseError(cut.next(), "truncated");
+});
+
+Deno.test("readSse does not reconnect", async () => {
+  const sse = readSse(eventResponse("data: a\n\n"));
+  assertThrows(() => sse.reconnect(), TypeError, "reconnect");
+  assertEquals(await dataOf(sse), ["a"]);
+});
+
+Deno.test("readSse takes nothing but a response or a stream, and says so", () => {
+  for (const source of [undefined, null, 5, "data: a\n\n", {}, [], () => {}]) {
+    const { message } = assertThrows(
+      () => readSse(source as unknown as Response),
+      TypeError,
+    );
+    assertStringIncludes(message, "a Response or a ReadableStream");
+  }
+});
+
+Deno.test("readSse says that a stream or a response is in use", async () => {
+  const { body } = new Response("data: a\n\n");
+  body!.getReader();
+  assertThrows(() => readSse(body!), TypeError, "locked");
+
+  const response = eventResponse("data: a\n\n");
+  await response.text();
+  const sse = readSse(response);
+  await assertRejects(() => sse.next(), TypeError, "clone()");
+});
+
+Deno.test("readSse says that the body of another library is no ReadableStream", async () => {
+  const response = {
+    status: 200,
+    headers: new Headers({ "content-type": "text/event-stream" }),
+    body: { pipe() {} },
+  };
+  const sse = readSse(response as unknown as Response);
+  await assertRejects(() => sse.next(), TypeError, "ReadableStream");
+});
+
+Deno.test("readSse checks its options", () => {
+  const { body } = new Response("");
+  for (const options of [{ until: 5 }, { onComment: 5 }, { lastEventId: 5 }]) {
+    assertThrows(() => readSse(body!, options as object), TypeError);
+  }
+  for (const name of ["idleTimeout", "eventTimeout", "maxEventSize"]) {
+    assertThrows(() => readSse(body!, { [name]: -1 }), RangeError, name);
+  }
+  assertFalse(body!.locked);
+});
+
+Deno.test("readSse takes chunks that are text, as some sources give them", async () => {
+  const source = ReadableStream.from(["data: ☃", "\n\n"]);
+  const events: ServerSentEvent[] = [];
+  const sse = readSse(source as unknown as ReadableStream<Uint8Array>);
+  for await (const event of sse) events.push(event);
+  assertEquals(events.map(({ data }) => data), ["☃"]);
+});

@@ -1,0 +1,328 @@
+// Responses that are no event stream: what the error says of them, and that
+// they are let go of.
+
+import {
+  assert,
+  assertEquals,
+  assertFalse,
+  assertStrictEquals,
+  assertStringIncludes,
+} from "@std/assert";
+import { FakeTime } from "@std/testing/time";
+import { connectSse, type ConnectSseOptions, SseError } from "../mod.ts";
+import { assertSseError } from "./assert_sse_error.ts";
+import { HttpServer } from "./http_server.ts";
+import { inTurn } from "./in_turn.ts";
+import { eventResponse, OpenResponse } from "./open_response.ts";
+import { RawServer } from "./raw_server.ts";
+
+const url = "http://in.process/";
+const done = { done: true, value: undefined } as const;
+const html = { headers: { "content-type": "text/html" } };
+
+/** What reading the stream throws. */
+async function failure(
+  url: string,
+  options?: ConnectSseOptions,
+): Promise<SseError> {
+  try {
+    for await (const _ of await connectSse(url, options));
+  } catch (error) {
+    assert(error instanceof SseError, `${error}`);
+    return error;
+  }
+  throw new Error("Expected an error");
+}
+
+const refusals: Record<string, [SseError["code"], ConnectSseOptions, string]> =
+  {
+    "status": ["status", {}, "HTTP/1.1 401 No\r\n"],
+    "content-type": [
+      "content-type",
+      {},
+      "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n",
+    ],
+    "reconnect-failed": [
+      "reconnect-failed",
+      { reconnect: { initialDelay: 0, maxAttempts: 1 } },
+      "HTTP/1.1 503 No\r\n",
+    ],
+    "status, where reconnect is on": [
+      "status",
+      { reconnect: true },
+      "HTTP/1.1 401 No\r\n",
+    ],
+  };
+for (const [name, [code, options, head]] of Object.entries(refusals)) {
+  Deno.test(`${name}: the error has the start of the body, and nothing stays open`, async () => {
+    await using server = await RawServer.listen(async (connection) => {
+      await connection.send(`${head}Content-Length: 1000000\r\n\r\n`);
+      // More than is read, and not all of it.
+      await connection.send("é ".repeat(60_000));
+    });
+    const error = await failure(server.url, options);
+    assertEquals(error.code, code);
+    // In three bytes there are two characters, and none is cut.
+    assertEquals(error.body?.length, Math.floor(64 * 1024 / 3) * 2);
+    assertStringIncludes(error.message, ": " + "é ".repeat(100).trim());
+    for (const { disconnected } of server.connections) await disconnected;
+  });
+}
+
+Deno.test("refused responses in a loop, none of them closed, use up no sockets", async () => {
+  await using server = new HttpServer(() =>
+    new Response(new OpenResponse("Who are you?").response.body, {
+      status: 401,
+    })
+  );
+  const script = `
+    import { connectSse } from ${
+    JSON.stringify(import.meta.resolve("../mod.ts"))
+  };
+    const url = ${JSON.stringify(server.url)};
+    const round = async () => {
+      try {
+        for await (const _ of await connectSse(url));
+      } catch ({ code, cause }) {
+        if (code !== "status") throw cause;
+      }
+    };
+    // The body goes on, so that each round takes the second that one waits.
+    for (let i = 0; i < 4; i++) await Promise.all(Array.from({ length: 40 }, round));
+  `;
+  const { code, stderr } = await new Deno.Command("bash", {
+    args: [
+      "-c",
+      'ulimit -n 100 && exec "$0" eval --no-config "$1"',
+      Deno.execPath(),
+      script,
+    ],
+    signal: AbortSignal.timeout(30_000),
+  }).output();
+  assertEquals(new TextDecoder().decode(stderr), "");
+  assertEquals(code, 0);
+  assertEquals(server.requests.length, 160);
+});
+
+Deno.test("the body of a refused response is waited for a second, and no longer", async () => {
+  using time = new FakeTime();
+  const stream = new OpenResponse("Wait", { status: 404 });
+  await using sse = await connectSse(url, { fetch: () => stream.response });
+  let settled = false;
+  const pending = sse.next().catch((error) => error)
+    .finally(() => settled = true);
+  await time.tickAsync(500);
+  stream.send(" and see");
+  await time.tickAsync(499);
+  await time.runMicrotasks();
+  assertFalse(settled);
+  await time.tickAsync(1);
+  assertEquals((await pending).body, "Wait and see");
+  await stream.cancelled;
+  assertFalse(time.next());
+});
+
+Deno.test("the body of a refused response is what came of it, where it breaks off", async () => {
+  const stream = new OpenResponse("It began", { status: 500 });
+  await using sse = await connectSse(url, { fetch: () => stream.response });
+  const pending = assertSseError(sse.next(), "status");
+  await new Promise((resolve) => setTimeout(resolve));
+  stream.fail(new Error("cable cut"));
+  assertEquals((await pending).body, "It began");
+  assertEquals(await sse.next(), done);
+});
+
+Deno.test("the message quotes the start of the body on one line, and no secret in it", async () => {
+  const quotes = {
+    "": "got 400",
+    " \n ": "got 400",
+    "a\r\n  b\tc": "got 400: a b c",
+    [`${"x".repeat(200)}\n`]: `got 400: ${"x".repeat(200)}`,
+    ["x".repeat(201)]: `got 400: ${"x".repeat(200)}…`,
+    "no http://u:secret@h/p?key=secret here": "got 400: no http://h/p?… here",
+  };
+  for (const [body, quote] of Object.entries(quotes)) {
+    const error = await failure(url, {
+      fetch: () => new Response(body, { status: 400 }),
+    });
+    assertEquals(error.message, `Expected a status of 2xx, ${quote}`);
+    assertEquals(error.body, body);
+  }
+});
+
+Deno.test("a refused response without a body has an empty one", async () => {
+  const error = await failure(url, {
+    fetch: () => new Response(null, { status: 404, statusText: "Not Found" }),
+  });
+  assertEquals(error.body, "");
+  assertEquals(
+    error.message,
+    "Expected a status of 2xx, got 404 Not Found",
+  );
+});
+
+Deno.test("a refused response that somebody reads leaves the error without a body", async () => {
+  for (const reconnect of [false, true]) {
+    await using sse = await connectSse(url, {
+      fetch: () => new Response("Sorry", { status: 404 }),
+      reconnect,
+    });
+    assertEquals(await sse.response.text(), "Sorry");
+    const error = await assertSseError(sse.next(), "status");
+    // With reconnect, it was read before anybody else could.
+    assertEquals(error.body, reconnect ? "Sorry" : undefined);
+    assertEquals("body" in error, reconnect);
+  }
+});
+
+Deno.test("a refused response can be read before the first next(), also where reconnect has looked at it", async () => {
+  const stream = new OpenResponse("Who", { status: 401 });
+  await using server = new HttpServer(() => stream.response);
+  await using sse = await connectSse(server.url, { reconnect: true });
+  assertEquals(sse.response.status, 401);
+  const text = sse.response.text();
+  stream.send(" are you?");
+  stream.end();
+  assertEquals(await text, "Who are you?");
+});
+
+Deno.test("shouldReconnect is asked with the body of the refused response, and onReconnect told", async () => {
+  const { fetch } = inTurn(
+    () => new Response("quota: later", { status: 429 }),
+    () => new Response("quota: never", { status: 429 }),
+  );
+  const told: (string | undefined)[] = [];
+  const sse = await connectSse(url, {
+    fetch,
+    reconnect: {
+      initialDelay: 0,
+      shouldReconnect: ({ body }) => body !== "quota: never",
+      onReconnect: ({ error }) => void told.push(error.body),
+    },
+  });
+  const error = await assertSseError(sse.next(), "status");
+  assertEquals([...told, error.body], ["quota: later", "quota: never"]);
+});
+
+Deno.test("a refusal is found out once, however often it is asked about", async () => {
+  const asked: SseError[] = [];
+  await using sse = await connectSse(url, {
+    fetch: () => new Response("Sorry", { status: 403 }),
+    reconnect: {
+      shouldReconnect: (error) => (asked.push(error), undefined),
+    },
+  });
+  const error = await assertSseError(sse.next(), "status");
+  assertEquals(asked.length, 1);
+  assertStrictEquals(asked[0], error);
+  assertEquals(await sse.next(), done);
+});
+
+Deno.test("abort and close() end the wait for the body of a refused response", async () => {
+  for (const end of ["abort", "close"]) {
+    const stream = new OpenResponse("No", { status: 401 });
+    const controller = new AbortController();
+    await using sse = await connectSse(url, {
+      fetch: () => stream.response,
+      signal: controller.signal,
+    });
+    const pending = sse.next().catch((reason) => reason);
+    if (end === "abort") controller.abort("enough");
+    else await sse.close();
+    assertEquals(await pending, end === "abort" ? "enough" : done);
+    await stream.cancelled;
+  }
+});
+
+Deno.test("a response-like object without `ok` is judged by its status", async () => {
+  const like = (status: number, type: string) => () => ({
+    status,
+    statusText: "",
+    headers: new Headers({ "content-type": type }),
+    body: new Response("data: a\n\n").body,
+  } as unknown as Response);
+  await using sse = await connectSse(url, {
+    fetch: like(200, "text/event-stream"),
+  });
+  assertEquals((await sse.next()).value?.data, "a");
+  const status = await failure(url, { fetch: like(300, "text/event-stream") });
+  assertEquals([status.code, status.body], ["status", "data: a\n\n"]);
+  const type = await failure(url, { fetch: like(200, "text/plain") });
+  assertEquals([type.code, type.body], ["content-type", "data: a\n\n"]);
+});
+
+Deno.test("a Content-Type of any length and kind is looked at in linear time", async () => {
+  // Each by itself blocked the event loop for hours, had it taken quadratic
+  // time: so it is tried where it can be stopped.
+  const script = `
+    import { connectSse } from ${
+    JSON.stringify(import.meta.resolve("../mod.ts"))
+  };
+    for (const part of ['\\\\"', '"', '\\\\', '",', ";", ",", " ", 'a"b']) {
+      const type = "text/event-stream;x=" + part.repeat(2_000_000);
+      const headers = new Headers({ "content-type": type });
+      const { body } = new Response("data: a\\n\\n");
+      const response = { status: 200, headers, body };
+      const sse = await connectSse("http://in.process/", { fetch: () => response });
+      if ((await sse.next()).value?.data !== "a") throw new Error(part);
+    }
+  `;
+  const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["eval", "--no-config", script],
+    signal: AbortSignal.timeout(30_000),
+  }).output();
+  assertEquals(new TextDecoder().decode(stderr), "");
+  assertEquals(code, 0);
+});
+
+for (
+  const type of [
+    'text/plain;x="a\\", text/event-stream',
+    'text/plain;x="a, text/event-stream',
+    '"text/event-stream"',
+    'text/event-stream"x"y',
+    "",
+    ",",
+    "*/*",
+  ]
+) {
+  Deno.test(`Content-Type ${JSON.stringify(type)} is no event stream`, async () => {
+    const { code } = await failure(url, {
+      fetch: () => eventResponse("", { headers: { "content-type": type } }),
+    });
+    assertEquals(code, "content-type");
+  });
+}
+
+for (
+  const type of [
+    'text/plain;x="a\\\\", text/event-stream',
+    'text/plain;x="a", text/event-stream;y="b',
+    ", text/event-stream",
+  ]
+) {
+  Deno.test(`Content-Type ${JSON.stringify(type)} is an event stream`, async () => {
+    await using sse = await connectSse(url, {
+      fetch: () =>
+        eventResponse("data: a\n\n", { headers: { "content-type": type } }),
+    });
+    assertEquals((await sse.next()).value?.data, "a");
+  });
+}
+
+Deno.test("anyContentType takes the body for an event stream whatever the type, but not whatever the status", async () => {
+  for (const init of [html, {}]) {
+    const bytes = new TextEncoder().encode("data: a\n\n");
+    await using sse = await connectSse(url, {
+      anyContentType: true,
+      fetch: () => new Response(bytes, init),
+    });
+    assertEquals((await sse.next()).value?.data, "a");
+    assertEquals(await sse.next(), done);
+  }
+  const { code } = await failure(url, {
+    anyContentType: true,
+    fetch: () => eventResponse("", { status: 500 }),
+  });
+  assertEquals(code, "status");
+});

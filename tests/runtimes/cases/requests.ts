@@ -1,0 +1,184 @@
+/** What is sent for each attempt, and what no attempt can mend. */
+import { connectSse, SseError } from "../../../mod.ts";
+import { assert, assertEquals, sseError } from "../assert.ts";
+import type { Case } from "../case.ts";
+import { ids, latin1OfUtf8 } from "../ids.ts";
+import { read, readAll } from "../read.ts";
+import { Stream } from "../stream.ts";
+
+const [id] = ids;
+
+/** Options of a client that does not wait. */
+const soon = { initialDelay: 1, jitter: 0, maxDelay: 1 };
+
+export const requests: Case[] = [
+  {
+    name: "a token that has expired in mid-stream is replaced, no event lost",
+    async run(context) {
+      const server = new Stream(context, [
+        { body: `id: ${id}\ndata: a\n\n` },
+        { status: 401, body: "expired" },
+        { body: "data: b\n\ndata: [DONE]\n\n" },
+      ]);
+      let token = 1;
+      const sse = await connectSse(({ error }) => {
+        if (error?.response?.status === 401) token++;
+        return new Request(server.url, {
+          headers: { Authorization: `Bearer ${token}` },
+        });
+      }, {
+        until: "[DONE]",
+        reconnect: {
+          ...soon,
+          shouldReconnect: ({ response }) =>
+            response?.status === 401 || undefined,
+        },
+      });
+      assertEquals(await readAll(sse), ["a", "b"]);
+      const { requests } = await server.log();
+      assertEquals(
+        requests.map(({ headers }) => [
+          headers["authorization"],
+          headers["last-event-id"],
+        ]),
+        [
+          ["Bearer 1", undefined],
+          ["Bearer 1", latin1OfUtf8(id)],
+          ["Bearer 2", latin1OfUtf8(id)],
+        ],
+      );
+    },
+  },
+  {
+    name: "the URL may change from attempt to attempt",
+    async run(context) {
+      const first = new Stream(context, [{ body: "id: 1\ndata: a\n\n" }]);
+      const second = new Stream(context, [
+        { body: "data: b\n\ndata: [DONE]\n\n" },
+      ]);
+      const sse = await connectSse(
+        ({ attempt }) => attempt === 0 ? first.url : new URL(second.url),
+        { until: "[DONE]", reconnect: soon },
+      );
+      assertEquals(await readAll(sse), ["a", "b"]);
+      const { requests: [{ headers }] } = await second.log();
+      assertEquals(headers["last-event-id"], "1");
+    },
+  },
+  {
+    name: "a POST is gone on with by a GET, and never sent twice",
+    async run(context) {
+      const server = new Stream(context, [
+        { body: "id: 1\ndata: a\n\n" },
+        { body: "id: 2\ndata: b\n\n" },
+        { body: "data: [DONE]\n\n" },
+      ]);
+      const sse = await connectSse(
+        ({ attempt }) =>
+          attempt === 0
+            ? new Request(server.url, { method: "POST", body: "ask" })
+            : server.url,
+        { until: "[DONE]", reconnect: soon },
+      );
+      assertEquals(await readAll(sse), ["a", "b"]);
+      const { requests } = await server.log();
+      assertEquals(
+        requests.map(({ method, headers, body }) => [
+          method,
+          headers["last-event-id"],
+          body,
+        ]),
+        [
+          ["POST", undefined, "ask"],
+          ["GET", "1", ""],
+          ["GET", "2", ""],
+        ],
+      );
+    },
+  },
+  {
+    name: "connectSse resolves with the response that no other follows",
+    async run(context) {
+      const server = new Stream(context, [
+        { status: 503, headers: { "retry-after": "0" } },
+        { status: 429, headers: { "retry-after": "0" } },
+        { body: "data: a\n\n", then: "hang" },
+      ]);
+      const sse = await connectSse(server.url, { reconnect: soon });
+      assertEquals(sse.response.status, 200);
+      assertEquals(await read(sse), ["message", "a", ""]);
+      await sse.close();
+      const { requests } = await server.log({ disconnects: 1 });
+      assertEquals(requests.length, 3);
+    },
+  },
+  {
+    name: "onOpen is called for each response that is an event stream",
+    async run(context) {
+      const server = new Stream(context, [
+        { body: "data: a\n\n" },
+        { status: 503 },
+        { body: "data: b\n\n" },
+        { status: 204 },
+      ]);
+      const opened: number[] = [];
+      const sse = await connectSse(server.url, {
+        reconnect: soon,
+        onOpen: ({ status }) => void opened.push(status),
+      });
+      assertEquals(await readAll(sse), ["a", "b"]);
+      assertEquals(opened, [200, 200]);
+    },
+  },
+  {
+    name: "a redirect loop is not tried for ever",
+    async run(context) {
+      let attempts = 0;
+      const connecting = connectSse(`${context.origin}/loop`, {
+        fetch: (request) => (attempts++, fetch(request)),
+        reconnect: { ...soon, maxAttempts: 3 },
+      });
+      // Browsers do not tell it from a lost network.
+      const code = context.browser ? "reconnect-failed" : "network";
+      await sseError(connecting, code);
+      assertEquals(attempts, context.browser ? 4 : 1);
+    },
+  },
+  {
+    name: "a fetch that cannot take a Request is not tried for ever",
+    async run(context) {
+      let attempts = 0;
+      const error = await sseError(
+        connectSse(context.origin, {
+          fetch(request) {
+            attempts++;
+            // What a fetch does that knows no Request.
+            return fetch(new URL(String(request)));
+          },
+          reconnect: { ...soon, maxAttempts: 3 },
+        }),
+        "network",
+      );
+      assert(error.cause !== undefined, "Expected a cause");
+      assertEquals(attempts, 1);
+    },
+  },
+  {
+    name: "an id that no request can carry ends what would reconnect",
+    async run(context) {
+      for (const id of ["x".repeat(9000), "\u2603".repeat(3000), "a\x01b"]) {
+        const body = `id: ${id}\ndata: a\n\n`;
+        const sse = await connectSse(context.origin, {
+          reconnect: soon,
+          fetch: () =>
+            new Response(body, {
+              headers: { "content-type": "text/event-stream" },
+            }),
+        });
+        await read(sse);
+        const { cause } = await sseError(sse.next(), "reconnect-failed");
+        assert(cause instanceof SseError, `Expected an SseError, got ${cause}`);
+      }
+    },
+  },
+];
