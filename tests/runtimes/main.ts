@@ -19,9 +19,6 @@ const TIME_TO_END = 5000;
 /** The one row that no case of the suite can tell. */
 const ENDS = "the process ends by itself";
 
-/** The row of the example that is written for one runtime. */
-const EXAMPLE = "examples/worker.ts";
-
 const NO_RESULT = "No result came";
 
 /** How a runtime did. */
@@ -110,9 +107,10 @@ async function test(runtime: Runtime, fixture: Fixture): Promise<Outcome> {
     else errors.set(ENDS, code === 0 ? "" : `Its exit status is ${code}`);
     asItShould &&= errors.get(ENDS) === "";
   }
-  if (runtime.example) {
-    const example = runtime.example(binary, run);
-    errors.set(EXAMPLE, await example.then(() => "", (error) => `${error}`));
+  if (runtime.extra) {
+    const { row, run: runExtra } = runtime.extra;
+    const ran = runExtra(binary, run);
+    errors.set(row, await ran.then(() => "", (error) => `${error}`));
   }
   if (asItShould) return { name, errors };
   const decoder = new TextDecoder();
@@ -125,7 +123,7 @@ function report(outcomes: Outcome[]): number {
   const rows = [
     ...casesFor({ browser: true }).map(({ name }) => name),
     ENDS,
-    EXAMPLE,
+    ...new Set(runtimes.flatMap(({ extra }) => extra?.row ?? [])),
   ];
   const width = Math.max(...rows.map((row) => row.length));
   const line = (row: string, cell: (outcome: Outcome) => string) =>

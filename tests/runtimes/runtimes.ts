@@ -1,6 +1,7 @@
 /** The runtimes: where each comes from, and how it is given the suite. */
 import { installChromium, installFromNpm, output } from "./install.ts";
 import type { Context } from "./protocol.ts";
+import { checkSignalMemory } from "./signal_memory.ts";
 import { runWorkerExample } from "./worker_example.ts";
 
 export interface Runtime {
@@ -14,8 +15,11 @@ export interface Runtime {
    * gives the arguments for the binary.
    */
   prepare(run: Run): Promise<string[]> | string[];
-  /** Runs the example that is written for this runtime. */
-  example?(binary: string | URL, run: Run): Promise<void>;
+  /** What is run beside the suite, as a row of its own. */
+  extra?: {
+    row: string;
+    run(binary: string | URL, run: Run): Promise<void>;
+  };
 }
 
 interface Run {
@@ -42,6 +46,10 @@ export const runtimes: Runtime[] = [
     name: "Node 22",
     install: () => fromNpm("node22/bin/node"),
     prepare: async (run) => [await writeScript(run)],
+    extra: {
+      row: "10⁵ connections with one signal leave nothing behind",
+      run: (binary, { directory }) => checkSignalMemory(binary, directory),
+    },
   },
   {
     name: "Node 24",
@@ -58,16 +66,22 @@ export const runtimes: Runtime[] = [
     install: () => fromNpm("workerd/bin/workerd"),
     // The newest date that it knows is its version.
     prepare: (run) => writeWorker(run, run.version),
-    example: (binary, { directory, version }) =>
-      runWorkerExample(binary, directory, version),
+    extra: {
+      row: "examples/worker.ts",
+      run: (binary, { directory, version }) =>
+        runWorkerExample(binary, directory, version),
+    },
   },
   {
     // The last day on which the option `cache` of a request throws.
     name: "workerd 2024-11-10",
     install: () => fromNpm("workerd/bin/workerd"),
     prepare: (run) => writeWorker(run, "2024-11-10"),
-    example: (binary, { directory }) =>
-      runWorkerExample(binary, directory, "2024-11-10"),
+    extra: {
+      row: "examples/worker.ts",
+      run: (binary, { directory }) =>
+        runWorkerExample(binary, directory, "2024-11-10"),
+    },
   },
   {
     name: "Chromium",
