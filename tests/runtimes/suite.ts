@@ -4,6 +4,7 @@ import { decoding } from "./cases/decoding.ts";
 import { eventSource } from "./cases/event_source.ts";
 import { reading } from "./cases/reading.ts";
 import { reconnecting } from "./cases/reconnecting.ts";
+import { typing } from "./cases/typed_events.ts";
 import { writing } from "./cases/writing.ts";
 import type { Context, Result } from "./protocol.ts";
 
@@ -15,6 +16,7 @@ const all: Case[] = [
   ...reading,
   ...reconnecting,
   ...writing,
+  ...typing,
   ...eventSource,
 ];
 
