@@ -222,10 +222,14 @@ export class TypedEventError extends Error {
  * transform what they are given.
  *
  * Nothing is read that nobody has asked for. Leaving a `for await` loop in any
- * way lets go of what is read, and so does an event that is not what its schema
- * demands. `return()` does so at once, also while an event is awaited, which an
- * async generator in between could not. What `events` throws is thrown on as it
- * is.
+ * way closes `events`, and so does an event that is not what its schema demands.
+ * `return()` closes them at once, also while an event is awaited, unless they
+ * come from an async generator, which cannot be ended while it awaits something.
+ * To close them elsewhere, as `sse.close()` does, ends the loop too. What they
+ * throw is thrown on as it is.
+ *
+ * Data that is not JSON throws. Where a stream says so that it is over, as with
+ * `[DONE]`, give `until: "[DONE]"` to `connectSse`.
  *
  * @typeParam Schemas The type of the schemas by name.
  * @param events The events: an `SseConnection`, a stream that was piped through
@@ -266,7 +270,7 @@ export function typedEvents<Schemas extends Record<string, StandardSchema>>(
   events: AsyncIterable<ServerSentEvent> | ReadableStream<ServerSentEvent>,
   schemas: Schemas,
   options: TypedEventsOptions = {},
-): AsyncIterableIterator<TypedEventOf<Schemas>, undefined, undefined> {
+): AsyncIterableIterator<TypedEventOf<Schemas>, undefined> {
   const { unknown = "skip" } = options;
   check(
     unknown === "skip" || unknown === "throw",

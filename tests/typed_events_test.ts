@@ -96,7 +96,7 @@ Deno.test("typedEvents gives each event's data as its schema does, and its other
   const source = streamOf(
     new ServerSentEvent({ event: "n", data: "7", id: "1 ☃", retry: 0 }),
     new ServerSentEvent({ event: "o", data: '{"a":[null]}', id: "1 ☃" }),
-    new ServerSentEvent({ data: '"no name"' }),
+    Object.assign(new ServerSentEvent({ data: '"no name"' }), { more: 1 }),
   );
   const events = typedEvents(source, {
     n: double,
@@ -268,6 +268,13 @@ for (const [how, validate] of failing) {
 }
 
 Deno.test("TypedEventError shows no more than the start of what is long", async () => {
+  for (const [length, shown] of [[200, 200], [201, 200]]) {
+    const { message } = await refusal(
+      typedEvents(streamOf(event("a", "x".repeat(length))), { a: anything }),
+    );
+    const rest = length > shown ? "…" : "";
+    assertStringIncludes(message, `, got "${"x".repeat(shown)}${rest}"`);
+  }
   const long = "x".repeat(1e6);
   const schemas = {
     b: schemaOf(() => ({ issues: [{ message: long }] })),
@@ -638,6 +645,20 @@ Deno.test("typedEvents says at once what is wrong with what it is given", () => 
     );
   }
   assertEquals(source.returns, 0);
+});
+
+Deno.test("typedEvents calls a schema's validate as a method", async () => {
+  const schema: StandardSchema = {
+    "~standard": {
+      version: 1,
+      vendor: "test",
+      validate() {
+        return { value: this.vendor };
+      },
+    },
+  };
+  const events = typedEvents(streamOf(event("a")), { a: schema });
+  assertEquals((await events.next()).value?.data, "test");
 });
 
 Deno.test("typedEvents takes a schema that is a function", async () => {

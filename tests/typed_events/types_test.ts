@@ -137,6 +137,16 @@ Deno.test("schemas written by hand say what they give by what they return", () =
             : { issues: [{ message: "Expected a string" }] },
       },
     },
+    both: {
+      "~standard": {
+        version: 1,
+        vendor: "test",
+        validate: (value: unknown) =>
+          typeof value === "string"
+            ? { value, issues: undefined }
+            : { value: null, issues: [{ message: "Expected a string" }] },
+      },
+    },
     async: {
       "~standard": {
         version: 1,
@@ -150,6 +160,7 @@ Deno.test("schemas written by hand say what they give by what they return", () =
   } as const;
   type Event = TypedEventOf<typeof schemas>;
   assertType<IsExact<DataOf<Event, "inferred">, string>>(true);
+  assertType<IsExact<DataOf<Event, "both">, string>>(true);
   assertType<IsExact<DataOf<Event, "async">, boolean>>(true);
   assertType<IsExact<DataOf<Event, "declared">, { n: number }>>(true);
   assertType<IsExact<DataOf<Event, "untyped">, unknown>>(true);
