@@ -214,6 +214,87 @@ Deno.test("chat.ts prints what the API says where it refuses", async () => {
   assertEquals(code, 1);
 });
 
+/** The events of a chat API that names them; `data` says the name again. */
+function namedEvents(
+  ...events: { type: string; [key: string]: unknown }[]
+): string {
+  return events
+    .map((it) => `event: ${it.type}\ndata: ${JSON.stringify(it)}\n\n`)
+    .join("");
+}
+
+Deno.test("typed_events.ts sends the prompt and the key, and prints the answer", async () => {
+  const text = (text: string) => ({
+    type: "content_block_delta",
+    index: 0,
+    delta: { type: "text_delta", text },
+  });
+  await using server = new HttpServer(() =>
+    eventResponse(namedEvents(
+      { type: "message_start" },
+      text("Of "),
+      { type: "ping" },
+      { ...text(""), delta: { type: "signature_delta" } },
+      text("scattering.\n☃"),
+      {
+        type: "message_delta",
+        delta: { stop_reason: "max_tokens" },
+      },
+      { type: "message_stop" },
+    ))
+  );
+  const { code, stdout, stderr } = await run(
+    "typed_events.ts",
+    ["Why", "blue?"],
+    {
+      ANTHROPIC_BASE_URL: server.url.slice(0, -1),
+      ANTHROPIC_API_KEY: "secret",
+    },
+  );
+  assertEquals(stdout, "Of scattering.\n☃\n");
+  assertStringIncludes(stderr, "… too long\n");
+  assertEquals(code, 0);
+  const { method, path, headers, body } = await server.request();
+  assertEquals(`${method} ${path}`, "POST /v1/messages");
+  assertEquals(headers.get("x-api-key"), "secret");
+  const { messages, stream } = JSON.parse(body);
+  assertEquals(messages, [{ role: "user", content: "Why blue?" }]);
+  assertEquals(stream, true);
+});
+
+Deno.test("typed_events.ts prints the error that the API sends in mid-stream", async () => {
+  await using server = new HttpServer(() =>
+    eventResponse(namedEvents(
+      { type: "error", error: { type: "overloaded_error", message: "Wait" } },
+    ))
+  );
+  const { code, stdout, stderr } = await run("typed_events.ts", ["?"], {
+    ANTHROPIC_BASE_URL: server.url.slice(0, -1),
+    ANTHROPIC_API_KEY: "secret",
+  });
+  assertEquals(stdout, "");
+  assertStringIncludes(stderr, "overloaded_error: Wait\n");
+  assertEquals(code, 1);
+});
+
+Deno.test("typed_events.ts says what it does not understand", async () => {
+  await using server = new HttpServer(() =>
+    eventResponse(namedEvents(
+      { type: "content_block_delta", delta: { text: 1 } },
+    ))
+  );
+  const { code, stderr } = await run("typed_events.ts", ["?"], {
+    ANTHROPIC_BASE_URL: server.url.slice(0, -1),
+    ANTHROPIC_API_KEY: "secret",
+  });
+  assertStringIncludes(
+    stderr,
+    'TypedEventError: Expected the data of "content_block_delta" to match ' +
+      "its schema: delta.text: ",
+  );
+  assertEquals(code, 1);
+});
+
 Deno.test("resume.ts goes on after the last event, across connections and runs", async () => {
   await using directory = await temporaryDirectory();
   const event = (n: number) => `id: ${n} ☃\ndata: event ${n}\n\n`;

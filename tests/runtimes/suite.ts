@@ -6,6 +6,7 @@ import { llm } from "./cases/llm.ts";
 import { reading } from "./cases/reading.ts";
 import { reconnecting } from "./cases/reconnecting.ts";
 import { requests } from "./cases/requests.ts";
+import { typing } from "./cases/typed_events.ts";
 import { writing } from "./cases/writing.ts";
 import type { Context, Result } from "./protocol.ts";
 
@@ -19,6 +20,7 @@ const all: Case[] = [
   ...requests,
   ...llm,
   ...writing,
+  ...typing,
   ...eventSource,
 ];
 

@@ -1,0 +1,181 @@
+/** The libraries themselves, each with the same schemas in its own words. */
+import {
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertStrictEquals,
+} from "@std/assert";
+import { type } from "arktype";
+import * as v from "valibot";
+import { z } from "zod";
+import * as mini from "zod/mini";
+import { connectSse } from "../../mod.ts";
+import {
+  type StandardSchema,
+  TypedEventError,
+  typedEvents,
+} from "../../src/typed_events.ts";
+import { assertSseError } from "../assert_sse_error.ts";
+import { OpenResponse } from "../open_response.ts";
+
+type Schemas = {
+  /** An object with `text`, and with `count`, which is 1 by default. */
+  token: StandardSchema<{ text: string; count: number }>;
+  /** A string of JSON, made a date. */
+  day: StandardSchema<Date>;
+  /** Any string but "taken". */
+  name: StandardSchema<string>;
+};
+
+async function isFree(name: string): Promise<boolean> {
+  await Promise.resolve();
+  return name !== "taken";
+}
+
+const libraries: Record<string, Schemas> = {
+  zod: {
+    token: z.object({ text: z.string(), count: z.number().default(1) }),
+    day: z.string().transform((text) => new Date(text)),
+    name: z.string().refine(isFree),
+  },
+  "zod/mini": {
+    token: mini.object({
+      text: mini.string(),
+      count: mini._default(mini.number(), 1),
+    }),
+    day: mini.pipe(
+      mini.string(),
+      mini.transform((text) => new Date(text)),
+    ),
+    name: mini.string().check(mini.refine(isFree)),
+  },
+  valibot: {
+    token: v.object({ text: v.string(), count: v.optional(v.number(), 1) }),
+    day: v.pipe(v.string(), v.transform((text) => new Date(text))),
+    name: v.pipeAsync(v.string(), v.checkAsync(isFree)),
+  },
+  arktype: {
+    token: type({ text: "string", count: "number = 1" }),
+    day: type("string").pipe((text) => new Date(text)),
+    // It has no asynchronous ones.
+    name: type("string").narrow((name) => name !== "taken"),
+  },
+};
+
+/** A connection on which a server says this, and stays. */
+async function open(...said: [event: string, data: unknown][]) {
+  const stream = new OpenResponse(
+    said.map(([event, data]) =>
+      `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`
+    ).join(""),
+  );
+  const fetch = () => stream.response;
+  return { stream, sse: await connectSse("http://localhost/", { fetch }) };
+}
+
+/** The keys of a path, however the library writes them. */
+function keysOf({ issues }: TypedEventError): PropertyKey[][] {
+  return issues.map(({ path = [] }) =>
+    Array.from(path, (it) => typeof it === "object" ? it.key : it)
+  );
+}
+
+for (const [library, schemas] of Object.entries(libraries)) {
+  Deno.test(`typedEvents gives what schemas of ${library} give`, async () => {
+    const { sse, stream } = await open(
+      ["token", { text: "a", count: 2 }],
+      ["token", { text: "☃" }],
+      ["day", "2030-01-01"],
+      ["name", "free"],
+    );
+    stream.end();
+    const events = typedEvents(sse, schemas);
+    assertEquals(
+      await Array.fromAsync(events, ({ event, data }) => [event, data]),
+      [
+        ["token", { text: "a", count: 2 }],
+        ["token", { text: "☃", count: 1 }],
+        ["day", new Date("2030-01-01")],
+        ["name", "free"],
+      ],
+    );
+  });
+
+  Deno.test(`typedEvents throws the issues of ${library}, and closes`, async () => {
+    const { sse, stream } = await open(
+      ["token", { text: "a" }],
+      ["token", { text: 1, count: "2" }],
+    );
+    const events = typedEvents(sse, schemas);
+    await events.next();
+    const error = await assertRejects(() => events.next(), TypedEventError);
+    assertEquals(keysOf(error).sort(), [["count"], ["text"]]);
+    for (const { message } of error.issues) {
+      assertEquals(error.message.includes(message), true, error.message);
+    }
+    assertEquals(error.event.data, '{"text":1,"count":"2"}');
+    await stream.cancelled;
+  });
+
+  Deno.test(`typedEvents throws where a refinement of ${library} says no`, async () => {
+    const { sse, stream } = await open(["name", "free"], ["name", "taken"]);
+    const events = typedEvents(sse, schemas);
+    assertEquals((await events.next()).value?.data, "free");
+    const error = await assertRejects(() => events.next(), TypedEventError);
+    assertEquals(keysOf(error), [[]]);
+    await stream.cancelled;
+  });
+
+  Deno.test(`typedEvents skips or throws at names that no schema of ${library} has`, async () => {
+    const said: [string, unknown][] = [["ping", {}], ["name", "free"]];
+    for (const unknown of ["skip", "throw"] as const) {
+      const { sse, stream } = await open(...said);
+      const events = typedEvents(sse, schemas, { unknown });
+      if (unknown === "skip") {
+        assertEquals((await events.next()).value?.event, "name");
+        await sse.close();
+      } else {
+        const { event } = await assertRejects(
+          () => events.next(),
+          TypedEventError,
+        );
+        assertEquals(event.event, "ping");
+      }
+      await stream.cancelled;
+    }
+  });
+
+  Deno.test(`typedEvents with ${library} closes at a break, and passes on what breaks`, async () => {
+    const left = await open(["name", "a"], ["name", "b"]);
+    for await (const { data } of typedEvents(left.sse, schemas)) {
+      assertEquals(data, "a");
+      break;
+    }
+    await left.stream.cancelled;
+
+    const broken = await open(["name", "a"]);
+    const events = typedEvents(broken.sse, schemas);
+    await events.next();
+    const cause = new Error("broken");
+    broken.stream.fail(cause);
+    const error = await assertSseError(events.next(), "network");
+    assertStrictEquals(error.cause, cause);
+  });
+}
+
+Deno.test("typedEvents says of which event a transformation of a library throws", async () => {
+  const link = (text: string) => new URL(text);
+  const throwing: Record<string, StandardSchema<URL>> = {
+    zod: z.string().transform(link),
+    valibot: v.pipe(v.string(), v.transform(link)),
+    arktype: type("string").pipe(link),
+  };
+  for (const schema of Object.values(throwing)) {
+    const { sse, stream } = await open(["link", "no URL"]);
+    const events = typedEvents(sse, { link: schema });
+    const error = await assertRejects(() => events.next(), TypedEventError);
+    assertEquals(error.event.data, '"no URL"');
+    assertInstanceOf(error.cause, TypeError);
+    await stream.cancelled;
+  }
+});
