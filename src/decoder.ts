@@ -208,7 +208,7 @@ export class SseDecoder {
    * @throws {TypeError} If `chunk` is neither a string nor bytes.
    */
   decode(
-    chunk: BufferSource | string,
+    chunk: ArrayBufferLike | ArrayBufferView | string,
     events: ServerSentEvent[] = [],
   ): ServerSentEvent[] {
     if (this.#stuck) {
@@ -306,7 +306,7 @@ export class SseDecoder {
   }
 
   /** The text of a chunk, UTF-8 decoded. */
-  #text(chunk: BufferSource | string): string {
+  #text(chunk: ArrayBufferLike | ArrayBufferView | string): string {
     if (typeof chunk === "string") {
       if (chunk === "" || !this.#midSequence) return chunk;
       this.#midSequence = false;
@@ -559,7 +559,7 @@ function blankLineAt(text: string, position: number): number {
   return char === CR && text.charCodeAt(position + 1) === LF ? 2 : 0;
 }
 
-function toBytes(chunk: BufferSource): Uint8Array {
+function toBytes(chunk: ArrayBufferLike | ArrayBufferView): Uint8Array {
   if (chunk instanceof Uint8Array) return chunk;
   if (ArrayBuffer.isView(chunk)) {
     return new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);

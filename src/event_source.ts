@@ -146,12 +146,21 @@ export interface EventSourceErrorEvent extends Event {
   readonly message?: string;
 }
 
+/**
+ * What the listeners of messages get: the standard's `MessageEvent`, whose `data`
+ * is always a string.
+ */
+export interface EventSourceMessageEvent extends Omit<MessageEvent, "data"> {
+  /** The payload. */
+  readonly data: string;
+}
+
 /** The events of an {@linkcode EventSource} by name; all others are messages. */
 export interface EventSourceEventMap {
   /** The connection is open, or open again. */
   open: Event;
   /** An event of the stream without a name of its own. */
-  message: MessageEvent<string>;
+  message: EventSourceMessageEvent;
   /** The connection failed, or has to be established again. */
   error: EventSourceErrorEvent;
 }
@@ -189,37 +198,37 @@ export interface EventSource {
   addEventListener<K extends keyof EventSourceEventMap>(
     type: K,
     listener: (this: EventSource, event: EventSourceEventMap[K]) => unknown,
-    options?: boolean | AddEventListenerOptions,
+    options?: Parameters<EventTarget["addEventListener"]>[2],
   ): void;
   /** Adds a listener for the events of a name that the stream gives them. */
   addEventListener(
     type: string,
-    listener: (this: EventSource, event: MessageEvent<string>) => unknown,
-    options?: boolean | AddEventListenerOptions,
+    listener: (this: EventSource, event: EventSourceMessageEvent) => unknown,
+    options?: Parameters<EventTarget["addEventListener"]>[2],
   ): void;
   /** Adds a listener for the events of a name. */
   addEventListener(
     type: string,
-    listener: EventListenerOrEventListenerObject,
-    options?: boolean | AddEventListenerOptions,
+    listener: Parameters<EventTarget["addEventListener"]>[1],
+    options?: Parameters<EventTarget["addEventListener"]>[2],
   ): void;
   /** Removes a listener for `open`, `message` or `error`. */
   removeEventListener<K extends keyof EventSourceEventMap>(
     type: K,
     listener: (this: EventSource, event: EventSourceEventMap[K]) => unknown,
-    options?: boolean | EventListenerOptions,
+    options?: Parameters<EventTarget["removeEventListener"]>[2],
   ): void;
   /** Removes a listener for the events of a name that the stream gives them. */
   removeEventListener(
     type: string,
-    listener: (this: EventSource, event: MessageEvent<string>) => unknown,
-    options?: boolean | EventListenerOptions,
+    listener: (this: EventSource, event: EventSourceMessageEvent) => unknown,
+    options?: Parameters<EventTarget["removeEventListener"]>[2],
   ): void;
   /** Removes a listener for the events of a name. */
   removeEventListener(
     type: string,
-    listener: EventListenerOrEventListenerObject,
-    options?: boolean | EventListenerOptions,
+    listener: Parameters<EventTarget["addEventListener"]>[1],
+    options?: Parameters<EventTarget["removeEventListener"]>[2],
   ): void;
 }
 
@@ -230,7 +239,10 @@ export interface EventSource {
  *
  * @example
  * ```ts
- * import { EventSource } from "@x/sse/event-source";
+ * import {
+ *   EventSource,
+ *   type EventSourceMessageEvent,
+ * } from "@x/sse/event-source";
  * import { assertEquals } from "@std/assert";
  *
  * const source = new EventSource("https://example.com/events", {
@@ -242,7 +254,7 @@ export interface EventSource {
  *       headers: { "Content-Type": "text/event-stream" },
  *     }),
  * });
- * const { promise, resolve } = Promise.withResolvers<MessageEvent<string>>();
+ * const { promise, resolve } = Promise.withResolvers<EventSourceMessageEvent>();
  * source.addEventListener("news", resolve);
  *
  * const event = await promise;
@@ -347,13 +359,16 @@ export class EventSource extends EventTarget {
    *
    * @example
    * ```ts
-   * import { EventSource } from "@x/sse/event-source";
+   * import {
+   *   EventSource,
+   *   type EventSourceMessageEvent,
+   * } from "@x/sse/event-source";
    * import { assertEquals } from "@std/assert";
    *
    * const { body } = new Response("data: Hello\n\n");
    * const source = EventSource.fromReadableStream(body!);
    *
-   * const { promise, resolve } = Promise.withResolvers<MessageEvent<string>>();
+   * const { promise, resolve } = Promise.withResolvers<EventSourceMessageEvent>();
    * source.onmessage = resolve;
    * assertEquals((await promise).data, "Hello");
    * ```
@@ -414,11 +429,11 @@ export class EventSource extends EventTarget {
   }
 
   /** A listener for the events without a name of their own. */
-  get onmessage(): ((event: MessageEvent<string>) => unknown) | null {
+  get onmessage(): ((event: EventSourceMessageEvent) => unknown) | null {
     return this.#handler("message");
   }
 
-  set onmessage(handler: ((event: MessageEvent<string>) => unknown) | null) {
+  set onmessage(handler: ((event: EventSourceMessageEvent) => unknown) | null) {
     this.#setHandler("message", handler);
   }
 

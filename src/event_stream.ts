@@ -34,8 +34,10 @@ import type { ServerSentEvent } from "./server_sent_event.ts";
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream}
  */
-export class SseEventStream
-  extends TransformStream<BufferSource | string, ServerSentEvent> {
+export class SseEventStream extends TransformStream<
+  ArrayBufferLike | ArrayBufferView | string,
+  ServerSentEvent
+> {
   readonly #decoder: SseDecoder;
 
   /**

@@ -7,4 +7,6 @@ export interface Case {
   run(context: Context): void | Promise<void>;
   /** Run in browsers only, as it says nothing elsewhere. */
   browserOnly?: boolean;
+  /** Run in Node only. */
+  nodeOnly?: boolean;
 }

@@ -8,7 +8,7 @@
 import { Fixture } from "./fixture.ts";
 import { output } from "./install.ts";
 import { type Runtime, runtimes, versionOf } from "./runtimes.ts";
-import { casesFor } from "./suite.ts";
+import { all, casesFor } from "./suite.ts";
 
 /** How many ms a runtime may take. */
 const DEADLINE = 60_000;
@@ -121,7 +121,7 @@ async function test(runtime: Runtime, fixture: Fixture): Promise<Outcome> {
 /** Prints it all; gives the exit status. */
 function report(outcomes: Outcome[]): number {
   const rows = [
-    ...casesFor({ browser: true }).map(({ name }) => name),
+    ...all.map(({ name }) => name),
     ENDS,
     ...new Set(runtimes.flatMap(({ extra }) => extra?.row ?? [])),
   ];

@@ -13,7 +13,8 @@ import type { Context, Result } from "./protocol.ts";
 /** How many ms a case may take. */
 const DEADLINE = 5000;
 
-const all: Case[] = [
+/** Every case, in the order of the table. */
+export const all: Case[] = [
   ...decoding,
   ...reading,
   ...reconnecting,
@@ -25,8 +26,12 @@ const all: Case[] = [
 ];
 
 /** The cases for a runtime, in the order of the table. */
-export function casesFor({ browser }: Pick<Context, "browser">): Case[] {
-  return all.filter(({ browserOnly }) => browser || !browserOnly);
+export function casesFor(
+  { browser, runtime }: Pick<Context, "browser" | "runtime">,
+): Case[] {
+  return all.filter(({ browserOnly, nodeOnly }) =>
+    browserOnly ? browser : !nodeOnly || runtime.startsWith("Node")
+  );
 }
 
 /** Runs the cases one after another, and reports each to the fixture server. */

@@ -164,6 +164,22 @@ export const requests: Case[] = [
     },
   },
   {
+    name: "a dispatcher reaches Node's fetch",
+    nodeOnly: true,
+    async run(context) {
+      const dispatcher = {
+        dispatch() {
+          throw new Error("It is asked");
+        },
+      };
+      const { message } = await sseError(
+        connectSse(context.origin, { dispatcher }),
+        "network",
+      );
+      assert(message.endsWith("It is asked"), message);
+    },
+  },
+  {
     name: "an id that no request can carry ends what would reconnect",
     async run(context) {
       for (const id of ["x".repeat(9000), "\u2603".repeat(3000), "a\x01b"]) {

@@ -1,0 +1,148 @@
+// What a program may write, whichever of these libraries its types come from.
+
+import {
+  connectSse,
+  type ConnectSseOptions,
+  encodeSse,
+  readSse,
+  type ReconnectOptions,
+  ServerSentEvent,
+  SseDecoder,
+  SseEncoderStream,
+  SseError,
+  SseEventStream,
+  type SseMessage,
+  sseResponse,
+} from "../../mod.ts";
+import { EventSource } from "../../src/event_source.ts";
+import { typedEvents } from "../../src/typed_events.ts";
+
+declare const client: object;
+declare const dispatcher: object;
+
+const reconnect: ReconnectOptions = {
+  backoffFactor: undefined,
+  initialDelay: undefined,
+  jitter: undefined,
+  maxAttempts: undefined,
+  maxDelay: undefined,
+  onReconnect: undefined,
+  resume: undefined,
+  shouldReconnect: undefined,
+};
+
+/** Each option, given as `undefined`. */
+export const options: ConnectSseOptions = {
+  anyContentType: undefined,
+  body: undefined,
+  client: undefined,
+  connectTimeout: undefined,
+  dispatcher: undefined,
+  eventTimeout: undefined,
+  fetch: undefined,
+  headers: undefined,
+  idleTimeout: undefined,
+  lastEventId: undefined,
+  maxEventSize: undefined,
+  method: undefined,
+  onComment: undefined,
+  onOpen: undefined,
+  reconnect: undefined,
+  redirect: undefined,
+  signal: undefined,
+  until: undefined,
+};
+
+export async function read(response: Response): Promise<string> {
+  const sse = await connectSse(
+    ({ attempt, lastEventId, error }) =>
+      new Request("https://example.com/", {
+        headers: { attempt: `${attempt} ${lastEventId} ${error?.body}` },
+      }),
+    {
+      client,
+      dispatcher,
+      method: "POST",
+      headers: { Authorization: "Bearer …" },
+      body: JSON.stringify({}),
+      signal: new AbortController().signal,
+      until: ({ data }) => data === "[DONE]",
+      reconnect,
+      fetch: (request) => fetch(request),
+    },
+  );
+  let text: string = sse.response.headers.get("x") ?? "";
+  for await (const event of sse) text += event.json<{ text: string }>().text;
+  for await (const { data } of readSse(response, { until: undefined })) {
+    text += data;
+  }
+  await using other = readSse(response.body!, { signal: undefined });
+  const result = await other.next();
+  if (!result.done) text += result.value.id;
+
+  const reader = response.body!.pipeThrough(new SseEventStream()).getReader();
+  const { value } = await reader.read();
+  text += value?.data;
+  const bytes: Uint8Array = new Uint8Array(8);
+  for (const chunk of [bytes, bytes.buffer, new DataView(bytes.buffer), ""]) {
+    for (const event of new SseDecoder().decode(chunk)) text += event.data;
+  }
+  try {
+    await sse.close();
+  } catch (error) {
+    if (error instanceof SseError) {
+      text += `${error.code} ${error.body} ${error.response?.status}`;
+    }
+  }
+  return text;
+}
+
+export function write(): Response {
+  const message: SseMessage = { data: "", event: undefined, id: undefined };
+  const event = new ServerSentEvent({ data: encodeSse(message) });
+  new ReadableStream<SseMessage>().pipeThrough(new SseEncoderStream());
+  return sseResponse([message, event], { status: 200, headers: {} });
+}
+
+export function listen(): EventSource {
+  const source = new EventSource("https://example.com/", {
+    body: undefined,
+    connectTimeout: undefined,
+    fetch: undefined,
+    headers: { Authorization: "Bearer …" },
+    idleTimeout: undefined,
+    lastEventId: undefined,
+    maxEventSize: undefined,
+    method: undefined,
+    onComment: undefined,
+    reconnect,
+    withCredentials: undefined,
+  });
+  source.onmessage = ({ data, lastEventId }) => `${data}${lastEventId}`;
+  source.onerror = ({ error, message }) => `${error}${message}`;
+  source.addEventListener("news", ({ data }) => data.length, { once: true });
+  source.addEventListener("open", { handleEvent() {} });
+  source.removeEventListener("news", () => {});
+  return source;
+}
+
+export async function typed(): Promise<number> {
+  const schema = {
+    "~standard": {
+      version: 1,
+      vendor: "mine",
+      validate: (value: unknown) => ({ value: Number(value) }),
+    },
+  } as const;
+  let sum = 0;
+  const events = readSse(new Response("data: 1\n\n"), { anyContentType: true });
+  for await (const { data } of typedEvents(events, { message: schema })) {
+    sum += data;
+  }
+  return sum;
+}
+
+// @ts-expect-error An option that is misspelled.
+export const misspelled: ConnectSseOptions = { idleTimout: 1 };
+// @ts-expect-error `until` is not asynchronous.
+export const promised: ConnectSseOptions = { until: async () => true };

@@ -1,0 +1,102 @@
+/**
+ * Checks the declarations of the module as programs see them, with the types of
+ * each environment, no check left out, and `undefined` taken exactly.
+ */
+import { output } from "../runtimes/install.ts";
+
+const root = new URL("../..", import.meta.url).pathname;
+
+/** By name: what a program's `tsconfig.json` names. */
+const environments: Record<string, { lib: string[]; types: string[] }> = {
+  "the DOM": {
+    lib: ["esnext", "dom", "dom.iterable", "dom.asynciterable"],
+    types: [],
+  },
+  "@types/node": { lib: ["esnext"], types: ["node"] },
+  "a web worker": {
+    lib: [
+      "esnext",
+      "webworker",
+      "webworker.iterable",
+      "webworker.asynciterable",
+    ],
+    types: [],
+  },
+  "@cloudflare/workers-types": {
+    lib: ["esnext"],
+    types: ["@cloudflare/workers-types"],
+  },
+};
+
+const directory = await Deno.makeTempDir({ prefix: "types-" });
+try {
+  await output(Deno.execPath(), ["install", "--quiet"], {
+    cwd: import.meta.dirname,
+  });
+  await Deno.symlink(
+    `${import.meta.dirname}/node_modules`,
+    `${directory}/node_modules`,
+  );
+  await declare();
+  for (const [name, options] of Object.entries(environments)) {
+    await check(options);
+    console.log(`${name}: ok`);
+  }
+} finally {
+  await Deno.remove(directory, { recursive: true });
+}
+
+/** Writes the declarations, and the program as it imports them. */
+async function declare(): Promise<void> {
+  await tsc({
+    compilerOptions: {
+      rootDir: root,
+      outDir: `${directory}/module`,
+      declaration: true,
+      emitDeclarationOnly: true,
+      allowImportingTsExtensions: true,
+      rewriteRelativeImportExtensions: true,
+      target: "esnext",
+      module: "esnext",
+      moduleResolution: "bundler",
+      ...environments["the DOM"],
+    },
+    files: [
+      `${root}mod.ts`,
+      `${root}src/event_source.ts`,
+      `${root}src/typed_events.ts`,
+    ],
+  });
+  const program = await Deno.readTextFile(
+    new URL("consumer.ts", import.meta.url),
+  );
+  await Deno.writeTextFile(
+    `${directory}/program.ts`,
+    program.replace(/"\.\.\/\.\.\/(.*)\.ts"/g, '"./module/$1.js"'),
+  );
+}
+
+async function check(
+  options: { lib: string[]; types: string[] },
+): Promise<void> {
+  await tsc({
+    compilerOptions: {
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      noUncheckedIndexedAccess: true,
+      skipLibCheck: false,
+      noEmit: true,
+      target: "esnext",
+      module: "esnext",
+      moduleResolution: "bundler",
+      ...options,
+    },
+    files: [`${directory}/program.ts`],
+  });
+}
+
+async function tsc(config: unknown): Promise<void> {
+  const path = `${directory}/tsconfig.json`;
+  await Deno.writeTextFile(path, JSON.stringify(config));
+  await output(`${import.meta.dirname}/node_modules/.bin/tsc`, ["-p", path]);
+}
