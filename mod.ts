@@ -37,6 +37,7 @@ export {
 } from "./src/error.ts";
 export { encodeSse, SseEncoderStream, type SseMessage } from "./src/encoder.ts";
 export { SseEventStream } from "./src/event_stream.ts";
+export { lastEventIdOf } from "./src/last_event_id.ts";
 export type {
   ConnectSseOptions,
   FetchOptions,

@@ -64,22 +64,27 @@ import type {
  * ```
  *
  * @example A token that may expire while the stream is open
- * ```ts ignore
+ * ```ts
  * import { connectSse } from "@x/sse";
  *
- * const sse = await connectSse(
- *   async ({ error }) =>
- *     new Request("https://example.com/events", {
- *       headers: {
- *         Authorization: `Bearer ${await token(error?.response?.status === 401)}`,
- *       },
- *     }),
- *   {
- *     reconnect: {
- *       shouldReconnect: ({ response }) => response?.status === 401 || undefined,
- *     },
+ * async function logIn(): Promise<string> {
+ *   const response = await fetch("https://example.com/token", { method: "POST" });
+ *   return await response.text();
+ * }
+ *
+ * let token = await logIn();
+ * const sse = await connectSse(async ({ error }) => {
+ *   if (error?.response?.status === 401) token = await logIn();
+ *   return new Request("https://example.com/events", {
+ *     headers: { Authorization: `Bearer ${token}` },
+ *   });
+ * }, {
+ *   until: "[DONE]",
+ *   reconnect: {
+ *     shouldReconnect: ({ response }) => response?.status === 401 || undefined,
  *   },
- * );
+ * });
+ * for await (const event of sse) console.log(event.data);
  * ```
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#processing-model}

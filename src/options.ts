@@ -35,20 +35,20 @@ export type FetchOptions = {
  * `signal` …), and how to read what comes.
  *
  * @example
- * ```ts ignore
+ * ```ts
  * import { connectSse } from "@x/sse";
  *
- * const sse = await connectSse("https://api.example.com/v1/chat/completions", {
+ * const sse = await connectSse("https://example.com/v1/chat/completions", {
  *   method: "POST",
  *   headers: {
- *     "Authorization": "Bearer …",
+ *     "Authorization": "Bearer secret",
  *     "Content-Type": "application/json",
  *   },
  *   body: JSON.stringify({ stream: true, messages: [] }),
  *   until: "[DONE]",
  *   idleTimeout: 30_000,
  * });
- * for await (const event of sse) console.log(event.json());
+ * for await (const event of sse) console.log(event.data);
  * ```
  *
  * @see {@link https://fetch.spec.whatwg.org/#requestinit}
