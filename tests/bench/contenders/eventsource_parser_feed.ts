@@ -1,14 +1,16 @@
-import { createParser } from "eventsource-parser";
+import { createParser, type EventSourceMessage } from "eventsource-parser";
 import { count, type Read } from "../contender.ts";
 
+/** Collects the events of a chunk, as `decode` gives them. */
 export const read: Read = ({ chunks }) => {
   const found = { events: 0, length: 0 };
-  const parser = createParser({
-    onEvent: (event) => count(found, event.data),
-  });
+  let events: EventSourceMessage[] = [];
+  const parser = createParser({ onEvent: (event) => void events.push(event) });
   const decoder = new TextDecoder();
   for (const chunk of chunks) {
+    events = [];
     parser.feed(decoder.decode(chunk, { stream: true }));
+    for (const event of events) count(found, event.data);
   }
   return found;
 };
