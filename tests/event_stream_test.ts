@@ -19,9 +19,10 @@ function plain({ event, data, id, retry }: ServerSentEvent) {
   return { event, data, id, retry };
 }
 
-Deno.test("SseEventStream is a TransformStream", () => {
+Deno.test("SseEventStream stands where a TransformStream does", () => {
   const stream: TransformStream<Chunk, ServerSentEvent> = new SseEventStream();
-  assertInstanceOf(stream, TransformStream);
+  assertInstanceOf(stream.readable, ReadableStream);
+  assertInstanceOf(stream.writable, WritableStream);
 });
 
 Deno.test("SseEventStream reads the body of a response", async () => {
@@ -242,4 +243,162 @@ Deno.test("SseEventStream fails its reader when its writer aborts", async () => 
 Deno.test("SseEventStream checks its options", () => {
   const error = assertThrows(() => new SseEventStream({ maxEventSize: -1 }));
   assert(error instanceof RangeError || error instanceof TypeError);
+});
+
+/** A stream of events, of so many a chunk, numbered. */
+function numbered(...counts: number[]): ReadableStream<ServerSentEvent> {
+  let number = 0;
+  const chunks = counts.map((count) =>
+    Array.from({ length: count }, () => `data: ${number++}\n\n`).join("")
+  );
+  return streamOf(chunks).pipeThrough(new SseEventStream());
+}
+
+const numbers = (count: number, from = 0) =>
+  Array.from({ length: count }, (_, i) => String(from + i));
+
+/** The data of all events that a reader gives. */
+async function readAll(stream: ReadableStream<ServerSentEvent>) {
+  const reader = stream.getReader();
+  const data: string[] = [];
+  while (true) {
+    const { done, value } = await reader.read();
+    if (done) return data;
+    data.push(value.data);
+  }
+}
+
+const ways: Record<
+  string,
+  (stream: ReadableStream<ServerSentEvent>) => Promise<string[]>
+> = {
+  "for await": (stream) => Array.fromAsync(stream, ({ data }) => data),
+  "values()": (stream) => Array.fromAsync(stream.values(), ({ data }) => data),
+  "values() that do not cancel": (stream) =>
+    Array.fromAsync(
+      stream.values({ preventCancel: true }),
+      ({ data }) => data,
+    ),
+  "getReader()": readAll,
+  "pipeTo()": async (stream) => {
+    const data: string[] = [];
+    await stream.pipeTo(
+      new WritableStream({ write: (event) => void data.push(event.data) }),
+    );
+    return data;
+  },
+  "pipeThrough()": (stream) =>
+    Array.fromAsync(stream.pipeThrough(new TransformStream()))
+      .then((events) => events.map(({ data }) => data)),
+  "tee()": async (stream) => {
+    const [one, other] = stream.tee();
+    const [data, same] = await Promise.all([
+      readAll(one),
+      Array.fromAsync(other, ({ data }) => data),
+    ]);
+    assertEquals(data, same);
+    return data;
+  },
+};
+for (const [how, read] of Object.entries(ways)) {
+  Deno.test(`SseEventStream gives each event once and in order by ${how}`, async () => {
+    assertEquals(await read(numbered(3, 0, 1, 0, 5, 1)), numbers(10));
+    assertEquals(await read(numbered()), []);
+    assertEquals(await read(numbered(2000)), numbers(2000));
+  });
+}
+
+Deno.test("SseEventStream can be read one way after the other, and loses nothing", async () => {
+  const stream = numbered(4, 4, 4);
+  const reader = stream.getReader();
+  assertEquals((await reader.read()).value?.data, "0");
+  reader.releaseLock();
+  const got: string[] = [];
+  for await (const { data } of stream.values({ preventCancel: true })) {
+    got.push(data);
+    if (data === "2") break;
+  }
+  const second = stream.getReader();
+  assertEquals((await second.read()).value?.data, "3");
+  second.releaseLock();
+  for await (const { data } of stream) got.push(data);
+  assertEquals(got, ["1", "2", ...numbers(8, 4)]);
+});
+
+Deno.test("SseEventStream answers overlapping calls of its iterator in order", async () => {
+  const iterator = numbered(2, 1, 3)[Symbol.asyncIterator]();
+  const results = await Promise.all(
+    Array.from({ length: 9 }, () => iterator.next()),
+  );
+  assertEquals(
+    results.map(({ value }) => value?.data),
+    [...numbers(6), undefined, undefined, undefined],
+  );
+  assertEquals(results.slice(6).every(({ done }) => done), true);
+});
+
+Deno.test("SseEventStream is locked by its iterator, until that ends", async () => {
+  const stream = numbered(2);
+  const iterator = stream.values();
+  assert(stream.locked);
+  assertThrows(() => stream.getReader(), TypeError);
+  assertThrows(() => stream.values(), TypeError);
+  await iterator.next();
+  await iterator.return!();
+  assertEquals(stream.locked, false);
+  assertEquals(await iterator.next(), { done: true, value: undefined });
+  await iterator.return!();
+
+  const whole = numbered(1);
+  for await (const _ of whole);
+  assertEquals(whole.locked, false);
+});
+
+Deno.test("SseEventStream gives a loop the events before one that is too large", async () => {
+  const large = `data: ${"x".repeat(100)}\n\n`;
+  const stream = streamOf(["data: a\n\ndata: b\n\n" + large])
+    .pipeThrough(new SseEventStream({ maxEventSize: 50 }));
+  const data: string[] = [];
+  const error = await assertRejects(async () => {
+    for await (const event of stream) data.push(event.data);
+  }, SseError);
+  assertEquals([error.code, data], ["event-too-large", ["a", "b"]]);
+});
+
+Deno.test("SseEventStream gives a loop the events that came before its source failed, then the fault", async () => {
+  const fault = new Error("gone");
+  let controller: ReadableStreamDefaultController<string>;
+  const source = new ReadableStream<string>({
+    start(it) {
+      controller = it;
+      it.enqueue("data: a\n\ndata: b\n\ndata: c\n\n");
+    },
+  });
+  const iterator = source.pipeThrough(new SseEventStream())
+    [Symbol.asyncIterator]();
+  assertEquals((await iterator.next()).value?.data, "a");
+  controller!.error(fault);
+  await new Promise((resolve) => setTimeout(resolve));
+  assertEquals((await iterator.next()).value?.data, "b");
+  assertEquals((await iterator.next()).value?.data, "c");
+  assertStrictEquals(await assertRejects(() => iterator.next()), fault);
+  assertEquals((await iterator.next()).done, true);
+});
+
+Deno.test("SseEventStream's iterator that is closed answers what waits, and cancels its source", async () => {
+  const cancelled = Promise.withResolvers<unknown>();
+  const source = new ReadableStream<string>({ cancel: cancelled.resolve });
+  const stream = source.pipeThrough(new SseEventStream());
+  const iterator = stream.values();
+  const pending = [iterator.next(), iterator.next()];
+  await iterator.return!();
+  for (const { done } of await Promise.all(pending)) assert(done);
+  await cancelled.promise;
+  assertEquals(stream.locked, false);
+});
+
+Deno.test("SseEventStream's iterator that does not cancel leaves the source to others", async () => {
+  const stream = numbered(1, 1, 1);
+  for await (const _ of stream.values({ preventCancel: true })) break;
+  assertEquals(await readAll(stream), ["1", "2"]);
 });
