@@ -37,16 +37,17 @@ export function checkType(
   type: "string" | "function" | "object",
   expected: string,
 ): void {
-  if (typeof value === type && value !== null) return;
-  const got = value === null ? "null" : typeof value;
-  throw new TypeError(`Expected ${expected}, got ${got}`);
+  check(typeof value === type && value !== null, expected, value);
 }
 
+/** Throws unless the option is a function, or not given. */
 export function checkFunction(name: string, value: unknown): void {
-  if (value === undefined) return;
-  checkType(value, "function", `${name} to be a function`);
+  if (value !== undefined) {
+    checkType(value, "function", `${name} to be a function`);
+  }
 }
 
+/** Throws unless the option is a number in that range. */
 export function checkRange(
   name: string,
   value: number,

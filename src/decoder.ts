@@ -492,13 +492,6 @@ function valueStart(text: string, position: number): number {
   return text.charCodeAt(position) === 0x20 ? position + 1 : position;
 }
 
-/** The length of the blank line at `position`, 0 where it is not or cut. */
-function blankLineAt(text: string, position: number): number {
-  const char = text.charCodeAt(position);
-  if (char === LF) return 1;
-  return char === CR && text.charCodeAt(position + 1) === LF ? 2 : 0;
-}
-
 /** As `text.indexOf`, but the length where there is none. */
 function indexOf(text: string, char: string, position: number): number {
   const index = text.indexOf(char, position);

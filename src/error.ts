@@ -59,10 +59,9 @@ export interface SseErrorOptions extends ErrorOptions {
  * ```
  */
 export class SseError extends Error {
-  static {
-    // On the prototype, as the platform's own errors have it.
-    this.prototype.name = "SseError";
-  }
+  // On the prototype, as the platform's own errors have it. A pure call, so that
+  // bundlers can leave the class out where nobody uses it.
+  static #isNamed = /* @__PURE__ */ nameErrors(() => SseError.prototype);
 
   /** What the error is about. */
   readonly code: SseErrorCode;
@@ -98,6 +97,11 @@ export class SseError extends Error {
     if (options?.response !== undefined) this.response = options.response;
     if (options?.body !== undefined) this.body = options.body;
   }
+}
+
+function nameErrors(prototype: () => SseError): boolean {
+  prototype().name = "SseError";
+  return true;
 }
 
 /** What `cause` says: the innermost one, where runtimes wrap what happened. */

@@ -45,15 +45,10 @@ export interface ServerSentEventInit {
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation}
  */
 export class ServerSentEvent {
-  static {
-    // Deno and Node both look for this symbol; hidden, so that it is no part of
-    // what the class says of itself.
-    Object.defineProperty(
-      this.prototype,
-      Symbol.for("nodejs.util.inspect.custom"),
-      { value: inspectEvent },
-    );
-  }
+  // A pure call, so that bundlers can leave the class out where nobody uses it.
+  static #isPrintable = /* @__PURE__ */ makePrintable(() =>
+    ServerSentEvent.prototype
+  );
 
   /** The event's type, `"message"` where the stream gave none. */
   readonly event: string;
@@ -104,19 +99,26 @@ export class ServerSentEvent {
   }
 }
 
-/** What `console.log` prints: the fields that say something. */
+/** Has `console.log` print the fields that say something. */
+function makePrintable(prototype: () => ServerSentEvent): boolean {
+  // Deno and Node both look for this symbol; hidden, so that it is no part of
+  // what the class says of itself.
+  Object.defineProperty(
+    prototype(),
+    Symbol.for("nodejs.util.inspect.custom"),
+    { value: inspectEvent },
+  );
+  return true;
+}
+
 function inspectEvent(
   this: ServerSentEvent,
   _depth: number,
   options: unknown,
   inspect: (value: unknown, options: unknown) => string,
 ): string {
-  const { event, data, id, retry } = this;
-  const said = {
-    event,
-    ...(data !== "" && { data }),
-    ...(id !== "" && { id }),
-    ...(retry !== undefined && { retry }),
-  };
-  return `ServerSentEvent ${inspect(said, options)}`;
+  const said = Object.entries(this).filter(([, value]) =>
+    value !== "" && value !== undefined
+  );
+  return `ServerSentEvent ${inspect(Object.fromEntries(said), options)}`;
 }

@@ -145,4 +145,4 @@ export async function typed(): Promise<number> {
 // @ts-expect-error An option that is misspelled.
 export const misspelled: ConnectSseOptions = { idleTimout: 1 };
 // @ts-expect-error `until` is not asynchronous.
-export const promised: ConnectSseOptions = { until: async () => true };
+export const promised: ConnectSseOptions = { until: () => Promise.resolve() };
