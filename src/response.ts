@@ -5,15 +5,23 @@
  */
 
 import { check, checkTimeout, checkType } from "./check.ts";
-import { encodeSse, messageEncoder, type SseMessage } from "./encoder.ts";
+import { messageEncoder, type SseMessage } from "./encoder.ts";
+import { POLL, type Pollable } from "./poll.ts";
 
-/** As for a `Response`, and how to keep it alive. */
+/** As for a `Response`, and how to keep it alive and end it. */
 export interface SseResponseInit extends ResponseInit {
   /**
-   * After how many ms without a message to write a comment, so that no proxy
-   * takes the connection for dead. Off by default.
+   * After how many ms without a message to write an empty comment, so that no
+   * proxy takes the connection for dead. Off by default.
    */
-  heartbeat?: number;
+  heartbeat?: number | undefined;
+  /**
+   * Ends the stream when it aborts, after what the client is being sent. With
+   * the signal of a server's shutdown, no open stream holds it up; with
+   * `AbortSignal.timeout(ms)`, clients connect anew before a platform cuts them
+   * off. A client that reconnects asks for what it has not got.
+   */
+  signal?: AbortSignal | undefined;
 }
 
 const DEFAULT_HEADERS = {
@@ -23,7 +31,11 @@ const DEFAULT_HEADERS = {
   "Cache-Control": "no-cache, no-transform",
   // Has nginx pass events on as they come.
   "X-Accel-Buffering": "no",
+  // Has every proxy that knows RFC 10036 do so.
+  "Incremental": "?1",
 };
+
+const HEARTBEAT = /* @__PURE__ */ new TextEncoder().encode(":\n");
 
 /**
  * Answers a request with an event stream. The source is asked for a message only
@@ -32,19 +44,21 @@ const DEFAULT_HEADERS = {
  *
  * A generator cannot be ended while it awaits something: one that passes on what
  * comes from elsewhere lets go only with the next message. Give the connection or
- * stream itself, or pipe it through a `TransformStream`.
+ * stream itself, or pipe it through a `TransformStream`. What is pushed and not
+ * pulled goes through one too: give `readable`, and write to the `writer` of
+ * `writable`.
  *
  * Where the source fails, the connection is cut: the client sees an error, not
  * an end, and can reconnect.
  *
  * @param source The messages. Events that were read are messages too.
- * @param init Status, headers and heartbeat. Headers given here replace
- * `Content-Type`, `Cache-Control` and `X-Accel-Buffering`, which are set so that
- * nothing on the way caches, compresses or holds back.
+ * @param init Status, headers, heartbeat and signal. Headers given here replace
+ * `Content-Type`, `Cache-Control`, `X-Accel-Buffering` and `Incremental`, which
+ * are set so that nothing on the way caches, compresses or holds back.
  * @returns The response.
  * @throws {TypeError} If the source cannot be iterated, or is a locked stream.
- * @throws {RangeError} If `heartbeat` is not a positive number, or the status is
- * none that a body can have.
+ * @throws {RangeError} If `heartbeat` is not a positive number, or `status` is
+ * none that a body can have: 200 to 599, but for 204, 205 and 304.
  *
  * @example
  * ```ts
@@ -76,13 +90,20 @@ export function sseResponse(
     | ReadableStream<SseMessage>,
   init: SseResponseInit = {},
 ): Response {
+  const { status = 200, signal } = init;
   const heartbeat = checkTimeout("heartbeat", init.heartbeat);
   const headers = new Headers(init.headers);
   for (const [name, value] of Object.entries(DEFAULT_HEADERS)) {
     if (!headers.has(name)) headers.set(name, value);
   }
-  const body = streamOf(iterate(source), heartbeat);
+  const body = streamOf(iterate(source), heartbeat, signal);
   try {
+    check(
+      status >= 200 && status <= 599 && ![204, 205, 304].includes(status),
+      "status to be one that a body can have",
+      status,
+      RangeError,
+    );
     return new Response(body, { ...init, headers });
   } catch (error) {
     body.cancel().catch(() => {});
@@ -91,7 +112,7 @@ export function sseResponse(
 }
 
 /** Where messages come from, and how to let go of it. */
-interface Source {
+interface Source extends Partial<Pollable> {
   next(): Promise<IteratorResult<SseMessage>> | IteratorResult<SseMessage>;
   return?(): unknown;
 }
@@ -120,45 +141,120 @@ function iterate(source: Parameters<typeof sseResponse>[0]): Source {
   };
 }
 
+/**
+ * The stream of what a source has. It is `"idle"` while the client has asked for
+ * nothing more, `"asked"` while one waits for the next message, and `"over"` once
+ * the source or the client has come to an end.
+ */
 function streamOf(
   source: Source,
   heartbeat: number | undefined,
+  signal: AbortSignal | undefined,
 ): ReadableStream<Uint8Array<ArrayBuffer>> {
   const encode = messageEncoder();
-  const beat = new TextEncoder().encode(encodeSse({ comment: "" }));
-  let timer: ReturnType<typeof setInterval> | undefined;
-  let cancelled = false;
+  let state: "idle" | "asked" | "over" = "idle";
+  let controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  /** When the last message was written, or the client asked for one. */
+  let quietSince = 0;
 
   return new ReadableStream({
-    async pull(controller) {
-      // Only while the client waits: one that is slow has enough to read.
-      if (heartbeat !== undefined) {
-        timer = setInterval(() => {
-          if (controller.desiredSize === 0) controller.enqueue(beat);
-        }, heartbeat);
+    start(it) {
+      controller = it;
+    },
+    async pull() {
+      if (signal?.aborted) return end();
+      signal?.addEventListener("abort", end);
+      state = "asked";
+      if (heartbeat) {
+        quietSince = Date.now();
+        timer ??= setTimeout(beat, heartbeat);
       }
       try {
-        while (true) {
-          const { done, value } = await source.next();
-          if (cancelled) return;
-          if (done) return controller.close();
-          const bytes = encode(value);
-          if (bytes.length > 0) return controller.enqueue(bytes);
-        }
+        if (source[POLL]) await follow(source as Pollable);
+        else while (write(await source.next()));
       } catch (error) {
+        if (isOver()) return;
+        finish();
         // Where the message was at fault, the source does not know of it.
-        if (!cancelled) letGo(source).catch(() => {});
+        letGo(source).catch(() => {});
         throw error;
-      } finally {
-        clearInterval(timer);
       }
+      if (!isOver()) state = "idle";
     },
     cancel() {
-      cancelled = true;
-      clearInterval(timer);
+      finish();
       return letGo(source);
     },
   }, { highWaterMark: 0 });
+
+  /** Writes what the source gave; whether to ask it again. */
+  function write(result: IteratorResult<SseMessage>): boolean {
+    if (isOver()) return false;
+    if (result.done) {
+      finish();
+      controller.close();
+      return false;
+    }
+    const bytes = encode(result.value);
+    if (bytes.length === 0) return true;
+    controller.enqueue(bytes);
+    if (heartbeat) quietSince = Date.now();
+    return false;
+  }
+
+  /**
+   * Writes whatever the source has, as soon as it has it, until one message
+   * waits for the client. A promise for each, as of `next()`, would cost more
+   * than all the rest.
+   */
+  function follow(source: Pollable): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const wake = () => {
+        try {
+          while (!isOver() && controller.desiredSize === 0) {
+            const result = source[POLL](wake);
+            if (!result) return;
+            write(result);
+          }
+          resolve();
+        } catch (error) {
+          reject(error);
+        }
+      };
+      wake();
+    });
+  }
+
+  /** Only while the client waits: one that is slow has enough to read. */
+  function beat(): void {
+    timer = undefined;
+    if (state !== "asked") return;
+    let due = quietSince + heartbeat! - Date.now();
+    if (due <= 0) {
+      if (controller.desiredSize === 0) controller.enqueue(HEARTBEAT);
+      quietSince = Date.now();
+      due = heartbeat!;
+    }
+    // The clock may have been set back meanwhile.
+    timer = setTimeout(beat, Math.min(due, heartbeat!));
+  }
+
+  function end(): void {
+    finish();
+    controller.close();
+    letGo(source).catch(() => {});
+  }
+
+  function finish(): void {
+    state = "over";
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", end);
+  }
+
+  function isOver(): boolean {
+    return state === "over";
+  }
 }
 
 async function letGo(source: Source): Promise<void> {

@@ -24,7 +24,7 @@ import { dataOf } from "./data_of.ts";
 import { deadline } from "./deadline.ts";
 import { HttpServer } from "./http_server.ts";
 
-const BEAT = ": \n\n";
+const BEAT = ":\n";
 
 /** A source that says what it is told to, and then is silent. */
 class Source implements AsyncIterableIterator<SseMessage> {
@@ -121,7 +121,7 @@ function assertCut(sse: SseConnection): Promise<SseError> {
 }
 
 const messages = [{ data: "1" }, { event: "tick", id: "2" }, { comment: "3" }];
-const text = "data: 1\n\nevent: tick\nid: 2\ndata: \n\n: 3\n\n";
+const text = "data: 1\n\nevent: tick\nid: 2\ndata: \n\n: 3\n";
 
 for (
   const [what, source] of [
@@ -200,6 +200,7 @@ Deno.test("sseResponse sets headers that keep the stream from being held back", 
   assertEquals(Object.fromEntries(headers), {
     "cache-control": "no-cache, no-transform",
     "content-type": "text/event-stream",
+    "incremental": "?1",
     "x-accel-buffering": "no",
   });
 });
@@ -217,6 +218,7 @@ for (
         "CONTENT-TYPE": "text/event-stream; charset=utf-8",
         "cache-control": "no-store",
         "X-Accel-Buffering": "yes",
+        "Incremental": "?0",
         "Access-Control-Allow-Origin": "*",
       }),
     });
@@ -224,6 +226,7 @@ for (
       "access-control-allow-origin": "*",
       "cache-control": "no-store",
       "content-type": "text/event-stream; charset=utf-8",
+      "incremental": "?0",
       "x-accel-buffering": "yes",
     });
   });
@@ -829,7 +832,7 @@ Deno.test("heartbeat never comes within an event", async () => {
     sseResponse(slowly(), { heartbeat: 1 })
   );
   const text = await (await fetch(server.url)).text();
-  const blocks = text.split(/(?<=\n\n)/);
+  const blocks = text.split(/(?<=\n\n|^:\n)/m);
   const beats = blocks.filter((block) => block === BEAT);
   assertGreater(beats.length, 0);
   assertEquals(
@@ -838,16 +841,18 @@ Deno.test("heartbeat never comes within an event", async () => {
   );
 });
 
-Deno.test("sseResponse lets go of its source where there can be no response", async () => {
-  for (
-    const [status, ErrorType] of [[204, TypeError], [700, RangeError]] as const
-  ) {
+for (const status of [0, 101, 199, 204, 205, 304, 600, 700, NaN]) {
+  Deno.test(`sseResponse throws at once where the status is ${status}, and lets go of its source`, async () => {
     const { promise: cancelled, resolve } = Promise.withResolvers<void>();
     const source = new ReadableStream<SseMessage>({ cancel: () => resolve() });
-    assertThrows(() => sseResponse(source, { status }), ErrorType);
+    assertThrows(
+      () => sseResponse(source, { status }),
+      RangeError,
+      `Expected status to be one that a body can have, got ${status}`,
+    );
     await cancelled;
-  }
-});
+  });
+}
 
 Deno.test("sseResponse waits for the promises of an iterable, as for await does", async () => {
   const messages = [Promise.resolve({ data: "1" }), { data: "2" }];

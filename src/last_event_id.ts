@@ -1,0 +1,71 @@
+/**
+ * The id that a client got last, as a request carries it.
+ *
+ * @module
+ */
+
+/**
+ * The id up to which a client has read, and after which it asks to go on: the
+ * `Last-Event-ID` header that `EventSource` and `connectSse` send when they
+ * connect again, or else the `lastEventId` or `last_event_id` of the URL's
+ * query, for clients that can set no header on their first request.
+ *
+ * The header carries the id as UTF-8, which is decoded here on every runtime.
+ *
+ * @param request The client's request.
+ * @returns The id, `""` where the request has none.
+ *
+ * @example
+ * ```ts
+ * import { lastEventIdOf } from "@x/sse";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const url = "https://example.com/events?lastEventId=41";
+ * const headers = { "Last-Event-ID": "42" };
+ *
+ * assertEquals(lastEventIdOf(new Request(url, { headers })), "42");
+ * assertEquals(lastEventIdOf(new Request(url)), "41");
+ * assertEquals(lastEventIdOf(new Request("https://example.com/events")), "");
+ * ```
+ *
+ * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#the-last-event-id-header}
+ */
+export function lastEventIdOf(request: Request): string {
+  const id = idOf(request.headers.get("Last-Event-ID") ?? "");
+  if (id !== "") return id;
+  const query = new URL(request.url).searchParams;
+  return query.get("lastEventId") || query.get("last_event_id") || "";
+}
+
+/** The value by which a header carries the UTF-8 bytes of `text`. */
+export function headerValue(text: string): string {
+  if (takesAnyCharacter()) return text;
+  let value = "";
+  for (const byte of new TextEncoder().encode(text)) {
+    value += String.fromCharCode(byte);
+  }
+  return value;
+}
+
+/** The id that a `Last-Event-ID` header has. */
+export function idOf(value: string): string {
+  if (value === "" || takesAnyCharacter()) return value;
+  try {
+    const bytes = Uint8Array.from(value, (char) => char.charCodeAt(0));
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+      .decode(bytes);
+  } catch {
+    // Not UTF-8: written as the id itself.
+    return value;
+  }
+}
+
+/** Whether `Headers` encode values as UTF-8 themselves, as workerd's do. */
+function takesAnyCharacter(): boolean {
+  try {
+    new Headers([["x", "\u2603"]]);
+    return true;
+  } catch {
+    return false;
+  }
+}
