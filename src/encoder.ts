@@ -151,26 +151,25 @@ export function encodeShared(message: SseMessage): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
+/** The bytes of a message that was encoded for all streams. */
+export function sharedBytes(
+  message: SseMessage,
+): Uint8Array<ArrayBuffer> | undefined {
+  return shared.get(message);
+}
+
 /**
- * Encodes the messages of one stream.
+ * Encodes a message for a stream that has said a last event ID, or is not known
+ * to have said any.
  *
  * An event that was read says the last event ID whether or not it carried it, so
  * that of those only a new one is written. The first one is: a reader that has
  * connected again may hold an id that is no longer the stream's.
  */
-export function messageEncoder(): (
+export function encodeAfter(
+  lastEventId: string | undefined,
   message: SseMessage,
-) => Uint8Array<ArrayBuffer> {
-  let lastEventId: string | undefined;
-  return (message) => {
-    let bytes = shared.get(message);
-    if (bytes === undefined) {
-      const known = isMethod(message?.json) && message.id === lastEventId;
-      bytes = utf8.encode(
-        encodeSse(known ? { ...message, id: undefined } : message),
-      );
-    }
-    lastEventId = message.id ?? lastEventId;
-    return bytes;
-  };
+): Uint8Array<ArrayBuffer> {
+  const said = isMethod(message?.json) && message.id === lastEventId;
+  return utf8.encode(encodeSse(said ? { ...message, id: undefined } : message));
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { messageEncoder, type SseMessage } from "./encoder.ts";
+import { encodeAfter, sharedBytes, type SseMessage } from "./encoder.ts";
 
 /**
  * Encodes messages as an event stream, the other way round of `SseEventStream`.
@@ -40,13 +40,15 @@ export class SseEncoderStream
 
   /** Makes a stream. */
   constructor() {
-    const encode = messageEncoder();
+    let lastEventId: string | undefined;
     const { readable, writable } = new TransformStream<
       SseMessage,
       Uint8Array<ArrayBuffer>
     >({
       transform(message, controller) {
-        const bytes = encode(message);
+        const bytes = sharedBytes(message) ??
+          encodeAfter(lastEventId, message);
+        lastEventId = message.id ?? lastEventId;
         if (bytes.length > 0) controller.enqueue(bytes);
       },
     });

@@ -14,12 +14,21 @@ export const POLL: unique symbol = /* @__PURE__ */ Symbol("poll");
 export interface Pollable {
   /**
    * Gives the next message, or the end. Where there is neither yet it gives
-   * `undefined`, and calls `wake` when it is worth asking again. Only the newest
-   * `wake` is called, and it may be called for nothing.
+   * `undefined`, and wakes who asked when there is. Only the one who asked last
+   * is woken.
    *
    * @throws What reading failed with; after that, it has ended.
    */
-  [POLL](wake: () => void): IteratorResult<SseMessage, undefined> | undefined;
+  [POLL](waker: Waker): IteratorResult<SseMessage, undefined> | undefined;
+}
+
+/** Who asks for messages. */
+export interface Waker {
+  /**
+   * Is handed the next message, and tells whether it is to be handed the one
+   * after that, too. Without a message it is to ask again, perhaps for nothing.
+   */
+  wake(message?: SseMessage): boolean;
 }
 
 export const END: IteratorResult<never, undefined> = {

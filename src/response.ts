@@ -5,8 +5,8 @@
  */
 
 import { check, checkTimeout, checkType } from "./check.ts";
-import { messageEncoder, type SseMessage } from "./encoder.ts";
-import { POLL, type Pollable } from "./poll.ts";
+import { encodeAfter, sharedBytes, type SseMessage } from "./encoder.ts";
+import { POLL, type Pollable, type Waker } from "./poll.ts";
 
 /** As for a `Response`, and how to keep it alive and end it. */
 export interface SseResponseInit extends ResponseInit {
@@ -96,7 +96,10 @@ export function sseResponse(
   for (const [name, value] of Object.entries(DEFAULT_HEADERS)) {
     if (!headers.has(name)) headers.set(name, value);
   }
-  const body = streamOf(iterate(source), heartbeat, signal);
+  const body = new ReadableStream(
+    new Writer(iterate(source), heartbeat, signal),
+    { highWaterMark: 0 },
+  );
   try {
     check(
       status >= 200 && status <= 599 && ![204, 205, 304].includes(status),
@@ -141,66 +144,103 @@ function iterate(source: Parameters<typeof sseResponse>[0]): Source {
   };
 }
 
-/**
- * The stream of what a source has. It is `"idle"` while the client has asked for
- * nothing more, `"asked"` while one waits for the next message, and `"over"` once
- * the source or the client has come to an end.
- */
-function streamOf(
-  source: Source,
-  heartbeat: number | undefined,
-  signal: AbortSignal | undefined,
-): ReadableStream<Uint8Array<ArrayBuffer>> {
-  const encode = messageEncoder();
-  let state: "idle" | "asked" | "over" = "idle";
-  let controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
-  let timer: ReturnType<typeof setTimeout> | undefined;
+/** What the stream of a response is made of: it writes what its source has. */
+class Writer
+  implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>>, Waker {
+  readonly #source: Source;
+  readonly #heartbeat: number | undefined;
+  readonly #signal: AbortSignal | undefined;
+  /**
+   * `"idle"` while the client has asked for nothing more, `"asked"` while it
+   * waits for a message, and `"over"` once the source or the client has come to
+   * an end.
+   */
+  #state: "idle" | "asked" | "over" = "idle";
+  #controller!: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
+  #lastEventId: string | undefined;
+  /** Settles once the client is slower than a source that is followed. */
+  #followed!: PromiseWithResolvers<void>;
+  #timer: ReturnType<typeof setTimeout> | undefined;
   /** When the last message was written, or the client asked for one. */
-  let quietSince = 0;
+  #quietSince = 0;
 
-  return new ReadableStream({
-    start(it) {
-      controller = it;
-    },
-    async pull() {
-      if (signal?.aborted) return end();
-      signal?.addEventListener("abort", end);
-      state = "asked";
-      if (heartbeat) {
-        quietSince = Date.now();
-        timer ??= setTimeout(beat, heartbeat);
-      }
-      try {
-        if (source[POLL]) await follow(source as Pollable);
-        else while (write(await source.next()));
-      } catch (error) {
-        if (isOver()) return;
-        finish();
-        // Where the message was at fault, the source does not know of it.
-        letGo(source).catch(() => {});
-        throw error;
-      }
-      if (!isOver()) state = "idle";
-    },
-    cancel() {
-      finish();
-      return letGo(source);
-    },
-  }, { highWaterMark: 0 });
+  constructor(
+    source: Source,
+    heartbeat: number | undefined,
+    signal: AbortSignal | undefined,
+  ) {
+    this.#source = source;
+    this.#heartbeat = heartbeat;
+    this.#signal = signal;
+  }
 
-  /** Writes what the source gave; whether to ask it again. */
-  function write(result: IteratorResult<SseMessage>): boolean {
-    if (isOver()) return false;
-    if (result.done) {
-      finish();
-      controller.close();
-      return false;
+  start(
+    controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>,
+  ): void {
+    this.#controller = controller;
+  }
+
+  async pull(): Promise<void> {
+    if (this.#signal?.aborted) return this.handleEvent();
+    this.#signal?.addEventListener("abort", this);
+    this.#state = "asked";
+    if (this.#heartbeat) {
+      this.#quietSince = Date.now();
+      this.#timer ??= setTimeout(() => this.#beat(), this.#heartbeat);
     }
-    const bytes = encode(result.value);
-    if (bytes.length === 0) return true;
-    controller.enqueue(bytes);
-    if (heartbeat) quietSince = Date.now();
+    try {
+      if (this.#source[POLL]) await this.#follow();
+      else while (this.#pass(await this.#source.next()));
+    } catch (error) {
+      if (this.#isOver) return;
+      this.#finish();
+      // Where the message was at fault, the source does not know of it.
+      letGo(this.#source).catch(() => {});
+      throw error;
+    }
+    if (!this.#isOver) this.#state = "idle";
+  }
+
+  cancel(): Promise<void> {
+    this.#finish();
+    return letGo(this.#source);
+  }
+
+  /** The signal's listener. */
+  handleEvent(): void {
+    this.#finish();
+    this.#controller.close();
+    letGo(this.#source).catch(() => {});
+  }
+
+  get #isOver(): boolean {
+    return this.#state === "over";
+  }
+
+  /** Passes on what the source gave; whether that was nothing. */
+  #pass(result: IteratorResult<SseMessage>): boolean {
+    if (this.#isOver) return false;
+    if (!result.done) return !this.#write(result.value);
+    this.#finish();
+    this.#controller.close();
     return false;
+  }
+
+  /** Writes a message; whether there was anything to write. */
+  #write(message: SseMessage): boolean {
+    let bytes = sharedBytes(message);
+    if (bytes !== undefined) {
+      // Not known any more, rather than the new one: to keep a new string in
+      // each of thousands of writers costs more than the rest.
+      this.#lastEventId = undefined;
+    } else {
+      bytes = encodeAfter(this.#lastEventId, message);
+      this.#lastEventId = message.id ?? this.#lastEventId;
+    }
+    if (bytes.length === 0) return false;
+    this.#controller.enqueue(bytes);
+    if (this.#heartbeat) this.#quietSince = Date.now();
+    return true;
   }
 
   /**
@@ -208,52 +248,50 @@ function streamOf(
    * waits for the client. A promise for each, as of `next()`, would cost more
    * than all the rest.
    */
-  function follow(source: Pollable): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const wake = () => {
-        try {
-          while (!isOver() && controller.desiredSize === 0) {
-            const result = source[POLL](wake);
-            if (!result) return;
-            write(result);
-          }
-          resolve();
-        } catch (error) {
-          reject(error);
-        }
-      };
-      wake();
-    });
+  #follow(): Promise<void> {
+    this.#followed = Promise.withResolvers();
+    this.wake();
+    return this.#followed.promise;
+  }
+
+  wake(message?: SseMessage): boolean {
+    try {
+      if (message !== undefined) {
+        this.#write(message);
+        if (this.#controller.desiredSize === 0) return true;
+      }
+      while (!this.#isOver && this.#controller.desiredSize === 0) {
+        const result = (this.#source as Pollable)[POLL](this);
+        if (result === undefined) return true;
+        this.#pass(result);
+      }
+      this.#followed.resolve();
+    } catch (error) {
+      this.#followed.reject(error);
+    }
+    return false;
   }
 
   /** Only while the client waits: one that is slow has enough to read. */
-  function beat(): void {
-    timer = undefined;
-    if (state !== "asked") return;
-    let due = quietSince + heartbeat! - Date.now();
+  #beat(): void {
+    this.#timer = undefined;
+    if (this.#state !== "asked") return;
+    const heartbeat = this.#heartbeat!;
+    let due = this.#quietSince + heartbeat - Date.now();
     if (due <= 0) {
-      if (controller.desiredSize === 0) controller.enqueue(HEARTBEAT);
-      quietSince = Date.now();
-      due = heartbeat!;
+      const { desiredSize } = this.#controller;
+      if (desiredSize === 0) this.#controller.enqueue(HEARTBEAT);
+      this.#quietSince = Date.now();
+      due = heartbeat;
     }
     // The clock may have been set back meanwhile.
-    timer = setTimeout(beat, Math.min(due, heartbeat!));
+    this.#timer = setTimeout(() => this.#beat(), Math.min(due, heartbeat));
   }
 
-  function end(): void {
-    finish();
-    controller.close();
-    letGo(source).catch(() => {});
-  }
-
-  function finish(): void {
-    state = "over";
-    clearTimeout(timer);
-    signal?.removeEventListener("abort", end);
-  }
-
-  function isOver(): boolean {
-    return state === "over";
+  #finish(): void {
+    this.#state = "over";
+    clearTimeout(this.#timer);
+    this.#signal?.removeEventListener("abort", this);
   }
 }
 
