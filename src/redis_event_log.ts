@@ -96,9 +96,10 @@ const LASTING = /^-?(ERR|WRONGTYPE|NOPERM|NOAUTH|WRONGPASS) /;
  * `autoResendUnfulfilledCommands` is `false`, may append a message twice.
  *
  * Each entry has a tag of its own beside Redis's id, which tells it from another
- * one of the same id, after the stream was deleted or Redis flushed. To read from
- * now on, and to read a log that is empty, adds an entry that is no message, so
- * that no position is ever mistaken for another.
+ * one of the same id, after the stream was deleted or Redis flushed. To read a log
+ * that is empty adds an entry that is no message, so that no position is ever
+ * mistaken for another. Where the very message after which to read has been
+ * dropped, that is a gap, though all that followed it may be kept.
  *
  * @example
  * ```ts no-eval
@@ -178,7 +179,6 @@ interface RedisEntry {
 /** Names of fields, short as they are kept with every entry. */
 const MESSAGE = "m";
 const TAG = "t";
-const START = "start";
 
 /** The end of a position that stands before an entry, and not after it. */
 const BEFORE = "-before";
@@ -266,21 +266,20 @@ class RedisStore implements LogStore {
   }
 
   async oldest(): Promise<string> {
-    const [first] = await this.#range("XRANGE", "-", "+", 1);
-    if (first === undefined) return await this.#start();
-    return first.position + BEFORE;
+    while (true) {
+      const [first] = await this.#range("XRANGE", "-", "+", 1);
+      if (first !== undefined) return first.position + BEFORE;
+      // A position needs an entry. Another process may have added one by now,
+      // and even a message: that is read then.
+      await this.#add("*", "start", "");
+    }
   }
 
   async status(): Promise<EventLogStatus> {
     const newest = await this.#range("XREVRANGE", "+", "-", 2);
     const ended = newest[0]?.id === LAST_ID;
     const last = newest[1] && ended ? newest[1] : newest[0];
-    return { lastId: last?.position ?? await this.#start(), ended };
-  }
-
-  /** A position in a stream that has no entry. */
-  async #start(): Promise<string> {
-    return await this.#add("*", START, "");
+    return { lastId: last?.position ?? await this.oldest(), ended };
   }
 
   async wait(position: string, signal: AbortSignal): Promise<void> {

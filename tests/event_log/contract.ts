@@ -15,6 +15,8 @@ export interface Kind {
   notRun?: string;
   /** How many steps a random walk takes. */
   steps: number;
+  /** Whether what it is kept in leaves timers or sockets behind. */
+  leaks?: boolean;
   /** Opens a place of its own for logs, which is gone when it is disposed of. */
   open(): Promise<Place> | Place;
 }
@@ -86,6 +88,8 @@ export function testContract(kind: Kind): void {
     Deno.test({
       name: `${kind.name}: ${what}`,
       ignore: kind.notRun !== undefined,
+      sanitizeOps: !kind.leaks,
+      sanitizeResources: !kind.leaks,
       async fn() {
         await using place = await kind.open();
         await run(place);
