@@ -266,15 +266,19 @@ class KvLogStore implements LogStore {
     change: (head: Head, changes: KvAtomic) => void,
   ): Promise<Head> {
     for (let attempt = 0;; attempt++) {
-      const before = await this.#kv.get(this.#headKey);
-      const head: Head = before.value === null
-        ? { epoch: randomTag(), last: 0, ended: false }
-        : { ...before.value as Head };
-      const changes = this.#kv.atomic()
-        .check({ key: this.#headKey, versionstamp: before.versionstamp });
-      change(head, changes);
-      changes.set(this.#headKey, head, this.#setOptions);
-      if ((await changes.commit()).ok) return head;
+      try {
+        const before = await this.#kv.get(this.#headKey);
+        const head: Head = before.value === null
+          ? { epoch: randomTag(), last: 0, ended: false }
+          : { ...before.value as Head };
+        const changes = this.#kv.atomic()
+          .check({ key: this.#headKey, versionstamp: before.versionstamp });
+        change(head, changes);
+        changes.set(this.#headKey, head, this.#setOptions);
+        if ((await changes.commit()).ok) return head;
+      } catch (error) {
+        if (!isLocked(error)) throw error;
+      }
       // Another process was faster. The more there are, the longer the wait.
       const longest = 2 ** Math.min(attempt, 8);
       await new Promise((resolve) =>
@@ -377,10 +381,16 @@ class KvLogStore implements LogStore {
   }
 
   isLasting(error: unknown): boolean {
-    return error instanceof SyntaxError || error instanceof TypeError ||
+    return error instanceof SyntaxError ||
+      error instanceof TypeError && !isLocked(error) ||
       // The store was closed.
       (error as Error | undefined)?.name === "BadResource";
   }
+}
+
+/** Whether another process is at work on the same file, so that nothing was. */
+function isLocked(error: unknown): boolean {
+  return /database is locked/.test((error as Error | undefined)?.message ?? "");
 }
 
 /** Resolves once the head is no longer at a position. */

@@ -72,7 +72,7 @@ export async function appendAll(log: EventLog, data: string[]) {
   return ids;
 }
 
-function numbers(from: number, to: number): string[] {
+export function numbers(from: number, to: number): string[] {
   return Array.from({ length: to - from + 1 }, (_, i) => String(from + i));
 }
 

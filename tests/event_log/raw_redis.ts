@@ -62,10 +62,12 @@ class Connection {
   readonly #socket: Deno.TcpConn;
   readonly #waiting: PromiseWithResolvers<unknown>[] = [];
   #written: Promise<unknown> = Promise.resolve();
+  #lost = false;
 
   constructor(socket: Deno.TcpConn, onLost: () => void) {
     this.#socket = socket;
     this.#read().catch(() => {}).finally(() => {
+      this.#lost = true;
       this.close();
       onLost();
       for (const { reject } of this.#waiting.splice(0)) {
@@ -75,6 +77,7 @@ class Connection {
   }
 
   send(command: string[]): Promise<unknown> {
+    if (this.#lost) return Promise.reject(new Error("The connection was lost"));
     const reply = Promise.withResolvers<unknown>();
     this.#waiting.push(reply);
     const encoder = new TextEncoder();

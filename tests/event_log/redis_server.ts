@@ -1,5 +1,8 @@
 /** A `redis-server` of the test's own. */
 import { deadline } from "../deadline.ts";
+import { temporaryDirectory } from "./processes.ts";
+
+type Directory = Awaited<ReturnType<typeof temporaryDirectory>>;
 
 /** The version that is installed; undefined where there is none. */
 export function redisVersion(): string | undefined {
@@ -26,16 +29,16 @@ export function whyNoRedis(): string | undefined {
 /** It keeps what it has acknowledged, also where it is killed. */
 export class RedisServer implements AsyncDisposable {
   readonly port: number;
-  readonly #directory: string;
+  readonly #directory: Directory;
   #process: Deno.ChildProcess | undefined;
 
-  private constructor(port: number, directory: string) {
+  private constructor(port: number, directory: Directory) {
     this.port = port;
     this.#directory = directory;
   }
 
   static async start(): Promise<RedisServer> {
-    const directory = (await run("mktemp", "--directory")).trim();
+    const directory = await temporaryDirectory();
     for (let attempt = 0;; attempt++) {
       const server = new RedisServer(freePort(), directory);
       try {
@@ -53,7 +56,7 @@ export class RedisServer implements AsyncDisposable {
     const process = new Deno.Command("redis-server", {
       args: [
         ...["--port", String(this.port), "--bind", "127.0.0.1"],
-        ...["--dir", this.#directory, "--save", "", "--appendonly", "yes"],
+        ...["--dir", this.#directory.path, "--save", "", "--appendonly", "yes"],
         ...["--appendfsync", "always", "--stream-node-max-entries", "10"],
       ],
       stdin: "null",
@@ -82,16 +85,11 @@ export class RedisServer implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
-    await run("rm", "-r", this.#directory);
+    await this.#directory[Symbol.asyncDispose]();
   }
 }
 
 function freePort(): number {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   return listener.addr.port;
-}
-
-async function run(command: string, ...args: string[]): Promise<string> {
-  const { stdout } = await new Deno.Command(command, { args }).output();
-  return new TextDecoder().decode(stdout);
 }
