@@ -22,10 +22,10 @@ import {
   type KeptMessage,
   randomTag,
   toKept,
-  toRead,
 } from "./log_message.ts";
 import {
   delay,
+  EntryCache,
   LogFollower,
   type LogStore,
   type Page,
@@ -200,6 +200,7 @@ class KvLogStore implements LogStore {
   readonly #pollInterval: number;
   readonly #setOptions: { expireIn?: number };
   readonly onError: (error: unknown) => void;
+  readonly #cache = new EntryCache();
   /** Settles when the changes before have been made, as they are made in turn. */
   #changes: Promise<unknown> = Promise.resolve();
 
@@ -330,8 +331,8 @@ class KvLogStore implements LogStore {
       parts.push(value as Uint8Array);
       if (parts.length < count) continue;
       const id = `${head.epoch}-${next++}`;
-      const read = toRead(JSON.parse(textOf(parts)), id);
-      page.entries.push({ id, ...read, time: 0 });
+      const whole = parts;
+      page.entries.push(this.#cache.entry(id, () => textOf(whole)));
       page.end = id;
       parts = [];
     }

@@ -16,10 +16,10 @@ import {
   type KeptMessage,
   randomTag,
   toKept,
-  toRead,
 } from "./log_message.ts";
 import {
   delay,
+  EntryCache,
   LogFollower,
   type LogStore,
   type Page,
@@ -193,6 +193,7 @@ class RedisStore implements LogStore {
   readonly #pollInterval: number;
   readonly #maxMessages: number;
   readonly onError: (error: unknown) => void;
+  readonly #cache = new EntryCache();
   /** A command that Redis has yet to answer. */
   #blocked: Promise<unknown> | undefined;
 
@@ -259,8 +260,7 @@ class RedisStore implements LogStore {
       const json = fields.get(MESSAGE);
       // Others may keep entries of their own in the stream.
       if (json === undefined || !fields.has(TAG)) continue;
-      const read = toRead(JSON.parse(json), position);
-      page.entries.push({ id: position, ...read, time: 0 });
+      page.entries.push(this.#cache.entry(position, () => json));
     }
     return page;
   }

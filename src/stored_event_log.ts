@@ -12,6 +12,7 @@ import {
   type EventLogReadOptions,
   type EventLogStatus,
 } from "./event_log.ts";
+import { toRead } from "./log_message.ts";
 import { LogReader } from "./log_reader.ts";
 import { type Entry, LogWindow } from "./log_window.ts";
 import { END, type Waker } from "./poll.ts";
@@ -46,6 +47,28 @@ export interface Page {
 /** How many messages are kept at hand for the readers in this process. */
 const MAX_LENGTH = 1000;
 const MAX_SIZE = 4 * 1024 * 1024;
+
+/** Messages that were read lately, so that each is parsed and encoded once. */
+export class EntryCache {
+  readonly #entries = new Map<string, Entry>();
+  #size = 0;
+
+  /** The message with an id, made of its JSON where it is not here. */
+  entry(id: string, json: () => string): Entry {
+    let entry = this.#entries.get(id);
+    if (entry === undefined) {
+      entry = { id, ...toRead(JSON.parse(json()), id), time: 0 };
+      this.#entries.set(id, entry);
+      this.#size += entry.size;
+      for (const [id, { size }] of this.#entries) {
+        if (this.#entries.size <= MAX_LENGTH && this.#size <= MAX_SIZE) break;
+        this.#entries.delete(id);
+        this.#size -= size;
+      }
+    }
+    return entry;
+  }
+}
 
 /** How long to wait after a failure, and at most after several, in ms. */
 const FIRST_DELAY = 50;

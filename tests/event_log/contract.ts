@@ -552,7 +552,7 @@ export function testContract(kind: Kind): void {
           chunks.push(value);
         }
       });
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await new Promise((resolve) => setTimeout(resolve));
       await appendAll(log, numbers(1, 30));
       await log.end();
       const all = await deadline(Promise.all(reading), "all responses");

@@ -26,21 +26,30 @@ export function whyNoRedis(): string | undefined {
   return why;
 }
 
-/** It keeps what it has acknowledged, also where it is killed. */
+/** It keeps what it has acknowledged where it is killed, if it is to. */
 export class RedisServer implements AsyncDisposable {
   readonly port: number;
   readonly #directory: Directory;
+  readonly #sync: "always" | "everysec";
   #process: Deno.ChildProcess | undefined;
 
-  private constructor(port: number, directory: Directory) {
+  private constructor(
+    port: number,
+    directory: Directory,
+    sync: "always" | "everysec",
+  ) {
     this.port = port;
+    this.#sync = sync;
     this.#directory = directory;
   }
 
-  static async start(): Promise<RedisServer> {
+  /** Starts one, which keeps what it acknowledged at once or soon. */
+  static async start(
+    sync: "always" | "everysec" = "always",
+  ): Promise<RedisServer> {
     const directory = await temporaryDirectory();
     for (let attempt = 0;; attempt++) {
-      const server = new RedisServer(freePort(), directory);
+      const server = new RedisServer(freePort(), directory, sync);
       try {
         await server.start();
         return server;
@@ -57,7 +66,7 @@ export class RedisServer implements AsyncDisposable {
       args: [
         ...["--port", String(this.port), "--bind", "127.0.0.1"],
         ...["--dir", this.#directory.path, "--save", "", "--appendonly", "yes"],
-        ...["--appendfsync", "always", "--stream-node-max-entries", "10"],
+        ...["--appendfsync", this.#sync, "--stream-node-max-entries", "10"],
       ],
       stdin: "null",
       stdout: "piped",
