@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkFunction, checkType } from "./check.ts";
+import { check, checkFunction, checkType } from "./check.ts";
 import type { SseMessage } from "./encoder.ts";
 import {
   type EventLog,
@@ -99,6 +99,11 @@ export function resume(
   const { from = "oldest", onGap = defaultMessage, signal } = options;
   checkType(log?.read, "function", "log to be an event log");
   checkFunction("onGap", onGap);
+  check(
+    from === "oldest" || from === "now",
+    'from to be "oldest" or "now"',
+    from,
+  );
   const after = lastEventIdOf(request);
   return new Resumed(log, after, from, onGap, signal);
 }
