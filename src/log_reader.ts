@@ -9,12 +9,18 @@ import { END, POLL, type Pollable, type Waker } from "./poll.ts";
 
 type Result = IteratorResult<SseMessage, undefined>;
 
+/** A call of `next`. */
+interface Call {
+  resolve(result: Result): void;
+  reject(error: unknown): void;
+}
+
 /** A reader that gives messages through promises, and at once where polled. */
 export abstract class LogReader
   implements AsyncIterableIterator<SseMessage>, Pollable, Waker {
   readonly #signal: AbortSignal | undefined;
   /** The calls of `next` that have yet to be answered. */
-  #calls: PromiseWithResolvers<Result>[] | undefined;
+  #calls: Call[] | undefined;
   #state: "new" | "asked" | "ended" = "new";
   /** Who is to be woken. */
   #waker: Waker | undefined;
@@ -49,10 +55,10 @@ export abstract class LogReader
   }
 
   next(): Promise<Result> {
-    const call = Promise.withResolvers<Result>();
-    this.#calls ??= [];
-    if (this.#calls.push(call) === 1) this.wake();
-    return call.promise;
+    const calls = this.#calls ??= [];
+    return new Promise((resolve, reject) => {
+      if (calls.push({ resolve, reject }) === 1) this.wake();
+    });
   }
 
   return(): Promise<Result> {

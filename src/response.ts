@@ -158,8 +158,9 @@ class Writer
   #state: "idle" | "asked" | "over" = "idle";
   #controller!: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
   #lastEventId: string | undefined;
-  /** Settles once the client is slower than a source that is followed. */
-  #followed!: PromiseWithResolvers<void>;
+  /** What to call once the client is slower than a source that is followed. */
+  #resolve!: () => void;
+  #reject!: (error: unknown) => void;
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** When the last message was written, or the client asked for one. */
   #quietSince = 0;
@@ -249,9 +250,11 @@ class Writer
    * than all the rest.
    */
   #follow(): Promise<void> {
-    this.#followed = Promise.withResolvers();
-    this.wake();
-    return this.#followed.promise;
+    return new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+      this.wake();
+    });
   }
 
   wake(message?: SseMessage): boolean {
@@ -265,9 +268,9 @@ class Writer
         if (result === undefined) return true;
         this.#pass(result);
       }
-      this.#followed.resolve();
+      this.#resolve();
     } catch (error) {
-      this.#followed.reject(error);
+      this.#reject(error);
     }
     return false;
   }
