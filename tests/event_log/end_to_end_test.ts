@@ -99,7 +99,8 @@ Deno.test({
       assertEquals(await response.text(), "");
     });
     await Promise.all(appended);
-    await fetch(servers[0].url, { method: "DELETE" });
+    const ended = await fetch(servers[0].url, { method: "DELETE" });
+    assertEquals(await ended.text(), "");
     await Promise.all(clients);
     assert(reconnects > CLIENTS / 4, `${reconnects} reconnects`);
     console.log(`${reconnects} reconnects, ${gaps} gaps`);

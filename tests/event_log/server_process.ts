@@ -26,13 +26,13 @@ Deno.serve({
 }, async (request) => {
   switch (request.method) {
     case "GET": {
-      // Ended as they should be, and cut off.
-      const ms = 200 + random.below(3000);
-      const response = sseResponse(resume(log, request), {
-        heartbeat: 1000,
-        signal: random.chance(0.5) ? AbortSignal.timeout(ms) : undefined,
-      });
-      return random.chance(0.5) ? response : cutOff(response, 2 * ms);
+      // Each is ended as it should be, or cut off.
+      const signal = AbortSignal.timeout(300 + random.below(3000));
+      const options = { heartbeat: 1000 };
+      const messages = resume(log, request);
+      return random.chance(0.5)
+        ? sseResponse(messages, { ...options, signal })
+        : cutOff(sseResponse(messages, options), signal);
     }
     case "POST": {
       const { appender, count } = await request.json();
@@ -48,10 +48,8 @@ Deno.serve({
   }
 });
 
-/** The response, but broken off after so many ms. */
-function cutOff(response: Response, ms: number): Response {
-  const body = response.body!.pipeThrough(new TransformStream(), {
-    signal: AbortSignal.timeout(ms),
-  });
+/** The response, but broken off when the signal aborts. */
+function cutOff(response: Response, signal: AbortSignal): Response {
+  const body = response.body!.pipeThrough(new TransformStream(), { signal });
   return new Response(body, response);
 }
