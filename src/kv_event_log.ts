@@ -45,8 +45,11 @@ export type KvKey = readonly KvKeyPart[];
 
 /** A value, and what it is at. */
 export interface KvEntry {
+  /** The key. */
   key: KvKey;
+  /** The value, null where there is none. */
   value: unknown;
+  /** The version of the value, null where there is none. */
   versionstamp: string | null;
 }
 
@@ -125,16 +128,22 @@ const TRIM_LENGTH = 500;
  * keys that begin with the log's; to delete the log, delete all of them.
  *
  * @example
- * ```ts no-eval
+ * ```ts
  * import { sseResponse } from "@x/sse";
  * import { KvEventLog, resume } from "@x/sse/event-log";
+ * import { assertStringIncludes } from "@std/assert";
  *
- * const kv = await Deno.openKv();
+ * using kv = await Deno.openKv(":memory:");
  * const log = new KvEventLog(kv, ["news"]);
  *
- * Deno.serve((request) =>
- *   sseResponse(resume(log, request), { heartbeat: 15_000 })
- * );
+ * function handler(request: Request): Response {
+ *   return sseResponse(resume(log, request), { heartbeat: 15_000 });
+ * }
+ *
+ * await log.append({ data: "Hello" });
+ * await log.end();
+ * const response = handler(new Request("https://example.com/"));
+ * assertStringIncludes(await response.text(), "data: Hello\n");
  * ```
  *
  * @see {@link https://docs.deno.com/deploy/kv/}

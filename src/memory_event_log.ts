@@ -4,7 +4,7 @@
  * @module
  */
 
-import { check, checkRange, checkTimeout, checkType } from "./check.ts";
+import { checkRange, checkTimeout, checkType } from "./check.ts";
 import type { SseMessage } from "./encoder.ts";
 import {
   type EventLog,

@@ -102,25 +102,23 @@ const LASTING = /^-?(ERR|WRONGTYPE|NOPERM|NOAUTH|WRONGPASS) /;
  * dropped, that is a gap, though all that followed it may be kept.
  *
  * @example
- * ```ts no-eval
+ * ```ts
  * import { sseResponse } from "@x/sse";
  * import { RedisEventLog, resume } from "@x/sse/event-log";
  *
- * // As of the npm package `redis`, connected.
- * declare const client: {
+ * // What is used of a client of the npm package `redis`, connected.
+ * interface Client {
  *   sendCommand(command: string[]): Promise<unknown>;
- *   duplicate(): typeof client;
- * };
- * const blocking = client.duplicate();
+ * }
  *
- * const log = new RedisEventLog({
- *   key: "news",
- *   send: (command) => client.sendCommand(command),
- *   sendBlocking: (command) => blocking.sendCommand(command),
- * });
- *
- * function handler(request: Request): Response {
- *   return sseResponse(resume(log, request), { heartbeat: 15_000 });
+ * function newsHandler(client: Client, duplicate: Client) {
+ *   const log = new RedisEventLog({
+ *     key: "news",
+ *     send: (command) => client.sendCommand(command),
+ *     sendBlocking: (command) => duplicate.sendCommand(command),
+ *   });
+ *   return (request: Request) =>
+ *     sseResponse(resume(log, request), { heartbeat: 15_000 });
  * }
  * ```
  *

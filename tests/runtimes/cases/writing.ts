@@ -198,7 +198,7 @@ export const writing: Case[] = [
           },
         };
         const error = await rejection(
-          (async () => sseResponse(source, { status }))(),
+          Promise.resolve().then(() => sseResponse(source, { status })),
         );
         assert(error instanceof RangeError, `${status}: ${error}`);
         assert(returned, `${status} lets go of the source`);
