@@ -1,6 +1,6 @@
 /** A `redis-server` of the test's own. */
 import { deadline } from "../deadline.ts";
-import { temporaryDirectory } from "./processes.ts";
+import { temporaryDirectory } from "./temporary_directory.ts";
 
 type Directory = Awaited<ReturnType<typeof temporaryDirectory>>;
 
