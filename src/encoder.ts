@@ -61,11 +61,7 @@ const LINE_END = /\r\n|\r|\n/;
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream}
  */
 export function encodeSse(message: SseMessage): string {
-  checkType(
-    message,
-    "object",
-    "a message with event, data, json, id, retry or comment",
-  );
+  checkType(message, "object", "a message object");
   const { comment, event, id, retry } = message;
   let data = dataOf(message);
 

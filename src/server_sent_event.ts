@@ -45,16 +45,6 @@ export interface ServerSentEventInit {
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation}
  */
 export class ServerSentEvent {
-  static {
-    // Deno and Node both look for this symbol; hidden, so that it is no part of
-    // what the class says of itself.
-    Object.defineProperty(
-      this.prototype,
-      Symbol.for("nodejs.util.inspect.custom"),
-      { value: inspectEvent },
-    );
-  }
-
   /** The event's type, `"message"` where the stream gave none. */
   readonly event: string;
 
@@ -77,6 +67,7 @@ export class ServerSentEvent {
    * @param init The fields that the event has.
    */
   constructor(init: ServerSentEventInit = {}) {
+    if (!isPrintable) makePrintable();
     this.event = init.event || "message";
     this.data = init.data ?? "";
     this.id = init.id ?? "";
@@ -102,6 +93,23 @@ export class ServerSentEvent {
   json<T = unknown>(): T {
     return JSON.parse(this.data);
   }
+}
+
+let isPrintable = false;
+
+/**
+ * Has `console.log` print events well. Not as the module loads, or bundlers would
+ * keep the class where nothing uses it.
+ */
+function makePrintable(): void {
+  isPrintable = true;
+  // Deno and Node both look for this symbol; hidden, so that it is no part of
+  // what the class says of itself.
+  Object.defineProperty(
+    ServerSentEvent.prototype,
+    Symbol.for("nodejs.util.inspect.custom"),
+    { value: inspectEvent },
+  );
 }
 
 /** What `console.log` prints: the fields that say something. */
