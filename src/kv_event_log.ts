@@ -303,14 +303,20 @@ class KvLogStore implements LogStore {
     if (last <= max || last % Math.ceil(Math.min(max / 10, 100)) !== 0) return;
     const prefix = [...this.#messagesKey, epoch];
     const end = [...prefix, last - max + 1];
-    const old = this.#kv.list({ prefix, end }, {
-      limit: TRIM_LENGTH,
-      batchSize: TRIM_LENGTH,
-    });
     try {
-      const changes = this.#kv.atomic();
-      for await (const { key } of old) changes.delete(key);
-      await changes.commit();
+      for (let deleted = TRIM_LENGTH; deleted === TRIM_LENGTH;) {
+        deleted = 0;
+        const old = this.#kv.list({ prefix, end }, {
+          limit: TRIM_LENGTH,
+          batchSize: TRIM_LENGTH,
+        });
+        const changes = this.#kv.atomic();
+        for await (const { key } of old) {
+          changes.delete(key);
+          deleted++;
+        }
+        await changes.commit();
+      }
     } catch (error) {
       // The message is stored all the same, and the next trim deletes more.
       this.onError(error);
@@ -354,9 +360,11 @@ class KvLogStore implements LogStore {
     const { epoch, last } = await this.#head();
     const prefix = [...this.#messagesKey, epoch];
     const start = [...prefix, 0];
-    const values = this.#kv.list({ prefix, start }, { limit: 1 });
-    for await (const { key } of values) {
-      return `${epoch}-${key[prefix.length] as number - 1}`;
+    const options = { limit: PAGE_LENGTH, batchSize: PAGE_LENGTH };
+    for await (const { key } of this.#kv.list({ prefix, start }, options)) {
+      const [number, part] = key.slice(prefix.length) as number[];
+      // Of one that is being deleted, only the last parts may be left.
+      if (part === 0) return `${epoch}-${number - 1}`;
     }
     return `${epoch}-${last}`;
   }
@@ -391,10 +399,10 @@ class KvLogStore implements LogStore {
   }
 
   isLasting(error: unknown): boolean {
-    return error instanceof SyntaxError ||
-      error instanceof TypeError && !isLocked(error) ||
-      // The store was closed.
-      (error as Error | undefined)?.name === "BadResource";
+    const { name, message } = error as Error;
+    // What is no JSON or no message, and a store that was closed.
+    return name === "SyntaxError" || name === "BadResource" ||
+      message.startsWith("Expected ");
   }
 }
 

@@ -80,8 +80,9 @@ const PAGE_LENGTH = 100;
  */
 const LAST_ID = "18446744073709551615-18446744073709551615";
 
-/** Errors of a Redis that is there, and will not change its mind. */
-const LASTING = /^-?(ERR|WRONGTYPE|NOPERM|NOAUTH|WRONGPASS) /;
+/** Errors of a Redis that is there and will not change its mind, or of ours. */
+const LASTING =
+  /^(Expected |-?(ERR (?!max number of clients)|WRONGTYPE |NOPERM |NOAUTH |WRONGPASS ))/;
 
 /**
  * A log in a Redis stream, of which many processes append and read. It takes the
@@ -181,7 +182,10 @@ const TAG = "t";
 /** The end of a position that stands before an entry, and not after it. */
 const BEFORE = "-before";
 
-const POSITION = /^(\d+-\d+)-([0-9a-z]*)(-before)?$/;
+/** Of numbers that Redis takes; all but the last id have fewer digits. */
+const POSITION = new RegExp(
+  `^(\\d{1,19}-\\d{1,19}|${LAST_ID})-([0-9a-z]*)(${BEFORE})?$`,
+);
 
 /** The stream, as entries and positions. */
 class RedisStore implements LogStore {
@@ -212,7 +216,11 @@ class RedisStore implements LogStore {
   }
 
   async append(message: KeptMessage): Promise<string> {
-    return await this.#add("*", MESSAGE, JSON.stringify(message));
+    try {
+      return await this.#add("*", MESSAGE, JSON.stringify(message));
+    } catch (error) {
+      throw isExhausted(error) ? endedError() : error;
+    }
   }
 
   async end(): Promise<void> {
@@ -229,13 +237,7 @@ class RedisStore implements LogStore {
     const tag = randomTag();
     const limit = ["MAXLEN", "~", String(this.#maxMessages)];
     const entry = [id, field, value, TAG, tag];
-    let reply: unknown;
-    try {
-      reply = await this.#send(["XADD", this.#key, ...limit, ...entry]);
-    } catch (error) {
-      if (id === "*" && /exhausted/.test(messageOf(error))) throw endedError();
-      throw error;
-    }
+    const reply = await this.#send(["XADD", this.#key, ...limit, ...entry]);
     return `${textOf(reply)}-${tag}`;
   }
 
@@ -269,7 +271,11 @@ class RedisStore implements LogStore {
       if (first !== undefined) return first.position + BEFORE;
       // A position needs an entry. Another process may have added one by now,
       // and even a message: that is read then.
-      await this.#add("*", "start", "");
+      try {
+        await this.#add("*", "start", "");
+      } catch (error) {
+        if (!isExhausted(error)) throw error;
+      }
     }
   }
 
@@ -318,6 +324,11 @@ class RedisStore implements LogStore {
       return { id: text, position, fields: byName };
     });
   }
+}
+
+/** Whether the stream has an entry with the last id. */
+function isExhausted(error: unknown): boolean {
+  return messageOf(error).includes("exhausted");
 }
 
 /** Settles as the promise does, or resolves once the signal aborts. */

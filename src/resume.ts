@@ -162,8 +162,12 @@ class Resumed extends LogReader {
   }
 
   protected leave(): void {
-    // A reader that fails to let go has nobody to tell.
-    Promise.resolve(this.#reader?.return?.()).catch(() => {});
+    this.#letGo().catch(() => {});
+  }
+
+  /** One that fails to let go has nobody to tell. */
+  async #letGo(): Promise<void> {
+    await this.#reader?.return?.();
   }
 
   /** Does what takes time, and then has whoever waits ask again. */

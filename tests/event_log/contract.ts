@@ -368,6 +368,7 @@ export function testContract(kind: Kind): void {
       ["is long and strange", () => "☃-".repeat(10_000)],
       ["looks like one of its own", (id: string) => id.slice(0, -1) + "x"],
       ["is of its own, but longer", (id: string) => id + "0000000"],
+      ["is of numbers too large", () => "9".repeat(30) + "-1-abcdefgh"],
       ["is of no whole number", (id: string) => id + ".5"],
     ] satisfies [string, (id: string) => string][]
   ) {

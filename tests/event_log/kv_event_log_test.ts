@@ -90,6 +90,42 @@ Deno.test({
 });
 
 Deno.test({
+  name:
+    "KvEventLog deletes large messages as fast as they come, whole or in part",
+  ignore: notRun !== undefined,
+  async fn() {
+    using kv = await Deno.openKv(":memory:");
+    const log = new KvEventLog(kv, ["log"], { maxMessages: 100 });
+    const large = "x".repeat(700_000);
+    const count = async () => {
+      let values = 0;
+      for await (const _ of kv.list({ prefix: ["log", "messages"] })) values++;
+      return values;
+    };
+    for (let i = 0; i < 60; i++) await log.append({ data: large });
+    assertEquals(await count(), 60 * 12);
+    await appendAll(log, Array(150).fill("x"));
+    assertEquals(await count(), 100);
+
+    // As where the process has ended in the middle of it.
+    await log.append({ data: large });
+    await appendAll(log, ["y"]);
+    for await (const { key } of kv.list({ prefix: ["log", "messages"] })) {
+      // All of the small ones, and the first part of the large one.
+      await kv.delete(key);
+      if (key.at(-1) !== 1) break;
+    }
+    const gap = await assertRejects(
+      () => new Reader(log.read("unknown")).next(),
+      EventLogGapError,
+    );
+    const reader = new Reader(log.read(gap.resumeAfter));
+    assertEquals(await reader.data(1), ["y"]);
+    await reader.return();
+  },
+});
+
+Deno.test({
   name: "KvEventLog fails its readers where the store is closed",
   ignore: notRun !== undefined,
   async fn() {
