@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
-import { sseResponse } from "../../mod.ts";
+import { ServerSentEvent, SseEncoderStream, sseResponse } from "../../mod.ts";
 import {
   type EventLog,
   EventLogGapError,
@@ -220,4 +220,50 @@ Deno.test("MemoryEventLog and resume check their arguments", () => {
   assertThrows(() => resume(log, request, from), TypeError, "from");
   const none = {} as unknown as EventLog;
   assertThrows(() => resume(none, request), TypeError, "an event log");
+});
+
+Deno.test("a heartbeat keeps still where a log's messages come often enough", async () => {
+  using time = new FakeTime();
+  const log = new MemoryEventLog();
+  const reader = sseResponse(log.read(""), { heartbeat: 100 }).body!
+    .getReader();
+  const chunks: string[] = [];
+  const reading = (async () => {
+    while (true) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      chunks.push(new TextDecoder().decode(value).split("\n").at(-3) ?? ":");
+    }
+  })();
+  for (const data of ["1", "2", "3"]) {
+    await time.tickAsync(60);
+    await log.append({ data });
+    await time.runMicrotasks();
+  }
+  await time.tickAsync(99);
+  await time.runMicrotasks();
+  assertEquals(chunks, ["data: 1", "data: 2", "data: 3"]);
+  await time.tickAsync(1);
+  await time.runMicrotasks();
+  assertEquals(chunks.at(-1), ":");
+  await log.end();
+  await reading;
+});
+
+Deno.test("a response knows no last event ID any more after a log's message", async () => {
+  const log = new MemoryEventLog();
+  const id = await log.append({ data: "b" });
+  await log.end();
+  const event = new ServerSentEvent({ id: "1", data: "a" });
+  async function* both() {
+    yield event;
+    yield* log.read("");
+    yield event;
+    yield event;
+  }
+  const expected = `id: 1\ndata: a\n\nid: ${id}\ndata: b\n\n` +
+    "id: 1\ndata: a\n\ndata: a\n\n";
+  assertEquals(await sseResponse(both()).text(), expected);
+  const body = ReadableStream.from(both()).pipeThrough(new SseEncoderStream());
+  assertEquals(await new Response(body).text(), expected);
 });

@@ -31,6 +31,7 @@ export class LogProcess implements AsyncDisposable {
     const { value } = await deadline(
       Promise.resolve(this.#lines.next()),
       "a line of another process",
+      60,
     );
     return value;
   }

@@ -3,13 +3,14 @@ import {
   EventLogGapError,
   RedisEventLog,
   type RedisEventLogOptions,
+  type SendRedisCommand,
 } from "../../src/event_logs.ts";
+import { deadline } from "../deadline.ts";
 import {
   appendAll,
   type Kind,
   numbers,
   Reader,
-  rest,
   testContract,
 } from "./contract.ts";
 import { assertInterleaved, LogProcess } from "./processes.ts";
@@ -19,6 +20,13 @@ import { RedisServer, whyNoRedis } from "./redis_server.ts";
 
 const notRun = whyNoRedis();
 
+/** For all tests of the contract, each of which has keys of its own. */
+const sharedServer = notRun === undefined
+  ? await RedisServer.start("everysec")
+  : undefined;
+globalThis.addEventListener("unload", () => sharedServer?.disposeNow());
+let places = 0;
+
 function kind(client: string, connect: Connect): Kind {
   return {
     name: `RedisEventLog over ${client}`,
@@ -27,21 +35,21 @@ function kind(client: string, connect: Connect): Kind {
     // The clients from npm keep timers and sockets of their own.
     leaks: client.includes("redis"),
     async open() {
-      const server = await RedisServer.start();
+      const { port } = sharedServer!;
       const stack = new AsyncDisposableStack();
-      stack.use(server);
-      const command = stack.use(await connect(server.port));
+      const command = stack.use(await connect(port));
       const blocking = [
-        stack.use(await connect(server.port)),
-        stack.use(await connect(server.port)),
+        stack.use(await connect(port)),
+        stack.use(await connect(port)),
       ];
+      const place = ++places;
       let logs = 0;
       return {
         shared: true,
         slack: 20,
         log: (name = "log", maxMessages) =>
           new RedisEventLog({
-            key: name,
+            key: `${place}:${name}`,
             send: command.send,
             sendBlocking: blocking[logs++]?.send,
             pollInterval: 10,
@@ -223,14 +231,51 @@ testRedis(
         }
       },
     });
-    const readers = Array.from({ length: 1000 }, () => rest(log.read("")));
-    await appendAll(writer.log, numbers(1, 200));
+    const readers = Array.from(
+      { length: 1000 },
+      () => Array.fromAsync(log.read("")),
+    );
+    await appendAll(writer.log, numbers(1, 100));
+    // Its own messages too, of which it learns before Redis tells.
+    await appendAll(log, numbers(101, 200));
     await writer.log.end();
-    for (const data of await Promise.all(readers)) {
+    for (const data of await deadline(Promise.all(readers), "all readers")) {
       assertEquals(data.map(({ data }) => data), numbers(1, 200));
     }
     assertEquals(most, 1);
     assertEquals(blocking.connections, 1);
+  },
+);
+
+testRedis(
+  "asks Redis nothing while nothing happens",
+  async (server, stack) => {
+    const { commands, blocking } = await open(server, stack);
+    let sent = 0;
+    const counting =
+      (send: SendRedisCommand): SendRedisCommand => (command) => {
+        sent++;
+        return send(command);
+      };
+    const log = new RedisEventLog({
+      key: "log",
+      send: counting(commands.send),
+      sendBlocking: counting(blocking.send),
+    });
+    const reader = new Reader(log.read(""));
+    for (const data of numbers(1, 3)) {
+      const message = reader.data(1);
+      await log.append({ data });
+      assertEquals(await message, [data]);
+    }
+    const next = reader.take(1);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    const before = sent;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assertEquals(sent, before);
+    await log.append({ data: "4" });
+    await next;
+    await reader.return();
   },
 );
 

@@ -92,6 +92,13 @@ export class RedisServer implements AsyncDisposable {
     await this.#process?.status;
   }
 
+  /** Ends it, and leaves nothing behind, while this process ends. */
+  disposeNow(): void {
+    this.#process?.kill("SIGKILL");
+    const { path } = this.#directory;
+    new Deno.Command("rm", { args: ["-r", path] }).outputSync();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
     await this.#directory[Symbol.asyncDispose]();

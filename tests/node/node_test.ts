@@ -44,7 +44,7 @@ async function start(path: string) {
     stderr: "inherit",
   }).spawn();
   const reader = process.stdout.getReader();
-  const { value } = await deadline(reader.read(), "the server to listen");
+  const { value } = await deadline(reader.read(), "the server to listen", 60);
   await reader.cancel();
   const url = `http://127.0.0.1:${Number(new TextDecoder().decode(value))}`;
   return {
