@@ -8,7 +8,7 @@
  *   as `TextDecoderStream` turns one into text.
  * - {@linkcode sseResponse}, {@linkcode SseEncoderStream} and
  *   {@linkcode encodeSse} write streams into which no string can smuggle an
- *   event.
+ *   event; {@linkcode lastEventIdOf} says where a client left off.
  * - {@linkcode SseDecoder} is the parser of the first two, for streams that come another
  *   way.
  *
@@ -35,7 +35,8 @@ export {
   type SseErrorCode,
   type SseErrorOptions,
 } from "./src/error.ts";
-export { encodeSse, SseEncoderStream, type SseMessage } from "./src/encoder.ts";
+export { encodeSse, type SseMessage } from "./src/encoder.ts";
+export { SseEncoderStream } from "./src/encoder_stream.ts";
 export { SseEventStream } from "./src/event_stream.ts";
 export { lastEventIdOf } from "./src/last_event_id.ts";
 export type {

@@ -1,11 +1,10 @@
 /**
- * Events to bytes.
+ * Messages to the text and bytes of an event stream.
  *
  * @module
  */
 
 import { check, checkType } from "./check.ts";
-import { ServerSentEvent } from "./server_sent_event.ts";
 
 /** What one block of an event stream says; all of it optional. */
 export interface SseMessage {
@@ -13,6 +12,12 @@ export interface SseMessage {
   event?: string | undefined;
   /** The payload. Every line end in it starts a new line of the field. */
   data?: string | undefined;
+  /**
+   * The payload as a value, written as `data` by `JSON.stringify`. One of the
+   * two: beside `data` it throws, but for the method of this name that events
+   * which were read have.
+   */
+  json?: unknown;
   /** The last event ID from this event on, of one line; `""` takes it back. */
   id?: string | undefined;
   /** The reconnection time, in whole ms from 0. */
@@ -29,13 +34,16 @@ const LINE_END = /\r\n|\r|\n/;
  * can end a field, or an event, and begin another.
  *
  * An `event` without `data` is written with an empty one, since readers dispatch
- * no event without data. A message that says nothing gives `""`.
+ * no event without data. A message that says nothing gives `""`. A comment alone
+ * is written without the blank line that ends a block: many clients hand out an
+ * empty event there.
  *
  * @param message What to write.
  * @returns The block with the blank line that ends it.
  * @throws {TypeError} If a field has the wrong type, `event` or `id` holds a
- * line end, `id` holds a NUL, `retry` is not a whole number from 0, or a string
- * holds a lone surrogate, which UTF-8 cannot carry.
+ * line end, `id` holds a NUL, `retry` is not a whole number from 0, `json` is
+ * given beside `data` or is nothing that JSON can say, or a string holds a lone
+ * surrogate, which UTF-8 cannot carry.
  *
  * @example
  * ```ts
@@ -46,32 +54,28 @@ const LINE_END = /\r\n|\r|\n/;
  *   encodeSse({ event: "greeting", id: "7", data: "Hello\nworld" }),
  *   "event: greeting\nid: 7\ndata: Hello\ndata: world\n\n",
  * );
- * assertEquals(encodeSse({ comment: "still here" }), ": still here\n\n");
+ * assertEquals(encodeSse({ json: { n: 1 } }), 'data: {"n":1}\n\n');
+ * assertEquals(encodeSse({ comment: "still here" }), ": still here\n");
  * ```
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream}
  */
 export function encodeSse(message: SseMessage): string {
-  checkType(
-    message,
-    "object",
-    "a message with event, data, id, retry or comment",
-  );
+  checkType(message, "object", "a message object");
   const { comment, event, id, retry } = message;
-  let { data } = message;
+  let data = dataOf(message);
 
-  let block = "";
-  if (comment !== undefined) block += lines("", "comment", comment);
+  let fields = "";
   if (event !== undefined) {
     const line = oneLine("event", event);
     if (event !== "") data ??= "";
     // What readers take an event for that says nothing.
-    if (event !== "" && event !== "message") block += line;
+    if (event !== "" && event !== "message") fields += line;
   }
   if (id !== undefined) {
     const line = oneLine("id", id);
     check(!id.includes("\0"), "id without NUL, which readers ignore", id);
-    block += line;
+    fields += line;
   }
   if (retry !== undefined) {
     check(
@@ -79,16 +83,36 @@ export function encodeSse(message: SseMessage): string {
       "retry to be a whole number of ms from 0",
       retry,
     );
-    block += `retry: ${retry}\n`;
+    fields += `retry: ${retry}\n`;
   }
-  if (data !== undefined) block += lines("data", "data", data);
+  if (data !== undefined) fields += lines("data", "data", data);
 
+  const block = (comment === undefined ? "" : lines("", "comment", comment)) +
+    (fields && fields + "\n");
   check(
     block.isWellFormed(),
     "strings without lone surrogates, which UTF-8 cannot carry",
     block,
   );
-  return block && block + "\n";
+  return block;
+}
+
+/** The data of a message, which `json` may stand for. */
+export function dataOf({ data, json }: SseMessage): string | undefined {
+  if (json === undefined || (data !== undefined && isMethod(json))) return data;
+  check(data === undefined, "data or json in a message", "both");
+  const text = JSON.stringify(json);
+  check(
+    text !== undefined,
+    "json to be a value that JSON can say",
+    typeof json,
+  );
+  return text;
+}
+
+/** Whether it is `json()`, which events that were read have. */
+function isMethod(json: unknown): boolean {
+  return typeof json === "function";
 }
 
 /** A line of each line of `value`. */
@@ -105,58 +129,43 @@ function oneLine(name: string, value: string): string {
   return `${name}: ${value}\n`;
 }
 
+const utf8 = /* @__PURE__ */ new TextEncoder();
+
+/** The bytes of messages that many streams write. */
+const shared = /* @__PURE__ */ new WeakMap<
+  SseMessage,
+  Uint8Array<ArrayBuffer>
+>();
+
 /**
- * Encodes the messages of one stream. An event that was read says the last event
- * ID whether or not it carried it, so that of those only a new one is written.
+ * Encodes a message for all the streams that will write it. It must not change
+ * after that.
  */
-export function messageEncoder(): (
+export function encodeShared(message: SseMessage): Uint8Array<ArrayBuffer> {
+  const bytes = utf8.encode(encodeSse(message));
+  shared.set(message, bytes);
+  return bytes;
+}
+
+/** The bytes of a message that was encoded for all streams. */
+export function sharedBytes(
   message: SseMessage,
-) => Uint8Array<ArrayBuffer> {
-  const utf8 = new TextEncoder();
-  let lastEventId = "";
-  return (message) => {
-    if (message instanceof ServerSentEvent && message.id === lastEventId) {
-      message = { ...message, id: undefined };
-    }
-    const bytes = utf8.encode(encodeSse(message));
-    lastEventId = message.id ?? lastEventId;
-    return bytes;
-  };
+): Uint8Array<ArrayBuffer> | undefined {
+  return shared.get(message);
 }
 
 /**
- * Encodes messages as an event stream, the other way round of `SseEventStream`.
- * Events that were read are messages too, and are written on as they came.
+ * Encodes a message for a stream that has said a last event ID, or is not known
+ * to have said any.
  *
- * The stream errors with the `TypeError` of {@linkcode encodeSse} where a
- * message cannot be written.
- *
- * @example
- * ```ts
- * import { SseEncoderStream } from "@x/sse";
- * import { assertEquals } from "@std/assert";
- *
- * const body = ReadableStream.from([{ data: "Hello" }, { data: "world" }])
- *   .pipeThrough(new SseEncoderStream());
- *
- * assertEquals(
- *   await new Response(body).text(),
- *   "data: Hello\n\ndata: world\n\n",
- * );
- * ```
- *
- * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream}
+ * An event that was read says the last event ID whether or not it carried it, so
+ * that of those only a new one is written. The first one is: a reader that has
+ * connected again may hold an id that is no longer the stream's.
  */
-export class SseEncoderStream
-  extends TransformStream<SseMessage, Uint8Array<ArrayBuffer>> {
-  /** Makes a stream. */
-  constructor() {
-    const encode = messageEncoder();
-    super({
-      transform(message, controller) {
-        const bytes = encode(message);
-        if (bytes.length > 0) controller.enqueue(bytes);
-      },
-    });
-  }
+export function encodeAfter(
+  lastEventId: string | undefined,
+  message: SseMessage,
+): Uint8Array<ArrayBuffer> {
+  const said = isMethod(message?.json) && message.id === lastEventId;
+  return utf8.encode(encodeSse(said ? { ...message, id: undefined } : message));
 }

@@ -5,15 +5,23 @@
  */
 
 import { check, checkTimeout, checkType } from "./check.ts";
-import { encodeSse, messageEncoder, type SseMessage } from "./encoder.ts";
+import { encodeAfter, sharedBytes, type SseMessage } from "./encoder.ts";
+import { POLL, type Pollable, type Waker } from "./poll.ts";
 
-/** As for a `Response`, and how to keep it alive. */
+/** As for a `Response`, and how to keep it alive and end it. */
 export interface SseResponseInit extends ResponseInit {
   /**
-   * After how many ms without a message to write a comment, so that no proxy
-   * takes the connection for dead. Off by default.
+   * After how many ms without a message to write an empty comment, so that no
+   * proxy takes the connection for dead. Off by default.
    */
-  heartbeat?: number;
+  heartbeat?: number | undefined;
+  /**
+   * Ends the stream when it aborts, after what the client is being sent. With
+   * the signal of a server's shutdown, no open stream holds it up; with
+   * `AbortSignal.timeout(ms)`, clients connect anew before a platform cuts them
+   * off. A client that reconnects asks for what it has not got.
+   */
+  signal?: AbortSignal | undefined;
 }
 
 const DEFAULT_HEADERS = {
@@ -23,7 +31,11 @@ const DEFAULT_HEADERS = {
   "Cache-Control": "no-cache, no-transform",
   // Has nginx pass events on as they come.
   "X-Accel-Buffering": "no",
+  // Has every proxy that knows RFC 10036 do so.
+  "Incremental": "?1",
 };
+
+const HEARTBEAT = /* @__PURE__ */ new TextEncoder().encode(":\n");
 
 /**
  * Answers a request with an event stream. The source is asked for a message only
@@ -32,19 +44,21 @@ const DEFAULT_HEADERS = {
  *
  * A generator cannot be ended while it awaits something: one that passes on what
  * comes from elsewhere lets go only with the next message. Give the connection or
- * stream itself, or pipe it through a `TransformStream`.
+ * stream itself, or pipe it through a `TransformStream`. What is pushed and not
+ * pulled goes through one too: give `readable`, and write to the `writer` of
+ * `writable`.
  *
  * Where the source fails, the connection is cut: the client sees an error, not
  * an end, and can reconnect.
  *
  * @param source The messages. Events that were read are messages too.
- * @param init Status, headers and heartbeat. Headers given here replace
- * `Content-Type`, `Cache-Control` and `X-Accel-Buffering`, which are set so that
- * nothing on the way caches, compresses or holds back.
+ * @param init Status, headers, heartbeat and signal. Headers given here replace
+ * `Content-Type`, `Cache-Control`, `X-Accel-Buffering` and `Incremental`, which
+ * are set so that nothing on the way caches, compresses or holds back.
  * @returns The response.
  * @throws {TypeError} If the source cannot be iterated, or is a locked stream.
- * @throws {RangeError} If `heartbeat` is not a positive number, or the status is
- * none that a body can have.
+ * @throws {RangeError} If `heartbeat` is not a positive number, or `status` is
+ * none that a body can have: 200 to 599, but for 204, 205 and 304.
  *
  * @example
  * ```ts
@@ -76,13 +90,23 @@ export function sseResponse(
     | ReadableStream<SseMessage>,
   init: SseResponseInit = {},
 ): Response {
+  const { status = 200, signal } = init;
   const heartbeat = checkTimeout("heartbeat", init.heartbeat);
   const headers = new Headers(init.headers);
   for (const [name, value] of Object.entries(DEFAULT_HEADERS)) {
     if (!headers.has(name)) headers.set(name, value);
   }
-  const body = streamOf(iterate(source), heartbeat);
+  const body = new ReadableStream(
+    new Writer(iterate(source), heartbeat, signal),
+    { highWaterMark: 0 },
+  );
   try {
+    check(
+      status >= 200 && status <= 599 && ![204, 205, 304].includes(status),
+      "status to be one that a body can have",
+      status,
+      RangeError,
+    );
     return new Response(body, { ...init, headers });
   } catch (error) {
     body.cancel().catch(() => {});
@@ -91,7 +115,7 @@ export function sseResponse(
 }
 
 /** Where messages come from, and how to let go of it. */
-interface Source {
+interface Source extends Partial<Pollable> {
   next(): Promise<IteratorResult<SseMessage>> | IteratorResult<SseMessage>;
   return?(): unknown;
 }
@@ -120,45 +144,158 @@ function iterate(source: Parameters<typeof sseResponse>[0]): Source {
   };
 }
 
-function streamOf(
-  source: Source,
-  heartbeat: number | undefined,
-): ReadableStream<Uint8Array<ArrayBuffer>> {
-  const encode = messageEncoder();
-  const beat = new TextEncoder().encode(encodeSse({ comment: "" }));
-  let timer: ReturnType<typeof setInterval> | undefined;
-  let cancelled = false;
+/** What the stream of a response is made of: it writes what its source has. */
+class Writer
+  implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>>, Waker {
+  readonly #source: Source;
+  readonly #heartbeat: number | undefined;
+  readonly #signal: AbortSignal | undefined;
+  /**
+   * `"idle"` while the client has asked for nothing more, `"asked"` while it
+   * waits for a message, and `"over"` once the source or the client has come to
+   * an end.
+   */
+  #state: "idle" | "asked" | "over" = "idle";
+  #controller!: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
+  #lastEventId: string | undefined;
+  /** What to call once the client is slower than a source that is followed. */
+  #resolve!: () => void;
+  #reject!: (error: unknown) => void;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** When the last message was written, or the client asked for one. */
+  #quietSince = 0;
 
-  return new ReadableStream({
-    async pull(controller) {
-      // Only while the client waits: one that is slow has enough to read.
-      if (heartbeat !== undefined) {
-        timer = setInterval(() => {
-          if (controller.desiredSize === 0) controller.enqueue(beat);
-        }, heartbeat);
+  constructor(
+    source: Source,
+    heartbeat: number | undefined,
+    signal: AbortSignal | undefined,
+  ) {
+    this.#source = source;
+    this.#heartbeat = heartbeat;
+    this.#signal = signal;
+  }
+
+  start(
+    controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>,
+  ): void {
+    this.#controller = controller;
+  }
+
+  async pull(): Promise<void> {
+    if (this.#signal?.aborted) return this.handleEvent();
+    this.#signal?.addEventListener("abort", this);
+    this.#state = "asked";
+    if (this.#heartbeat) {
+      this.#quietSince = Date.now();
+      this.#timer ??= setTimeout(() => this.#beat(), this.#heartbeat);
+    }
+    try {
+      if (this.#source[POLL]) await this.#follow();
+      else while (this.#pass(await this.#source.next()));
+    } catch (error) {
+      if (this.#isOver) return;
+      this.#finish();
+      // Where the message was at fault, the source does not know of it.
+      letGo(this.#source).catch(() => {});
+      throw error;
+    }
+    if (!this.#isOver) this.#state = "idle";
+  }
+
+  cancel(): Promise<void> {
+    this.#finish();
+    return letGo(this.#source);
+  }
+
+  /** The signal's listener. */
+  handleEvent(): void {
+    this.#finish();
+    this.#controller.close();
+    letGo(this.#source).catch(() => {});
+  }
+
+  get #isOver(): boolean {
+    return this.#state === "over";
+  }
+
+  /** Passes on what the source gave; whether that was nothing. */
+  #pass(result: IteratorResult<SseMessage>): boolean {
+    if (this.#isOver) return false;
+    if (!result.done) return !this.#write(result.value);
+    this.#finish();
+    this.#controller.close();
+    return false;
+  }
+
+  /** Writes a message; whether there was anything to write. */
+  #write(message: SseMessage): boolean {
+    let bytes = sharedBytes(message);
+    if (bytes !== undefined) {
+      // Not known any more, rather than the new one: to keep a new string in
+      // each of thousands of writers costs more than the rest.
+      this.#lastEventId = undefined;
+    } else {
+      bytes = encodeAfter(this.#lastEventId, message);
+      this.#lastEventId = message.id ?? this.#lastEventId;
+    }
+    if (bytes.length === 0) return false;
+    this.#controller.enqueue(bytes);
+    if (this.#heartbeat) this.#quietSince = Date.now();
+    return true;
+  }
+
+  /**
+   * Writes whatever the source has, as soon as it has it, until one message
+   * waits for the client. A promise for each, as of `next()`, would cost more
+   * than all the rest.
+   */
+  #follow(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+      this.wake();
+    });
+  }
+
+  wake(message?: SseMessage): boolean {
+    try {
+      if (message !== undefined) {
+        this.#write(message);
+        if (this.#controller.desiredSize === 0) return true;
       }
-      try {
-        while (true) {
-          const { done, value } = await source.next();
-          if (cancelled) return;
-          if (done) return controller.close();
-          const bytes = encode(value);
-          if (bytes.length > 0) return controller.enqueue(bytes);
-        }
-      } catch (error) {
-        // Where the message was at fault, the source does not know of it.
-        if (!cancelled) letGo(source).catch(() => {});
-        throw error;
-      } finally {
-        clearInterval(timer);
+      while (!this.#isOver && this.#controller.desiredSize === 0) {
+        const result = (this.#source as Pollable)[POLL](this);
+        if (result === undefined) return true;
+        this.#pass(result);
       }
-    },
-    cancel() {
-      cancelled = true;
-      clearInterval(timer);
-      return letGo(source);
-    },
-  }, { highWaterMark: 0 });
+      this.#resolve();
+    } catch (error) {
+      this.#reject(error);
+    }
+    return false;
+  }
+
+  /** Only while the client waits: one that is slow has enough to read. */
+  #beat(): void {
+    this.#timer = undefined;
+    if (this.#state !== "asked") return;
+    const heartbeat = this.#heartbeat!;
+    let due = this.#quietSince + heartbeat - Date.now();
+    if (due <= 0) {
+      const { desiredSize } = this.#controller;
+      if (desiredSize === 0) this.#controller.enqueue(HEARTBEAT);
+      this.#quietSince = Date.now();
+      due = heartbeat;
+    }
+    // The clock may have been set back meanwhile.
+    this.#timer = setTimeout(() => this.#beat(), Math.min(due, heartbeat));
+  }
+
+  #finish(): void {
+    this.#state = "over";
+    clearTimeout(this.#timer);
+    this.#signal?.removeEventListener("abort", this);
+  }
 }
 
 async function letGo(source: Source): Promise<void> {

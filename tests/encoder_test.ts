@@ -51,12 +51,12 @@ for (
       "data: \ndata: \ndata: \ndata: \n\n",
     ],
     ["a leading space", { data: " x" }, "data:  x\n\n"],
-    ["a lone comment", { comment: "still here" }, ": still here\n\n"],
-    ["an empty comment", { comment: "" }, ": \n\n"],
+    ["a lone comment", { comment: "still here" }, ": still here\n"],
+    ["an empty comment", { comment: "" }, ": \n"],
     [
       "comment lines",
       { comment: "a\rdata: b\r\nc\nd" },
-      ": a\n: data: b\n: c\n: d\n\n",
+      ": a\n: data: b\n: c\n: d\n",
     ],
     ["a lone id", { id: "7" }, "id: 7\n\n"],
     ["an id that takes one back", { id: "" }, "id: \n\n"],
@@ -74,6 +74,20 @@ for (
       "data: x\n\n",
     ],
     ["a type that is empty", { event: "", data: "x" }, "data: x\n\n"],
+    ["JSON", { json: { a: ["☃", null] } }, 'data: {"a":["☃",null]}\n\n'],
+    ["null as JSON", { json: null }, "data: null\n\n"],
+    ["a string as JSON", { json: "a\nb" }, 'data: "a\\nb"\n\n'],
+    ["half a pair as JSON", { json: "\uD83C" }, 'data: "\\ud83c"\n\n'],
+    [
+      "JSON beside what is undefined",
+      { data: undefined, json: 1, event: "n" },
+      "event: n\ndata: 1\n\n",
+    ],
+    [
+      "data beside JSON that is undefined",
+      { data: "x", json: undefined },
+      "data: x\n\n",
+    ],
     ["nothing at all", {}, ""],
     ["nothing but an empty type", { event: "" }, ""],
     [
@@ -122,6 +136,11 @@ for (
     ["half a pair in event", { event: "\uDF89x" }, "strings"],
     ["half a pair in id", { id: "x\uD83C" }, "strings"],
     ["half a pair in comment", { comment: "\uD83C" }, "strings"],
+    ["JSON beside data", { data: "", json: 1 }, "data or json"],
+    ["null as JSON beside data", { data: "x", json: null }, "data or json"],
+    ["a function as JSON", { json: () => 1 }, "json"],
+    ["a symbol as JSON", { json: Symbol() }, "json"],
+    ["what is no JSON of its own", { json: { toJSON() {} } }, "json"],
     ["null", null, "a message"],
     ["a string", "data: x\n\n", "a message"],
     ["undefined", undefined, "a message"],
@@ -402,7 +421,28 @@ Deno.test("SseEncoderStream writes the id of events that were read only where it
   );
   assertEquals(
     await written(events),
-    "data: 0\n\nid: 1\ndata: 1\n\ndata: 2\n\nid: \ndata: 3\n\ndata: 4\n\n",
+    "id: \ndata: 0\n\nid: 1\ndata: 1\n\ndata: 2\n\nid: \ndata: 3\n\ndata: 4\n\n",
+  );
+});
+
+Deno.test("encodeSse throws what JSON.stringify throws", () => {
+  assertThrows(() => encodeSse({ json: 1n }), TypeError);
+});
+
+Deno.test("SseEncoderStream takes back the id that a reader may still hold", async () => {
+  const [event] = decoded("id\ndata: x\n\n");
+  const decoder = new SseDecoder({ lastEventId: "5" });
+  const [again] = decoder.decode(await written([event]));
+  assertEquals(again, event);
+  assertEquals(decoder.lastEventId, "");
+});
+
+Deno.test("SseEncoderStream knows an event that was read by its json()", async () => {
+  // As of another copy of this module, or of another library.
+  const event = { data: "x", id: "1", json: () => "x" };
+  assertEquals(
+    await written([event, event]),
+    "id: 1\ndata: x\n\ndata: x\n\n",
   );
 });
 
@@ -436,7 +476,7 @@ Deno.test("SseEncoderStream gives a chunk a message, and none for nothing", asyn
   const chunks = await Array.fromAsync(body);
   assertEquals(
     chunks.map((chunk) => new TextDecoder().decode(chunk)),
-    ["data: a\ndata: b\n\n", ": c\n\n"],
+    ["data: a\ndata: b\n\n", ": c\n"],
   );
 });
 

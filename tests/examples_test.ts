@@ -415,10 +415,11 @@ function freePort(): number {
 
 Deno.test("broadcast.ts sends what is posted to all clients of all isolates", async () => {
   // Each isolate binds the port itself, and the system shares clients out.
+  await using directory = await temporaryDirectory();
   await using server = await serve(
     "broadcast.ts",
     [],
-    { DENO_JOBS: "4" },
+    { DENO_JOBS: "4", KV_PATH: `${directory.path}/kv` },
     freePort(),
   );
   await using clients = new AsyncDisposableStack();
@@ -433,4 +434,117 @@ Deno.test("broadcast.ts sends what is posted to all clients of all isolates", as
     assertEquals(response.status, 204);
     for (const sse of all) assertEquals(await dataOf(sse, 1), [body]);
   }
+  // Who comes later, or comes again, gets what was missed.
+  const { lastEventId } = all[0];
+  await fetch(server.url, { method: "POST", body: "third" });
+  await using again = await connectSse(server.url, { lastEventId });
+  assertEquals(await dataOf(again, 1), ["third"]);
+  await using late = await connectSse(server.url);
+  assertEquals(await dataOf(late, 3), [
+    "Hello, all",
+    "two\nlines ☃",
+    "third",
+  ]);
+});
+
+/** Begins what a server does on POST; where to read of it. */
+async function begin(server: { url: string }, body = ""): Promise<string> {
+  const response = await fetch(server.url, { method: "POST", body });
+  await response.body?.cancel();
+  assertEquals(response.status, 201);
+  return new URL(response.headers.get("location")!, server.url).href;
+}
+
+/** Reads to the end, with the reconnecting of a browser. */
+async function readAll(url: string, lastEventId = "") {
+  const sse = await connectSse(url, {
+    lastEventId,
+    reconnect: { initialDelay: 1 },
+  });
+  const events = await deadline(Array.fromAsync(sse), "the end");
+  assertEquals(sse.response.status, 204);
+  return events.map(({ event, data }) => data || event);
+}
+
+Deno.test("generation.ts goes on while its reader is away, in other processes too, and stops when told to", async () => {
+  const answers = [new OpenResponse(chat("Of ")), new OpenResponse(chat("a "))];
+  await using upstream = new HttpServer(
+    () => answers[0].response,
+    () => answers[1].response,
+  );
+  await using directory = await temporaryDirectory();
+  const env = {
+    OPENAI_BASE_URL: `${upstream.url}v1`,
+    OPENAI_API_KEY: "secret",
+    KV_PATH: `${directory.path}/kv`,
+  };
+  await using server = await serve("generation.ts", [], env);
+  const url = await begin(server, "Why?");
+  assertEquals(JSON.parse((await upstream.request()).body).messages, [
+    { role: "user", content: "Why?" },
+  ]);
+  const sse = await connectSse(url);
+  assertEquals(await dataOf(sse, 1), ['"Of "']);
+  await sse.close();
+
+  // Nobody reads. One comes back, by another process, and one comes anew.
+  answers[0].send(chat("scattering"));
+  await using other = await serve("generation.ts", [], env);
+  const there = url.replace(server.url, other.url);
+  const whole = [readAll(there), readAll(there, sse.lastEventId)];
+  answers[0].send(chat(".") + "data: [DONE]\n\n");
+  assertEquals(await whole[0], ['"Of "', '"scattering"', '"."', "done"]);
+  assertEquals(await whole[1], ['"scattering"', '"."', "done"]);
+
+  const second = await begin(server, "And then?");
+  const reading = readAll(second);
+  // By the other process.
+  const stop = second.replace(server.url, other.url);
+  const stopped = await fetch(stop, { method: "DELETE" });
+  await stopped.body?.cancel();
+  assertEquals(stopped.status, 204);
+  answers[1].send(chat("never read"));
+  const events = await reading;
+  assertEquals(events.at(-1), "stopped");
+  assertEquals(events.includes('"never read"'), false);
+  await answers[1].cancelled;
+
+  const unknown = await fetch(`${server.url}unknown`);
+  assertEquals(unknown.status, 404);
+  await unknown.body?.cancel();
+});
+
+Deno.test("progress.ts shows a job from its start, to whoever asks", async () => {
+  await using server = await serve("progress.ts");
+  const url = await begin(server);
+  const sse = await connectSse(url);
+  assertEquals(await dataOf(sse, 2), ['{"percent":0}', '{"percent":10}']);
+  await sse.close();
+  const all = await readAll(url);
+  assertEquals(all.length, 12);
+  assertEquals(all.at(-1), "done");
+  assertEquals(await readAll(url, sse.lastEventId), all.slice(2));
+});
+
+Deno.test("node.ts serves an event stream, and stops its source when the client goes", async () => {
+  const child = await start("node.ts", [], { env: { PORT: "0" } });
+  await using stack = new AsyncDisposableStack();
+  stack.defer(async () => {
+    child.kill();
+    await child.status;
+    await child.stderr.cancel();
+  });
+  const stdout = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  const { value } = await deadline(stdout.read(), "the port");
+  await stdout.cancel();
+  const url = `http://127.0.0.1:${Number(value)}`;
+  const sse = await connectSse(url);
+  assertEquals((await dataOf(sse, 2)).length, 2);
+  await sse.close();
+  const left = async () => {
+    while (await (await fetch(`${url}/listeners`)).text() !== "0") {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  };
+  await deadline(left(), "the source to stop");
 });

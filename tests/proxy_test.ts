@@ -133,6 +133,29 @@ Deno.test("the proxy passes the bytes of the last event ID on", async () => {
   );
 });
 
+for (
+  const [what, reset] of [
+    ["of its own", "id\n\n"],
+    ["that has data", "id: \n"],
+  ]
+) {
+  Deno.test(`the proxy takes the browser's id back where the upstream does so first, in a block ${what}`, async () => {
+    await using edge = setUp(() => eventResponse(reset + order(1) + order(2)));
+    await using sse = await connectSse(edge.url, { lastEventId: "5" });
+    assertEquals(await orderOf(sse), 1);
+    assertEquals(sse.lastEventId, "");
+    assertEquals(await orderOf(sse), 2);
+    assertEquals(sse.lastEventId, "");
+  });
+}
+
+Deno.test("the proxy leaves the browser its id where the upstream says none", async () => {
+  await using edge = setUp(() => eventResponse(order(1)));
+  await using sse = await connectSse(edge.url, { lastEventId: "5" });
+  assertEquals(await orderOf(sse), 1);
+  assertEquals(sse.lastEventId, "5");
+});
+
 Deno.test("the proxy ends the upstream request when the browser leaves a silent stream", async () => {
   const stream = new OpenResponse(order(1));
   await using edge = setUp(() => stream.response);

@@ -19,12 +19,13 @@ import {
   sseResponse,
   type SseResponseInit,
 } from "../mod.ts";
+import { MemoryEventLog, resume } from "../src/event_logs.ts";
 import { assertSseError } from "./assert_sse_error.ts";
 import { dataOf } from "./data_of.ts";
 import { deadline } from "./deadline.ts";
 import { HttpServer } from "./http_server.ts";
 
-const BEAT = ": \n\n";
+const BEAT = ":\n";
 
 /** A source that says what it is told to, and then is silent. */
 class Source implements AsyncIterableIterator<SseMessage> {
@@ -121,7 +122,7 @@ function assertCut(sse: SseConnection): Promise<SseError> {
 }
 
 const messages = [{ data: "1" }, { event: "tick", id: "2" }, { comment: "3" }];
-const text = "data: 1\n\nevent: tick\nid: 2\ndata: \n\n: 3\n\n";
+const text = "data: 1\n\nevent: tick\nid: 2\ndata: \n\n: 3\n";
 
 for (
   const [what, source] of [
@@ -200,6 +201,7 @@ Deno.test("sseResponse sets headers that keep the stream from being held back", 
   assertEquals(Object.fromEntries(headers), {
     "cache-control": "no-cache, no-transform",
     "content-type": "text/event-stream",
+    "incremental": "?1",
     "x-accel-buffering": "no",
   });
 });
@@ -217,6 +219,7 @@ for (
         "CONTENT-TYPE": "text/event-stream; charset=utf-8",
         "cache-control": "no-store",
         "X-Accel-Buffering": "yes",
+        "Incremental": "?0",
         "Access-Control-Allow-Origin": "*",
       }),
     });
@@ -224,6 +227,7 @@ for (
       "access-control-allow-origin": "*",
       "cache-control": "no-store",
       "content-type": "text/event-stream; charset=utf-8",
+      "incremental": "?0",
       "x-accel-buffering": "yes",
     });
   });
@@ -829,7 +833,7 @@ Deno.test("heartbeat never comes within an event", async () => {
     sseResponse(slowly(), { heartbeat: 1 })
   );
   const text = await (await fetch(server.url)).text();
-  const blocks = text.split(/(?<=\n\n)/);
+  const blocks = text.split(/(?<=\n\n|^:\n)/m);
   const beats = blocks.filter((block) => block === BEAT);
   assertGreater(beats.length, 0);
   assertEquals(
@@ -838,19 +842,239 @@ Deno.test("heartbeat never comes within an event", async () => {
   );
 });
 
-Deno.test("sseResponse lets go of its source where there can be no response", async () => {
-  for (
-    const [status, ErrorType] of [[204, TypeError], [700, RangeError]] as const
-  ) {
+for (const status of [0, 101, 199, 204, 205, 304, 600, 700, NaN]) {
+  Deno.test(`sseResponse throws at once where the status is ${status}, and lets go of its source`, async () => {
     const { promise: cancelled, resolve } = Promise.withResolvers<void>();
     const source = new ReadableStream<SseMessage>({ cancel: () => resolve() });
-    assertThrows(() => sseResponse(source, { status }), ErrorType);
+    assertThrows(
+      () => sseResponse(source, { status }),
+      RangeError,
+      `Expected status to be one that a body can have, got ${status}`,
+    );
     await cancelled;
-  }
-});
+  });
+}
 
 Deno.test("sseResponse waits for the promises of an iterable, as for await does", async () => {
   const messages = [Promise.resolve({ data: "1" }), { data: "2" }];
   const response = sseResponse(messages as SseMessage[]);
   assertEquals(await response.text(), "data: 1\n\ndata: 2\n\n");
+});
+
+/** The blocks that a client sees which hands one out at every blank line. */
+function blocksOf(text: string): string[] {
+  return text.split("\n\n").slice(0, -1);
+}
+
+Deno.test("heartbeat is no event to a client that takes every blank line for one", async () => {
+  const source = new Source({ id: "1", data: "a" });
+  await using client = heartbeatOf(source, { heartbeat: 10 });
+  const reading = client.readAll();
+  await client.pass(100);
+  source.send({ id: "2", data: "b" });
+  await client.pass(0);
+  source.end();
+  await reading;
+  const text = client.chunks.join("");
+  assertGreater(text.split(BEAT).length, 1);
+  assertEquals(
+    blocksOf(text).map((block) => block.replaceAll(":\n", "")),
+    ["id: 1\ndata: a", "id: 2\ndata: b"],
+  );
+});
+
+Deno.test("sseResponse writes a comment alone without a blank line", async () => {
+  const response = sseResponse([
+    { id: "1", data: "a" },
+    { comment: "b\nc" },
+    { comment: "d", data: "e" },
+  ]);
+  assertEquals(
+    await response.text(),
+    "id: 1\ndata: a\n\n: b\n: c\n: d\ndata: e\n\n",
+  );
+});
+
+Deno.test("heartbeat is not put off by a clock that was set back", async () => {
+  const source = new Source({ data: "1" });
+  await using client = heartbeatOf(source, { heartbeat: 100 });
+  const reading = client.readAll();
+  await client.pass(50);
+  const now = Date.now;
+  Date.now = () => now() - 3_600_000;
+  try {
+    await client.pass(50);
+    await client.pass(100);
+  } finally {
+    Date.now = now;
+  }
+  await client.pass(100);
+  assertGreater(client.chunks.length, 1);
+  source.end();
+  await reading;
+});
+
+Deno.test("signal ends the response, and lets go of a source that is silent", async () => {
+  const source = new Source({ data: "1" });
+  const stop = new AbortController();
+  const response = sseResponse(source, {
+    signal: stop.signal,
+    heartbeat: 60_000,
+  });
+  const text = response.text();
+  await source.silent;
+  stop.abort();
+  assertEquals(await text, "data: 1\n\n");
+  assertEquals(source.returns, 1);
+  // What it would have said then is lost to nobody, as nobody got its id.
+  source.send({ data: "late" });
+});
+
+Deno.test("signal lets the client have what is on its way", async () => {
+  const stop = new AbortController();
+  const log = new MemoryEventLog();
+  const response = sseResponse(log.read(""), { signal: stop.signal });
+  const reader = response.body!.getReader();
+  const first = reader.read();
+  await log.append({ data: "1" });
+  await log.append({ data: "2" });
+  await log.append({ data: "3" });
+  stop.abort();
+  const chunks = [await first, await reader.read(), await reader.read()];
+  assertEquals(
+    chunks.map(({ value }) =>
+      value && new TextDecoder().decode(value).match(/data: (.)/)?.[1]
+    ),
+    ["1", "2", undefined],
+  );
+});
+
+Deno.test("signal that has aborted ends the response at once", async () => {
+  const source = new Source({ data: "1" });
+  const response = sseResponse(source, { signal: AbortSignal.abort() });
+  assertEquals(await response.text(), "");
+  assertEquals({ asked: source.asked, returns: source.returns }, {
+    asked: 0,
+    returns: 1,
+  });
+});
+
+for (
+  const [what, finish] of [
+    ["the source ends", (source) => source.end()],
+    ["the source fails", (source) => source.fail(new Error("gone"))],
+    ["the client goes", (_source, cancel) => cancel()],
+    ["it aborts", (_source, _cancel, stop) => stop()],
+  ] satisfies [
+    string,
+    (source: Source, cancel: () => unknown, stop: () => void) => unknown,
+  ][]
+) {
+  Deno.test(`signal is listened to by nobody once ${what}`, async () => {
+    const source = new Source({ data: "1" });
+    const stop = new AbortController();
+    const listening = countListeners(stop.signal);
+    const response = sseResponse(source, { signal: stop.signal });
+    const reader = response.body!.getReader();
+    await reader.read();
+    const last = reader.read();
+    await source.silent;
+    assertEquals(listening(), 1);
+    await finish(source, () => reader.cancel(), () => stop.abort());
+    await last.catch(() => {});
+    assertEquals(listening(), 0);
+    stop.abort();
+    await new Promise((resolve) => setTimeout(resolve));
+    assertEquals(source.returns <= 1, true);
+  });
+}
+
+/** Tells how many listeners a signal has. */
+function countListeners(signal: AbortSignal): () => number {
+  const listeners = new Set<unknown>();
+  const { addEventListener, removeEventListener } = signal;
+  signal.addEventListener = (...args: Parameters<typeof addEventListener>) => {
+    listeners.add(args[1]);
+    addEventListener.apply(signal, args);
+  };
+  signal.removeEventListener = (
+    ...args: Parameters<typeof removeEventListener>
+  ) => {
+    listeners.delete(args[1]);
+    removeEventListener.apply(signal, args);
+  };
+  return () => listeners.size;
+}
+
+Deno.test("signal of a shutdown ends a server with open streams", async () => {
+  const shutdown = new AbortController();
+  const sources: Source[] = [];
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    () => {
+      const source = new Source({ id: "1", data: "1" });
+      sources.push(source);
+      return sseResponse(source, {
+        heartbeat: 60_000,
+        signal: shutdown.signal,
+      });
+    },
+  );
+  const url = `http://127.0.0.1:${server.addr.port}/`;
+  const clients = [await connectSse(url), await connectSse(url)];
+  for (const sse of clients) assertEquals(await dataOf(sse, 1), ["1"]);
+  const ends = clients.map((sse) => sse.next());
+  const finished = server.shutdown();
+  shutdown.abort();
+  await deadline(finished, "the server to shut down");
+  for (const end of ends) assert((await end).done);
+  for (const source of sources) assertEquals(source.returns, 1);
+});
+
+Deno.test("signal of a timeout has clients connect again, who lose nothing", async () => {
+  const log = new MemoryEventLog();
+  let connections = 0;
+  await using server = new HttpServer(({ headers }) => {
+    connections++;
+    return sseResponse(
+      resume(log, new Request("http://localhost/", { headers })),
+      { signal: AbortSignal.timeout(15) },
+    );
+  });
+  await using sse = await connectSse(server.url, {
+    reconnect: { initialDelay: 1 },
+  });
+  const expected: string[] = [];
+  const data: string[] = [];
+  while (connections < 5) {
+    expected.push(String(expected.length));
+    await log.append({ data: expected.at(-1) });
+    data.push(...await dataOf(sse, 1));
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  assertEquals(data, expected);
+});
+
+Deno.test("a push source is three lines", async () => {
+  const { readable, writable } = new TransformStream<SseMessage>();
+  const writer = writable.getWriter();
+  const response = sseResponse(readable);
+
+  const text = response.text();
+  await writer.write({ data: "1" });
+  await writer.write({ data: "2" });
+  await writer.close();
+  assertEquals(await text, "data: 1\n\ndata: 2\n\n");
+});
+
+Deno.test("a push source is told when the client goes", async () => {
+  const { readable, writable } = new TransformStream<SseMessage>();
+  const writer = writable.getWriter();
+  const reader = sseResponse(readable).body!.getReader();
+  const read = reader.read();
+  await writer.write({ data: "1" });
+  await read;
+  await reader.cancel();
+  await assertRejects(() => writer.write({ data: "2" }));
+  await assertRejects(() => writer.closed);
 });

@@ -7,6 +7,8 @@
  * - `http`: events over loopback HTTP;
  * - `connections`: many idle connections at once;
  * - `reconnects`: the heap over many connects and disconnects;
+ * - `broadcast`: a message to many clients of an event log;
+ * - `redis`: messages through Redis and back;
  * - `all` of them.
  *
  * `--rounds=5` and `--ms=200` say how long to measure; `--only=connectSse,floor`
@@ -14,9 +16,11 @@
  * names; `--markdown` prints Markdown. Nothing here passes or fails: it prints.
  */
 import { parseArgs } from "node:util";
+import { broadcast } from "./broadcast.ts";
 import { connections } from "./connections.ts";
 import { http } from "./http.ts";
 import { reconnects } from "./reconnects.ts";
+import { redis } from "./redis.ts";
 import { scaling } from "./scaling.ts";
 import { size } from "./size.ts";
 import { type Options, table } from "./table.ts";
@@ -28,6 +32,8 @@ const commands: Record<string, (options: Options) => Promise<void>> = {
   http,
   connections,
   reconnects,
+  broadcast,
+  redis,
 };
 
 const { values, positionals } = parseArgs({

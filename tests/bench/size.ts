@@ -12,6 +12,11 @@ const entries = [
     "SseEventStream alone",
     `export { SseEventStream } from "${new URL("mod.ts", root)}";`,
   ],
+  [
+    "sseResponse alone",
+    `export { sseResponse } from "${new URL("mod.ts", root)}";`,
+  ],
+  ["event logs", `export * from "${new URL("src/event_logs.ts", root)}";`],
   ["eventsource-parser/stream", `export * from "eventsource-parser/stream";`],
 ];
 

@@ -1,16 +1,22 @@
 import {
   connectSse,
   encodeSse,
+  lastEventIdOf,
   SseDecoder,
   SseEncoderStream,
   SseEventStream,
   type SseMessage,
   sseResponse,
 } from "../../../mod.ts";
+import {
+  EventLogGapError,
+  MemoryEventLog,
+  resume,
+} from "../../../src/event_logs.ts";
 import { vectors } from "../../vectors.ts";
-import { assert, assertEquals, sseError } from "../assert.ts";
+import { assert, assertEquals, rejection, sseError } from "../assert.ts";
 import type { Case } from "../case.ts";
-import { drain, read, streamOf } from "../read.ts";
+import { drain, read, readAll, streamOf } from "../read.ts";
 import { Stream } from "../stream.ts";
 
 export const writing: Case[] = [
@@ -163,6 +169,143 @@ export const writing: Case[] = [
       assertEquals(await read(sse), ["message", "B", "2"]);
       await sse.close();
       await upstream.log({ disconnects: 1 });
+    },
+  },
+  {
+    name: "encodeSse writes json as data, and a comment without a blank line",
+    run() {
+      assertEquals(
+        encodeSse({ json: { a: "\ud800" } }),
+        'data: {"a":"\\ud800"}\n\n',
+      );
+      assertEquals(encodeSse({ comment: "a\nb" }), ": a\n: b\n");
+    },
+  },
+  {
+    name: "sseResponse throws a RangeError for a status without a body",
+    async run() {
+      for (const status of [101, 204, 205, 304, 600]) {
+        let returned = false;
+        const source = {
+          next: () =>
+            Promise.resolve({ done: true as const, value: undefined }),
+          return() {
+            returned = true;
+            return this.next();
+          },
+          [Symbol.asyncIterator]() {
+            return this;
+          },
+        };
+        const error = await rejection(
+          Promise.resolve().then(() => sseResponse(source, { status })),
+        );
+        assert(error instanceof RangeError, `${status}: ${error}`);
+        assert(returned, `${status} lets go of the source`);
+      }
+    },
+  },
+  {
+    name: "a signal ends a response, and lets go of its source",
+    async run() {
+      const cancelled = Promise.withResolvers<void>();
+      const source = new ReadableStream<SseMessage>({
+        start: (controller) => controller.enqueue({ data: "a" }),
+        cancel: () => cancelled.resolve(),
+      });
+      const stop = new AbortController();
+      const sse = await connectSse("http://localhost/", {
+        fetch: () => sseResponse(source, { signal: stop.signal }),
+      });
+      assertEquals(await read(sse), ["message", "a", ""]);
+      const end = sse.next();
+      stop.abort();
+      assertEquals((await end).done, true);
+      await cancelled.promise;
+    },
+  },
+  {
+    name: "lastEventIdOf reads the id that connectSse sends",
+    async run() {
+      const ids: string[] = [];
+      for (const lastEventId of ["7", "é☃🎉"]) {
+        const sse = await connectSse("http://localhost/", {
+          lastEventId,
+          fetch(request) {
+            ids.push(lastEventIdOf(request));
+            return sseResponse([]);
+          },
+        });
+        await sse.close();
+      }
+      const request = new Request("http://localhost/?lastEventId=%E2%98%83");
+      ids.push(lastEventIdOf(request));
+      assertEquals(ids, ["7", "é☃🎉", "☃"]);
+    },
+  },
+  {
+    name: "a log replays and follows for clients that connect again",
+    async run() {
+      const log = new MemoryEventLog({ maxMessages: 3 });
+      let connections = 0;
+      const connect = (lastEventId = "") =>
+        connectSse("http://localhost/", {
+          lastEventId,
+          reconnect: { initialDelay: 0 },
+          async fetch(request) {
+            connections++;
+            const { lastId, ended } = await log.status();
+            return ended && lastEventIdOf(request) === lastId
+              ? new Response(null, { status: 204 })
+              : sseResponse(resume(log, request), { heartbeat: 1000 });
+          },
+        });
+      const first = await log.append({ data: "1" });
+      const clients = [await connect(), await connect()];
+      for (const sse of clients) {
+        assertEquals(await read(sse), ["message", "1", first]);
+      }
+      const waiting = clients.map((sse) => read(sse));
+      const second = await log.append({ json: 2 });
+      for (const event of waiting) {
+        assertEquals(await event, ["message", "2", second]);
+      }
+      clients[0].reconnect();
+      const again = read(clients[0]);
+      const third = await log.append({ data: "3" });
+      assertEquals(await again, ["message", "3", third]);
+      await log.append({ data: "4" });
+      await log.append({ data: "5" });
+      await log.append({ data: "6" });
+      await log.end();
+      assertEquals(await readAll(clients[0]), ["4", "5", "6"]);
+      assertEquals(await readAll(await connect(first)), ["", "4", "5", "6"]);
+      assertEquals(await readAll(await connect("unknown")), [
+        "",
+        "4",
+        "5",
+        "6",
+      ]);
+      assert(connections > 5, `${connections} connections`);
+      await clients[1].close();
+    },
+  },
+  {
+    name: "a reader of a log ends at once where its signal aborts",
+    async run() {
+      const log = new MemoryEventLog();
+      const stop = new AbortController();
+      const reader = log.read("", { signal: stop.signal })
+        [Symbol.asyncIterator]();
+      const waiting = rejection(reader.next());
+      const reason = new Error("enough");
+      stop.abort(reason);
+      assert(await waiting === reason, "the signal's reason");
+      const gap = await rejection(
+        log.read("unknown")[Symbol.asyncIterator]().next(),
+      );
+      assert(gap instanceof EventLogGapError, `${gap}`);
+      assertEquals(gap.name, "EventLogGapError");
     },
   },
 ];

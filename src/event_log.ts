@@ -1,0 +1,157 @@
+/**
+ * What an event log is.
+ *
+ * @module
+ */
+
+import type { SseMessage } from "./encoder.ts";
+
+/**
+ * Messages in the order in which they were appended, for any number of readers,
+ * each at its own pace and from where it left off: at once the broadcast, the
+ * replay, and the answer to `Last-Event-ID`.
+ *
+ * `MemoryEventLog` keeps one in this process, `RedisEventLog` and `KvEventLog`
+ * one for many. Whoever keeps one elsewhere implements this, and `resume` works
+ * with it:
+ *
+ * - The ids are the log's own and name one message of one log for ever: an id of
+ *   another log, or of this one before it was deleted, is unknown to it.
+ * - After an id, a reader gets each message that was appended after the one with
+ *   that id, once and in order, whatever is appended meanwhile. Where one of them
+ *   is no longer kept, or the id is unknown, it throws an
+ *   {@linkcode EventLogGapError}.
+ * - `return()` of a reader, and its signal, end it at once, also where it waits.
+ *
+ * @example
+ * ```ts
+ * import { type EventLog, MemoryEventLog } from "@x/sse/event-log";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const log: EventLog = new MemoryEventLog();
+ * await log.append({ data: "Hello" });
+ * await log.append({ data: "world" });
+ * await log.end();
+ *
+ * const data = await Array.fromAsync(log.read(""), (message) => message.data);
+ * assertEquals(data, ["Hello", "world"]);
+ * ```
+ *
+ * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#the-last-event-id-header}
+ */
+export interface EventLog {
+  /**
+   * Appends a message. `json` is kept as `data`, and an `id` of the message's
+   * own is replaced by the log's. A comment alone has no id when it is read, as
+   * readers would take it for an empty event, and comes again to one that goes
+   * on after the message before it.
+   *
+   * @param message What to append.
+   * @returns Its id, once it is stored.
+   * @throws {TypeError} If the message cannot be written, or says nothing.
+   * @throws {Error} If the log has ended.
+   */
+  append(message: SseMessage): Promise<string>;
+
+  /**
+   * Says that nothing follows: readers end after the last message. Has no effect
+   * on a log that has ended.
+   */
+  end(): Promise<void>;
+
+  /**
+   * Reads messages, those to come included, until the log has ended.
+   *
+   * A reader holds no message that it has not been asked for, and the log holds
+   * none for it: where it is so slow that the next one is no longer kept, it
+   * throws an {@linkcode EventLogGapError}.
+   *
+   * @param after The id after which to begin; `""` for the oldest message that
+   * is kept. From now on, without it.
+   * @param options How to end it from outside.
+   * @returns The messages, with their ids.
+   * @throws {TypeError} If `after` is no string.
+   */
+  read(
+    after?: string | undefined,
+    options?: EventLogReadOptions | undefined,
+  ): AsyncIterable<SseMessage>;
+
+  /**
+   * Tells how far the log has got.
+   *
+   * A client that reconnects with `lastId` to a log that has ended has all of
+   * it: status 204 tells `EventSource` and `connectSse` to stop.
+   *
+   * @returns The id of the newest message, and whether the log has ended.
+   */
+  status(): Promise<EventLogStatus>;
+}
+
+/** How a log is read. */
+export interface EventLogReadOptions {
+  /** Ends reading when it aborts: the reader throws its reason. */
+  signal?: AbortSignal | undefined;
+}
+
+/** How far a log has got. */
+export interface EventLogStatus {
+  /**
+   * The id of the newest message; where there is none, one that stands for the
+   * start. To read after it is to follow from now on.
+   */
+  lastId: string;
+  /** Whether nothing follows. */
+  ended: boolean;
+}
+
+/**
+ * Messages are missing: the one after which to read is unknown to the log or no
+ * longer kept, or one that a slow reader has yet to read has been dropped.
+ *
+ * @example
+ * ```ts
+ * import { EventLogGapError, MemoryEventLog } from "@x/sse/event-log";
+ * import { assert, assertEquals, assertRejects } from "@std/assert";
+ *
+ * const log = new MemoryEventLog({ maxMessages: 1 });
+ * const first = await log.append({ data: "1" });
+ * await log.append({ data: "2" });
+ * await log.append({ data: "3" });
+ * await log.end();
+ *
+ * const gap = await assertRejects(() => Array.fromAsync(log.read(first)));
+ * assert(gap instanceof EventLogGapError);
+ *
+ * const rest = await Array.fromAsync(log.read(gap.resumeAfter));
+ * assertEquals(rest.map((message) => message.data), ["3"]);
+ * ```
+ */
+export class EventLogGapError extends Error {
+  /** `"EventLogGapError"`. */
+  override readonly name = "EventLogGapError";
+
+  /** The id after which the next message should have come. */
+  readonly after: string;
+
+  /** The id after which the oldest message that is kept comes. */
+  readonly resumeAfter: string;
+
+  /**
+   * Makes an error.
+   *
+   * @param after The id after which the next message should have come.
+   * @param resumeAfter The id after which the oldest message that is kept comes.
+   */
+  constructor(after: string, resumeAfter: string) {
+    const id = after.length > 100 ? after.slice(0, 100) + "…" : after;
+    super(
+      `Expected the log to keep what follows ${
+        JSON.stringify(id)
+      }, but the id ` +
+        "is unknown to it or too old: messages are missing",
+    );
+    this.after = after;
+    this.resumeAfter = resumeAfter;
+  }
+}

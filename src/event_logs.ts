@@ -1,0 +1,64 @@
+/**
+ * Event logs: what one process, or many, append and any number of clients read,
+ * each at its own pace and from where it left off.
+ *
+ * - {@linkcode MemoryEventLog} keeps one in this process,
+ *   {@linkcode RedisEventLog} one on Redis and {@linkcode KvEventLog} one on
+ *   Deno KV, for many processes. {@linkcode EventLog} is what they have in
+ *   common.
+ * - {@linkcode resume} reads one for a client that connects, or connects again.
+ *
+ * @example
+ * ```ts
+ * import { sseResponse } from "@x/sse";
+ * import { MemoryEventLog, resume } from "@x/sse/event-log";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const log = new MemoryEventLog();
+ *
+ * async function handler(request: Request): Promise<Response> {
+ *   if (request.method === "POST") {
+ *     await log.append({ data: await request.text() });
+ *     return new Response(null, { status: 204 });
+ *   }
+ *   return sseResponse(resume(log, request), { heartbeat: 15_000 });
+ * }
+ *
+ * const url = "https://example.com/";
+ * await handler(new Request(url, { method: "POST", body: "Hello" }));
+ * const response = await handler(new Request(url));
+ * const reader = response.body!.getReader();
+ * const { value } = await reader.read();
+ * assertEquals(new TextDecoder().decode(value).includes("data: Hello\n"), true);
+ * await reader.cancel();
+ * ```
+ *
+ * @module
+ */
+
+export {
+  type EventLog,
+  EventLogGapError,
+  type EventLogReadOptions,
+  type EventLogStatus,
+} from "./event_log.ts";
+export type { SseMessage } from "./encoder.ts";
+export {
+  type KvAtomic,
+  type KvEntry,
+  KvEventLog,
+  type KvEventLogOptions,
+  type KvKey,
+  type KvKeyPart,
+  type KvStore,
+} from "./kv_event_log.ts";
+export {
+  MemoryEventLog,
+  type MemoryEventLogOptions,
+} from "./memory_event_log.ts";
+export {
+  RedisEventLog,
+  type RedisEventLogOptions,
+  type SendRedisCommand,
+} from "./redis_event_log.ts";
+export { resume, type ResumeOptions } from "./resume.ts";

@@ -1,0 +1,109 @@
+/**
+ * What the readers of all logs have in common.
+ *
+ * @module
+ */
+
+import type { SseMessage } from "./encoder.ts";
+import { END, POLL, type Pollable, type Waker } from "./poll.ts";
+
+type Result = IteratorResult<SseMessage, undefined>;
+
+/** A call of `next`. */
+interface Call {
+  resolve(result: Result): void;
+  reject(error: unknown): void;
+}
+
+/** A reader that gives messages through promises, and at once where polled. */
+export abstract class LogReader
+  implements AsyncIterableIterator<SseMessage>, Pollable, Waker {
+  readonly #signal: AbortSignal | undefined;
+  /** The calls of `next` that have yet to be answered. */
+  #calls: Call[] | undefined;
+  #state: "new" | "asked" | "ended" = "new";
+  /** Who is to be woken. */
+  #waker: Waker | undefined;
+
+  constructor(signal: AbortSignal | undefined) {
+    this.#signal = signal;
+  }
+
+  /** The next message or the end; or undefined, to wake `waker` in time. */
+  protected abstract take(waker: Waker): Result | undefined;
+
+  /** Lets go of all that is being waited for, to wake `waker`. */
+  protected abstract leave(waker: Waker | undefined): void;
+
+  /** Has whoever waits ask again. */
+  protected ask(): void {
+    this.#waker?.wake();
+  }
+
+  [POLL](waker: Waker): Result | undefined {
+    if (this.#state === "ended") return END;
+    try {
+      if (this.#signal !== undefined) this.#heed(this.#signal);
+      this.#waker = waker;
+      const result = this.take(waker);
+      if (result?.done) this.#end();
+      return result;
+    } catch (error) {
+      this.#end();
+      throw error;
+    }
+  }
+
+  next(): Promise<Result> {
+    const calls = this.#calls ??= [];
+    return new Promise((resolve, reject) => {
+      if (calls.push({ resolve, reject }) === 1) this.wake();
+    });
+  }
+
+  return(): Promise<Result> {
+    this.#end();
+    this.wake();
+    return Promise.resolve(END);
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  /** Settles the calls of `next` that can be, in their order. */
+  wake(message?: SseMessage): boolean {
+    const calls = this.#calls ?? [];
+    if (message !== undefined) {
+      calls.shift()!.resolve({ done: false, value: message });
+    }
+    while (calls.length > 0) {
+      try {
+        const result = this[POLL](this);
+        if (result === undefined) return true;
+        calls.shift()!.resolve(result);
+      } catch (error) {
+        calls.shift()!.reject(error);
+      }
+    }
+    return false;
+  }
+
+  /** The signal's listener. */
+  handleEvent(): void {
+    this.ask();
+  }
+
+  #heed(signal: AbortSignal): void {
+    signal.throwIfAborted();
+    if (this.#state === "new") signal.addEventListener("abort", this);
+    this.#state = "asked";
+  }
+
+  #end(): void {
+    if (this.#state === "ended") return;
+    this.#state = "ended";
+    this.#signal?.removeEventListener("abort", this);
+    this.leave(this.#waker);
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * An event log in memory.
+ *
+ * @module
+ */
+
+import { checkRange, checkTimeout, checkType } from "./check.ts";
+import type { SseMessage } from "./encoder.ts";
+import {
+  type EventLog,
+  EventLogGapError,
+  type EventLogReadOptions,
+  type EventLogStatus,
+} from "./event_log.ts";
+import { endedError, randomTag, toKept, toRead } from "./log_message.ts";
+import { LogReader } from "./log_reader.ts";
+import { LogWindow } from "./log_window.ts";
+import { END, type Waker } from "./poll.ts";
+
+/** How much a {@linkcode MemoryEventLog} keeps. */
+export interface MemoryEventLogOptions {
+  /**
+   * How many messages are kept at most.
+   *
+   * @default {10_000}
+   */
+  maxMessages?: number | undefined;
+  /**
+   * How many bytes the messages that are kept are at most, as they are written.
+   * The newest message is kept in any case.
+   *
+   * @default {16_777_216}
+   */
+  maxBytes?: number | undefined;
+  /**
+   * How many ms a message is kept at most. One that is too old is dropped when
+   * the log is next used.
+   *
+   * @default {Infinity}
+   */
+  maxAge?: number | undefined;
+}
+
+/**
+ * A log in the memory of this process, of the newest messages. Its ids hold good
+ * as long as the process: after a restart they are unknown, and so a gap.
+ *
+ * A message is encoded once, when it is appended, and a reader that waits costs
+ * a few hundred bytes.
+ *
+ * @example
+ * ```ts
+ * import { sseResponse } from "@x/sse";
+ * import { MemoryEventLog, resume } from "@x/sse/event-log";
+ * import { assertStringIncludes } from "@std/assert";
+ *
+ * const log = new MemoryEventLog();
+ *
+ * function handler(request: Request): Response {
+ *   return sseResponse(resume(log, request), { heartbeat: 15_000 });
+ * }
+ *
+ * await log.append({ event: "greeting", json: { text: "Hello" } });
+ * await log.end();
+ * const response = handler(new Request("https://example.com/"));
+ * assertStringIncludes(await response.text(), 'data: {"text":"Hello"}\n');
+ * ```
+ */
+export class MemoryEventLog implements EventLog {
+  readonly #maxMessages: number;
+  readonly #maxBytes: number;
+  readonly #maxAge: number;
+  readonly #window = new LogWindow<MemoryReader>((it) => it.stop());
+  #lazyEpoch: string | undefined;
+
+  /**
+   * Makes a log.
+   *
+   * @param options How much it keeps.
+   * @throws {RangeError} If one of the numbers is not positive.
+   */
+  constructor(options: MemoryEventLogOptions = {}) {
+    const { maxMessages = 10_000, maxBytes = 16 * 1024 * 1024 } = options;
+    checkRange("maxMessages", maxMessages, 1);
+    checkRange("maxBytes", maxBytes, 1);
+    this.#maxMessages = maxMessages;
+    this.#maxBytes = maxBytes;
+    checkTimeout("maxAge", options.maxAge);
+    this.#maxAge = options.maxAge ?? Infinity;
+  }
+
+  // deno-lint-ignore require-await
+  async append(message: SseMessage): Promise<string> {
+    const log = this.#window;
+    const kept = toKept(message);
+    if (log.ended) throw endedError();
+    const id = this.#id(log.next);
+    const read = toRead(kept, id);
+    log.push({ id, ...read, time: Date.now() });
+    this.#trim();
+    log.wakeAll(read.message);
+    return id;
+  }
+
+  // deno-lint-ignore require-await
+  async end(): Promise<void> {
+    this.#window.ended = true;
+    this.#window.wakeAll();
+  }
+
+  read(
+    after?: string | undefined,
+    options: EventLogReadOptions = {},
+  ): AsyncIterable<SseMessage> {
+    this.#trim();
+    const number = this.#numberOf(after);
+    const gap = (number: number) =>
+      new EventLogGapError(
+        number < 0 ? after! : this.#id(number),
+        this.#id(this.#window.first - 1),
+      );
+    return new MemoryReader(this.#window, number, gap, options.signal);
+  }
+
+  // deno-lint-ignore require-await
+  async status(): Promise<EventLogStatus> {
+    const { next, ended } = this.#window;
+    return { lastId: this.#id(next - 1), ended };
+  }
+
+  #id(number: number): string {
+    // Not when the log is made, which may be as a module loads: some runtimes
+    // have no random numbers then.
+    this.#lazyEpoch ??= randomTag();
+    return `${this.#lazyEpoch}-${number}`;
+  }
+
+  /** The number of the message after which to read, -1 for an unknown one. */
+  #numberOf(after: string | undefined): number {
+    const log = this.#window;
+    if (after === undefined) return log.next - 1;
+    checkType(after, "string", "after to be a string");
+    if (after === "") return log.first - 1;
+    const number = Number(after.slice(after.indexOf("-") + 1));
+    const known = Number.isSafeInteger(number) && number < log.next &&
+      this.#id(number) === after;
+    return known ? number : -1;
+  }
+
+  #trim(): void {
+    const log = this.#window;
+    const oldest = Date.now() - this.#maxAge;
+    while (
+      log.length > 0 && log.entry(log.first)!.time < oldest ||
+      log.length > 1 &&
+        (log.length > this.#maxMessages || log.size > this.#maxBytes)
+    ) log.dropFirst();
+  }
+}
+
+class MemoryReader extends LogReader {
+  readonly #log: LogWindow<MemoryReader>;
+  readonly #gap: (number: number) => EventLogGapError;
+  /** The number of the message that it gave last, unless it waits. */
+  #number: number;
+  #state: "reading" | "waiting" = "reading";
+
+  constructor(
+    log: LogWindow<MemoryReader>,
+    number: number,
+    gap: (number: number) => EventLogGapError,
+    signal: AbortSignal | undefined,
+  ) {
+    super(signal);
+    this.#log = log;
+    this.#number = number;
+    this.#gap = gap;
+  }
+
+  /** It waits no more, and has been handed all there is. */
+  stop(): void {
+    this.#state = "reading";
+    this.#number = this.#log.next - 1;
+  }
+
+  protected take(waker: Waker) {
+    const log = this.#log;
+    if (this.#state === "waiting") this.stop();
+    if (this.#number < log.first - 1) throw this.#gap(this.#number);
+    const entry = log.entry(this.#number + 1);
+    if (entry !== undefined) {
+      this.#number++;
+      return { done: false as const, value: entry.message };
+    }
+    if (log.ended) return END;
+    this.#state = "waiting";
+    log.wait(waker, this);
+  }
+
+  protected leave(waker: Waker | undefined): void {
+    if (waker !== undefined) this.#log.leave(waker);
+  }
+}

@@ -1,0 +1,37 @@
+/**
+ * Messages with no promise between: how the readers of a log hand them to the
+ * streams that write them.
+ *
+ * @module
+ */
+
+import type { SseMessage } from "./encoder.ts";
+
+/** The name of {@linkcode Pollable}'s method, which nobody else can say. */
+export const POLL: unique symbol = /* @__PURE__ */ Symbol("poll");
+
+/** What can be asked for a message, and answers at once. */
+export interface Pollable {
+  /**
+   * Gives the next message, or the end. Where there is neither yet it gives
+   * `undefined`, and wakes who asked when there is. Only the one who asked last
+   * is woken.
+   *
+   * @throws What reading failed with; after that, it has ended.
+   */
+  [POLL](waker: Waker): IteratorResult<SseMessage, undefined> | undefined;
+}
+
+/** Who asks for messages. */
+export interface Waker {
+  /**
+   * Is handed the next message, and tells whether it is to be handed the one
+   * after that, too. Without a message it is to ask again, perhaps for nothing.
+   */
+  wake(message?: SseMessage): boolean;
+}
+
+export const END: IteratorResult<never, undefined> = {
+  done: true,
+  value: undefined,
+};

@@ -1,0 +1,356 @@
+/**
+ * An event log on Redis.
+ *
+ * @module
+ */
+
+import { check, checkFunction, checkRange, checkType } from "./check.ts";
+import type { SseMessage } from "./encoder.ts";
+import type {
+  EventLog,
+  EventLogReadOptions,
+  EventLogStatus,
+} from "./event_log.ts";
+import {
+  endedError,
+  type KeptMessage,
+  randomTag,
+  toKept,
+} from "./log_message.ts";
+import {
+  delay,
+  EntryCache,
+  LogFollower,
+  type LogStore,
+  type Page,
+} from "./stored_event_log.ts";
+
+/** Sends a Redis command, its name first, and gives the reply. */
+export type SendRedisCommand = (command: string[]) => Promise<unknown>;
+
+/** Where a {@linkcode RedisEventLog} is kept, and how much of it. */
+export interface RedisEventLogOptions {
+  /** The key of the stream. */
+  key: string;
+  /**
+   * Sends a command through the caller's client:
+   *
+   * - of `redis`: `(command) => client.sendCommand(command)`,
+   * - of `ioredis`: `([name, ...args]) => client.call(name, ...args)`.
+   */
+  send: SendRedisCommand;
+  /**
+   * Sends a command that may take up to five seconds, through a connection that
+   * is used for nothing else, as of `client.duplicate()`. One log in a process
+   * needs one connection, however many clients read.
+   *
+   * Without it, Redis is asked every `pollInterval` for what other processes
+   * have appended, while clients read.
+   */
+  sendBlocking?: SendRedisCommand | undefined;
+  /**
+   * How many ms pass between two looks where there is no `sendBlocking`.
+   *
+   * @default {1000}
+   */
+  pollInterval?: number | undefined;
+  /**
+   * How many messages are kept at least; Redis drops older ones when that is
+   * convenient. Those who append to one log should agree on it.
+   *
+   * @default {10_000}
+   */
+  maxMessages?: number | undefined;
+  /**
+   * Told of each failure to read after which it is tried again, as while Redis
+   * is away. What trying again cannot help is thrown to readers.
+   */
+  onError?: ((error: unknown) => void) | undefined;
+}
+
+/** How long Redis is to hold back its answer where nothing is new, in ms. */
+const BLOCK = 5000;
+
+/** How many messages are asked for at once. */
+const PAGE_LENGTH = 100;
+
+/**
+ * No id is higher, so that Redis itself refuses whatever would come after the
+ * entry that has it.
+ */
+const LAST_ID = "18446744073709551615-18446744073709551615";
+
+/** Errors of a Redis that is there and will not change its mind, or of ours. */
+const LASTING =
+  /^(Expected |-?(ERR (?!max number of clients)|WRONGTYPE |NOPERM |NOAUTH |WRONGPASS ))/;
+
+/**
+ * A log in a Redis stream, of which many processes append and read. It takes the
+ * caller's own client as one function, and so works with any. It needs Redis 5
+ * or newer, or what speaks as it does.
+ *
+ * What was stored is read once and in order by every reader, whatever happens to
+ * connections, and to Redis as far as it keeps what it has acknowledged: reading
+ * is tried again until it works or is ended. `append` is tried once, and rejects
+ * with the client's error; then the message may have been stored or not. A client
+ * that sends commands again after a lost connection, as `ioredis` does unless
+ * `autoResendUnfulfilledCommands` is `false`, may append a message twice.
+ *
+ * Each entry has a tag of its own beside Redis's id, which tells it from another
+ * one of the same id, after the stream was deleted or Redis flushed. To read a log
+ * that is empty adds an entry that is no message, so that no position is ever
+ * mistaken for another. Where the very message after which to read has been
+ * dropped, that is a gap, though all that followed it may be kept.
+ *
+ * @example
+ * ```ts
+ * import { sseResponse } from "@x/sse";
+ * import { RedisEventLog, resume } from "@x/sse/event-log";
+ *
+ * // What is used of a client of the npm package `redis`, connected.
+ * interface Client {
+ *   sendCommand(command: string[]): Promise<unknown>;
+ * }
+ *
+ * function newsHandler(client: Client, duplicate: Client) {
+ *   const log = new RedisEventLog({
+ *     key: "news",
+ *     send: (command) => client.sendCommand(command),
+ *     sendBlocking: (command) => duplicate.sendCommand(command),
+ *   });
+ *   return (request: Request) =>
+ *     sseResponse(resume(log, request), { heartbeat: 15_000 });
+ * }
+ * ```
+ *
+ * @see {@link https://redis.io/docs/latest/develop/data-types/streams/}
+ */
+export class RedisEventLog implements EventLog {
+  readonly #store: RedisStore;
+  readonly #follower: LogFollower;
+
+  /**
+   * Makes a log, which sends nothing until it is used.
+   *
+   * @param options Where it is kept, and how much of it.
+   * @throws {TypeError} If `key` is no string, or what should be a function is
+   * none.
+   * @throws {RangeError} If one of the numbers is not positive.
+   */
+  constructor(options: RedisEventLogOptions) {
+    checkType(options, "object", "options with key and send");
+    this.#store = new RedisStore(options);
+    this.#follower = new LogFollower(this.#store);
+  }
+
+  async append(message: SseMessage): Promise<string> {
+    const id = await this.#store.append(toKept(message));
+    this.#follower.nudge();
+    return id;
+  }
+
+  async end(): Promise<void> {
+    await this.#store.end();
+    this.#follower.nudge();
+  }
+
+  read(
+    after?: string | undefined,
+    options: EventLogReadOptions = {},
+  ): AsyncIterable<SseMessage> {
+    return this.#follower.read(after, options);
+  }
+
+  async status(): Promise<EventLogStatus> {
+    return await this.#store.status();
+  }
+}
+
+/** An entry of the stream. */
+interface RedisEntry {
+  /** The id that Redis gave it. */
+  id: string;
+  /** Its id with its tag. */
+  position: string;
+  fields: Map<string, string>;
+}
+
+/** Names of fields, short as they are kept with every entry. */
+const MESSAGE = "m";
+const TAG = "t";
+
+/** The end of a position that stands before an entry, and not after it. */
+const BEFORE = "-before";
+
+/** Of numbers that Redis takes; all but the last id have fewer digits. */
+const POSITION = new RegExp(
+  `^(\\d{1,19}-\\d{1,19}|${LAST_ID})-([0-9a-z]*)(${BEFORE})?$`,
+);
+
+/** The stream, as entries and positions. */
+class RedisStore implements LogStore {
+  readonly #key: string;
+  readonly #send: SendRedisCommand;
+  readonly #sendBlocking: SendRedisCommand | undefined;
+  readonly #pollInterval: number;
+  readonly #maxMessages: number;
+  readonly onError: (error: unknown) => void;
+  readonly #cache = new EntryCache();
+  /** A command that Redis has yet to answer. */
+  #blocked: Promise<unknown> | undefined;
+
+  constructor(options: RedisEventLogOptions) {
+    const { pollInterval = 1000, maxMessages = 10_000 } = options;
+    checkType(options.key, "string", "key to be a string");
+    checkType(options.send, "function", "send to be a function");
+    checkFunction("sendBlocking", options.sendBlocking);
+    checkFunction("onError", options.onError);
+    checkRange("pollInterval", pollInterval, 1);
+    checkRange("maxMessages", maxMessages, 1);
+    this.#key = options.key;
+    this.#send = options.send;
+    this.#sendBlocking = options.sendBlocking;
+    this.#pollInterval = pollInterval;
+    this.#maxMessages = maxMessages;
+    this.onError = options.onError ?? (() => {});
+  }
+
+  async append(message: KeptMessage): Promise<string> {
+    try {
+      return await this.#add("*", MESSAGE, JSON.stringify(message));
+    } catch (error) {
+      throw isExhausted(error) ? endedError() : error;
+    }
+  }
+
+  async end(): Promise<void> {
+    try {
+      await this.#add(LAST_ID, "end", "");
+    } catch (error) {
+      const [last] = await this.#range("XREVRANGE", "+", "-", 1);
+      if (last?.id !== LAST_ID) throw error;
+    }
+  }
+
+  /** Adds an entry; gives its position. */
+  async #add(id: string, field: string, value: string): Promise<string> {
+    const tag = randomTag();
+    const limit = ["MAXLEN", "~", String(this.#maxMessages)];
+    const entry = [id, field, value, TAG, tag];
+    const reply = await this.#send(["XADD", this.#key, ...limit, ...entry]);
+    return `${textOf(reply)}-${tag}`;
+  }
+
+  async pageAfter(position: string): Promise<Page | undefined> {
+    const [, id, , before] = POSITION.exec(position) ?? [];
+    if (id === undefined) return undefined;
+    // From the entry at the position on, to see whether it is still there: where
+    // it is, what followed it is too.
+    const entries = await this.#range("XRANGE", id, "+", PAGE_LENGTH + 1);
+    const there = entries[0]?.position + (before ?? "") === position;
+    if (!there) return undefined;
+    if (!before) entries.shift();
+    const page: Page = { entries: [], end: position, ended: false };
+    for (const { id, position, fields } of entries) {
+      if (id === LAST_ID) {
+        page.ended = true;
+        break;
+      }
+      page.end = position;
+      const json = fields.get(MESSAGE);
+      // Others may keep entries of their own in the stream.
+      if (json === undefined || !fields.has(TAG)) continue;
+      page.entries.push(this.#cache.entry(position, () => json));
+    }
+    return page;
+  }
+
+  async oldest(): Promise<string> {
+    while (true) {
+      const [first] = await this.#range("XRANGE", "-", "+", 1);
+      if (first !== undefined) return first.position + BEFORE;
+      // A position needs an entry. Another process may have added one by now,
+      // and even a message: that is read then.
+      try {
+        await this.#add("*", "start", "");
+      } catch (error) {
+        if (!isExhausted(error)) throw error;
+      }
+    }
+  }
+
+  async status(): Promise<EventLogStatus> {
+    const newest = await this.#range("XREVRANGE", "+", "-", 2);
+    const ended = newest[0]?.id === LAST_ID;
+    const last = newest[1] && ended ? newest[1] : newest[0];
+    return { lastId: last?.position ?? await this.oldest(), ended };
+  }
+
+  async wait(position: string, signal: AbortSignal): Promise<void> {
+    if (this.#sendBlocking === undefined) {
+      return await delay(this.#pollInterval, signal);
+    }
+    const [, id] = POSITION.exec(position)!;
+    // One that was given up may still be on its way, as it cannot be called
+    // back, and serves as well.
+    this.#blocked ??= this.#sendBlocking([
+      "XREAD",
+      ...["COUNT", "1", "BLOCK", String(BLOCK), "STREAMS", this.#key, id],
+    ]).finally(() => this.#blocked = undefined);
+    await until(this.#blocked, signal);
+  }
+
+  isLasting(error: unknown): boolean {
+    return error instanceof SyntaxError || LASTING.test(messageOf(error));
+  }
+
+  async #range(
+    command: "XRANGE" | "XREVRANGE",
+    from: string,
+    to: string,
+    count: number,
+  ): Promise<RedisEntry[]> {
+    const reply = await this.#send(
+      [command, this.#key, from, to, "COUNT", String(count)],
+    );
+    check(Array.isArray(reply), "send to give a list of entries", reply);
+    return reply.map(([id, fields]: [unknown, unknown[]]) => {
+      const byName = new Map<string, string>();
+      for (let i = 0; i < fields.length; i += 2) {
+        byName.set(textOf(fields[i]), textOf(fields[i + 1]));
+      }
+      const text = textOf(id);
+      const position = `${text}-${byName.get(TAG) ?? ""}`;
+      return { id: text, position, fields: byName };
+    });
+  }
+}
+
+/** Whether the stream has an entry with the last id. */
+function isExhausted(error: unknown): boolean {
+  return messageOf(error).includes("exhausted");
+}
+
+/** Settles as the promise does, or resolves once the signal aborts. */
+function until(promise: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const finish = () => {
+      signal.removeEventListener("abort", finish);
+      resolve();
+    };
+    signal.addEventListener("abort", finish);
+    promise.catch(reject).finally(finish);
+    if (signal.aborted) finish();
+  });
+}
+
+/** Clients give strings as text or as bytes. */
+function textOf(value: unknown): string {
+  return value instanceof Uint8Array
+    ? new TextDecoder().decode(value)
+    : String(value);
+}
+
+function messageOf(error: unknown): string {
+  return String((error as Error | undefined)?.message ?? error);
+}

@@ -1,0 +1,201 @@
+/**
+ * A log as the answer to one client's request.
+ *
+ * @module
+ */
+
+import { check, checkFunction, checkType } from "./check.ts";
+import type { SseMessage } from "./encoder.ts";
+import {
+  type EventLog,
+  EventLogGapError,
+  type EventLogReadOptions,
+} from "./event_log.ts";
+import { lastEventIdOf } from "./last_event_id.ts";
+import { LogReader } from "./log_reader.ts";
+import { POLL, type Pollable, type Waker } from "./poll.ts";
+
+/** How {@linkcode resume} begins, and what it says of missing messages. */
+export interface ResumeOptions extends EventLogReadOptions {
+  /**
+   * Where a client begins whose request has no id: at the oldest message that is
+   * kept, or now. Then it is sent an id alone at first, so that it goes on from
+   * there should it lose the connection before a message has come.
+   *
+   * @default {"oldest"}
+   */
+  from?: "oldest" | "now" | undefined;
+  /**
+   * Gives what a client is told that is to miss messages: that it should load
+   * again what they amount to, or just that. It is sent with the id to go on
+   * from, whatever its own, unless it is `undefined`; then nothing is sent. What
+   * it throws ends the stream.
+   *
+   * By default, `{ event: "gap", data: "" }`.
+   */
+  onGap?:
+    | ((
+      gap: EventLogGapError,
+    ) => SseMessage | undefined | Promise<SseMessage | undefined>)
+    | undefined;
+}
+
+/**
+ * Reads a log for the client that sends a request: all that follows its last
+ * event ID, once and in order, and then what is appended. Where messages are
+ * missing it says so, and goes on with the oldest that is kept.
+ *
+ * A browser's `EventSource` connects again when the log has ended, as it does
+ * after every end. Status 204 tells it to stop, as in the example.
+ *
+ * @param log What to read.
+ * @param request The client's request.
+ * @param options How to begin, what to say of missing messages, and how to end
+ * it from outside.
+ * @returns The messages, for `sseResponse`.
+ * @throws {TypeError} If an option has the wrong type.
+ *
+ * @example
+ * ```ts
+ * import { lastEventIdOf, sseResponse } from "@x/sse";
+ * import { MemoryEventLog, resume } from "@x/sse/event-log";
+ * import { assertEquals, assertStringIncludes } from "@std/assert";
+ *
+ * const log = new MemoryEventLog();
+ *
+ * async function handler(request: Request): Promise<Response> {
+ *   const { lastId, ended } = await log.status();
+ *   if (ended && lastEventIdOf(request) === lastId) {
+ *     return new Response(null, { status: 204 });
+ *   }
+ *   return sseResponse(resume(log, request), { heartbeat: 15_000 });
+ * }
+ *
+ * const url = "https://example.com/";
+ * const first = await log.append({ data: "1" });
+ * const second = await log.append({ data: "2" });
+ * await log.end();
+ *
+ * let headers = { "Last-Event-ID": first };
+ * let response = await handler(new Request(url, { headers }));
+ * assertEquals(await response.text(), `id: ${second}\ndata: 2\n\n`);
+ *
+ * headers = { "Last-Event-ID": second };
+ * response = await handler(new Request(url, { headers }));
+ * assertEquals(response.status, 204);
+ *
+ * headers = { "Last-Event-ID": "of another log" };
+ * response = await handler(new Request(url, { headers }));
+ * assertStringIncludes(await response.text(), "event: gap\n");
+ * ```
+ *
+ * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#the-last-event-id-header}
+ */
+export function resume(
+  log: EventLog,
+  request: Request,
+  options: ResumeOptions = {},
+): AsyncIterable<SseMessage> {
+  const { from = "oldest", onGap = defaultMessage, signal } = options;
+  checkType(log?.read, "function", "log to be an event log");
+  checkFunction("onGap", onGap);
+  check(
+    from === "oldest" || from === "now",
+    'from to be "oldest" or "now"',
+    from,
+  );
+  const after = lastEventIdOf(request);
+  return new Resumed(log, after, from, onGap, signal);
+}
+
+function defaultMessage(): SseMessage {
+  return { event: "gap", data: "" };
+}
+
+type Result = IteratorResult<SseMessage, undefined>;
+
+/**
+ * Reads a log anew after each gap. Not a generator, which could not be ended
+ * while it waits.
+ */
+class Resumed extends LogReader {
+  readonly #log: EventLog;
+  readonly #onGap: NonNullable<ResumeOptions["onGap"]>;
+  readonly #options: EventLogReadOptions;
+  #reader: AsyncIterator<SseMessage> & Partial<Pollable> | undefined;
+  /** What came of the work that `take` had to begin. */
+  #result: Result | undefined;
+  #failure: { error: unknown } | undefined;
+  #working = false;
+
+  constructor(
+    log: EventLog,
+    after: string,
+    from: ResumeOptions["from"],
+    onGap: NonNullable<ResumeOptions["onGap"]>,
+    signal: AbortSignal | undefined,
+  ) {
+    super(signal);
+    this.#log = log;
+    this.#onGap = onGap;
+    this.#options = { signal };
+    if (after !== "" || from === "oldest") this.#read(after);
+    else this.#work(() => this.#readFromNow());
+  }
+
+  protected take(waker: Waker): Result | undefined {
+    if (this.#working) return;
+    const result = this.#result;
+    this.#result = undefined;
+    if (result !== undefined) return result;
+    const failure = this.#failure;
+    this.#failure = undefined;
+    const reader = this.#reader!;
+    try {
+      if (failure !== undefined) throw failure.error;
+      if (reader[POLL] !== undefined) return reader[POLL](waker);
+      this.#work(() => reader.next() as Promise<Result>);
+    } catch (error) {
+      if (!(error instanceof EventLogGapError)) throw error;
+      this.#work(() => this.#readAfterGap(error));
+    }
+  }
+
+  protected leave(): void {
+    this.#letGo().catch(() => {});
+  }
+
+  /** One that fails to let go has nobody to tell. */
+  async #letGo(): Promise<void> {
+    await this.#reader?.return?.();
+  }
+
+  /** Does what takes time, and then has whoever waits ask again. */
+  async #work(work: () => Promise<Result | undefined>): Promise<void> {
+    this.#working = true;
+    try {
+      this.#result = await work();
+    } catch (error) {
+      this.#failure = { error };
+    }
+    this.#working = false;
+    this.ask();
+  }
+
+  #read(after: string): void {
+    this.#reader = this.#log.read(after, this.#options)[Symbol.asyncIterator]();
+  }
+
+  async #readFromNow(): Promise<Result> {
+    const { lastId } = await this.#log.status();
+    this.#read(lastId);
+    return { done: false, value: { id: lastId } };
+  }
+
+  async #readAfterGap(gap: EventLogGapError): Promise<Result | undefined> {
+    const message = await this.#onGap(gap);
+    const id = gap.resumeAfter;
+    this.#read(id);
+    return message && { done: false, value: { ...message, id } };
+  }
+}

@@ -1,0 +1,326 @@
+/**
+ * Reading a log that is kept elsewhere: replaying it, and following it once for
+ * all readers in this process.
+ *
+ * @module
+ */
+
+import { checkType } from "./check.ts";
+import type { SseMessage } from "./encoder.ts";
+import {
+  EventLogGapError,
+  type EventLogReadOptions,
+  type EventLogStatus,
+} from "./event_log.ts";
+import { toRead } from "./log_message.ts";
+import { LogReader } from "./log_reader.ts";
+import { type Entry, LogWindow } from "./log_window.ts";
+import { END, type Waker } from "./poll.ts";
+
+/** Where a log is kept. A position is the id of a message, or one like it. */
+export interface LogStore {
+  /**
+   * What follows a position, at least one message where there is any; undefined
+   * where the position is unknown or something that followed it is not kept.
+   */
+  pageAfter(position: string): Promise<Page | undefined>;
+  /** The position before the oldest message that is kept. */
+  oldest(): Promise<string>;
+  status(): Promise<EventLogStatus>;
+  /** Resolves when something may follow a position, or the signal aborts. */
+  wait(position: string, signal: AbortSignal): Promise<void>;
+  /** Whether there is no use in trying again. */
+  isLasting(error: unknown): boolean;
+  /** Told of each failure after which it is tried again. */
+  onError: (error: unknown) => void;
+}
+
+/** A part of a log. */
+export interface Page {
+  entries: Entry[];
+  /** The position at its end. */
+  end: string;
+  /** Whether the log has ended there. */
+  ended: boolean;
+}
+
+/** How many messages are kept at hand for the readers in this process. */
+const MAX_LENGTH = 1000;
+const MAX_SIZE = 4 * 1024 * 1024;
+
+/** Messages that were read lately, so that each is parsed and encoded once. */
+export class EntryCache {
+  readonly #entries = new Map<string, Entry>();
+  #size = 0;
+
+  /** The message with an id, made of its JSON where it is not here. */
+  entry(id: string, json: () => string): Entry {
+    let entry = this.#entries.get(id);
+    if (entry === undefined) {
+      entry = { id, ...toRead(JSON.parse(json()), id), time: 0 };
+      this.#entries.set(id, entry);
+      this.#size += entry.size;
+      for (const [id, { size }] of this.#entries) {
+        if (this.#entries.size <= MAX_LENGTH && this.#size <= MAX_SIZE) break;
+        this.#entries.delete(id);
+        this.#size -= size;
+      }
+    }
+    return entry;
+  }
+}
+
+/** How long to wait after a failure, and at most after several, in ms. */
+const FIRST_DELAY = 50;
+const LONGEST_DELAY = 2000;
+
+/**
+ * The newest messages of a stored log, for the readers in this process that have
+ * come to its end: the log is asked for what follows once for all of them, and
+ * only while one waits.
+ */
+export class LogFollower {
+  readonly #store: LogStore;
+  readonly #window = new LogWindow<StoredReader>();
+  /** The numbers of the window's messages, and of the position before them. */
+  readonly #numbers = new Map<string, number>();
+  /** The position before the window, and the one that was asked for last. */
+  #start = "";
+  #end = "";
+  #state: "resting" | "following" = "resting";
+  /** Cuts a wait short. */
+  #pause = new AbortController();
+
+  constructor(store: LogStore) {
+    this.#store = store;
+  }
+
+  read(
+    after: string | undefined,
+    { signal }: EventLogReadOptions,
+  ): AsyncIterable<SseMessage> {
+    if (after !== undefined) checkType(after, "string", "after to be a string");
+    return new StoredReader(this.#store, this, after, signal);
+  }
+
+  /** Has it look at once: something was appended, by this very process. */
+  nudge(): void {
+    this.#pause.abort();
+  }
+
+  /** Whether the window reaches to what follows a position. */
+  has(position: string): boolean {
+    return this.#numbers.has(position);
+  }
+
+  /** What follows a position, where it has come. */
+  after(position: string): Entry | "end" | undefined {
+    const log = this.#window;
+    const entry = log.entry(this.#numbers.get(position)! + 1);
+    return entry ?? (log.ended ? "end" : undefined);
+  }
+
+  /** Tells a reader at a position after which there was nothing of what comes. */
+  wait(waker: Waker, reader: StoredReader, position: string): void {
+    this.#window.wait(waker, reader);
+    if (this.#state === "following") return;
+    if (!this.has(position)) this.#restart(position);
+    this.#follow();
+  }
+
+  leave(waker: Waker): void {
+    this.#window.leave(waker);
+    if (this.#window.waiting === 0) this.#pause.abort();
+  }
+
+  #restart(position: string): void {
+    const log = this.#window;
+    while (log.length > 0) log.dropFirst();
+    log.ended = false;
+    this.#numbers.clear();
+    this.#numbers.set(position, log.next - 1);
+    this.#start = this.#end = position;
+  }
+
+  async #follow(): Promise<void> {
+    this.#state = "following";
+    let failures = 0;
+    while (this.#window.waiting > 0) {
+      // Before the look, as what is appended after that must not be slept
+      // through.
+      this.#pause = new AbortController();
+      const { signal } = this.#pause;
+      try {
+        const page = await this.#store.pageAfter(this.#end);
+        failures = 0;
+        if (page === undefined) {
+          // Whoever is still here reads on alone, to find a gap or not.
+          this.#numbers.clear();
+          break;
+        }
+        const end = this.#end;
+        this.#add(page);
+        if (page.ended) break;
+        if (page.entries.length > 0) this.#window.wakeAll();
+        else if (page.end === end) await this.#store.wait(end, signal);
+      } catch (error) {
+        if (this.#store.isLasting(error)) {
+          for (const reader of this.#window.takeWaiting()) reader.fail(error);
+          break;
+        }
+        this.#store.onError(error);
+        await pause(failures++, signal);
+      }
+    }
+    this.#state = "resting";
+    this.#window.wakeAll();
+  }
+
+  #add({ entries, end, ended }: Page): void {
+    const log = this.#window;
+    const last = log.entry(log.next - 1)?.id ?? this.#start;
+    // The position of what is no message, which something follows now.
+    if (this.#end !== last) this.#numbers.delete(this.#end);
+    for (const entry of entries) {
+      this.#numbers.set(entry.id, log.next);
+      log.push(entry);
+    }
+    this.#numbers.set(end, log.next - 1);
+    this.#end = end;
+    log.ended = ended;
+    while (
+      log.length > 1 && (log.length > MAX_LENGTH || log.size > MAX_SIZE)
+    ) {
+      this.#numbers.delete(this.#start);
+      this.#start = log.dropFirst().id;
+    }
+  }
+}
+
+/** Reads page by page on its own, until it has come to where others follow. */
+class StoredReader extends LogReader {
+  readonly #store: LogStore;
+  readonly #follower: LogFollower;
+  readonly #after: string | undefined;
+  /** Of what it gave last; unknown until the first page is asked for. */
+  #position: string | undefined;
+  #page: Page | undefined;
+  #taken = 0;
+  #state: "reading" | "fetching" | "failed" | "left" = "reading";
+  #error: unknown;
+  #pause = new AbortController();
+
+  constructor(
+    store: LogStore,
+    follower: LogFollower,
+    after: string | undefined,
+    signal: AbortSignal | undefined,
+  ) {
+    super(signal);
+    this.#store = store;
+    this.#follower = follower;
+    this.#after = after;
+    // From now on, not from when the first message is asked for.
+    if (after === undefined) this.#fetch();
+  }
+
+  fail(error: unknown): void {
+    this.#error = error;
+    this.#state = "failed";
+    this.ask();
+  }
+
+  protected take(waker: Waker) {
+    if (this.#state === "failed") throw this.#error;
+    if (this.#state === "fetching") return;
+    const entry = this.#next(waker);
+    if (entry === "end") return END;
+    if (entry === undefined) return;
+    this.#position = entry.id;
+    return { done: false as const, value: entry.message };
+  }
+
+  protected leave(waker: Waker | undefined): void {
+    this.#state = "left";
+    this.#pause.abort();
+    if (waker !== undefined) this.#follower.leave(waker);
+  }
+
+  #next(waker: Waker): Entry | "end" | undefined {
+    const page = this.#page;
+    if (page !== undefined) {
+      if (this.#taken < page.entries.length) return page.entries[this.#taken++];
+      if (page.ended) return "end";
+      this.#page = undefined;
+      this.#position = page.end;
+    }
+    const position = this.#position;
+    if (position !== undefined) {
+      if (this.#follower.has(position)) {
+        const entry = this.#follower.after(position);
+        if (entry !== undefined) return entry;
+        this.#follower.wait(waker, this, position);
+        return;
+      }
+      // Nothing followed it. Where the others have not come here yet, or have
+      // gone on meanwhile, the next page tells.
+      if (page?.entries.length === 0) {
+        this.#follower.wait(waker, this, position);
+        return;
+      }
+    }
+    this.#fetch();
+  }
+
+  async #fetch(): Promise<void> {
+    this.#state = "fetching";
+    let failures = 0;
+    while (this.#state === "fetching") {
+      try {
+        const position = this.#position ??= await this.#begin();
+        const page = await this.#store.pageAfter(position);
+        if (page === undefined) {
+          throw new EventLogGapError(position, await this.#store.oldest());
+        }
+        this.#page = page;
+        this.#taken = 0;
+        break;
+      } catch (error) {
+        if (error instanceof EventLogGapError || this.#store.isLasting(error)) {
+          if (this.#state === "fetching") this.fail(error);
+          return;
+        }
+        this.#store.onError(error);
+        await pause(failures++, this.#pause.signal);
+      }
+    }
+    if (this.#state !== "fetching") return;
+    this.#state = "reading";
+    this.ask();
+  }
+
+  async #begin(): Promise<string> {
+    if (this.#after === "") return await this.#store.oldest();
+    return this.#after ?? (await this.#store.status()).lastId;
+  }
+}
+
+/** Waits a while, the longer the more often it has failed. */
+function pause(failures: number, signal: AbortSignal): Promise<void> {
+  const longest = Math.min(FIRST_DELAY * 2 ** failures, LONGEST_DELAY);
+  return delay(longest * (0.5 + 0.5 * Math.random()), signal);
+}
+
+/** Resolves after so many ms, or when the signal aborts. */
+export function delay(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    const finish = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", finish);
+      resolve();
+    };
+    const timer = setTimeout(finish, ms);
+    signal.addEventListener("abort", finish);
+  });
+}

@@ -1,0 +1,154 @@
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { EventLogGapError, KvEventLog } from "../../src/event_logs.ts";
+import { appendAll, Reader, rest, testContract } from "./contract.ts";
+import { assertInterleaved, LogProcess } from "./processes.ts";
+import { temporaryDirectory } from "./temporary_directory.ts";
+
+const notRun = "openKv" in Deno ? undefined : "Deno KV is not there";
+
+testContract({
+  name: "KvEventLog",
+  notRun,
+  steps: 5000,
+  async open() {
+    const kv = await Deno.openKv(":memory:");
+    return {
+      shared: true,
+      slack: 11,
+      log: (name = "log", maxMessages) =>
+        new KvEventLog(kv, ["logs", name], { maxMessages, pollInterval: 20 }),
+      async [Symbol.asyncDispose]() {
+        await Promise.resolve();
+        kv.close();
+      },
+    };
+  },
+});
+
+Deno.test({
+  name: "KvEventLog is appended to and read by processes at once, on one file",
+  ignore: notRun !== undefined,
+  async fn() {
+    await using directory = await temporaryDirectory();
+    const path = `${directory.path}/kv`;
+    await using stack = new AsyncDisposableStack();
+    const start = async (...args: string[]) =>
+      stack.use(await LogProcess.start("kv", path, "log", ...args));
+    const readers = [await start("read"), await start("read")];
+    const appenders = [
+      await start("append", "a", "100"),
+      await start("append", "b", "100"),
+    ];
+    for (const appender of appenders) assertEquals(await appender.rest(), []);
+    for (const reader of readers) {
+      const data: string[] = [];
+      while (data.length < 200) data.push((await reader.line())!);
+      assertInterleaved(data, ["a", "b"], 100);
+    }
+  },
+});
+
+Deno.test({
+  name:
+    "KvEventLog tells a log that was deleted and begun anew from the old one",
+  ignore: notRun !== undefined,
+  async fn() {
+    using kv = await Deno.openKv(":memory:");
+    const log = new KvEventLog(kv, ["log"], { pollInterval: 10 });
+    const [first] = await appendAll(log, ["1", "2"]);
+    const reader = new Reader(log.read(""));
+    await reader.take(2);
+    const waiting = assertRejects(() => reader.next(), EventLogGapError);
+    for await (const { key } of kv.list({ prefix: ["log"] })) {
+      await kv.delete(key);
+    }
+    const ids = await appendAll(log, ["new 1", "new 2"]);
+    await waiting;
+    assertEquals(ids.includes(first), false);
+    const again = new Reader(log.read(first));
+    await assertRejects(() => again.next(), EventLogGapError);
+    assertEquals(await new Reader(log.read("")).data(2), ["new 1", "new 2"]);
+  },
+});
+
+Deno.test({
+  name: "KvEventLog refuses a message that Deno KV cannot take, and goes on",
+  ignore: notRun !== undefined,
+  async fn() {
+    using kv = await Deno.openKv(":memory:");
+    const log = new KvEventLog(kv, ["log"]);
+    const large = "x".repeat(720 * 1024 - 20);
+    await assertRejects(
+      () => log.append({ data: large + "x".repeat(20) }),
+      RangeError,
+      "Expected a message of at most 737280 bytes",
+    );
+    const id = await log.append({ data: large });
+    await log.end();
+    assertEquals(await rest(log.read("")), [{ data: large, id }]);
+  },
+});
+
+Deno.test({
+  name:
+    "KvEventLog deletes large messages as fast as they come, whole or in part",
+  ignore: notRun !== undefined,
+  async fn() {
+    using kv = await Deno.openKv(":memory:");
+    const log = new KvEventLog(kv, ["log"], { maxMessages: 100 });
+    const large = "x".repeat(700_000);
+    const count = async () => {
+      let values = 0;
+      for await (const _ of kv.list({ prefix: ["log", "messages"] })) values++;
+      return values;
+    };
+    for (let i = 0; i < 60; i++) await log.append({ data: large });
+    assertEquals(await count(), 60 * 12);
+    await appendAll(log, Array(150).fill("x"));
+    assertEquals(await count(), 100);
+
+    // As where the process has ended in the middle of it.
+    const { lastId } = await log.status();
+    await log.append({ data: large });
+    await appendAll(log, ["y"]);
+    for await (const { key } of kv.list({ prefix: ["log", "messages"] })) {
+      // All of the small ones, and the first part of the large one.
+      await kv.delete(key);
+      if (key.at(-1) !== 1) break;
+    }
+    const gap = await assertRejects(
+      () => new Reader(log.read(lastId)).next(),
+      EventLogGapError,
+    );
+    const reader = new Reader(log.read(gap.resumeAfter));
+    assertEquals(await reader.data(1), ["y"]);
+    await reader.return();
+  },
+});
+
+Deno.test({
+  name: "KvEventLog fails its readers where the store is closed",
+  ignore: notRun !== undefined,
+  async fn() {
+    const kv = await Deno.openKv(":memory:");
+    const log = new KvEventLog(kv, ["log"], { pollInterval: 10 });
+    const reader = new Reader(log.read(""));
+    const waiting = assertRejects(() => reader.next(), Error);
+    await log.status();
+    kv.close();
+    await waiting;
+  },
+});
+
+Deno.test("KvEventLog checks its arguments", async () => {
+  const make = (...args: unknown[]) => () =>
+    new KvEventLog(...args as ConstructorParameters<typeof KvEventLog>);
+  assertThrows(make(undefined, ["log"]), TypeError, "kv");
+  if (notRun !== undefined) return;
+  using kv = await Deno.openKv(":memory:");
+  assertThrows(make(kv, "log"), TypeError, "key");
+  assertThrows(make(kv, [], { maxMessages: 0 }), RangeError, "maxMessages");
+  assertThrows(make(kv, [], { pollInterval: 0 }), RangeError, "pollInterval");
+  assertThrows(make(kv, [], { expireIn: -1 }), RangeError, "expireIn");
+  assertThrows(make(kv, [], { onError: 1 }), TypeError, "onError");
+});

@@ -1,0 +1,269 @@
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { FakeTime } from "@std/testing/time";
+import { ServerSentEvent, SseEncoderStream, sseResponse } from "../../mod.ts";
+import {
+  type EventLog,
+  EventLogGapError,
+  MemoryEventLog,
+  resume,
+  type ResumeOptions,
+} from "../../src/event_logs.ts";
+import { deadline } from "../deadline.ts";
+import { appendAll, Reader, rest, testContract } from "./contract.ts";
+
+testContract({
+  name: "MemoryEventLog",
+  steps: 20_000,
+  open() {
+    const logs = new Map<string, MemoryEventLog>();
+    return {
+      shared: false,
+      slack: 0,
+      log(name = "log", maxMessages) {
+        const log = logs.get(name) ?? new MemoryEventLog({ maxMessages });
+        logs.set(name, log);
+        return log;
+      },
+      async [Symbol.asyncDispose]() {},
+    };
+  },
+});
+
+Deno.test("MemoryEventLog keeps so many messages, so many bytes, and the newest in any case", async () => {
+  const data = async (log: MemoryEventLog) => {
+    await log.end();
+    return (await rest(log.read(""))).map(({ data }) => data);
+  };
+  const few = new MemoryEventLog({ maxMessages: 2 });
+  await appendAll(few, ["1", "2", "3"]);
+  assertEquals(await data(few), ["2", "3"]);
+
+  // An id is of 16 characters: "id: " + 16 + "\ndata: " + 10 + "\n\n" is 39.
+  const small = new MemoryEventLog({ maxBytes: 2 * 39 });
+  const ids = await appendAll(small, Array(3).fill("0123456789"));
+  assertEquals(ids[0].length, 16);
+  assertEquals((await data(small)).length, 2);
+  const smaller = new MemoryEventLog({ maxBytes: 2 * 39 - 1 });
+  await appendAll(smaller, Array(3).fill("0123456789"));
+  assertEquals((await data(smaller)).length, 1);
+
+  const tiny = new MemoryEventLog({ maxBytes: 1 });
+  const waiting = new Reader(tiny.read(""));
+  const first = waiting.data(1);
+  await appendAll(tiny, ["1"]);
+  assertEquals(await first, ["1"]);
+  await appendAll(tiny, ["2"]);
+  assertEquals(await data(tiny), ["2"]);
+});
+
+Deno.test("MemoryEventLog drops messages that are too old", async () => {
+  using time = new FakeTime();
+  const log = new MemoryEventLog({ maxAge: 1000 });
+  const [first] = await appendAll(log, ["1"]);
+  time.tick(600);
+  await appendAll(log, ["2"]);
+  time.tick(400);
+  assertEquals(await new Reader(log.read("")).data(2), ["1", "2"]);
+  time.tick(1);
+  assertEquals(await new Reader(log.read("")).data(1), ["2"]);
+  const old = new Reader(log.read(first));
+  // All that followed it is there.
+  assertEquals(await old.data(1), ["2"]);
+  time.tick(1000);
+  await assertRejects(
+    () => new Reader(log.read(first)).next(),
+    EventLogGapError,
+  );
+  const { lastId } = await log.status();
+  const following = new Reader(log.read(lastId));
+  const next = following.data(1);
+  await appendAll(log, ["3"]);
+  assertEquals(await next, ["3"]);
+});
+
+Deno.test("MemoryEventLog hands one message to who waits, while others catch up", async () => {
+  const log = new MemoryEventLog();
+  await appendAll(log, ["1", "2"]);
+  const ahead = new Reader(log.read(""));
+  await ahead.data(2);
+  const behind = new Reader(log.read(""));
+  await behind.data(1);
+  const waiting = [ahead.data(1), ahead.data(1)];
+  await appendAll(log, ["3", "4", "5"]);
+  assertEquals(await Promise.all(waiting), [["3"], ["4"]]);
+  assertEquals(await behind.data(4), ["2", "3", "4", "5"]);
+  assertEquals(await ahead.data(1), ["5"]);
+});
+
+Deno.test("a response that follows a log goes on where its client was slow", async () => {
+  const log = new MemoryEventLog({ maxMessages: 5 });
+  const request = new Request("http://localhost/");
+  const reader = sseResponse(resume(log, request)).body!.getReader();
+  const chunk = async () => {
+    const { value } = await deadline(reader.read(), "a chunk");
+    return new TextDecoder().decode(value).match(/^(?:event|data): (.*)$/m)![1];
+  };
+  let next = chunk();
+  await appendAll(log, ["1"]);
+  assertEquals(await next, "1");
+  // At most one waits in the stream, the others in the log.
+  await appendAll(log, ["2", "3", "4"]);
+  for (const data of ["2", "3", "4"]) assertEquals(await chunk(), data);
+  next = chunk();
+  await appendAll(log, ["5", "6", "7", "8", "9", "10", "11", "12"]);
+  const rest = [await next];
+  while (rest.at(-1) !== "12") rest.push(await chunk());
+  assertEquals(rest, ["5", "6", "gap", "8", "9", "10", "11", "12"]);
+  await reader.cancel();
+});
+
+Deno.test("a heartbeat that waits for a slow client holds nothing up", async () => {
+  using time = new FakeTime();
+  const log = new MemoryEventLog();
+  const reader = sseResponse(log.read(""), { heartbeat: 100 }).body!
+    .getReader();
+  const first = reader.read();
+  await time.runMicrotasks();
+  await log.append({ data: "1" });
+  await first;
+  // Nobody reads: one comment waits, and no more.
+  await time.tickAsync(100);
+  await time.tickAsync(100);
+  await log.append({ data: "2" });
+  await log.append({ data: "3" });
+  const chunks: string[] = [];
+  for (let i = 0; i < 3; i++) {
+    const { value } = await reader.read();
+    chunks.push(new TextDecoder().decode(value).split("\n").at(-3) ?? ":");
+  }
+  assertEquals(chunks, [":", "data: 2", "data: 3"]);
+  await reader.cancel();
+});
+
+Deno.test("MemoryEventLog lets go of readers and signals that have left", async () => {
+  const log = new MemoryEventLog();
+  const { signal } = new AbortController();
+  let listeners = 0;
+  const { addEventListener, removeEventListener } = signal;
+  signal.addEventListener = (...args: Parameters<typeof addEventListener>) => {
+    listeners++;
+    addEventListener.apply(signal, args);
+  };
+  signal.removeEventListener = (
+    ...args: Parameters<typeof removeEventListener>
+  ) => {
+    listeners--;
+    removeEventListener.apply(signal, args);
+  };
+  for (let i = 0; i < 10; i++) {
+    const reader = new Reader(log.read("", { signal }));
+    const next = reader.next();
+    await reader.return();
+    await next;
+    const resumed = new Reader(
+      resume(log, new Request("http://localhost/"), { signal }),
+    );
+    const message = resumed.next();
+    await resumed.return();
+    await message;
+  }
+  assertEquals(listeners, 0);
+});
+
+Deno.test("resume serves a log that somebody else has written", async () => {
+  const memory = new MemoryEventLog();
+  const returned: string[] = [];
+  const log: EventLog = {
+    append: (message) => memory.append(message),
+    end: () => memory.end(),
+    status: () => memory.status(),
+    async *read(after, options) {
+      try {
+        yield* memory.read(after, options);
+      } finally {
+        returned.push(after ?? "now");
+      }
+    },
+  };
+  const ids = await appendAll(log, ["1", "2"]);
+  const request = (id: string) =>
+    new Request("http://localhost/", { headers: { "Last-Event-ID": id } });
+  const text = sseResponse(resume(log, request(ids[0]))).text();
+  await log.append({ data: "3" });
+  const gap = new Reader(resume(log, request("unknown")));
+  const [{ event }] = await gap.take(1);
+  assertEquals(event, "gap");
+  assertEquals(await gap.data(3), ["1", "2", "3"]);
+  await gap.return();
+  await log.end();
+  assertEquals((await text).match(/^data: .$/gm), ["data: 2", "data: 3"]);
+  assertEquals(returned.includes(ids[0]), true);
+});
+
+Deno.test("MemoryEventLog and resume check their arguments", () => {
+  for (const name of ["maxMessages", "maxBytes", "maxAge"]) {
+    for (const value of [0, -1, NaN, "1"]) {
+      assertThrows(
+        () => new MemoryEventLog({ [name]: value }),
+        RangeError,
+        `Expected ${name} `,
+      );
+    }
+    new MemoryEventLog({ [name]: undefined });
+    new MemoryEventLog({ [name]: Infinity });
+  }
+  const log = new MemoryEventLog();
+  const request = new Request("http://localhost/");
+  const options = { onGap: 1 } as unknown as ResumeOptions;
+  assertThrows(() => resume(log, request, options), TypeError, "onGap");
+  const from = { from: "end" } as unknown as ResumeOptions;
+  assertThrows(() => resume(log, request, from), TypeError, "from");
+  const none = {} as unknown as EventLog;
+  assertThrows(() => resume(none, request), TypeError, "an event log");
+});
+
+Deno.test("a heartbeat keeps still where a log's messages come often enough", async () => {
+  using time = new FakeTime();
+  const log = new MemoryEventLog();
+  const reader = sseResponse(log.read(""), { heartbeat: 100 }).body!
+    .getReader();
+  const chunks: string[] = [];
+  const reading = (async () => {
+    while (true) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      chunks.push(new TextDecoder().decode(value).split("\n").at(-3) ?? ":");
+    }
+  })();
+  for (const data of ["1", "2", "3"]) {
+    await time.tickAsync(60);
+    await log.append({ data });
+    await time.runMicrotasks();
+  }
+  await time.tickAsync(99);
+  await time.runMicrotasks();
+  assertEquals(chunks, ["data: 1", "data: 2", "data: 3"]);
+  await time.tickAsync(1);
+  await time.runMicrotasks();
+  assertEquals(chunks.at(-1), ":");
+  await log.end();
+  await reading;
+});
+
+Deno.test("a response knows no last event ID any more after a log's message", async () => {
+  const log = new MemoryEventLog();
+  const id = await log.append({ data: "b" });
+  await log.end();
+  const event = new ServerSentEvent({ id: "1", data: "a" });
+  async function* both() {
+    yield event;
+    yield* log.read("");
+    yield event;
+    yield event;
+  }
+  const expected = `id: 1\ndata: a\n\nid: ${id}\ndata: b\n\n` +
+    "id: 1\ndata: a\n\ndata: a\n\n";
+  assertEquals(await sseResponse(both()).text(), expected);
+  const body = ReadableStream.from(both()).pipeThrough(new SseEncoderStream());
+  assertEquals(await new Response(body).text(), expected);
+});

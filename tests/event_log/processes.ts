@@ -1,0 +1,84 @@
+/** Starts `log_process.ts`, and reads what it prints. */
+import { assertEquals } from "@std/assert";
+import { deadline } from "../deadline.ts";
+
+export class LogProcess implements AsyncDisposable {
+  readonly #process: Deno.ChildProcess;
+  readonly #lines: AsyncIterator<string>;
+
+  private constructor(process: Deno.ChildProcess) {
+    this.#process = process;
+    this.#lines = linesOf(process.stdout);
+  }
+
+  /** Starts it, and waits until it has opened its log. */
+  static async start(...args: string[]): Promise<LogProcess> {
+    const process = new Deno.Command(Deno.execPath(), {
+      args: [
+        ...["run", "--quiet", "--no-config", "--unstable-kv", "--allow-all"],
+        import.meta.dirname + "/log_process.ts",
+        ...args,
+      ],
+      stdout: "piped",
+      stderr: "inherit",
+    }).spawn();
+    const it = new LogProcess(process);
+    assertEquals(await it.line(), "ready");
+    return it;
+  }
+
+  async line(): Promise<string | undefined> {
+    const { value } = await deadline(
+      Promise.resolve(this.#lines.next()),
+      "a line of another process",
+      60,
+    );
+    return value;
+  }
+
+  /** All that it prints until it ends. */
+  async rest(): Promise<string[]> {
+    const lines: string[] = [];
+    for (let line = await this.line(); line !== undefined;) {
+      lines.push(line);
+      line = await this.line();
+    }
+    return lines;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#lines.return?.();
+    try {
+      this.#process.kill("SIGKILL");
+    } catch {
+      // It has ended.
+    }
+    await this.#process.status;
+  }
+}
+
+async function* linesOf(stdout: ReadableStream<Uint8Array<ArrayBuffer>>) {
+  let buffer = "";
+  for await (const text of stdout.pipeThrough(new TextDecoderStream())) {
+    const lines = (buffer + text).split("\n");
+    buffer = lines.pop()!;
+    yield* lines;
+  }
+}
+
+/** Asserts that each appender's messages are there once and in its order. */
+export function assertInterleaved(
+  data: string[],
+  names: string[],
+  count: number,
+): void {
+  const messages = data.map((it) => JSON.parse(it));
+  for (const name of names) {
+    assertEquals(
+      messages.filter((it) => it.name === name).map(({ n }) => n),
+      Array.from({ length: count }, (_, n) => n),
+      name,
+    );
+  }
+  assertEquals(messages.length, names.length * count);
+}

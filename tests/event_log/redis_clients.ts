@@ -1,0 +1,54 @@
+/** Clients of Redis, each as its users would give it to a log. */
+import { Redis } from "npm:ioredis@6.0.0";
+import { createClient } from "npm:redis@6.3.1";
+import type { SendRedisCommand } from "../../src/event_logs.ts";
+import { RawRedis } from "./raw_redis.ts";
+
+export interface RedisClient extends AsyncDisposable {
+  send: SendRedisCommand;
+}
+
+export type Connect = (port: number) => Promise<RedisClient>;
+
+export const clients: Record<string, Connect> = {
+  "a raw socket": (port) => RawRedis.connect(port, 2),
+  "a raw socket with RESP3": (port) => RawRedis.connect(port, 3),
+  "redis": (port) => connectRedis(port, 2),
+  "redis with RESP3": (port) => connectRedis(port, 3),
+  "ioredis": connectIoredis,
+};
+
+async function connectRedis(port: number, RESP: 2 | 3): Promise<RedisClient> {
+  const client = createClient({
+    url: `redis://127.0.0.1:${port}`,
+    RESP,
+    socket: { reconnectStrategy: 20 },
+  });
+  // It reports each loss of the connection so, and throws where nobody listens.
+  client.on("error", () => {});
+  await client.connect();
+  return {
+    send: (command) => client.sendCommand(command),
+    async [Symbol.asyncDispose]() {
+      client.destroy();
+      await Promise.resolve();
+    },
+  };
+}
+
+async function connectIoredis(port: number): Promise<RedisClient> {
+  const client = new Redis(port, "127.0.0.1", {
+    lazyConnect: true,
+    retryStrategy: () => 20,
+    autoResendUnfulfilledCommands: false,
+  });
+  client.on("error", () => {});
+  await client.connect();
+  return {
+    send: ([name, ...args]) => client.call(name, ...args),
+    async [Symbol.asyncDispose]() {
+      client.disconnect();
+      await Promise.resolve();
+    },
+  };
+}

@@ -1,0 +1,371 @@
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import {
+  EventLogGapError,
+  RedisEventLog,
+  type RedisEventLogOptions,
+  type SendRedisCommand,
+} from "../../src/event_logs.ts";
+import { deadline } from "../deadline.ts";
+import {
+  appendAll,
+  type Kind,
+  numbers,
+  Reader,
+  testContract,
+} from "./contract.ts";
+import { assertInterleaved, LogProcess } from "./processes.ts";
+import { RawRedis } from "./raw_redis.ts";
+import { clients, type Connect } from "./redis_clients.ts";
+import { RedisServer, whyNoRedis } from "./redis_server.ts";
+
+const notRun = whyNoRedis();
+
+/** For all tests of the contract, each of which has keys of its own. */
+const sharedServer = notRun === undefined
+  ? await RedisServer.start("everysec")
+  : undefined;
+globalThis.addEventListener("unload", () => sharedServer?.disposeNow());
+let places = 0;
+
+function kind(client: string, connect: Connect): Kind {
+  return {
+    name: `RedisEventLog over ${client}`,
+    notRun,
+    steps: client === "a raw socket" ? 5000 : 500,
+    // The clients from npm keep timers and sockets of their own.
+    leaks: client.includes("redis"),
+    async open() {
+      const { port } = sharedServer!;
+      const stack = new AsyncDisposableStack();
+      const command = stack.use(await connect(port));
+      const blocking = [
+        stack.use(await connect(port)),
+        stack.use(await connect(port)),
+      ];
+      const place = ++places;
+      let logs = 0;
+      return {
+        shared: true,
+        slack: 20,
+        log: (name = "log", maxMessages) =>
+          new RedisEventLog({
+            key: `${place}:${name}`,
+            send: command.send,
+            sendBlocking: blocking[logs++]?.send,
+            pollInterval: 10,
+            maxMessages,
+          }),
+        [Symbol.asyncDispose]: () => stack.disposeAsync(),
+      };
+    },
+  };
+}
+
+for (const [client, connect] of Object.entries(clients)) {
+  testContract(kind(client, connect));
+}
+
+function testRedis(
+  what: string,
+  run: (server: RedisServer, stack: AsyncDisposableStack) => Promise<void>,
+): void {
+  Deno.test({
+    name: `RedisEventLog ${what}`,
+    ignore: notRun !== undefined,
+    async fn() {
+      await using stack = new AsyncDisposableStack();
+      const server = stack.use(await RedisServer.start());
+      await run(server, stack);
+    },
+  });
+}
+
+/** A log over connections of its own. */
+async function open(
+  { port }: RedisServer,
+  stack: AsyncDisposableStack,
+  options: Partial<RedisEventLogOptions> = {},
+) {
+  const commands = stack.use(await RawRedis.connect(port));
+  const blocking = stack.use(await RawRedis.connect(port));
+  const log = new RedisEventLog({
+    key: "log",
+    send: commands.send,
+    sendBlocking: blocking.send,
+    ...options,
+  });
+  return { log, commands, blocking };
+}
+
+testRedis(
+  "goes on where Redis is killed and started again in mid-stream",
+  async (server, stack) => {
+    const errors: unknown[] = [];
+    const { log } = await open(server, stack, {
+      onError: (error) => errors.push(error),
+    });
+    const readers = Array.from({ length: 10 }, () => new Reader(log.read("")));
+    const ids: string[] = [];
+    for (let round = 0; round < 3; round++) {
+      ids.push(...await appendAll(log, ["a", "b", "c"]));
+      // Some have read it all and wait, and others have not.
+      for (const reader of readers.slice(0, 5)) await reader.data(3);
+      const waiting = readers[0].take(1);
+      await server.kill();
+      const late = new Reader(log.read(ids.at(-1)));
+      const first = late.take(1);
+      await assertRejects(() => log.append({ data: "lost" }));
+      await server.start();
+      ids.push(await log.append({ data: "after" }));
+      assertEquals((await waiting)[0].id, ids.at(-1));
+      assertEquals((await first)[0].id, ids.at(-1));
+      await late.return();
+      for (const reader of readers.slice(1, 5)) await reader.take(1);
+    }
+    await log.end();
+    for (const reader of readers.slice(0, 5)) await reader.assertEnd();
+    for (const reader of readers.slice(5)) {
+      assertEquals((await reader.take(12)).map(({ id }) => id), ids);
+      await reader.assertEnd();
+    }
+    assert(errors.length > 0);
+  },
+);
+
+testRedis(
+  "goes on where connections are lost, whichever",
+  async (server, stack) => {
+    const { log, commands, blocking } = await open(server, stack);
+    const writer = await open(server, stack);
+    const reader = new Reader(log.read(""));
+    for (let n = 0; n < 20; n++) {
+      const message = reader.data(1);
+      if (n % 3 !== 1) await blocking.drop();
+      if (n % 3 !== 0) await commands.drop();
+      await writer.log.append({ data: `${n}` });
+      assertEquals(await message, [`${n}`]);
+    }
+    assert(blocking.connections > 5);
+    await reader.return();
+  },
+);
+
+testRedis(
+  "throws at a gap where the stream is deleted or Redis is flushed, though ids come again",
+  async (server, stack) => {
+    const { log, commands } = await open(server, stack);
+    for (const command of [["DEL", "log"], ["FLUSHALL"]]) {
+      // The same ids of Redis, as in the same millisecond.
+      const add = (tag: string) =>
+        commands.send(["XADD", "log", "1-1", "m", '{"data":"x"}', "t", tag]);
+      await add("old");
+      const reader = new Reader(log.read(""));
+      assertEquals((await reader.take(1))[0].id, "1-1-old");
+      const waiting = assertRejects(() => reader.next(), EventLogGapError);
+      await commands.send(command);
+      await add("new");
+      await log.append({ data: "y" });
+      await waiting;
+      const again = new Reader(log.read("1-1-old"));
+      await assertRejects(() => again.next(), EventLogGapError);
+      assertEquals(await new Reader(log.read("")).data(2), ["x", "y"]);
+      await commands.send(command);
+    }
+  },
+);
+
+testRedis(
+  "throws at a gap where somebody else trims the stream",
+  async (server, stack) => {
+    const { log, commands } = await open(server, stack);
+    const ids = await appendAll(log, ["1", "2", "3", "4"]);
+    const reader = new Reader(log.read(""));
+    const replaying = new Reader(log.read(ids[0]));
+    await reader.take(4);
+    const waiting = assertRejects(() => reader.next(), EventLogGapError);
+    await commands.send(["XTRIM", "log", "MAXLEN", "0"]);
+    await appendAll(log, ["5", "6"]);
+    await waiting;
+    await assertRejects(() => replaying.next(), EventLogGapError);
+  },
+);
+
+testRedis(
+  "throws what Redis says where trying again would not help",
+  async (server, stack) => {
+    const { log, commands } = await open(server, stack);
+    await commands.send(["SET", "log", "a string"]);
+    await assertRejects(() => log.append({ data: "x" }), Error, "WRONGTYPE");
+    await assertRejects(() => log.status(), Error, "WRONGTYPE");
+    const reader = new Reader(log.read(""));
+    await assertRejects(() => reader.next(), Error, "WRONGTYPE");
+    await reader.assertEnd();
+
+    // One that may not block, and learns so when it waits.
+    const { log: unblocked } = await open(server, stack, {
+      key: "other",
+      sendBlocking: () => Promise.reject(new Error("NOPERM no XREAD for you")),
+    });
+    await unblocked.append({ data: "x" });
+    const waiting = new Reader(unblocked.read(""));
+    await waiting.take(1);
+    await assertRejects(() => waiting.next(), Error, "NOPERM");
+  },
+);
+
+testRedis(
+  "serves a thousand readers through one blocking command at a time",
+  async (server, stack) => {
+    const { commands, blocking } = await open(server, stack);
+    const writer = await open(server, stack);
+    let [now, most] = [0, 0];
+    const log = new RedisEventLog({
+      key: "log",
+      send: commands.send,
+      async sendBlocking(command) {
+        most = Math.max(most, ++now);
+        try {
+          return await blocking.send(command);
+        } finally {
+          now--;
+        }
+      },
+    });
+    const readers = Array.from(
+      { length: 1000 },
+      () => Array.fromAsync(log.read("")),
+    );
+    await appendAll(writer.log, numbers(1, 100));
+    // Its own messages too, of which it learns before Redis tells.
+    await appendAll(log, numbers(101, 200));
+    await writer.log.end();
+    for (const data of await deadline(Promise.all(readers), "all readers")) {
+      assertEquals(data.map(({ data }) => data), numbers(1, 200));
+    }
+    assertEquals(most, 1);
+    assertEquals(blocking.connections, 1);
+  },
+);
+
+testRedis(
+  "asks Redis nothing while nothing happens",
+  async (server, stack) => {
+    const { commands, blocking } = await open(server, stack);
+    let sent = 0;
+    const counting =
+      (send: SendRedisCommand): SendRedisCommand => (command) => {
+        sent++;
+        return send(command);
+      };
+    const log = new RedisEventLog({
+      key: "log",
+      send: counting(commands.send),
+      sendBlocking: counting(blocking.send),
+    });
+    const reader = new Reader(log.read(""));
+    for (const data of numbers(1, 3)) {
+      const message = reader.data(1);
+      await log.append({ data });
+      assertEquals(await message, [data]);
+    }
+    const next = reader.take(1);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    const before = sent;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assertEquals(sent, before);
+    await log.append({ data: "4" });
+    await next;
+    await reader.return();
+  },
+);
+
+testRedis(
+  "asks Redis again and again where it has no connection to block",
+  async (server, stack) => {
+    const { log } = await open(server, stack, {
+      sendBlocking: undefined,
+      pollInterval: 5,
+    });
+    const writer = await open(server, stack);
+    const reader = new Reader(log.read());
+    await log.status();
+    for (const data of numbers(1, 5)) {
+      const message = reader.data(1);
+      await writer.log.append({ data });
+      assertEquals(await message, [data]);
+    }
+    await reader.return();
+  },
+);
+
+testRedis(
+  "leaves out entries that others have put into its stream",
+  async (server, stack) => {
+    const { log, commands } = await open(server, stack);
+    const add = (...fields: string[]) =>
+      commands.send(["XADD", "log", "*", ...fields]);
+    await add("a", "b");
+    const first = await log.append({ data: "1" });
+    await add("m", "no JSON");
+    const reader = new Reader(log.read(""));
+    assertEquals((await reader.take(1))[0].id, first);
+    const next = reader.take(1);
+    await add("c", "d");
+    await add("c", "d");
+    const second = await log.append({ data: "2" });
+    assertEquals((await next)[0].id, second);
+    const { lastId } = await log.status();
+    await add("e", "f");
+    assert((await log.status()).lastId !== lastId);
+    const after = new Reader(log.read((await log.status()).lastId));
+    const third = after.data(1);
+    await log.append({ data: "3" });
+    assertEquals(await third, ["3"]);
+    await after.return();
+    await reader.return();
+  },
+);
+
+testRedis(
+  "is appended to and read by processes at once",
+  async (server, stack) => {
+    const start = async (...args: string[]) =>
+      stack.use(
+        await LogProcess.start("redis", String(server.port), "log", ...args),
+      );
+    const readers = [await start("read"), await start("read")];
+    const appenders = [
+      await start("append", "a", "1000"),
+      await start("append", "b", "1000"),
+    ];
+    for (const appender of appenders) assertEquals(await appender.rest(), []);
+    const { log } = await open(server, stack);
+    await log.end();
+    for (const reader of readers) {
+      assertInterleaved(await reader.rest(), ["a", "b"], 1000);
+    }
+  },
+);
+
+Deno.test("RedisEventLog checks its options", () => {
+  const send = () => Promise.resolve();
+  const make = (options: unknown) => () =>
+    new RedisEventLog(options as RedisEventLogOptions);
+  assertThrows(make(undefined), TypeError, "options");
+  assertThrows(make({ send }), TypeError, "key");
+  assertThrows(make({ key: "a" }), TypeError, "send");
+  assertThrows(make({ key: "a", send, sendBlocking: 1 }), TypeError, "sendB");
+  assertThrows(make({ key: "a", send, maxMessages: 0 }), RangeError, "maxM");
+  assertThrows(make({ key: "a", send, pollInterval: 0 }), RangeError, "poll");
+  assertThrows(make({ key: "a", send, onError: 0 }), TypeError, "onError");
+});
+
+Deno.test("RedisEventLog says what it expects of send", async () => {
+  const send = () => Promise.resolve("OK");
+  const log = new RedisEventLog({ key: "a", send });
+  await assertRejects(
+    () => log.status(),
+    TypeError,
+    'Expected send to give a list of entries, got "OK"',
+  );
+});

@@ -1,0 +1,111 @@
+/** A `redis-server` of the test's own. */
+import { deadline } from "../deadline.ts";
+import { temporaryDirectory } from "./temporary_directory.ts";
+
+type Directory = Awaited<ReturnType<typeof temporaryDirectory>>;
+
+/** The version that is installed; undefined where there is none. */
+export function redisVersion(): string | undefined {
+  try {
+    const { stdout } = new Deno.Command("redis-server", {
+      args: ["--version"],
+      stderr: "null",
+    }).outputSync();
+    return new TextDecoder().decode(stdout).match(/v=(\S+)/)?.[1];
+  } catch {
+    return undefined;
+  }
+}
+
+/** Why tests that need one cannot run; throws where they must. */
+export function whyNoRedis(): string | undefined {
+  if (redisVersion() !== undefined) return undefined;
+  const why = "not run: redis-server is not installed";
+  if (Deno.env.get("CI") === "true") throw new Error(why);
+  console.warn(`Tests of RedisEventLog ${why}`);
+  return why;
+}
+
+/** It keeps what it has acknowledged where it is killed, if it is to. */
+export class RedisServer implements AsyncDisposable {
+  readonly port: number;
+  readonly #directory: Directory;
+  readonly #sync: "always" | "everysec";
+  #process: Deno.ChildProcess | undefined;
+
+  private constructor(
+    port: number,
+    directory: Directory,
+    sync: "always" | "everysec",
+  ) {
+    this.port = port;
+    this.#sync = sync;
+    this.#directory = directory;
+  }
+
+  /** Starts one, which keeps what it acknowledged at once or soon. */
+  static async start(
+    sync: "always" | "everysec" = "always",
+  ): Promise<RedisServer> {
+    const directory = await temporaryDirectory();
+    for (let attempt = 0;; attempt++) {
+      const server = new RedisServer(freePort(), directory, sync);
+      try {
+        await server.start();
+        return server;
+      } catch (error) {
+        // Somebody else may have taken the port meanwhile.
+        if (attempt === 3) throw error;
+      }
+    }
+  }
+
+  /** Starts it, again perhaps, and waits until it answers. */
+  async start(): Promise<void> {
+    const process = new Deno.Command("redis-server", {
+      args: [
+        ...["--port", String(this.port), "--bind", "127.0.0.1"],
+        ...["--dir", this.#directory.path, "--save", "", "--appendonly", "yes"],
+        ...["--appendfsync", this.#sync, "--stream-node-max-entries", "10"],
+      ],
+      stdin: "null",
+      stdout: "piped",
+      stderr: "null",
+    }).spawn();
+    this.#process = process;
+    const output = process.stdout.pipeThrough(new TextDecoderStream());
+    let printed = "";
+    const ready = Promise.withResolvers<void>();
+    (async () => {
+      for await (const text of output) {
+        printed += text;
+        if (printed.includes("Ready to accept connections")) ready.resolve();
+      }
+      ready.reject(new Error(`redis-server ended: ${printed}`));
+    })();
+    await deadline(ready.promise, "redis-server to be ready");
+  }
+
+  /** Ends it without a warning. */
+  async kill(): Promise<void> {
+    this.#process?.kill("SIGKILL");
+    await this.#process?.status;
+  }
+
+  /** Ends it, and leaves nothing behind, while this process ends. */
+  disposeNow(): void {
+    this.#process?.kill("SIGKILL");
+    const { path } = this.#directory;
+    new Deno.Command("rm", { args: ["-r", path] }).outputSync();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+    await this.#directory[Symbol.asyncDispose]();
+  }
+}
+
+function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
+}

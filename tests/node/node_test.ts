@@ -1,0 +1,105 @@
+/** Servers on Node itself: `node:http`, and Express. */
+import { assert, assertEquals } from "@std/assert";
+import { connectSse } from "../../mod.ts";
+import { dataOf } from "../data_of.ts";
+import { deadline } from "../deadline.ts";
+
+const directory = import.meta.dirname!;
+const notRun = whyNoNode();
+
+function whyNoNode(): string | undefined {
+  try {
+    new Deno.Command("node", { args: ["--version"] }).outputSync();
+    return undefined;
+  } catch {
+    const why = "not run: node is not installed";
+    if (Deno.env.get("CI") === "true") throw new Error(why);
+    console.warn(`Tests of servers on Node ${why}`);
+    return why;
+  }
+}
+
+async function run(...args: string[]): Promise<void> {
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args,
+    cwd: directory,
+  }).output();
+  assert(success, new TextDecoder().decode(stderr));
+}
+
+/** Bundles a server, and runs it on Node, until disposed of. */
+async function start(path: string) {
+  await run("install", "--quiet");
+  // Where Node finds what `deno install` has put there.
+  const bundle = `${directory}/node_modules/.bundles/` +
+    path.split("/").at(-1)!.replace(".ts", ".mjs");
+  await run(
+    ...["bundle", "--quiet", "--no-check", "--external=express"],
+    ...["--config=../../deno.json", `--output=${bundle}`, path],
+  );
+  const process = new Deno.Command("node", {
+    args: [bundle],
+    env: { PORT: "0" },
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  const reader = process.stdout.getReader();
+  const { value } = await deadline(reader.read(), "the server to listen", 60);
+  await reader.cancel();
+  const url = `http://127.0.0.1:${Number(new TextDecoder().decode(value))}`;
+  return {
+    url,
+    /** Waits until it has so many listeners. */
+    async listeners(count: number): Promise<void> {
+      const wait = async () => {
+        while (await (await fetch(`${url}/listeners`)).text() !== `${count}`) {
+          await new Promise((resolve) => setTimeout(resolve, 10));
+        }
+      };
+      await deadline(wait(), `${count} listeners`);
+    },
+    async [Symbol.asyncDispose]() {
+      process.kill();
+      await process.status;
+    },
+  };
+}
+
+function test(what: string, run: () => Promise<void>): void {
+  Deno.test({ name: what, ignore: notRun !== undefined, fn: run });
+}
+
+test("node.ts serves an event stream on Node, and stops its source when the client goes", async () => {
+  await using server = await start("../../examples/node.ts");
+  const sse = await connectSse(server.url);
+  assertEquals(sse.response.headers.get("content-type"), "text/event-stream");
+  assertEquals((await dataOf(sse, 2)).length, 2);
+  await server.listeners(1);
+  await sse.close();
+  await server.listeners(0);
+});
+
+test("an Express app serves a log and a push source, and stops when the client goes", async () => {
+  await using server = await start("express_server.ts");
+  await fetch(`${server.url}/?n=1`, { method: "POST" });
+  await fetch(`${server.url}/?n=2`, { method: "POST" });
+  const sse = await connectSse(`${server.url}/log`);
+  assertEquals(await dataOf(sse, 1), ['{"n":"1"}']);
+  const { lastEventId } = sse;
+  const next = dataOf(sse, 2);
+  await fetch(`${server.url}/?n=3`, { method: "POST" });
+  assertEquals(await next, ['{"n":"2"}', '{"n":"3"}']);
+  await server.listeners(1);
+  await sse.close();
+  await server.listeners(0);
+
+  const again = await connectSse(`${server.url}/log`, { lastEventId });
+  assertEquals(await dataOf(again, 2), ['{"n":"2"}', '{"n":"3"}']);
+  await again.close();
+  await server.listeners(0);
+
+  const pushed = await connectSse(`${server.url}/push`);
+  assertEquals(await dataOf(pushed, 3), ["push", "push", "push"]);
+  await pushed.close();
+  await server.listeners(0);
+});
