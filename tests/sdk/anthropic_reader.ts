@@ -33,13 +33,7 @@ function streamOf<Item>(
         if (event.event === "message" || event.event === "ping") continue;
         if (event.event === "error") {
           const body = jsonOrText(event.data);
-          throw new APIError(
-            undefined,
-            body,
-            undefined,
-            response.headers,
-            body?.error?.type,
-          );
+          throw new APIError(undefined, body, undefined, response.headers);
         }
         if (event.data !== "") yield event.json<Item>();
       }

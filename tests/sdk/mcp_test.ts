@@ -47,7 +47,16 @@ async function connect(url: string, sessionId?: string) {
     ({ method }) => told.add(method),
   );
   await client.connect(
-    new StreamableHTTPClientTransport(new URL(url), { sessionId }),
+    new StreamableHTTPClientTransport(new URL(url), {
+      sessionId,
+      // Far too long, so that the server's `retry:` has to be heeded.
+      reconnectionOptions: {
+        initialReconnectionDelay: 60_000,
+        maxReconnectionDelay: 60_000,
+        reconnectionDelayGrowFactor: 1,
+        maxRetries: 2,
+      },
+    }),
   );
   return { client, told, [Symbol.asyncDispose]: () => client.close() };
 }
