@@ -1,6 +1,7 @@
 // Streams the answer of a large language model as it is written, from any API
 // that speaks as OpenAI's does: a POST request with a bearer token, answered by
-// a stream that ends with "[DONE]".
+// a stream that ends with "[DONE]". An API that is busy is asked again, until
+// its answer begins.
 //
 //   deno run --allow-net --allow-env examples/chat.ts "Why is the sky blue?"
 //
@@ -10,7 +11,10 @@
 import { connectSse } from "@x/sse";
 
 interface Chunk {
-  choices: { delta: { content?: string } }[];
+  // Empty in some chunks, as in the one that tells the usage.
+  choices?: { delta?: { content?: string | null } }[];
+  // What fails once the answer has begun comes as a chunk.
+  error?: { message: string };
 }
 
 const baseUrl = Deno.env.get("OPENAI_BASE_URL") ?? "https://api.openai.com/v1";
@@ -28,6 +32,13 @@ const sse = await connectSse(`${baseUrl}/chat/completions`, {
   }),
   until: "[DONE]", // Where the answer is cut off before, the loop throws.
   idleTimeout: 60_000,
+  reconnect: {
+    resume: false, // The same answer never comes twice.
+    maxAttempts: 5,
+    onReconnect({ delay, error }) {
+      console.error(`Asking again in ${delay} ms: ${error.message}`);
+    },
+  },
 });
 
 if (!sse.response.ok) {
@@ -38,7 +49,11 @@ if (!sse.response.ok) {
 const output = Deno.stdout.writable.getWriter();
 const encoder = new TextEncoder();
 for await (const event of sse) {
-  const [choice] = event.json<Chunk>().choices;
-  await output.write(encoder.encode(choice?.delta.content ?? ""));
+  const { choices, error } = event.json<Chunk>();
+  if (error) {
+    console.error(error.message);
+    Deno.exit(1);
+  }
+  await output.write(encoder.encode(choices?.[0]?.delta?.content ?? ""));
 }
 console.log();

@@ -7,101 +7,7 @@ import { deadline } from "./deadline.ts";
 import { HttpServer } from "./http_server.ts";
 import { eventResponse, OpenResponse } from "./open_response.ts";
 import { eventStreamHead, RawServer } from "./raw_server.ts";
-
-/** How the heading of an example says to run it. */
-async function commandOf(example: string): Promise<string[]> {
-  const url = new URL(`../examples/${example}`, import.meta.url);
-  const heading = (await Deno.readTextFile(url)).split("\n\n", 1)[0];
-  const command = heading.match(/^\/\/ {3}deno (.*)$/m)?.[1];
-  assert(command, `The heading of ${example} says how to run it`);
-  return command.split(" ");
-}
-
-/** Starts the example with its own flags, but with these arguments. */
-async function start(
-  example: string,
-  args: string[] = [],
-  { env = {}, serve = [] }: {
-    env?: Record<string, string>;
-    serve?: string[];
-  } = {},
-): Promise<Deno.ChildProcess> {
-  const command = await commandOf(example);
-  const flags = command.slice(0, command.indexOf(`examples/${example}`));
-  // The same stand-ins as for the tests, where they have any.
-  if (import.meta.resolve("@std/assert").startsWith("file:")) {
-    flags.push(`--import-map=${import.meta.dirname}/offline/import_map.json`);
-  }
-  return new Deno.Command(Deno.execPath(), {
-    args: [...flags, ...serve, `examples/${example}`, ...args],
-    cwd: new URL("..", import.meta.url),
-    env: { NO_COLOR: "1", ...env },
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-}
-
-/** Runs an example to its end. */
-async function run(
-  example: string,
-  args: string[],
-  env?: Record<string, string>,
-) {
-  const child = await start(example, args, { env });
-  const output = child.output();
-  try {
-    const { code, stdout, stderr } = await deadline(
-      output,
-      `${example} to end`,
-    );
-    const decoder = new TextDecoder();
-    return {
-      code,
-      stdout: decoder.decode(stdout),
-      stderr: decoder.decode(stderr),
-    };
-  } catch (error) {
-    child.kill();
-    await output;
-    throw error;
-  }
-}
-
-/** Runs an example that is a server, until disposed of. */
-async function serve(
-  example: string,
-  args: string[] = [],
-  env: Record<string, string> = {},
-  port = 0,
-) {
-  const child = await start(example, args, {
-    env,
-    serve: ["--host=127.0.0.1", `--port=${port}`],
-  });
-  await child.stdout.cancel();
-  const stderr = child.stderr.pipeThrough(new TextDecoderStream()).getReader();
-  let printed = "";
-  let url: string | undefined;
-  while (url === undefined) {
-    const { done, value } = await deadline(
-      stderr.read(),
-      `${example} to listen`,
-    );
-    assert(!done, `${example} ended: ${printed}`);
-    printed += value;
-    url = printed.match(/Listening on (http:\S+)/)?.[1];
-  }
-  return {
-    url,
-    async [Symbol.asyncDispose]() {
-      // Threads of `deno serve --parallel` may never heed a SIGTERM.
-      child.kill("SIGKILL");
-      await stderr.cancel();
-      await child.status;
-    },
-  };
-}
+import { commandOf, run, serve, start } from "./run_example.ts";
 
 /** Runs a script that may do what tests may not: write files. */
 async function script(code: string, ...args: string[]): Promise<string> {
@@ -147,9 +53,12 @@ Deno.test("each example says in its heading how to run it", async () => {
 /** The chunks of a chat API's answer. */
 function chat(...tokens: string[]): string {
   const chunks = [
-    { choices: [{ delta: { role: "assistant" } }] },
+    { choices: [], prompt_filter_results: [] },
+    { choices: [{ delta: { role: "assistant", content: null } }] },
     ...tokens.map((content) => ({ choices: [{ delta: { content } }] })),
+    { choices: [{ finish_reason: "stop" }] },
     { choices: [], usage: { total_tokens: tokens.length } },
+    { usage: { total_tokens: tokens.length } },
   ];
   return chunks.map((chunk) => `data: ${JSON.stringify(chunk)}\n\n`).join("");
 }
@@ -199,6 +108,7 @@ Deno.test("chat.ts takes no answer that was cut off for a whole one", async () =
   assertEquals(stdout, "Of ");
   assertStringIncludes(stderr, "SseError: Expected the stream to go on");
   assertEquals(code, 1);
+  assertEquals(server.requests.length, 1);
 });
 
 Deno.test("chat.ts prints what the API says where it refuses", async () => {
@@ -212,6 +122,63 @@ Deno.test("chat.ts prints what the API says where it refuses", async () => {
   assertEquals(stdout, "");
   assertEquals(stderr, '401 {"error":"no such key"}\n');
   assertEquals(code, 1);
+});
+
+Deno.test("chat.ts prints the error that the API sends in mid-stream", async () => {
+  await using server = new HttpServer(() =>
+    eventResponse(
+      chat("Of ") + 'data: {"error":{"message":"Overloaded","code":503}}\n\n',
+    )
+  );
+  const { code, stdout, stderr } = await run("chat.ts", ["?"], {
+    OPENAI_BASE_URL: server.url,
+    OPENAI_API_KEY: "secret",
+  });
+  assertEquals(stdout, "Of ");
+  assertEquals(stderr, "Overloaded\n");
+  assertEquals(code, 1);
+  assertEquals(server.requests.length, 1);
+});
+
+/** Says at once, and has the next attempt follow at once. */
+const endsAtOnce = () => eventResponse("retry: 1\n\n");
+
+function busy(status: number): Response {
+  return Response.json({ error: { message: "Busy" } }, {
+    status,
+    headers: { "Retry-After": "0" },
+  });
+}
+
+Deno.test("chat.ts asks an API that is busy again, until its answer begins", async () => {
+  await using server = new HttpServer(
+    endsAtOnce,
+    () => busy(429),
+    () => busy(503),
+    () => eventResponse(chat("Of ", "scattering.") + "data: [DONE]\n\n"),
+  );
+  const { code, stdout, stderr } = await run("chat.ts", ["?"], {
+    OPENAI_BASE_URL: server.url,
+    OPENAI_API_KEY: "secret",
+  });
+  assertEquals(stdout, "Of scattering.\n");
+  assertEquals(stderr.match(/^Asking again in \d+ ms: .*$/gm)?.length, 3);
+  assertStringIncludes(stderr, '429 Too Many Requests: {"error"');
+  assertEquals(code, 0);
+  const bodies = server.requests.map(({ body }) => body);
+  assertEquals(bodies, Array(4).fill(bodies[0]));
+});
+
+Deno.test("chat.ts does not ask an API that is busy for ever", async () => {
+  await using server = new HttpServer(endsAtOnce, () => busy(429));
+  const { code, stdout, stderr } = await run("chat.ts", ["?"], {
+    OPENAI_BASE_URL: server.url,
+    OPENAI_API_KEY: "secret",
+  });
+  assertEquals(stdout, "");
+  assertStringIncludes(stderr, "maxAttempts (5) are used up");
+  assertEquals(code, 1);
+  assertEquals(server.requests.length, 6);
 });
 
 /** The events of a chat API that names them; `data` says the name again. */
@@ -326,6 +293,230 @@ Deno.test("resume.ts goes on after the last event, across connections and runs",
     server.connections.map((it) => it.header("last-event-id")),
     [undefined, "2 ☃", "3 ☃", "3 ☃"],
   );
+});
+
+/** What gives tokens, and a log of which each token is good for two events. */
+class TokenServer extends HttpServer {
+  constructor(log: string[], isGood = (_token: string) => true) {
+    let issued = 0;
+    let used = 0;
+    super(({ path, headers }) => {
+      if (path === "/token") {
+        return Response.json({ access_token: `token-${++issued}` });
+      }
+      const token = `token-${issued}`;
+      if (
+        headers.get("authorization") !== `Bearer ${token}` ||
+        used === issued || !isGood(token)
+      ) {
+        return new Response("expired", { status: 401 });
+      }
+      used = issued;
+      const seen = Number(headers.get("last-event-id") ?? 0);
+      if (seen === log.length) return new Response(null, { status: 204 });
+      const events = log.slice(seen, seen + 2).map((data, i) =>
+        `id: ${seen + i + 1}\ndata: ${data}\n\n`
+      );
+      // And is cut within the next.
+      return eventResponse(`retry: 1\n\n${events.join("")}id: 9\ndata: unfin`);
+    });
+  }
+
+  /** Runs token_refresh.ts, and tells what it asked for. */
+  async follow() {
+    const result = await run("token_refresh.ts", [`${this.url}events`], {
+      TOKEN_URL: `${this.url}token`,
+      CLIENT_ID: "client ☃",
+      CLIENT_SECRET: "secret",
+    });
+    const asked = this.requests.map(({ path, headers }) =>
+      path === "/token" ? "token" : headers.get("last-event-id")
+    );
+    return { ...result, asked };
+  }
+}
+
+Deno.test("token_refresh.ts gets a fresh token where one expires, and loses no event", async () => {
+  await using server = new TokenServer(["a", "b", "c", "d", "e"]);
+  const { code, stdout, stderr, asked } = await server.follow();
+  assertEquals(stderr, "");
+  assertEquals(stdout, "1 a\n2 b\n3 c\n4 d\n5 e\n");
+  assertEquals(code, 0);
+  // deno-fmt-ignore
+  assertEquals(asked, [
+    "token", null,
+    "2", "token", "2",
+    "4", "token", "4",
+    "5", "token", "5",
+  ]);
+  const [{ method, body, headers }] = server.requests;
+  assertEquals(method, "POST");
+  assertEquals(
+    headers.get("content-type"),
+    "application/x-www-form-urlencoded;charset=UTF-8",
+  );
+  assertEquals(Object.fromEntries(new URLSearchParams(body)), {
+    grant_type: "client_credentials",
+    client_id: "client ☃",
+    client_secret: "secret",
+  });
+});
+
+Deno.test("token_refresh.ts ends where a fresh token is refused", async () => {
+  await using wrong = new TokenServer(["a"], () => false);
+  const first = await wrong.follow();
+  assertStringIncludes(first.stderr, "got 401 Unauthorized: expired");
+  assertEquals([first.code, first.stdout], [1, ""]);
+  assertEquals(first.asked, ["token", null]);
+
+  await using revoked = new TokenServer(
+    ["a", "b", "c"],
+    (token) => token === "token-1",
+  );
+  const second = await revoked.follow();
+  assertStringIncludes(second.stderr, "got 401 Unauthorized: expired");
+  assertEquals([second.code, second.stdout], [1, "1 a\n2 b\n"]);
+  assertEquals(second.asked, ["token", null, "2", "token", "2"]);
+});
+
+Deno.test("token_refresh.ts says why it gets no token", async () => {
+  await using server = new HttpServer(() =>
+    Response.json({ error: "invalid_client" }, { status: 401 })
+  );
+  const { code, stderr } = await run("token_refresh.ts", [server.url], {
+    TOKEN_URL: server.url,
+    CLIENT_ID: "client",
+    CLIENT_SECRET: "wrong",
+  });
+  assertStringIncludes(stderr, 'No token: 401 {"error":"invalid_client"}');
+  assertEquals(code, 1);
+});
+
+/** A server of MCP whose tool answers with the first of these, and so on. */
+class McpServer extends HttpServer {
+  constructor(...answers: (() => Response)[]) {
+    super(({ method, path, headers, body }) => {
+      const message = method === "POST" ? JSON.parse(body) : {};
+      assertEquals(path, "/mcp");
+      if (message.method === "initialize") {
+        return Response.json(
+          answerTo(message.id, { protocolVersion: "2025-11-25" }),
+          { headers: { "Mcp-Session-Id": "session-1" } },
+        );
+      }
+      assertEquals(headers.get("mcp-session-id"), "session-1");
+      assertEquals(headers.get("mcp-protocol-version"), "2025-11-25");
+      if (method === "DELETE") return new Response(null, { status: 204 });
+      if (message.method === "notifications/initialized") {
+        return new Response(null, { status: 202 });
+      }
+      return answers.shift()!();
+    });
+  }
+
+  /** Runs mcp.ts, and tells what it asked for once the session had begun. */
+  async call() {
+    const result = await run("mcp.ts", [`${this.url}mcp`, "add", '{"a":1}']);
+    const asked = this.requests.slice(2).map(({ method, headers }) => [
+      method,
+      headers.get("accept"),
+      headers.get("last-event-id"),
+    ]);
+    return { ...result, asked };
+  }
+}
+
+function answerTo(id: number, result: unknown) {
+  return { jsonrpc: "2.0", id, result };
+}
+const sum = answerTo(2, { content: [{ type: "text", text: "3 ☃" }] });
+const progress = {
+  jsonrpc: "2.0",
+  method: "notifications/progress",
+  params: { progressToken: 1, progress: 1 },
+};
+/** A request of the server's, with the id of the client's. */
+const ping = { jsonrpc: "2.0", id: 2, method: "ping" };
+const dataLine = (message: unknown) => `data: ${JSON.stringify(message)}\n\n`;
+const post = ["POST", "application/json, text/event-stream", null];
+
+Deno.test("mcp.ts calls a tool once, and goes on with its answer where that is lost", async () => {
+  await using server = new McpServer(
+    // It begins with an id alone, and ends within an event.
+    () =>
+      eventResponse(
+        "retry: 1\nid: 1\ndata:\n\n" +
+          `id: 2\n${dataLine(progress)}${dataLine(ping)}` +
+          "id: 3\ndata: {",
+      ),
+    () => new Response("Wait", { status: 503 }),
+    () => eventResponse(""),
+    () => eventResponse(`id: 3\n${dataLine(sum)}`),
+  );
+  const { code, stdout, stderr, asked } = await server.call();
+  assertEquals(stdout, "3 ☃\n");
+  assertEquals(
+    stderr,
+    "notifications/progress { progressToken: 1, progress: 1 }\n" +
+      "ping undefined\n",
+  );
+  assertEquals(code, 0);
+  assertEquals(asked.slice(0, -1), [
+    post,
+    ...Array(3).fill(["GET", "text/event-stream", "2"]),
+  ]);
+  assertEquals(asked.at(-1)?.[0], "DELETE");
+  const { body, headers } = await server.request(2);
+  assertEquals(headers.get("content-type"), "application/json");
+  assertEquals(JSON.parse(body), {
+    jsonrpc: "2.0",
+    id: 2,
+    method: "tools/call",
+    params: { name: "add", arguments: { a: 1 }, _meta: { progressToken: 1 } },
+  });
+});
+
+Deno.test("mcp.ts takes an answer that is no stream", async () => {
+  await using server = new McpServer(() => Response.json(sum));
+  const { code, stdout } = await server.call();
+  assertEquals([code, stdout], [0, "3 ☃\n"]);
+});
+
+const failures: [what: string, answer: () => Response, stderr: string][] = [
+  [
+    "a stream that is lost before an id",
+    () => eventResponse(dataLine(progress)),
+    "Error: The stream ended without an answer to tools/call",
+  ],
+  ["a refusal", () => busy(503), '503 {"error":{"message":"Busy"}}'],
+  [
+    "an error",
+    () =>
+      eventResponse(dataLine({
+        jsonrpc: "2.0",
+        id: 2,
+        error: { code: -32602, message: "No such tool" },
+      })),
+    "Error: No such tool (-32602)",
+  ],
+];
+for (const [what, answer, expected] of failures) {
+  Deno.test(`mcp.ts ends at ${what}, and calls the tool once`, async () => {
+    await using server = new McpServer(answer);
+    const { code, stdout, stderr, asked } = await server.call();
+    assertEquals([code, stdout], [1, ""]);
+    assertStringIncludes(stderr, expected);
+    assertEquals(asked, [post]);
+  });
+}
+
+Deno.test("mcp.ts prints what a tool says where it fails", async () => {
+  const content = [{ type: "text", text: "No such number" }];
+  await using server = new McpServer(() =>
+    eventResponse(dataLine(answerTo(2, { content, isError: true })))
+  );
+  const { code, stdout } = await server.call();
+  assertEquals([code, stdout], [1, "No such number\n"]);
 });
 
 Deno.test("proxy.ts passes events on, changed, and ends the upstream request when the browser leaves", async () => {

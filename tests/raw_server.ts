@@ -1,3 +1,4 @@
+import { createSocket, type Socket as DatagramSocket } from "node:dgram";
 import { createServer, type Server, type Socket } from "node:net";
 import type { AddressInfo } from "node:net";
 import { deadline } from "./deadline.ts";
@@ -84,26 +85,37 @@ export class RawServer implements AsyncDisposable {
   /** All connections so far that sent a request, in order. */
   readonly connections: RawConnection[] = [];
   #server: Server;
+  /** What keeps the port from other servers like this one. */
+  #lock: DatagramSocket;
   #sockets = new Set<Socket>();
   #arrivals: PromiseWithResolvers<RawConnection>[] = [];
   #failures: unknown[] = [];
 
   static async listen(...scripts: [Script, ...Script[]]): Promise<RawServer> {
-    const server = createServer();
     while (true) {
       // Below the ports that systems give out: such a one could be taken by
-      // anybody between `refuse` and `accept`.
+      // anybody between `refuse` and `accept`. Others like this take none whose
+      // UDP port is taken.
       const port = 20_000 + Math.floor(Math.random() * 10_000);
+      const lock = createSocket("udp4");
+      const server = createServer();
       try {
+        await bound(lock, port);
         await listening(server, port);
-        return new RawServer(server, scripts);
+        return new RawServer(server, lock, scripts);
       } catch (error) {
+        lock.close();
         if ((error as { code?: string }).code !== "EADDRINUSE") throw error;
       }
     }
   }
 
-  private constructor(server: Server, scripts: Script[]) {
+  private constructor(
+    server: Server,
+    lock: DatagramSocket,
+    scripts: Script[],
+  ) {
+    this.#lock = lock;
     this.#server = server;
     this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
     server.on("connection", (socket) => {
@@ -179,6 +191,7 @@ export class RawServer implements AsyncDisposable {
       this.#server.close(() => resolve());
       await promise;
     }
+    this.#lock.close();
     if (this.#failures.length > 0) {
       throw new AggregateError(this.#failures, "A script of RawServer failed");
     }
@@ -190,6 +203,16 @@ function listening(server: Server, port: number): Promise<void> {
   server.once("error", reject);
   server.listen(port, "127.0.0.1", () => {
     server.off("error", reject);
+    resolve();
+  });
+  return promise;
+}
+
+function bound(socket: DatagramSocket, port: number): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  socket.once("error", reject);
+  socket.bind(port, "127.0.0.1", () => {
+    socket.off("error", reject);
     resolve();
   });
   return promise;

@@ -1,0 +1,97 @@
+import { assert } from "@std/assert";
+import { deadline } from "./deadline.ts";
+
+/** How the heading of an example says to run it. */
+export async function commandOf(example: string): Promise<string[]> {
+  const url = new URL(`../examples/${example}`, import.meta.url);
+  const heading = (await Deno.readTextFile(url)).split("\n\n", 1)[0];
+  const command = heading.match(/^\/\/ {3}deno (.*)$/m)?.[1];
+  assert(command, `The heading of ${example} says how to run it`);
+  return command.split(" ");
+}
+
+/** Starts the example with its own flags, but with these arguments. */
+export async function start(
+  example: string,
+  args: string[] = [],
+  { env = {}, serve = [] }: {
+    env?: Record<string, string>;
+    serve?: string[];
+  } = {},
+): Promise<Deno.ChildProcess> {
+  const command = await commandOf(example);
+  const flags = command.slice(0, command.indexOf(`examples/${example}`));
+  // The same stand-ins as for the tests, where they have any.
+  if (import.meta.resolve("@std/assert").startsWith("file:")) {
+    flags.push(`--import-map=${import.meta.dirname}/offline/import_map.json`);
+  }
+  return new Deno.Command(Deno.execPath(), {
+    args: [...flags, ...serve, `examples/${example}`, ...args],
+    cwd: new URL("..", import.meta.url),
+    env: { NO_COLOR: "1", ...env },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+}
+
+/** Runs an example to its end. */
+export async function run(
+  example: string,
+  args: string[],
+  env?: Record<string, string>,
+) {
+  const child = await start(example, args, { env });
+  const output = child.output();
+  try {
+    const { code, stdout, stderr } = await deadline(
+      output,
+      `${example} to end`,
+    );
+    const decoder = new TextDecoder();
+    return {
+      code,
+      stdout: decoder.decode(stdout),
+      stderr: decoder.decode(stderr),
+    };
+  } catch (error) {
+    child.kill();
+    await output;
+    throw error;
+  }
+}
+
+/** Runs an example that is a server, until disposed of. */
+export async function serve(
+  example: string,
+  args: string[] = [],
+  env: Record<string, string> = {},
+  port = 0,
+) {
+  const child = await start(example, args, {
+    env,
+    serve: ["--host=127.0.0.1", `--port=${port}`],
+  });
+  await child.stdout.cancel();
+  const stderr = child.stderr.pipeThrough(new TextDecoderStream()).getReader();
+  let printed = "";
+  let url: string | undefined;
+  while (url === undefined) {
+    const { done, value } = await deadline(
+      stderr.read(),
+      `${example} to listen`,
+    );
+    assert(!done, `${example} ended: ${printed}`);
+    printed += value;
+    url = printed.match(/Listening on (http:\S+)/)?.[1];
+  }
+  return {
+    url,
+    async [Symbol.asyncDispose]() {
+      // Threads of `deno serve --parallel` may never heed a SIGTERM.
+      child.kill("SIGKILL");
+      await stderr.cancel();
+      await child.status;
+    },
+  };
+}

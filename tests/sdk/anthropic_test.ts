@@ -1,0 +1,370 @@
+/** `@anthropic-ai/sdk` on `readSse`: what comes of it is what its own reader gives. */
+import Anthropic from "@anthropic-ai/sdk";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { type Handler, HttpServer } from "../http_server.ts";
+import { eventResponse, OpenResponse } from "../open_response.ts";
+import { eventStreamHead, RawServer } from "../raw_server.ts";
+import { replaceReader } from "./anthropic_reader.ts";
+import { both, collect, inPieces, same, settled } from "./compare.ts";
+
+function clientOf(server: { url: string }): Anthropic {
+  return new Anthropic({
+    apiKey: "key",
+    baseURL: server.url,
+    maxRetries: 0,
+    logLevel: "off",
+  });
+}
+
+const question = {
+  model: "a-model",
+  max_tokens: 100,
+  messages: [{ role: "user", content: "Why is the sky blue?" }],
+} satisfies Anthropic.MessageCreateParams;
+
+function ask(server: { url: string }, signal?: AbortSignal) {
+  return clientOf(server).messages.create(
+    { ...question, stream: true },
+    { signal },
+  );
+}
+
+interface Event {
+  type: string;
+  [field: string]: unknown;
+}
+
+/** The events of a message of these blocks, each of which comes in fragments. */
+function eventsOf(
+  stop_reason: string,
+  ...blocks: { content_block: unknown; deltas: unknown[] }[]
+): Event[] {
+  return [
+    {
+      type: "message_start",
+      message: {
+        id: "msg_1",
+        type: "message",
+        role: "assistant",
+        model: "a-model",
+        content: [],
+        stop_reason: null,
+        stop_sequence: null,
+        usage: { input_tokens: 5, output_tokens: 1 },
+      },
+    },
+    ...blocks.flatMap(({ content_block, deltas }, index) => [
+      { type: "content_block_start", index, content_block },
+      ...deltas.map((delta) => ({ type: "content_block_delta", index, delta })),
+      { type: "content_block_stop", index },
+    ]),
+    {
+      type: "message_delta",
+      delta: { stop_reason, stop_sequence: null },
+      usage: { output_tokens: 9 },
+    },
+    { type: "message_stop" },
+  ];
+}
+
+const answerEvents = eventsOf("end_turn", {
+  content_block: { type: "text", text: "" },
+  deltas: ["Of ", "scattering.\r\n☃"].map((text) => ({
+    type: "text_delta",
+    text,
+  })),
+});
+
+const toolUseEvents = eventsOf(
+  "tool_use",
+  {
+    content_block: { type: "text", text: "" },
+    deltas: [{ type: "text_delta", text: "Let me add." }],
+  },
+  ...["toolu_1", "toolu_2"].map((id) => ({
+    content_block: { type: "tool_use", id, name: "add", input: {} },
+    deltas: ["", '{"a": 1', ', "b": 2}'].map((partial_json) => ({
+      type: "input_json_delta",
+      partial_json,
+    })),
+  })),
+);
+
+function streamOf(events: Event[]): string {
+  return events
+    .map((it) => `event: ${it.type}\ndata: ${JSON.stringify(it)}\n\n`)
+    .join("");
+}
+
+const answer = streamOf(answerEvents);
+/** As far as its first words. */
+const beginning = streamOf(answerEvents.slice(0, 3));
+
+const replies: Record<string, Handler> = {
+  "in one piece": () => eventResponse(answer),
+  "with a byte order mark": () => eventResponse(`\ufeff${answer}`),
+  "in pieces of one byte": () => inPieces(answer, 1),
+  "in pieces of seven bytes": () => inPieces(answer, 7),
+  "with CRLF": () => eventResponse(answer.replaceAll("\n", "\r\n")),
+  "with CR": () => eventResponse(answer.replaceAll("\n", "\r")),
+  "with comments": () =>
+    eventResponse(`: a\n\n${answer.replaceAll("data", ": b\ndata")}`),
+  "with ids and times": () =>
+    eventResponse(answer.replaceAll("data", "id: 7\nretry: 9\ndata")),
+  "with pings": () =>
+    eventResponse(
+      answer.replaceAll(
+        "event:",
+        'event: ping\ndata: {"type":"ping"}\n\nevent:',
+      ),
+    ),
+  "with names without data": () =>
+    eventResponse(answer.replaceAll("event:", "event: other\n\nevent:")),
+  "with data without names": () =>
+    eventResponse(answer.replaceAll("event:", "data: {}\n\nevent:")),
+  "with another content type": () =>
+    eventResponse(answer, { headers: { "content-type": "text/plain" } }),
+};
+for (const [how, reply] of Object.entries(replies)) {
+  Deno.test(`anthropic on readSse gives the same events of an answer ${how}`, async () => {
+    const read = await same(async () => {
+      await using server = new HttpServer(reply);
+      return await collect(await ask(server));
+    }, replaceReader);
+    assertEquals<unknown>(read, { items: answerEvents, failure: undefined });
+  });
+}
+
+Deno.test("anthropic on readSse accumulates the same message", async () => {
+  const { heard, message } = await same(async () => {
+    await using server = new HttpServer(() => eventResponse(answer));
+    const heard: unknown[] = [];
+    const stream = clientOf(server).messages.stream(question)
+      .on("text", (...text) => heard.push(text));
+    return { message: await stream.finalMessage(), heard };
+  }, replaceReader);
+  assertEquals(heard, [
+    ["Of ", "Of "],
+    ["scattering.\r\n☃", "Of scattering.\r\n☃"],
+  ]);
+  const [block] = message.content;
+  assertEquals(block.type === "text" && block.text, "Of scattering.\r\n☃");
+  assertEquals(message.usage.output_tokens, 9);
+});
+
+Deno.test("anthropic on readSse splits a stream in two, and passes one on", async () => {
+  const { left, right } = await same(async () => {
+    await using server = new HttpServer(() => eventResponse(answer));
+    const [left, right] = (await ask(server)).tee();
+    return {
+      left: await collect(left),
+      right: await new Response(right.toReadableStream()).text(),
+    };
+  }, replaceReader);
+  assertEquals<unknown>(left.items, answerEvents);
+  assertEquals(
+    right,
+    answerEvents.map((it) => JSON.stringify(it) + "\n").join(""),
+  );
+});
+
+Deno.test("anthropic on readSse calls the same tools, and goes on with what they give", async () => {
+  const { calls, messages, requests } = await same(async () => {
+    await using server = new HttpServer(
+      () => eventResponse(streamOf(toolUseEvents)),
+      () => eventResponse(answer),
+    );
+    const calls: unknown[] = [];
+    const runner = clientOf(server).beta.messages.toolRunner({
+      ...question,
+      stream: true,
+      tools: [{
+        name: "add",
+        description: "Adds two numbers",
+        input_schema: { type: "object" },
+        parse: (input) => input as { a: number; b: number },
+        run({ a, b }: { a: number; b: number }) {
+          calls.push([a, b]);
+          return String(a + b);
+        },
+      }],
+    });
+    const messages: unknown[] = [];
+    for await (const stream of runner) {
+      messages.push((await stream.finalMessage()).content);
+    }
+    return {
+      messages,
+      calls,
+      requests: server.requests.map(({ body }) => JSON.parse(body)),
+    };
+  }, replaceReader);
+  assertEquals(calls, [[1, 2], [1, 2]]);
+  assertEquals(messages.length, 2);
+  assertEquals(
+    requests[1].messages.at(-1).content,
+    ["toolu_1", "toolu_2"].map((tool_use_id) => ({
+      type: "tool_result",
+      tool_use_id,
+      content: "3",
+    })),
+  );
+});
+
+const overloaded = {
+  type: "error",
+  error: { type: "overloaded_error", message: "Overloaded" },
+};
+const errors: Record<string, [text: string, name: string]> = {
+  "an error in the stream": [streamOf([overloaded]), "APIError"],
+  "an error that is no JSON": [
+    "event: error\ndata: Overloaded\n\n",
+    "APIError",
+  ],
+  "data that is no JSON": [
+    'event: message_stop\ndata: {"type":\n\n',
+    "SyntaxError",
+  ],
+};
+for (const [what, [error, name]] of Object.entries(errors)) {
+  Deno.test(`anthropic on readSse throws the same at ${what}`, async () => {
+    const { read, message } = await same(async () => {
+      const open = new OpenResponse(beginning + error);
+      await using server = new HttpServer(
+        () => open.response,
+        () => eventResponse(beginning + error),
+      );
+      const read = await collect(await ask(server));
+      await open.cancelled;
+      const stream = clientOf(server).messages.stream(question);
+      return { read, message: await settled(stream.finalMessage()) };
+    }, replaceReader);
+    assertEquals<unknown>(read.items, answerEvents.slice(0, 3));
+    assertEquals(read.failure?.class, name);
+    assert("failure" in message);
+    assertStringIncludes(message.failure.message, read.failure!.message);
+  });
+}
+
+// The SDK throws what the runtime does, which differs from runtime to runtime;
+// `readSse` has one code for it, and the runtime's error for its cause.
+for (const fault of ["reset", "end"] as const) {
+  Deno.test(`anthropic on readSse gives what came before a connection is cut, by TCP's ${fault}, and throws`, async () => {
+    const { own, replaced } = await both(async () => {
+      await using server = await RawServer.listen(async (connection) => {
+        await connection.send(eventStreamHead);
+        await connection.chunk(beginning + "event: content_block_de");
+      });
+      const cut = ({ type }: { type: string }) => {
+        if (type === "content_block_delta") server.connections[0][fault]();
+      };
+      return await collect(await ask(server), cut);
+    }, replaceReader);
+    assertEquals<unknown>(own.items, answerEvents.slice(0, 3));
+    assertEquals(own.failure?.class, "TypeError");
+    assertEquals(replaced.items, own.items);
+    assertEquals(replaced.failure?.class, "SseError");
+    assertEquals(replaced.failure?.fields.code, "network");
+    assertEquals(replaced.failure?.cause, own.failure);
+  });
+}
+
+Deno.test("anthropic takes an answer that ends too early for a whole one, and so on readSse, unless until is given", async () => {
+  const program = async () => {
+    await using server = new HttpServer(() => eventResponse(beginning));
+    return {
+      read: await collect(await ask(server)),
+      message: await settled(
+        clientOf(server).messages.stream(question).finalMessage(),
+      ),
+    };
+  };
+  const whole = await same(program, replaceReader);
+  assertEquals<unknown>(whole.read, {
+    items: answerEvents.slice(0, 3),
+    failure: undefined,
+  });
+  assert("failure" in whole.message);
+  assertEquals(
+    whole.message.failure.message,
+    "stream ended without producing a Message with role=assistant",
+  );
+
+  const { replaced } = await both(
+    program,
+    () => replaceReader({ until: ({ event }) => event === "message_stop" }),
+  );
+  assertEquals<unknown>(replaced.read.items, answerEvents.slice(0, 3));
+  assertEquals(replaced.read.failure?.fields.code, "truncated");
+});
+
+Deno.test("anthropic drops an event that lacks its blank line, and so on readSse", async () => {
+  for (const missing of [1, 2]) {
+    const read = await same(async () => {
+      await using server = new HttpServer(() =>
+        eventResponse(answer.slice(0, -missing))
+      );
+      return await collect(await ask(server));
+    }, replaceReader);
+    assertEquals<unknown>(read.items, answerEvents.slice(0, -1));
+  }
+});
+
+const aborts: Record<
+  string,
+  (stream: { controller: AbortController }, caller: AbortController) => void
+> = {
+  "its own controller": ({ controller }) => controller.abort(),
+  "the caller's signal": (_, caller) => caller.abort(),
+};
+for (const [what, abort] of Object.entries(aborts)) {
+  Deno.test(`anthropic on readSse ends where ${what} aborts, and lets go of the connection`, async () => {
+    const read = await same(async () => {
+      const open = new OpenResponse(beginning);
+      await using server = new HttpServer(() => open.response);
+      const caller = new AbortController();
+      const stream = await ask(server, caller.signal);
+      const read = await collect(stream, ({ type }) => {
+        // Later, while the next event is waited for.
+        if (type === "content_block_delta") {
+          setTimeout(() => abort(stream, caller));
+        }
+      });
+      await open.cancelled;
+      return read;
+    }, replaceReader);
+    assertEquals<unknown>(read, {
+      items: answerEvents.slice(0, 3),
+      failure: undefined,
+    });
+  });
+}
+
+Deno.test("anthropic on readSse lets go of the connection at a break", async () => {
+  const seen = await same(async () => {
+    const open = new OpenResponse(beginning);
+    await using server = new HttpServer(() => open.response);
+    const stream = await ask(server);
+    let first: unknown;
+    for await (first of stream) break;
+    await open.cancelled;
+    return [first, stream.controller.signal.aborted];
+  }, replaceReader);
+  assertEquals<unknown>(seen, [answerEvents[0], true]);
+});
+
+Deno.test("anthropic on readSse says the same of an answer that its user aborts", async () => {
+  const message = await same(async () => {
+    const open = new OpenResponse(beginning);
+    await using server = new HttpServer(() => open.response);
+    const stream = clientOf(server).messages.stream(question);
+    stream.on("text", () => setTimeout(() => stream.abort()));
+    const message = await settled(stream.finalMessage());
+    await open.cancelled;
+    return message;
+  }, replaceReader);
+  assertEquals(
+    "failure" in message && message.failure.class,
+    "APIUserAbortError",
+  );
+});

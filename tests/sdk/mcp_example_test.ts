@@ -1,0 +1,55 @@
+/** examples/mcp.ts against a server of the SDK's own. */
+import { assertEquals } from "@std/assert";
+import { z } from "zod";
+import { run } from "../run_example.ts";
+import { McpServer } from "./mcp_sdk.ts";
+import { serve } from "./mcp_server.ts";
+
+Deno.test("mcp.ts calls a tool of a server of the SDK, which closes the stream in between", async () => {
+  const mcp = new McpServer({ name: "test", version: "1.0.0" });
+  let calls = 0;
+  mcp.registerTool(
+    "add",
+    { inputSchema: { a: z.number(), b: z.number() } },
+    async ({ a, b }, { sendNotification, _meta, closeSSEStream }) => {
+      calls++;
+      const tell = (progress: number) =>
+        sendNotification({
+          method: "notifications/progress",
+          params: { progressToken: _meta!.progressToken!, progress },
+        });
+      await tell(1);
+      closeSSEStream!();
+      await tell(2);
+      return { content: [{ type: "text", text: String(a + b) }] };
+    },
+  );
+  await using server = await serve(mcp);
+  const { code, stdout, stderr } = await run("mcp.ts", [
+    server.url,
+    "add",
+    '{"a": 1, "b": 2}',
+  ]);
+  assertEquals(stdout, "3\n");
+  assertEquals(
+    stderr,
+    [1, 2].map((progress) =>
+      `notifications/progress { progressToken: 1, progress: ${progress} }\n`
+    ).join(""),
+  );
+  assertEquals(code, 0);
+  assertEquals(calls, 1);
+  assertEquals(
+    server.requests.map(({ method, headers }) => [
+      method,
+      headers.has("last-event-id"),
+    ]),
+    [
+      ["POST", false],
+      ["POST", false],
+      ["POST", false],
+      ["GET", true],
+      ["DELETE", false],
+    ],
+  );
+});
