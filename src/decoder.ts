@@ -7,6 +7,7 @@
 import { check, checkFunction, checkType } from "./check.ts";
 import { SseError } from "./error.ts";
 import { ServerSentEvent } from "./server_sent_event.ts";
+import { noteRetry } from "./unsaid_retry.ts";
 
 /** Options of {@linkcode SseDecoder} and `SseEventStream`. */
 export interface SseDecoderOptions {
@@ -83,6 +84,8 @@ export class SseDecoder {
   // Of the stream: what `reset` keeps.
   #lastEventId: string;
   #reconnectionTime: number | undefined;
+  /** The newest `retry` since the last event, of blocks without data. */
+  #unsaidRetry: number | undefined;
 
   // Of the connection: how far it has been read.
   #utf8!: TextDecoder;
@@ -302,14 +305,19 @@ export class SseDecoder {
         id = undefined;
       }
       if (data !== undefined) {
-        events.push(
-          new ServerSentEvent({
-            event: type,
-            data,
-            id: this.#lastEventId,
-            retry: this.#retry,
-          }),
-        );
+        const event = new ServerSentEvent({
+          event: type,
+          data,
+          id: this.#lastEventId,
+          retry: this.#retry,
+        });
+        events.push(event);
+        if (this.#unsaidRetry !== undefined) {
+          noteRetry(event, this.#unsaidRetry);
+          this.#unsaidRetry = undefined;
+        }
+      } else if (this.#retry !== undefined) {
+        this.#unsaidRetry = this.#retry;
       }
       type = "";
       this.#retry = undefined;

@@ -5,6 +5,7 @@
  */
 
 import { check, checkType } from "./check.ts";
+import { notedRetry } from "./unsaid_retry.ts";
 
 /** What one block of an event stream says; all of it optional. */
 export interface SseMessage {
@@ -166,6 +167,10 @@ export function encodeAfter(
   lastEventId: string | undefined,
   message: SseMessage,
 ): Uint8Array<ArrayBuffer> {
-  const said = isMethod(message?.json) && message.id === lastEventId;
-  return utf8.encode(encodeSse(said ? { ...message, id: undefined } : message));
+  if (isMethod(message?.json)) {
+    const { id, retry = notedRetry(message) } = message;
+    if (id === lastEventId) message = { ...message, id: undefined, retry };
+    else if (retry !== message.retry) message = { ...message, retry };
+  }
+  return utf8.encode(encodeSse(message));
 }

@@ -14,6 +14,12 @@ import {
   type SseMessage,
   sseResponse,
 } from "../../mod.ts";
+import {
+  type EventLog,
+  MemoryEventLog,
+  RedisEventLog,
+  resume,
+} from "../../src/event_logs.ts";
 import { EventSource } from "../../src/event_source.ts";
 import { typedEvents } from "../../src/typed_events.ts";
 
@@ -101,7 +107,7 @@ export function write(): Response {
   const message: SseMessage = { data: "", event: undefined, id: undefined };
   const event = new ServerSentEvent({ data: encodeSse(message) });
   new ReadableStream<SseMessage>().pipeThrough(new SseEncoderStream());
-  return sseResponse([message, event], { status: 200, headers: {} });
+  return sseResponse([message, event], { status: 200, heartbeat: undefined, signal: undefined });
 }
 
 export function listen(): EventSource {
@@ -124,6 +130,20 @@ export function listen(): EventSource {
   source.addEventListener("open", { handleEvent() {} });
   source.removeEventListener("news", () => {});
   return source;
+}
+
+export async function logged(request: Request): Promise<Response> {
+  const log: EventLog = new MemoryEventLog({ maxMessages: undefined });
+  await log.append({ json: {} });
+  const redis = new RedisEventLog({
+    key: "log",
+    send: (command: string[]) => Promise.resolve(command),
+  });
+  for await (const { id } of redis.read("", { signal: undefined })) {
+    await log.append({ data: id });
+  }
+  const resumed = resume(log, request, { onGap: undefined, from: undefined });
+  return sseResponse(resumed);
 }
 
 export async function typed(): Promise<number> {

@@ -63,6 +63,7 @@ async function declare(): Promise<void> {
     },
     files: [
       `${root}mod.ts`,
+      `${root}src/event_logs.ts`,
       `${root}src/event_source.ts`,
       `${root}src/typed_events.ts`,
     ],
