@@ -107,7 +107,11 @@ export function write(): Response {
   const message: SseMessage = { data: "", event: undefined, id: undefined };
   const event = new ServerSentEvent({ data: encodeSse(message) });
   new ReadableStream<SseMessage>().pipeThrough(new SseEncoderStream());
-  return sseResponse([message, event], { status: 200, heartbeat: undefined, signal: undefined });
+  return sseResponse([message, event], {
+    status: 200,
+    heartbeat: undefined,
+    signal: undefined,
+  });
 }
 
 export function listen(): EventSource {
