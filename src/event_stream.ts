@@ -61,11 +61,12 @@ export class SseEventStream implements
   constructor(options: SseDecoderOptions = {}) {
     const { onComment } = options;
     let controller: TransformStreamDefaultController<ServerSentEvent>;
-    let iterator: EventIterator | undefined;
     let decoded: ServerSentEvent[] = [];
+    const loop = new Loop();
 
     function deliver(events: ServerSentEvent[]): void {
-      if (iterator !== undefined) iterator.add(events, controller);
+      // The rest is handed to the loop with no stream between.
+      if (loop.take(events)) controller.enqueue(events[0]);
       else for (const event of events) controller.enqueue(event);
     }
 
@@ -92,12 +93,8 @@ export class SseEventStream implements
         }
       },
     });
-    const values = (options?: { preventCancel?: boolean }) => {
-      const values = new EventIterator(readable, options?.preventCancel);
-      // What it holds would be lost to whoever reads on after it.
-      if (!options?.preventCancel) iterator = values;
-      return values;
-    };
+    const values = (options?: { preventCancel?: boolean }) =>
+      loop.start(readable, options?.preventCancel);
     this.readable = Object.defineProperties(readable, {
       values: { value: values },
       [Symbol.asyncIterator]: { value: values },
@@ -118,92 +115,78 @@ export class SseEventStream implements
 }
 
 /**
- * What `for await` asks for the events of a stream. It takes those of a chunk at
- * once: the stream's own asks it for each by itself, at several times the cost.
+ * A loop over a stream, which takes the events of a chunk at once: the platform's
+ * own asks the stream for each by itself, at several times the cost.
  */
-class EventIterator implements AsyncIterableIterator<ServerSentEvent> {
-  readonly #reader: ReadableStreamDefaultReader<ServerSentEvent>;
-  readonly #preventCancel: boolean;
-  /** What came at once, and how many of it are handed out. */
+class Loop {
+  /** What was taken, and how much of it is handed out. */
   #events: ServerSentEvent[] = [];
   #handedOut = 0;
-  /** How many calls wait, and the promise of the newest. */
+  /** How many calls wait for the stream. */
   #waiting = 0;
-  #newestResult: Promise<unknown> | undefined;
-  #isOver = false;
+  #mayTake = false;
 
-  constructor(stream: ReadableStream<ServerSentEvent>, preventCancel = false) {
-    this.#reader = stream.getReader();
-    this.#preventCancel = preventCancel;
-  }
-
-  /** Takes the events, and wakes who waits by the first of them. */
-  add(
-    events: ServerSentEvent[],
-    controller: TransformStreamDefaultController<ServerSentEvent>,
-  ): void {
-    if (events.length === 0) return;
-    if (this.#handedOut < this.#events.length) {
-      this.#events.push(...events);
-    } else {
+  /**
+   * Takes the events, where one call waits for the first of them. Where more
+   * wait, each has to be woken by the stream.
+   */
+  take(events: ServerSentEvent[]): boolean {
+    const takes = this.#mayTake && this.#waiting === 1 && events.length > 0;
+    if (takes) {
       this.#events = events;
-      this.#handedOut = 0;
-      controller.enqueue(events[0]);
+      this.#handedOut = 1;
     }
+    return takes;
   }
 
-  next(): Promise<IteratorResult<ServerSentEvent>> {
-    if (this.#waiting === 0 && this.#handedOut < this.#events.length) {
-      const value = this.#events[this.#handedOut++];
-      return Promise.resolve({ done: false, value });
-    }
-    const read = () => this.#read();
-    const result = this.#waiting++ === 0
-      ? read()
-      : this.#newestResult!.then(read, read);
-    this.#newestResult = result;
-    return result;
-  }
+  /** Begins, as `ReadableStream.values` does. */
+  start(
+    stream: ReadableStream<ServerSentEvent>,
+    preventCancel = false,
+  ): AsyncIterableIterator<ServerSentEvent> {
+    let reader: ReadableStreamDefaultReader<ServerSentEvent> | undefined =
+      stream.getReader();
+    // What it has taken would be lost to whoever reads on after it.
+    this.#mayTake = !preventCancel;
 
-  /** Ends at once: a call that waits is answered with the end. */
-  async return(reason?: unknown): Promise<IteratorResult<ServerSentEvent>> {
-    this.#events = [];
-    const cancelled = this.#isOver || this.#preventCancel
-      ? undefined
-      : this.#reader.cancel(reason);
-    this.#end();
-    await cancelled;
-    return { done: true, value: undefined };
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this;
-  }
-
-  async #read(): Promise<IteratorResult<ServerSentEvent>> {
-    try {
-      if (this.#handedOut < this.#events.length) {
-        return { done: false, value: this.#events[this.#handedOut++] };
+    const end = () => {
+      reader?.releaseLock();
+      reader = undefined;
+      this.#mayTake = false;
+      this.#events = [];
+    };
+    const next = async (): Promise<IteratorResult<ServerSentEvent>> => {
+      if (reader === undefined) return { done: true, value: undefined };
+      this.#waiting++;
+      try {
+        const result = await reader.read();
+        if (result.done) end();
+        return result as IteratorResult<ServerSentEvent>;
+      } catch (error) {
+        end();
+        throw error;
+      } finally {
+        this.#waiting--;
       }
-      if (this.#isOver) return { done: true, value: undefined };
-      const { done, value } = await this.#reader.read();
-      if (done) {
-        this.#end();
-        return { done, value: undefined };
-      }
-      // The first of those taken, or what somebody before has left.
-      if (value === this.#events[0]) this.#handedOut = 1;
-      return { done, value };
-    } catch (error) {
-      this.#end();
-      throw error;
-    } finally {
-      this.#waiting--;
-    }
-  }
-
-  #end(): void {
-    this.#isOver = true;
-    this.#reader.releaseLock();
+    };
+    return {
+      next: () =>
+        this.#handedOut < this.#events.length
+          ? Promise.resolve({
+            done: false,
+            value: this.#events[this.#handedOut++],
+          })
+          : next(),
+      /** Ends at once: a call that waits is answered with the end. */
+      async return() {
+        const cancelled = preventCancel ? undefined : reader?.cancel();
+        end();
+        await cancelled;
+        return { done: true, value: undefined };
+      },
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+    };
   }
 }
