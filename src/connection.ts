@@ -133,10 +133,11 @@ export class SseConnection
   #attempts = 0;
   #hasEvents = false;
 
-  /** What the newest chunk brought, in order; a string is a comment. */
-  #items: (ServerSentEvent | string)[] = [];
-  /** How many of them are handed out. */
-  #handedOut = 0;
+  /**
+   * What has come and is yet to be handed out, the first of it last; a string is
+   * a comment. None is kept longer: an event that is collected young costs half.
+   */
+  #rest: (ServerSentEvent | string)[] = [];
   #lastEventId: string;
   /** How many calls of `next` wait, and the promise of the newest. */
   #waiting = 0;
@@ -172,7 +173,7 @@ export class SseConnection
     this.#decoder = new SseDecoder({
       ...options,
       onComment: this.#onComment &&
-        ((comment) => void this.#items.push(comment)),
+        ((comment) => void this.#rest.push(comment)),
     });
     this.#lastEventId = this.#decoder.lastEventId;
 
@@ -305,13 +306,13 @@ export class SseConnection
 
   /** Hands out the next event at hand, and tells of the comments before it. */
   #take(): IteratorResult<ServerSentEvent> | undefined {
-    while (this.#handedOut < this.#items.length) {
-      const item = this.#items[this.#handedOut++];
+    while (this.#rest.length > 0) {
+      const item = this.#rest.pop()!;
       if (typeof item === "string") {
         this.#call(() => this.#onComment!(item));
         continue;
       }
-      this.#lastEventId = this.#handedOut < this.#items.length
+      this.#lastEventId = this.#rest.length > 0
         ? item.id
         : this.#decoder.lastEventId;
       const until = this.#until;
@@ -396,14 +397,13 @@ export class SseConnection
   }
 
   #decode(chunk: Uint8Array<ArrayBuffer>): void {
-    this.#items = [];
-    this.#handedOut = 0;
     try {
-      this.#decoder.decode(chunk, this.#items as ServerSentEvent[]);
+      this.#decoder.decode(chunk, this.#rest as ServerSentEvent[]);
     } catch (error) {
       this.#lose(error);
     }
-    if (this.#items.some((item) => typeof item !== "string")) {
+    this.#rest.reverse();
+    if (this.#rest.some((item) => typeof item !== "string")) {
       this.#attempts = 0;
       this.#hasEvents = true;
     }
@@ -557,8 +557,7 @@ export class SseConnection
 
   /** Ends all at once: what is at hand is dropped. */
   #stop(failure?: { reason: unknown }): void {
-    this.#items = [];
-    this.#handedOut = 0;
+    this.#rest = [];
     this.#end(failure);
   }
 

@@ -65,9 +65,7 @@ export class SseEventStream implements
     const loop = new Loop();
 
     function deliver(events: ServerSentEvent[]): void {
-      // The rest is handed to the loop with no stream between.
-      if (loop.take(events)) controller.enqueue(events[0]);
-      else for (const event of events) controller.enqueue(event);
+      for (const event of loop.take(events)) controller.enqueue(event);
     }
 
     const decoder = new SseDecoder({
@@ -85,11 +83,11 @@ export class SseEventStream implements
         controller = it;
       },
       transform(chunk) {
-        decoded = [];
         try {
           decoder.decode(chunk, decoded);
         } finally {
           deliver(decoded);
+          decoded = [];
         }
       },
     });
@@ -119,24 +117,26 @@ export class SseEventStream implements
  * own asks the stream for each by itself, at several times the cost.
  */
 class Loop {
-  /** What was taken, and how much of it is handed out. */
-  #events: ServerSentEvent[] = [];
-  #handedOut = 0;
+  /**
+   * What was taken and is yet to be handed out, the first of it last. None is
+   * kept longer: an event that is collected young costs half.
+   */
+  #rest: ServerSentEvent[] = [];
   /** How many calls wait for the stream. */
   #waiting = 0;
   #mayTake = false;
 
   /**
-   * Takes the events, where one call waits for the first of them. Where more
-   * wait, each has to be woken by the stream.
+   * Takes all events but the first, by which the stream wakes the one call that
+   * waits. Where more wait, each has to be woken.
+   *
+   * @returns What the stream has to give itself.
    */
-  take(events: ServerSentEvent[]): boolean {
-    const takes = this.#mayTake && this.#waiting === 1 && events.length > 0;
-    if (takes) {
-      this.#events = events;
-      this.#handedOut = 1;
-    }
-    return takes;
+  take(events: ServerSentEvent[]): ServerSentEvent[] {
+    if (!this.#mayTake || this.#waiting !== 1) return events;
+    this.#rest = events.reverse();
+    const first = events.pop();
+    return first === undefined ? [] : [first];
   }
 
   /** Begins, as `ReadableStream.values` does. */
@@ -153,9 +153,9 @@ class Loop {
       reader?.releaseLock();
       reader = undefined;
       this.#mayTake = false;
-      this.#events = [];
+      this.#rest = [];
     };
-    const next = async (): Promise<IteratorResult<ServerSentEvent>> => {
+    const read = async (): Promise<IteratorResult<ServerSentEvent>> => {
       if (reader === undefined) return { done: true, value: undefined };
       this.#waiting++;
       try {
@@ -170,13 +170,12 @@ class Loop {
       }
     };
     return {
-      next: () =>
-        this.#handedOut < this.#events.length
-          ? Promise.resolve({
-            done: false,
-            value: this.#events[this.#handedOut++],
-          })
-          : next(),
+      next: () => {
+        const value = this.#rest.pop();
+        return value === undefined
+          ? read()
+          : Promise.resolve({ done: false, value });
+      },
       /** Ends at once: a call that waits is answered with the end. */
       async return() {
         const cancelled = preventCancel ? undefined : reader?.cancel();
