@@ -251,10 +251,16 @@ export class SseDecoder {
       if (isData(line, start)) {
         if (mayExceed) this.#limit(end - start, type, id);
         let from = valueStart(line, start + 5);
-        if (text.charCodeAt(position) === LF && this.#data.count === 0) {
+        const blank = text.charCodeAt(position) === LF
+          ? 1
+          : position === cr && text.charCodeAt(position + 1) === LF
+          ? 2
+          : 0;
+        if (blank > 0 && this.#data.count === 0) {
           // Most events end with their only line of data: with no detour through
           // the buffers, a tiny one takes an eighth less.
-          position++;
+          position += blank;
+          if (blank === 2) cr = indexOf(text, "\r", position);
           data = line.slice(from, end);
         } else {
           let run = "";
@@ -342,11 +348,10 @@ export class SseDecoder {
       this.#midSequence = false;
       return this.#utf8.decode() + chunk;
     }
-    check(
-      typeof chunk?.byteLength === "number",
-      "a chunk of bytes or a string",
-      Object.prototype.toString.call(chunk),
-    );
+    if (typeof chunk?.byteLength !== "number") {
+      const got = Object.prototype.toString.call(chunk);
+      check(false, "a chunk of bytes or a string", got);
+    }
     // Without `stream` the platform decodes short chunks almost twice as fast.
     // It is the same where no sequence is cut: none pending, an ASCII byte last.
     const endsInAscii = chunk instanceof Uint8Array &&

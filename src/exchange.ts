@@ -42,6 +42,11 @@ export class Exchange {
     return this.#controller.signal;
   }
 
+  /** Whether the body is being read. */
+  get isOpen(): boolean {
+    return this.#reader !== undefined;
+  }
+
   /** Sends the request, and waits for the response's headers. */
   async send(
     send: (signal: AbortSignal) => Promise<Response>,
