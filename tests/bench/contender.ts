@@ -28,13 +28,51 @@ export async function tally(
   return found;
 }
 
-export type Kind = "floor" | "ours" | "stream" | "callback" | "push";
+/** Makes a stream of the workload's events. */
+export type Stream = (
+  workload: Workload,
+) => ReadableStream<{ data?: string }>;
+
+/** The ways to read a stream. */
+export const ways: Record<
+  string,
+  (stream: ReadableStream<{ data?: string }>) => Promise<Tally>
+> = {
+  "for await": tally,
+
+  async "getReader()"(stream) {
+    const found = { events: 0, length: 0 };
+    const reader = stream.getReader();
+    while (true) {
+      const { done, value } = await reader.read();
+      if (done) return found;
+      count(found, value.data!);
+    }
+  },
+
+  async "pipeTo()"(stream) {
+    const found = { events: 0, length: 0 };
+    await stream.pipeTo(
+      new WritableStream({ write: ({ data }) => count(found, data!) }),
+    );
+    return found;
+  },
+};
+
+export type Kind =
+  | "floor"
+  | "ours"
+  | "stream"
+  | "iterator"
+  | "callback"
+  | "push";
 
 /**
  * The contenders, each the name of a file in `contenders/`.
  *
  * - `ours` are this module's;
- * - a `stream` peer turns a stream of bytes into one of events;
+ * - a `stream` peer turns a stream of bytes into one of events, an `iterator`
+ *   peer into what a loop iterates over;
  * - a `callback` peer reads the stream and calls back;
  * - a `push` peer is handed the chunks, no stream around it.
  */
@@ -51,7 +89,7 @@ export const contenders: Record<
     kind: "stream",
   },
   std_parse_stream: { title: "ServerSentEventParseStream", kind: "stream" },
-  fetch_event_stream: { title: "fetch-event-stream", kind: "stream" },
+  fetch_event_stream: { title: "fetch-event-stream", kind: "iterator" },
   fetch_event_source: { title: "fetch-event-source", kind: "callback" },
   eventsource_parser_feed: { title: "eventsource-parser feed", kind: "push" },
 };

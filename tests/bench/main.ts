@@ -2,11 +2,10 @@
  * The benchmarks. `deno task bench [WHAT] [OPTIONS]`, with WHAT one of
  *
  * - `table` (the default): bytes in, events out, against peers and the floor;
+ * - `streams`: the same, by each way to read a stream;
  * - `size`: bytes of the bundled module;
- * - `scaling`: what large events and endless lines cost;
  * - `http`: events over loopback HTTP;
  * - `connections`: many idle connections at once;
- * - `reconnects`: the heap over many connects and disconnects;
  * - `broadcast`: a message to many clients of an event log;
  * - `redis`: messages through Redis and back;
  * - `all` of them.
@@ -19,19 +18,16 @@ import { parseArgs } from "node:util";
 import { broadcast } from "./broadcast.ts";
 import { connections } from "./connections.ts";
 import { http } from "./http.ts";
-import { reconnects } from "./reconnects.ts";
 import { redis } from "./redis.ts";
-import { scaling } from "./scaling.ts";
 import { size } from "./size.ts";
-import { type Options, table } from "./table.ts";
+import { type Options, streams, table } from "./table.ts";
 
 const commands: Record<string, (options: Options) => Promise<void>> = {
   table,
+  streams,
   size,
-  scaling,
   http,
   connections,
-  reconnects,
   broadcast,
   redis,
 };

@@ -1,15 +1,19 @@
 /**
  * One contender on one workload, in a process of its own:
- * `measure.ts CONTENDER WORKLOAD MS` prints its nanoseconds of CPU time a
+ * `measure.ts CONTENDER WORKLOAD MS WAY` prints its nanoseconds of CPU time a
  * block. CPU time of the whole process, so that what a garbage collector's
  * threads do counts and what the machine does besides does not.
  */
 import process from "node:process";
-import type { Read } from "./contender.ts";
+import { type Read, type Stream, ways } from "./contender.ts";
 import { makeWorkload } from "./workloads.ts";
 
-const [contender, name, ms] = Deno.args;
-const { read } = await import(`./contenders/${contender}.ts`) as { read: Read };
+const [contender, name, ms, way = "for await"] = Deno.args;
+const { stream, read = (workload) => ways[way](stream!(workload)) } =
+  await import(`./contenders/${contender}.ts`) as {
+    read?: Read;
+    stream?: Stream;
+  };
 const workload = makeWorkload(name);
 
 const tally = await read(workload);

@@ -1,6 +1,6 @@
 /** Bytes in, events out: every contender on every workload. */
 import { runChild } from "./child.ts";
-import { contenders, type Kind } from "./contender.ts";
+import { contenders, type Kind, ways } from "./contender.ts";
 import { median, number, printTable, ratio } from "./print.ts";
 import { workloadNames } from "./workloads.ts";
 
@@ -70,6 +70,46 @@ export async function table(options: Options) {
   );
 }
 
+/** Streams of events by each way to read them, over the fastest peer's. */
+export async function streams(options: Options) {
+  const names = Object.keys(contenders).filter((name) =>
+    name === "sse_event_stream" || contenders[name].kind === "stream"
+  );
+  const workloads = workloadNames.filter(options.workload);
+  const rows: string[][] = [];
+  for (const workload of workloads) {
+    const ratios: Record<string, number[]> = {};
+    for (let round = 0; round < options.rounds; round++) {
+      console.error(`round ${round + 1}/${options.rounds}: ${workload}`);
+      for (const way of Object.keys(ways)) {
+        const result: Round = {};
+        for (const name of names) {
+          const child = runChild<{ ns: number }>(
+            "measure.ts",
+            name,
+            workload,
+            options.ms,
+            way,
+          );
+          result[name] = (await child).ns;
+        }
+        const value = fastest(result, "stream") / result.sse_event_stream!;
+        (ratios[way] ??= []).push(value);
+      }
+    }
+    rows.push([
+      workload,
+      ...Object.values(ratios).map((values) => ratio(median(values))),
+    ]);
+  }
+  printTable(
+    "Fastest stream / SseEventStream, by the way it is read",
+    ["workload", ...Object.keys(ways)],
+    rows,
+    options.markdown,
+  );
+}
+
 /** A peer's time over ours is above 1 where ours is faster. */
 const comparisons: { title: string; of: (round: Round) => number }[] = [
   {
@@ -78,15 +118,17 @@ const comparisons: { title: string; of: (round: Round) => number }[] = [
   },
   {
     title: "fastest stream / connectSse",
-    of: (round) => fastest(round, "stream") / round.connect_sse!,
+    of: (round) => fastest(round, "stream", "iterator") / round.connect_sse!,
   },
   {
     title: "fastest peer / connectSse",
-    of: (round) => fastest(round, "stream", "callback") / round.connect_sse!,
+    of: (round) =>
+      fastest(round, "stream", "iterator", "callback") / round.connect_sse!,
   },
   {
     title: "fastest stream / SseEventStream",
-    of: (round) => fastest(round, "stream") / round.sse_event_stream!,
+    of: (round) =>
+      fastest(round, "stream", "iterator") / round.sse_event_stream!,
   },
   {
     title: "feed / SseDecoder",

@@ -1,7 +1,6 @@
 import { SseEventStream } from "../../../mod.ts";
-import type { Read } from "../contender.ts";
-import { tally } from "../contender.ts";
+import type { Stream } from "../contender.ts";
 import { respond } from "../source.ts";
 
-export const read: Read = ({ chunks }) =>
-  tally(respond(chunks).body!.pipeThrough(new SseEventStream()));
+export const stream: Stream = ({ chunks }) =>
+  respond(chunks).body!.pipeThrough(new SseEventStream());
