@@ -155,19 +155,22 @@ class Loop {
       this.#mayTake = false;
       this.#rest = [];
     };
-    const read = async (): Promise<IteratorResult<ServerSentEvent>> => {
-      if (reader === undefined) return { done: true, value: undefined };
-      this.#waiting++;
-      try {
-        const result = await reader.read();
-        if (result.done) end();
-        return result as IteratorResult<ServerSentEvent>;
-      } catch (error) {
-        end();
-        throw error;
-      } finally {
-        this.#waiting--;
+    const onRead = (result: ReadableStreamReadResult<ServerSentEvent>) => {
+      this.#waiting--;
+      if (result.done) end();
+      return result as IteratorResult<ServerSentEvent>;
+    };
+    const onFail = (error: unknown) => {
+      this.#waiting--;
+      end();
+      throw error;
+    };
+    const read = () => {
+      if (reader === undefined) {
+        return Promise.resolve({ done: true as const, value: undefined });
       }
+      this.#waiting++;
+      return reader.read().then(onRead, onFail);
     };
     return {
       next: () => {
