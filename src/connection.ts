@@ -366,6 +366,7 @@ export class SseConnection
 
   /** Goes from state to state, until there is an event or the end. */
   async #pull(): Promise<IteratorResult<ServerSentEvent>> {
+    let stopClock: (() => void) | undefined;
     try {
       while (true) {
         const result = this.#take();
@@ -374,12 +375,16 @@ export class SseConnection
         const { exchange } = state;
         switch (state.is) {
           case "connecting":
+            stopClock?.();
+            stopClock = undefined;
             await state.settled;
             break;
           case "open": {
-            if (this.#eventTimeout !== undefined) {
-              exchange.startEventClock(this.#eventTimeout);
-            }
+            stopClock ??= exchange.startClock(
+              "event-timeout",
+              "an event (eventTimeout)",
+              this.#eventTimeout,
+            );
             try {
               const chunk = await exchange.read(this.#idleTimeout);
               this.#receiveChunk(state, chunk);
@@ -404,7 +409,7 @@ export class SseConnection
         }
       }
     } finally {
-      this.#state.exchange.stopEventClock();
+      stopClock?.();
       this.#waiting--;
     }
   }

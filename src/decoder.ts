@@ -420,7 +420,7 @@ export class SseDecoder {
     const error = new SseError(
       "event-too-large",
       `Expected events of at most ${this.#maxEventSize} UTF-16 code units ` +
-        "(maxEventSize), but one in the stream is larger",
+        "(maxEventSize), got a larger one",
     );
     this.reset();
     this.#stuck = true;

@@ -25,7 +25,6 @@ export class Exchange {
   /** From the first read on. */
   #reader: Reader | undefined;
   #refusal: Promise<SseError> | undefined;
-  #stopEventClock: (() => void) | undefined;
   /** Whether the whole body was read, so that nothing is left to give up. */
   #atEnd = false;
 
@@ -53,7 +52,7 @@ export class Exchange {
     timeout: number | undefined,
   ): Promise<Response> {
     const { signal } = this.#controller;
-    const stopClock = timeout && this.#startClock(
+    const stopClock = this.startClock(
       "connect-timeout",
       "response headers (connectTimeout, by default idleTimeout)",
       timeout,
@@ -67,7 +66,7 @@ export class Exchange {
       // A fetch may wrap the reason that it was aborted with.
       throw signal.aborted ? signal.reason : error;
     } finally {
-      if (stopClock) stopClock();
+      stopClock?.();
     }
   }
 
@@ -135,7 +134,7 @@ export class Exchange {
     reader: Reader,
     idleTimeout: number,
   ): Promise<ReadableStreamReadResult<Uint8Array<ArrayBuffer>>> {
-    const stopClock = this.#startClock(
+    const stopClock = this.startClock(
       "idle-timeout",
       "a byte (idleTimeout)",
       idleTimeout,
@@ -146,37 +145,37 @@ export class Exchange {
         if (result.done || !isEmpty(result.value)) return result;
       }
     } finally {
-      stopClock();
+      stopClock?.();
     }
   }
 
-  /** Has the exchange fail where no event comes in time. */
-  startEventClock(eventTimeout: number): void {
-    this.#stopEventClock ??= this.#startClock(
-      "event-timeout",
-      "an event (eventTimeout)",
-      eventTimeout,
-    );
-  }
-
-  stopEventClock(): void {
-    this.#stopEventClock?.();
-    this.#stopEventClock = undefined;
-  }
-
-  #startClock(
+  /**
+   * Has the exchange fail where what is expected does not come in time, unless
+   * the function it returns is called before.
+   */
+  startClock(
     code: "connect-timeout" | "idle-timeout" | "event-timeout",
     expected: string,
-    ms: number,
-  ): () => void {
-    return startClock(ms, () =>
+    ms: number | undefined,
+  ): (() => void) | undefined {
+    if (ms === undefined) return undefined;
+    const fail = () =>
       this.release(
         new SseError(
           code,
           `Expected ${expected} within ${ms} ms, but none came`,
           { response: this.#response },
         ),
-      ));
+      );
+    const start = Date.now();
+    let timer = setTimeout(() => {
+      // Where the program was too busy to be called in time, it may have been
+      // too busy to read as well: what has come by now is read first.
+      const isLate = Date.now() - start > ms + 50;
+      if (isLate) timer = setTimeout(fail);
+      else fail();
+    }, ms);
+    return () => clearTimeout(timer);
   }
 
   /** Why the body ended, where that was not of its own accord. */
@@ -202,8 +201,7 @@ export class Exchange {
     const { bodyUsed, body } = this.#response!;
     if (bodyUsed || body?.locked) {
       throw new TypeError(
-        "Expected a response whose body nobody has read, but it is in use: " +
-          "read a response.clone() instead",
+        "Expected a response whose body nobody reads: read its clone()",
       );
     }
     check(
@@ -216,7 +214,6 @@ export class Exchange {
 
   /** Lets go of the request and of the response to it. */
   release(reason?: unknown): void {
-    this.stopEventClock();
     // Cancelling settles a pending read at once, as done.
     if (this.#reader !== undefined) {
       this.cancelled ??= this.#reader.cancel(reason).catch(() => {});
@@ -233,19 +230,6 @@ function isEmpty(
   chunk: { byteLength?: number; length?: number } | null | undefined,
 ): boolean {
   return (chunk?.byteLength ?? chunk?.length) === 0;
-}
-
-/** Calls back after `ms`, unless the function it returns is called before. */
-function startClock(ms: number, callback: () => void): () => void {
-  const start = Date.now();
-  let timer = setTimeout(() => {
-    // Where the program was too busy to be called in time, it may have been
-    // too busy to read as well: what has come by now is read first.
-    const isLate = Date.now() - start > ms + 50;
-    if (isLate) timer = setTimeout(callback);
-    else callback();
-  }, ms);
-  return () => clearTimeout(timer);
 }
 
 /** Whether the response is no event stream. */

@@ -113,15 +113,16 @@ const MIN_DELAY = 100;
 
 /** Decides what follows a failure, and when. It keeps no state and waits for nothing. */
 export class ReconnectPolicy {
+  readonly #options:
+    & Pick<ReconnectOptions, "shouldReconnect" | "onReconnect">
+    & Record<
+      "initialDelay" | "maxDelay" | "backoffFactor" | "jitter" | "maxAttempts",
+      number
+    >;
+  readonly #random: () => number;
+
   /** Whether a stream that has begun can be gone on with. */
   readonly resume: boolean;
-  readonly #options: Record<
-    "initialDelay" | "maxDelay" | "backoffFactor" | "jitter" | "maxAttempts",
-    number
-  >;
-  readonly #shouldReconnect: ReconnectOptions["shouldReconnect"];
-  readonly #onReconnect: ReconnectOptions["onReconnect"];
-  readonly #random: () => number;
 
   constructor(options: ReconnectOptions, random: () => number = Math.random) {
     const {
@@ -134,6 +135,8 @@ export class ReconnectPolicy {
       shouldReconnect,
       onReconnect,
     } = options;
+    const isBoolean = typeof resume === "boolean";
+    check(isBoolean, "reconnect.resume to be a boolean", resume);
     checkRange("reconnect.initialDelay", initialDelay, 0);
     checkRange("reconnect.maxDelay", maxDelay, 0);
     checkRange("reconnect.backoffFactor", backoffFactor, 1);
@@ -141,11 +144,6 @@ export class ReconnectPolicy {
     checkRange("reconnect.maxAttempts", maxAttempts, 0);
     checkFunction("reconnect.shouldReconnect", shouldReconnect);
     checkFunction("reconnect.onReconnect", onReconnect);
-    check(
-      typeof resume === "boolean",
-      "reconnect.resume to be a boolean",
-      resume,
-    );
     this.resume = resume;
     this.#options = {
       initialDelay,
@@ -153,9 +151,9 @@ export class ReconnectPolicy {
       backoffFactor,
       jitter,
       maxAttempts,
+      shouldReconnect,
+      onReconnect,
     };
-    this.#shouldReconnect = shouldReconnect;
-    this.#onReconnect = onReconnect;
     this.#random = random;
   }
 
@@ -175,19 +173,20 @@ export class ReconnectPolicy {
     reconnectionTime: number | undefined,
     signal?: AbortSignal,
   ): Promise<number | undefined> {
-    const wanted = await this.#shouldReconnect?.(error, attempt);
+    const { maxAttempts, shouldReconnect, onReconnect } = this.#options;
+    const wanted = await shouldReconnect?.(error, attempt);
     if (signal?.aborted) return undefined;
     if (!(wanted ?? isPassing(error))) return undefined;
-    if (attempt > this.#options.maxAttempts) {
+    if (attempt > maxAttempts) {
       throw new SseError(
         "reconnect-failed",
-        `Expected to reconnect, but maxAttempts (${this.#options.maxAttempts}) ` +
-          `are used up; the last failure: ${error.message}`,
+        `Expected to reconnect, but maxAttempts (${maxAttempts}) are used up; ` +
+          `the last failure: ${error.message}`,
         { cause: error, response: error.response, body: error.body },
       );
     }
     const delay = this.#delay(error, attempt, reconnectionTime);
-    await this.#onReconnect?.({ attempt, delay, error });
+    await onReconnect?.({ attempt, delay, error });
     return delay;
   }
 
