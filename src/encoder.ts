@@ -75,7 +75,7 @@ export function encodeSse(message: SseMessage): string {
   }
   if (id !== undefined) {
     const line = oneLine("id", id);
-    check(!id.includes("\0"), "id without NUL, which readers ignore", id);
+    check(!id.includes("\0"), "id without NUL", id);
     fields += line;
   }
   if (retry !== undefined) {
@@ -92,7 +92,7 @@ export function encodeSse(message: SseMessage): string {
     (fields && fields + "\n");
   check(
     block.isWellFormed(),
-    "strings without lone surrogates, which UTF-8 cannot carry",
+    "strings without lone surrogates",
     block,
   );
   return block;

@@ -103,7 +103,7 @@ export function sseResponse(
   try {
     check(
       status >= 200 && status <= 599 && ![204, 205, 304].includes(status),
-      "status to be one that a body can have",
+      "a status that allows a body",
       status,
       RangeError,
     );
@@ -129,7 +129,7 @@ function iterate(source: Parameters<typeof sseResponse>[0]): Source {
       return: () => reader.cancel(),
     };
   }
-  const expected = "a source of messages (an iterable or a ReadableStream)";
+  const expected = "an iterable or a ReadableStream of messages";
   checkType(source, "object", expected);
   if (Symbol.asyncIterator in source) return source[Symbol.asyncIterator]();
   check(Symbol.iterator in source, expected, typeof source);
