@@ -10,7 +10,12 @@ const root = new URL("../..", import.meta.url).pathname;
 /** The tests that are to notice, of each file: the quick ones. */
 const tests: Record<string, string[]> = {
   "decoder.ts": ["until", "comments", "event_stream", "decoder"],
-  "reconnect.ts": ["reconnect_policy", "resume", "reconnect_delay"],
+  "reconnect.ts": [
+    "reconnect_policy",
+    "resume",
+    "reconnect_delay",
+    "reconnect_callbacks",
+  ],
   "exchange.ts": [
     "refusal",
     "timeout",
