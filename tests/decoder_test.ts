@@ -544,6 +544,23 @@ Deno.test("SseDecoder does not keep chunks alive for the short lines in them", (
   assertEquals(event.data.split("\n").length, 1023);
 });
 
+for (const [what, start] of [["line", "data: "], ["event", ""]]) {
+  Deno.test(`SseDecoder frees what it held of a ${what} that is too large`, () => {
+    const decoder = new SseDecoder({ maxEventSize: 64 * MiB });
+    const chunk = encode(
+      what === "line" ? "x".repeat(MiB) : `data: ${"x".repeat(MiB - 7)}\n`,
+    );
+    decoder.decode(start);
+    const before = heldBytes();
+    const tooLarge = () => {
+      for (let i = 0; i < 70; i++) decoder.decode(chunk);
+    };
+    assertThrows(tooLarge, SseError);
+    assert(heldBytes() - before < 16 * MiB);
+    assertThrows(() => decoder.decode("\n"), TypeError, "reset()");
+  });
+}
+
 Deno.test("SseDecoder refuses a maxEventSize that is no size", () => {
   for (const size of [NaN, -1, 1.5, 0, -Infinity, "16", null]) {
     const options = { maxEventSize: size } as SseDecoderOptions;
