@@ -15,6 +15,7 @@ import { HttpServer } from "./http_server.ts";
 import { inTurn } from "./in_turn.ts";
 import { eventResponse, OpenResponse } from "./open_response.ts";
 import { RawServer } from "./raw_server.ts";
+import { runScript } from "./run_script.ts";
 
 const url = "http://in.process/";
 const done = { done: true, value: undefined } as const;
@@ -75,10 +76,11 @@ Deno.test("refused responses in a loop, none of them closed, use up no sockets",
       status: 401,
     })
   );
-  const script = `
+  await runScript(
+    `
     import { connectSse } from ${
-    JSON.stringify(import.meta.resolve("../mod.ts"))
-  };
+      JSON.stringify(import.meta.resolve("../mod.ts"))
+    };
     const url = ${JSON.stringify(server.url)};
     const round = async () => {
       try {
@@ -89,18 +91,9 @@ Deno.test("refused responses in a loop, none of them closed, use up no sockets",
     };
     // The body goes on, so that each round takes the second that one waits.
     for (let i = 0; i < 4; i++) await Promise.all(Array.from({ length: 40 }, round));
-  `;
-  const { code, stderr } = await new Deno.Command("bash", {
-    args: [
-      "-c",
-      'ulimit -n 100 && exec "$0" eval --no-config "$1"',
-      Deno.execPath(),
-      script,
-    ],
-    signal: AbortSignal.timeout(30_000),
-  }).output();
-  assertEquals(new TextDecoder().decode(stderr), "");
-  assertEquals(code, 0);
+  `,
+    100,
+  );
   assertEquals(server.requests.length, 160);
 });
 
@@ -254,7 +247,7 @@ Deno.test("a response-like object without `ok` is judged by its status", async (
 Deno.test("a Content-Type of any length and kind is looked at in linear time", async () => {
   // Each by itself blocked the event loop for hours, had it taken quadratic
   // time: so it is tried where it can be stopped.
-  const script = `
+  await runScript(`
     import { connectSse } from ${
     JSON.stringify(import.meta.resolve("../mod.ts"))
   };
@@ -266,13 +259,7 @@ Deno.test("a Content-Type of any length and kind is looked at in linear time", a
       const sse = await connectSse("http://in.process/", { fetch: () => response });
       if ((await sse.next()).value?.data !== "a") throw new Error(part);
     }
-  `;
-  const { code, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["eval", "--no-config", script],
-    signal: AbortSignal.timeout(30_000),
-  }).output();
-  assertEquals(new TextDecoder().decode(stderr), "");
-  assertEquals(code, 0);
+  `);
 });
 
 for (
