@@ -1,0 +1,26 @@
+import { assert } from "@std/assert";
+import { findChromium, installChromium } from "../runtimes/install.ts";
+
+const isRequired = Deno.env.get("CI") === "true" && Deno.build.os === "linux";
+const chromium = await (isRequired ? installChromium() : findChromium());
+
+Deno.test({
+  name: "the demo's page in Chromium" +
+    (chromium ? "" : " (not run: chromium-headless-shell is not installed)"),
+  ignore: chromium === undefined,
+  async fn() {
+    const args = ["test", "--allow-all", "--no-check"];
+    // The same stand-ins as for these tests, where they have any.
+    if (import.meta.resolve("@std/assert").startsWith("file:")) {
+      const map = import.meta.resolve("../offline/import_map.json");
+      args.push(`--import-map=${map}`);
+    }
+    const { success } = await new Deno.Command(Deno.execPath(), {
+      args: [...args, "page.ts"],
+      cwd: import.meta.dirname,
+      env: { CHROMIUM: chromium! },
+      signal: AbortSignal.timeout(300_000),
+    }).spawn().status;
+    assert(success, "What has failed is said above");
+  },
+});
