@@ -17,8 +17,8 @@ async function run(...args: string[]) {
 
 Deno.test("start shows on the terminal that nothing is lost, if told to or if there is none", async () => {
   const results = await Promise.all([run("--terminal"), run()]);
-  for (const { code, stdout } of results) {
-    assertEquals(code, 0);
+  for (const { code, stdout, stderr } of results) {
+    assertEquals({ code, stderr }, { code: 0, stderr: "" });
     assertStringIncludes(
       stdout,
       `\n${events.length} events over 4 connections: 0 lost, 0 repeated.\n`,
