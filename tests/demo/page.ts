@@ -1,8 +1,8 @@
 /**
- * The demo's page in Chromium. `page_test.ts` runs this in a process of its own,
- * as what drives a browser may do what tests may not.
+ * The demo's page in Chromium. `page_test.ts` runs this in a process of its own:
+ * what drives a browser may do what tests may not, and comes from npm.
  */
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import assert from "node:assert/strict";
 import {
   type BrowserContextOptions,
   chromium,
@@ -74,20 +74,20 @@ class Visitor implements AsyncDisposable {
       `Complete: ${TOTAL} events over ${connections} connections, ` +
         "0 lost, 0 repeated.",
     );
-    assertEquals(
+    assert.deepEqual(
       await this.counts(),
       { received: TOTAL, lost: 0, repeated: 0, connections },
     );
     const { tab } = this;
-    assertEquals((await tab.locator("#text").innerText()).trim(), TEXT);
-    assertEquals(
+    assert.deepEqual((await tab.locator("#text").innerText()).trim(), TEXT);
+    assert.deepEqual(
       await tab.locator("tr.event td:first-child").allInnerTexts(),
       events.map(({ id }) => id),
     );
-    assertEquals(await tab.locator("#map .received").count(), TOTAL);
+    assert.deepEqual(await tab.locator("#map .received").count(), TOTAL);
     const progress = tab.getByRole("progressbar", { name: "The job" });
-    assertEquals(await progress.getAttribute("value"), String(TOTAL));
-    assertEquals(await progress.getAttribute("max"), String(TOTAL));
+    assert.deepEqual(await progress.getAttribute("value"), String(TOTAL));
+    assert.deepEqual(await progress.getAttribute("max"), String(TOTAL));
   }
 
   async counts(): Promise<Record<string, number>> {
@@ -100,7 +100,7 @@ class Visitor implements AsyncDisposable {
 
   async [Symbol.asyncDispose]() {
     await this.tab.context().close();
-    assertEquals(this.#errors, []);
+    assert.deepEqual(this.#errors, []);
     for (const url of this.#urls) assert(url.startsWith(server.url), url);
   }
 }
@@ -157,7 +157,7 @@ Deno.test("the page tells of what is lost and of what is repeated", async () => 
   );
   await visitor.tab.reload();
   await visitor.sees("4 events over 1 connections, 1 lost, 1 repeated.");
-  assertEquals(
+  assert.deepEqual(
     await visitor.counts(),
     { received: 4, lost: 1, repeated: 1, connections: 1 },
   );
@@ -177,7 +177,7 @@ Deno.test("Start over starts over", async () => {
   await visitor.sees("Connection 2 is open.");
   await visitor.tab.getByRole("link", { name: "Start over" }).click();
   await visitor.sees("Connection 1 is open.");
-  assertEquals((await visitor.counts()).connections, 1);
+  assert.deepEqual((await visitor.counts()).connections, 1);
 });
 
 /** Whether the last of the raw events is where it can be seen. */
@@ -206,13 +206,13 @@ Deno.test("the page is used by keyboard", async () => {
   await visitor.sees("You stalled the connection");
   // It keeps the focus, and does nothing until there is a connection.
   assert(await focused(visitor.button(STALL)));
-  assertEquals(
+  assert.deepEqual(
     await visitor.button(STALL).getAttribute("aria-disabled"),
     "true",
   );
   await tab.keyboard.press("Enter");
   await visitor.sees("Connection 3 is open.");
-  assertEquals(visitor.requests("/stall"), 1);
+  assert.deepEqual(visitor.requests("/stall"), 1);
 
   await tab.keyboard.press("Tab");
   assert(await focused(visitor.button(KILL)));
@@ -231,7 +231,7 @@ Deno.test("the page is used by keyboard", async () => {
   assert(!await tab.evaluate(isLastRowInView));
   await tab.keyboard.press("Tab");
   await tab.keyboard.press("Enter");
-  assertMatch(
+  assert.match(
     await tab.locator("#code").innerText(),
     /^async function read\(url\) \{\n {2}const sse .*\n\}$/s,
   );
@@ -318,7 +318,7 @@ Deno.test("the page fits a phone, and a finger", async () => {
     const scrollWidth = await visitor.tab.evaluate(() =>
       document.documentElement.scrollWidth
     );
-    assertEquals(scrollWidth, width);
+    assert.deepEqual(scrollWidth, width);
   }));
 });
 
@@ -327,7 +327,7 @@ Deno.test("nothing moves for those who do not want it to", async () => {
     await using visitor = await Visitor.come({ reducedMotion });
     await visitor.sees("Connection 1 is open.");
     await visitor.button(STALL).click();
-    assertEquals(
+    assert.deepEqual(
       await visitor.tab.locator("#wait").isVisible(),
       reducedMotion === "no-preference",
     );

@@ -10,14 +10,14 @@ Deno.test({
     (isRun ? "" : " (not run: chromium-headless-shell is not installed)"),
   ignore: !isRun,
   async fn() {
-    const args = ["test", "--allow-all", "--no-check"];
-    // The same stand-ins as for these tests, where they have any.
-    if (import.meta.resolve("@std/assert").startsWith("file:")) {
-      const map = import.meta.resolve("../offline/import_map.json");
-      args.push(`--import-map=${map}`);
-    }
     const { success } = await new Deno.Command(Deno.execPath(), {
-      args: [...args, "page.ts"],
+      args: [
+        "test",
+        "--allow-all",
+        "--no-check",
+        "--config=deno.json",
+        "page.ts",
+      ],
       cwd: import.meta.dirname,
       signal: AbortSignal.timeout(300_000),
     }).spawn().status;
