@@ -24,15 +24,9 @@ switch (mode) {
     Deno.exit(await readFromUrl(Deno.args));
 }
 
-/** Serves the page, and the module as one file that browsers can load. */
 async function servePage(): Promise<void> {
   const page = new URL("page.html", import.meta.url);
-  const { outputFiles } = await Deno.bundle({
-    entrypoints: [import.meta.resolve("../../mod.ts")],
-    platform: "browser",
-    write: false,
-  });
-  const module = outputFiles![0].text();
+  const module = await bundle("../../mod.ts");
 
   serveOnFreePort(8000, async (request, info) => {
     switch (new URL(request.url).pathname) {
@@ -48,6 +42,24 @@ async function servePage(): Promise<void> {
         return handler(request, info);
     }
   });
+}
+
+/** Makes one file of a module, for browsers. */
+async function bundle(module: string): Promise<string> {
+  try {
+    const { outputFiles } = await Deno.bundle({
+      entrypoints: [import.meta.resolve(module)],
+      platform: "browser",
+      write: false,
+    });
+    return outputFiles![0].text();
+  } catch (cause) {
+    throw new Error(
+      "Expected to make the page's module with esbuild, which comes from npm " +
+        "the first time. `deno task start --terminal` needs neither",
+      { cause },
+    );
+  }
 }
 
 /** Serves at this port, or at the next that is free. */
