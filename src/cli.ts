@@ -39,10 +39,8 @@
 import { parseArgs } from "node:util";
 import config from "../deno.json" with { type: "json" };
 import { connectSse } from "./connect.ts";
-import type { SseMessage } from "./encoder.ts";
 import { reasonOf, SseError } from "./error.ts";
 import { headerValue } from "./last_event_id.ts";
-import { sseResponse } from "./response.ts";
 import type { ServerSentEvent } from "./server_sent_event.ts";
 
 /** How much of the body an error message shows. */
@@ -78,15 +76,34 @@ Prints the server-sent events of an HTTP response as they come.
       --reconnect             Connect again where the stream ends or breaks
       --connect-timeout SEC   Fail where no response comes for SEC seconds
       --idle-timeout SEC      Fail where no byte comes for SEC seconds
-      --demo                  Without URL, read a stream that is served here
   -h, --help                  Print this
   -V, --version               Print the version
 
 Exit status: 0 the stream ended as it should, 1 network or HTTP error, 2 bad
 usage, 130 interrupted.`;
 
-/** Runs the command, and gives its exit status. */
-async function main(args: string[]): Promise<number> {
+/**
+ * Runs the command line with these arguments. A process can do so once, as
+ * standard output is closed at the end; an interrupt ends the process.
+ *
+ * @param args What follows the command's name.
+ * @returns The exit status.
+ *
+ * @example
+ * ```ts ignore
+ * import { main } from "@x/sse/cli";
+ *
+ * Deno.exit(await main(["--data", "https://example.com/events"]));
+ * ```
+ */
+export async function main(args: string[]): Promise<number> {
+  const status = await run(args);
+  // What was printed and not waited for; where that fails, nobody reads it.
+  await stdout.close().catch(() => {});
+  return status;
+}
+
+async function run(args: string[]): Promise<number> {
   Deno.addSignalListener("SIGINT", () => {
     if (Deno.stderr.isTerminal()) {
       // Ends the line of the "^C", and a color that was cut off.
@@ -138,7 +155,6 @@ function parse(args: string[]) {
       reconnect: { type: "boolean" },
       "connect-timeout": { type: "string" },
       "idle-timeout": { type: "string" },
-      demo: { type: "boolean" },
       help: { type: "boolean", short: "h" },
       version: { type: "boolean", short: "V" },
     },
@@ -162,38 +178,34 @@ async function read(values: Values, positionals: string[]): Promise<void> {
   const { formatEvent, formatComment } = formats(values);
   const abort = new AbortController();
 
-  await using demo = url === undefined ? serveDemo() : undefined;
-  const sse = await connectSse(
-    url ?? `http://127.0.0.1:${demo!.addr.port}/`,
-    {
-      method: values.request ?? (body ? "POST" : "GET"),
-      headers,
-      body,
-      lastEventId: values["last-event-id"],
-      until: values.until,
-      connectTimeout,
-      idleTimeout,
-      signal: abort.signal,
-      async fetch(request) {
-        for (const name of omitted) request.headers.delete(name);
-        return inStep(await fetch(request));
-      },
-      reconnect: values.reconnect && {
-        onReconnect({ error, delay }) {
-          const seconds = (delay / 1000).toFixed(1);
-          const what = error.code === "truncated"
-            ? "The stream ended"
-            : explain(error);
-          complain(`${what}; connecting again in ${seconds} s`);
-        },
-      },
-      onComment: values.comments
-        ? (comment) => {
-          print(formatComment(comment)).catch((error) => abort.abort(error));
-        }
-        : undefined,
+  const sse = await connectSse(url, {
+    method: values.request ?? (body ? "POST" : "GET"),
+    headers,
+    body,
+    lastEventId: values["last-event-id"],
+    until: values.until,
+    connectTimeout,
+    idleTimeout,
+    signal: abort.signal,
+    async fetch(request) {
+      for (const name of omitted) request.headers.delete(name);
+      return inStep(await fetch(request));
     },
-  );
+    reconnect: values.reconnect && {
+      onReconnect({ error, delay }) {
+        const seconds = (delay / 1000).toFixed(1);
+        const what = error.code === "truncated"
+          ? "The stream ended"
+          : explain(error);
+        complain(`${what}; connecting again in ${seconds} s`);
+      },
+    },
+    onComment: values.comments
+      ? (comment) => {
+        print(formatComment(comment)).catch((error) => abort.abort(error));
+      }
+      : undefined,
+  });
   try {
     for await (const event of sse) {
       await print(formatEvent(event));
@@ -220,9 +232,8 @@ function inStep(response: Response): Response {
   return new Response(body, response);
 }
 
-/** The URL to read; none stands for the demo. */
-function targetOf(values: Values, positionals: string[]): URL | undefined {
-  if (values.demo && positionals.length === 0) return undefined;
+/** The URL to read. */
+function targetOf(values: Values, positionals: string[]): URL {
   if (positionals.length !== 1) {
     throw new TypeError(
       `Expected one URL, got ${positionals.length || "none"}` +
@@ -450,37 +461,4 @@ function startOfBody({ body = "" }: SseError): string {
     (text.length > BODY_LENGTH ? "…" : "");
 }
 
-/** Serves what a chat API might, in two seconds or so. */
-function serveDemo(): Deno.HttpServer<Deno.NetAddr> {
-  const tokens = ["A", " stream", " is", " lines", " of", " text", "."];
-  const messages: SseMessage[] = [
-    { event: "start", retry: 500, data: '{"model":"demo","temperature":0.0}' },
-    ...tokens.map((token) => ({ data: JSON.stringify({ delta: token }) })),
-    { event: "usage", data: '{\n  "tokens": 7\n}', comment: "still here" },
-    { event: "note", data: "Data may have\nseveral lines." },
-    { data: "[DONE]" },
-  ].map((message, index) => ({ id: String(index + 1), ...message }));
-
-  async function* slowly(messages: SseMessage[]) {
-    for (const message of messages) {
-      yield message;
-      await new Promise((resolve) => setTimeout(resolve, 150));
-    }
-  }
-  return Deno.serve(
-    { hostname: "127.0.0.1", port: 0, onListen() {} },
-    ({ headers }) => {
-      const rest = messages.slice(Number(headers.get("Last-Event-ID")));
-      return rest.length > 0
-        ? sseResponse(slowly(rest))
-        : new Response(null, { status: 204 });
-    },
-  );
-}
-
-if (import.meta.main) {
-  const status = await main(Deno.args);
-  // What was printed and not waited for; where that fails, nobody reads it.
-  await stdout.close().catch(() => {});
-  Deno.exit(status);
-}
+if (import.meta.main) Deno.exit(await main(Deno.args));

@@ -588,7 +588,7 @@ Deno.test("--help fits a screen, and names every option", async () => {
     new URL("../src/cli.ts", import.meta.url),
   );
   const options = source.matchAll(/^ +"?([\w-]+)"?: \{ type: "/gm).toArray();
-  assertEquals(options.length, 15);
+  assertEquals(options.length, 14);
   for (const [, name] of options) assertStringIncludes(stdout, ` --${name} `);
 });
 
@@ -645,29 +645,6 @@ Deno.test("an interrupt ends the command while it waits for a response", {
   program.interrupt();
   assertEquals(await program.end(), { code: 130, stdout: "", stderr: "" });
   await connection.disconnected;
-});
-
-Deno.test("--demo reads a stream of its own to the end", async () => {
-  const { code, stdout, stderr } = await run([
-    "--demo",
-    "--json",
-    "--comments",
-  ]);
-  assertEquals({ code, stderr }, { code: 0, stderr: "" });
-  const lines = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
-  assertEquals(lines.at(-1).data, "[DONE]");
-  assertEquals(lines.filter(({ comment }) => comment).length, 1);
-  assertEquals(lines.filter(({ id }) => id).length, lines.length - 1);
-  assertEquals(
-    lines.filter(({ event }) => event === "message").slice(0, -1)
-      .map(({ data }) => JSON.parse(data).delta).join(""),
-    "A stream is lines of text.",
-  );
-});
-
-Deno.test("--demo with a URL reads that", async () => {
-  const { method } = await requestOf(["--demo"]);
-  assertEquals(method, "GET");
 });
 
 // Colors and Ctrl-C need a terminal: that of util-linux's `script`.

@@ -28,7 +28,8 @@ export async function installChromium(): Promise<string> {
   return binary;
 }
 
-async function findChromium(): Promise<string | undefined> {
+/** The path of Chromium's binary, where it is there. */
+export async function findChromium(): Promise<string | undefined> {
   const files = await output("dpkg", ["-L", CHROMIUM]).catch(() => "");
   // Not the script in /usr/bin, whose process is not the browser's.
   return files.split("\n").find((file) =>

@@ -1,0 +1,140 @@
+import { assertEquals, assertGreater, assertMatch } from "@std/assert";
+import { events } from "../../examples/demo/job.ts";
+import { handler, onError } from "../../examples/demo/server.ts";
+import {
+  connectSse,
+  type ConnectSseOptions,
+  type SseConnection,
+} from "../../mod.ts";
+import { assertSseError } from "../assert_sse_error.ts";
+import { dataOf } from "../data_of.ts";
+import { deadline } from "../deadline.ts";
+
+/** The demo's server, at twenty times its pace. */
+class Server implements AsyncDisposable {
+  #server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onError, onListen() {} },
+    handler,
+  );
+
+  url(path: string, visitor: string): URL {
+    const { port } = this.#server.addr;
+    return new URL(
+      `http://127.0.0.1:${port}${path}?speed=20&visitor=${visitor}`,
+    );
+  }
+
+  connect(visitor: string, options?: ConnectSseOptions) {
+    return connectSse(this.url("/events", visitor), options);
+  }
+
+  async break(fault: "cut" | "stall" | "kill", visitor: string) {
+    const url = this.url(`/${fault}`, visitor);
+    assertEquals((await fetch(url, { method: "POST" })).status, 204);
+  }
+
+  /** Waits until the server is no longer away; gives how often it was. */
+  async waitUntilBack(visitor: string): Promise<number> {
+    let count = 0;
+    // After the last event there is nothing to send.
+    const after = { lastEventId: String(events.length) };
+    const onReconnect = () => void count++;
+    const reconnect = { initialDelay: 10, onReconnect };
+    const sse = await this.connect(visitor, { ...after, reconnect });
+    assertEquals(sse.response.status, 204);
+    return count;
+  }
+
+  /** The bytes of a visitor's connection, to its end. */
+  async *bytes(visitor: string): AsyncGenerator<string> {
+    const { hostname, port, pathname, search } = this.url("/events", visitor);
+    const connection = await Deno.connect({ hostname, port: Number(port) });
+    const request = `GET ${pathname}${search} HTTP/1.1\r\nHost: demo\r\n\r\n`;
+    await connection.write(new TextEncoder().encode(request));
+    const reader = connection.readable
+      .pipeThrough(new TextDecoderStream()).getReader();
+    while (true) {
+      const { done, value } = await deadline(reader.read(), "bytes or the end");
+      if (done) return;
+      yield value;
+    }
+  }
+
+  async [Symbol.asyncDispose]() {
+    await this.#server.shutdown();
+  }
+}
+
+function idsOf(sse: SseConnection): Promise<string[]> {
+  return deadline(Array.fromAsync(sse, ({ id }) => id), "the stream to end");
+}
+
+Deno.test("the job's events are numbered from 1, and its words are a text", () => {
+  assertEquals(
+    events.map(({ id }) => id),
+    events.map((_, index) => String(index + 1)),
+  );
+  const words = events.filter(({ event }) => event === "token");
+  assertMatch(words.map(({ data }) => data).join(" "), /^Every .* here\.$/);
+});
+
+Deno.test("the job says how far it is", () => {
+  const progress = events.filter(({ event }) => event !== "token");
+  assertEquals(progress.at(-1)!.event, "done");
+  for (const { id, data } of progress) {
+    assertEquals(JSON.parse(data!), { done: Number(id), total: events.length });
+  }
+});
+
+Deno.test("the demo's stream goes on after Last-Event-ID, until there is no more", async () => {
+  await using server = new Server();
+  const after = (id: number) =>
+    server.connect("a", { lastEventId: String(id) });
+  assertEquals(await idsOf(await after(0)), events.map(({ id }) => id));
+  assertEquals(await idsOf(await after(139)), ["140", "141"]);
+  assertEquals((await after(141)).response.status, 204);
+});
+
+Deno.test("a connection that is cut ends in the middle of an event", async () => {
+  await using server = new Server();
+  let text = "";
+  for await (const bytes of server.bytes("a")) {
+    if (text === "") await server.break("cut", "a");
+    text += bytes;
+  }
+  // The end of a whole chunk, but neither of an event nor of the body.
+  assertMatch(text, /event: \w+\n[^\n]*\r\n$/);
+});
+
+Deno.test("a server that is killed closes the connection, and comes back", async () => {
+  await using server = new Server();
+  let text = "";
+  for await (const bytes of server.bytes("a")) {
+    if (text === "") await server.break("kill", "a");
+    text += bytes;
+  }
+  // The end of an event, but not of the body.
+  assertMatch(text, /\n\n\r\n$/);
+  assertGreater(await server.waitUntilBack("a"), 0);
+});
+
+Deno.test("a stream that has stalled stays open, and nothing comes", async () => {
+  await using server = new Server();
+  const sse = await server.connect("a", { idleTimeout: 1000 });
+  await dataOf(sse, 1);
+  await server.break("stall", "a");
+  await assertSseError(idsOf(sse), "idle-timeout");
+});
+
+Deno.test("what one visitor breaks is whole for another", async () => {
+  await using server = new Server();
+  const sse = await server.connect("b");
+  for (const fault of ["cut", "stall", "kill"] as const) {
+    const broken = await server.connect(fault);
+    await server.break(fault, fault);
+    await broken.close();
+  }
+  assertEquals(await server.waitUntilBack("b"), 0);
+  assertGreater(await server.waitUntilBack("kill"), 0);
+  assertEquals(await idsOf(sse), events.map(({ id }) => id));
+});

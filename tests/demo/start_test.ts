@@ -1,0 +1,96 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { events } from "../../examples/demo/job.ts";
+import { HttpServer } from "../http_server.ts";
+import { eventResponse } from "../open_response.ts";
+import { Page, start } from "./start.ts";
+
+async function run(...args: string[]) {
+  const signal = AbortSignal.timeout(60_000);
+  const { code, stdout, stderr } = await start(args, { signal }).output();
+  const decoder = new TextDecoder();
+  return {
+    code,
+    stdout: decoder.decode(stdout),
+    stderr: decoder.decode(stderr),
+  };
+}
+
+Deno.test("start shows on the terminal that nothing is lost, if told to or if there is none", async () => {
+  const results = await Promise.all([run("--terminal"), run()]);
+  for (const { code, stdout, stderr } of results) {
+    assertEquals({ code, stderr }, { code: 0, stderr: "" });
+    assertStringIncludes(
+      stdout,
+      `\n${events.length} events over 4 connections: 0 lost, 0 repeated.\n`,
+    );
+    for (const code of ["network", "idle-timeout", "status"]) {
+      assertStringIncludes(stdout, ` ✕ ${code}: Expected `);
+    }
+    // A line of words starts with a number, and may end with the progress.
+    const words = stdout.split("\n").flatMap((line) =>
+      line.match(/^ *\d+ {2}([^█]+)/)?.[1].trim().split(" ") ?? []
+    );
+    assertEquals(
+      words,
+      events.filter(({ event }) => event === "token").map(({ data }) => data),
+    );
+  }
+});
+
+Deno.test("start reads the stream at a URL, as the command line does", async () => {
+  await using server = new HttpServer(() =>
+    eventResponse('data: {"n":1}\n\ndata: 2\n\n')
+  );
+  assertEquals(await run("--data", server.url), {
+    code: 0,
+    stdout: '{"n":1}\n2\n',
+    stderr: "",
+  });
+});
+
+Deno.test("start passes on the exit status of the command line", async () => {
+  const { code, stderr } = await run("--data", "ftp://example.com/");
+  assertEquals(code, 2);
+  assertStringIncludes(
+    stderr,
+    'Expected an HTTP URL, got "ftp://example.com/"',
+  );
+});
+
+Deno.test("start serves the page and the module for it, at the next free port", async () => {
+  await using first = await Page.servedBy(start(["--page"]));
+  await using second = await Page.servedBy(start(["--page"]));
+  assert(first.url !== second.url);
+  for (const { url } of [first, second]) {
+    const page = await (await fetch(url)).text();
+    assertStringIncludes(page, "<h1>Break this stream</h1>");
+    const module = await (await fetch(`${url}sse.js`)).text();
+    assertStringIncludes(module, "connectSse");
+  }
+});
+
+const hasScript = await new Deno.Command("script", { args: ["--version"] })
+  .output().then(
+    ({ stdout }) => new TextDecoder().decode(stdout).includes("util-linux"),
+    () => false,
+  );
+
+Deno.test({
+  name: "start serves the page where there is a terminal" +
+    (hasScript ? "" : " (not run: no util-linux `script` here)"),
+  ignore: !hasScript,
+  async fn() {
+    const command = `exec '${Deno.execPath()}' task --quiet start`;
+    const child = new Deno.Command("script", {
+      args: ["-qec", command, "/dev/null"],
+      cwd: new URL("../../", import.meta.url),
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    await using page = await Page.servedBy(child);
+    const { status, body } = await fetch(page.url);
+    await body?.cancel();
+    assertEquals(status, 200);
+  },
+});
