@@ -35,7 +35,6 @@ export interface SseDecoderOptions {
 const DEFAULT_MAX_EVENT_SIZE = 64 * 1024 * 1024;
 
 const LF = 0x0a;
-const CR = 0x0d;
 const COLON = 0x3a;
 const BOM = "\ufeff";
 

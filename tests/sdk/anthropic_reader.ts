@@ -1,5 +1,5 @@
-import { APIError } from "@anthropic-ai/sdk";
-import { Stream } from "@anthropic-ai/sdk/streaming";
+import { APIError } from "npm:@anthropic-ai/sdk@1.12.0";
+import { Stream } from "npm:@anthropic-ai/sdk@1.12.0/streaming";
 import { readSse, type ReadSseOptions } from "../../mod.ts";
 import { type Replacement, replaceMethod } from "./compare.ts";
 

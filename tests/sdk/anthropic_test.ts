@@ -1,5 +1,5 @@
 /** `@anthropic-ai/sdk` on `readSse`: what comes of it is what its own reader gives. */
-import Anthropic from "@anthropic-ai/sdk";
+import Anthropic from "npm:@anthropic-ai/sdk@1.12.0";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { type Handler, HttpServer } from "../http_server.ts";
 import { eventResponse, OpenResponse } from "../open_response.ts";

@@ -1,5 +1,5 @@
-import { APIError, type OpenAI } from "openai";
-import { Stream } from "openai/streaming";
+import { APIError, type OpenAI } from "npm:openai@7.57.0";
+import { Stream } from "npm:openai@7.57.0/streaming";
 import { readSse, type ReadSseOptions } from "../../mod.ts";
 import { type Replacement, replaceMethod } from "./compare.ts";
 

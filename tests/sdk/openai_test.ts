@@ -1,7 +1,7 @@
 /** `openai` on `readSse`: what comes of it is what its own reader gives. */
 import { assert, assertEquals } from "@std/assert";
-import OpenAI from "openai";
-import type { ChatCompletionChunk } from "openai/resources/chat/completions";
+import OpenAI from "npm:openai@7.57.0";
+import type { ChatCompletionChunk } from "npm:openai@7.57.0/resources/chat/completions";
 import { type Handler, HttpServer } from "../http_server.ts";
 import { eventResponse, OpenResponse } from "../open_response.ts";
 import { eventStreamHead, RawServer } from "../raw_server.ts";

@@ -5,10 +5,10 @@ import {
   assertRejects,
   assertStrictEquals,
 } from "@std/assert";
-import { type } from "arktype";
-import * as v from "valibot";
-import { z } from "zod";
-import * as mini from "zod/mini";
+import { type } from "npm:arktype@2.2.9";
+import * as v from "npm:valibot@1.5.0";
+import { z } from "npm:zod@4.6.7";
+import * as mini from "npm:zod@4.6.7/mini";
 import { connectSse } from "../../mod.ts";
 import {
   type StandardSchema,
@@ -38,7 +38,7 @@ const libraries: Record<string, Schemas> = {
     day: z.string().transform((text) => new Date(text)),
     name: z.string().refine(isFree),
   },
-  "zod/mini": {
+  "npm:zod@4.6.7/mini": {
     token: mini.object({
       text: mini.string(),
       count: mini._default(mini.number(), 1),

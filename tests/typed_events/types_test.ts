@@ -1,10 +1,10 @@
 /** What the compiler says: each test is checked before it runs. */
 import { assertEquals } from "@std/assert";
 import { assertType, type IsExact } from "@std/testing/types";
-import { type } from "arktype";
-import * as v from "valibot";
-import { z } from "zod";
-import * as mini from "zod/mini";
+import { type } from "npm:arktype@2.2.9";
+import * as v from "npm:valibot@1.5.0";
+import { z } from "npm:zod@4.6.7";
+import * as mini from "npm:zod@4.6.7/mini";
 import {
   ServerSentEvent,
   type SseConnection,
