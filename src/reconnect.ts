@@ -249,7 +249,7 @@ const FUTILE =
 
 /** The ms that `Retry-After` asks to wait, in seconds or until a date. */
 function retryAfter({ response }: SseError): number {
-  const value = response?.headers.get("Retry-After")?.trim() ?? "";
+  const value = response?.headers.get("Retry-After") ?? "";
   const delay = /^[0-9]+$/.test(value)
     ? Number(value) * 1000
     : Date.parse(value) - Date.now();
