@@ -86,6 +86,12 @@ Deno.test("ReconnectPolicy does not reconnect after a status error without a res
   );
 });
 
+Deno.test("ReconnectPolicy reconnects after a status error without a response where it is told to", async () => {
+  const error = new SseError("status", "");
+  const options = { shouldReconnect: () => true };
+  assertEquals(await delay(options, 1, undefined, error), 1000);
+});
+
 Deno.test("ReconnectPolicy does not reconnect where Deno lacks a permission", async () => {
   const cause = new Deno.errors.NotCapable("Requires net access");
   const error = new SseError("network", "", { cause });
@@ -508,7 +514,7 @@ const futile: Record<string, Error> = {
     ["fetch() URL is invalid", { code: "ERR_INVALID_URL" }],
   ),
   "Deno's blocked port": chain([
-    "Fetch failed: Requests to port 1 are blocked",
+    "Fetch failed: Requests to port 6000 are blocked",
   ]),
   "Node's blocked port": chain(["fetch failed"], ["bad port"]),
 };
