@@ -13,6 +13,13 @@
 import { connectSse, lastEventIdOf, sseResponse } from "@x/sse";
 import { KvEventLog, resume } from "@x/sse/event-log";
 
+interface Chunk {
+  // Empty in some chunks, as in the one that tells the usage.
+  choices?: { delta?: { content?: string | null } }[];
+  // What fails once the answer has begun comes as a chunk.
+  error?: { message: string };
+}
+
 const ONE_DAY = 24 * 60 * 60 * 1000;
 const baseUrl = Deno.env.get("OPENAI_BASE_URL") ?? "https://api.openai.com/v1";
 const kv = await Deno.openKv(Deno.env.get("KV_PATH"));
@@ -64,6 +71,7 @@ async function generate(id: string, prompt: string): Promise<void> {
       }),
       until: "[DONE]",
       idleTimeout: 60_000,
+      reconnect: { resume: false, maxAttempts: 5 },
     });
     let event = "done";
     for await (const message of sse) {
@@ -71,10 +79,9 @@ async function generate(id: string, prompt: string): Promise<void> {
         event = "stopped";
         break;
       }
-      const { choices } = message.json<
-        { choices: { delta: { content?: string } }[] }
-      >();
-      const token = choices[0]?.delta.content;
+      const { choices, error } = message.json<Chunk>();
+      if (error) throw new Error(error.message);
+      const token = choices?.[0]?.delta?.content;
       if (token) await log.append({ json: token });
     }
     await log.append({ event });
