@@ -7,10 +7,10 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import config from "../deno.json" with { type: "json" };
-import { deadline } from "./deadline.ts";
-import { HttpServer } from "./http_server.ts";
-import { eventResponse, OpenResponse } from "./open_response.ts";
-import { eventStreamHead, RawServer } from "./raw_server.ts";
+import { deadline } from "./support/deadline.ts";
+import { HttpServer } from "./support/http_server.ts";
+import { eventResponse, OpenResponse } from "./support/open_response.ts";
+import { eventStreamHead, RawServer } from "./support/raw_server.ts";
 
 interface ProgramOptions {
   permissions?: string[];

@@ -13,9 +13,9 @@ import {
   SseError,
   SseEventStream,
 } from "../mod.ts";
-import { deadline } from "./deadline.ts";
-import { inTurn } from "./in_turn.ts";
-import { eventResponse, OpenResponse } from "./open_response.ts";
+import { deadline } from "./support/deadline.ts";
+import { inTurn } from "./support/in_turn.ts";
+import { eventResponse, OpenResponse } from "./support/open_response.ts";
 
 const url = "http://in.process/";
 const done = { done: true, value: undefined } as const;

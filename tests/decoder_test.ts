@@ -20,7 +20,7 @@ import {
   randomBytes,
   randomChunks,
   randomText,
-} from "./random.ts";
+} from "./support/random.ts";
 import { interpret, type Interpretation } from "./reference.ts";
 import { type Vector, vectors } from "./vectors.ts";
 

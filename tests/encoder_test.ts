@@ -16,8 +16,8 @@ import {
   type SseMessage,
   sseResponse,
 } from "../mod.ts";
-import { deadline } from "./deadline.ts";
-import { Random, randomChunks, randomText } from "./random.ts";
+import { deadline } from "./support/deadline.ts";
+import { Random, randomChunks, randomText } from "./support/random.ts";
 import { interpret } from "./reference.ts";
 
 const utf8 = new TextEncoder();

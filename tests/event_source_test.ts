@@ -10,10 +10,10 @@ import {
   type EventSourceInit,
   SseError,
 } from "../src/event_source.ts";
-import { deadline } from "./deadline.ts";
-import { HttpServer } from "./http_server.ts";
-import { inTurn } from "./in_turn.ts";
-import { eventResponse, OpenResponse } from "./open_response.ts";
+import { deadline } from "./support/deadline.ts";
+import { HttpServer } from "./support/http_server.ts";
+import { inTurn } from "./support/in_turn.ts";
+import { eventResponse, OpenResponse } from "./support/open_response.ts";
 import { eventSource } from "./runtimes/cases/event_source.ts";
 import { Fixture } from "./runtimes/fixture.ts";
 import { once } from "./runtimes/heard.ts";

@@ -2,12 +2,12 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import worker from "../examples/worker.ts";
 import { connectSse, type SseConnection } from "../mod.ts";
-import { dataOf } from "./data_of.ts";
-import { deadline } from "./deadline.ts";
-import { HttpServer } from "./http_server.ts";
-import { eventResponse, OpenResponse } from "./open_response.ts";
-import { eventStreamHead, RawServer } from "./raw_server.ts";
-import { commandOf, run, serve, start } from "./run_example.ts";
+import { dataOf } from "./support/data_of.ts";
+import { deadline } from "./support/deadline.ts";
+import { HttpServer } from "./support/http_server.ts";
+import { eventResponse, OpenResponse } from "./support/open_response.ts";
+import { eventStreamHead, RawServer } from "./support/raw_server.ts";
+import { commandOf, run, serve, start } from "./support/run_example.ts";
 
 /** Runs a script that may do what tests may not: write files. */
 async function script(code: string, ...args: string[]): Promise<string> {

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { connectSse, lastEventIdOf, sseResponse } from "../mod.ts";
-import { HttpServer } from "./http_server.ts";
+import { HttpServer } from "./support/http_server.ts";
 
 const url = "http://localhost/";
 

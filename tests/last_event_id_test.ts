@@ -7,9 +7,9 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { connectSse, type SseError } from "../mod.ts";
-import { assertSseError } from "./assert_sse_error.ts";
-import { inTurn } from "./in_turn.ts";
-import { eventResponse } from "./open_response.ts";
+import { assertSseError } from "./support/assert_sse_error.ts";
+import { inTurn } from "./support/in_turn.ts";
+import { eventResponse } from "./support/open_response.ts";
 
 const url = "http://in.process/";
 const done = { done: true, value: undefined } as const;

@@ -9,10 +9,10 @@ import {
 } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { readSse, type ServerSentEvent, SseConnection } from "../mod.ts";
-import { assertSseError } from "./assert_sse_error.ts";
-import { HttpServer } from "./http_server.ts";
-import { countListeners } from "./listeners.ts";
-import { eventResponse, OpenResponse } from "./open_response.ts";
+import { assertSseError } from "./support/assert_sse_error.ts";
+import { HttpServer } from "./support/http_server.ts";
+import { countListeners } from "./support/listeners.ts";
+import { eventResponse, OpenResponse } from "./support/open_response.ts";
 
 const done = { done: true, value: undefined } as const;
 

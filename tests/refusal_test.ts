@@ -10,12 +10,12 @@ import {
 } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { connectSse, type ConnectSseOptions, SseError } from "../mod.ts";
-import { assertSseError } from "./assert_sse_error.ts";
-import { HttpServer } from "./http_server.ts";
-import { inTurn } from "./in_turn.ts";
-import { eventResponse, OpenResponse } from "./open_response.ts";
-import { RawServer } from "./raw_server.ts";
-import { runScript } from "./run_script.ts";
+import { assertSseError } from "./support/assert_sse_error.ts";
+import { HttpServer } from "./support/http_server.ts";
+import { inTurn } from "./support/in_turn.ts";
+import { eventResponse, OpenResponse } from "./support/open_response.ts";
+import { RawServer } from "./support/raw_server.ts";
+import { runScript } from "./support/run_script.ts";
 
 const url = "http://in.process/";
 const done = { done: true, value: undefined } as const;

@@ -20,10 +20,10 @@ import {
   type SseResponseInit,
 } from "../mod.ts";
 import { MemoryEventLog, resume } from "../src/event_logs.ts";
-import { assertSseError } from "./assert_sse_error.ts";
-import { dataOf } from "./data_of.ts";
-import { deadline } from "./deadline.ts";
-import { HttpServer } from "./http_server.ts";
+import { assertSseError } from "./support/assert_sse_error.ts";
+import { dataOf } from "./support/data_of.ts";
+import { deadline } from "./support/deadline.ts";
+import { HttpServer } from "./support/http_server.ts";
 
 const BEAT = ":\n";
 

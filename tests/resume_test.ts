@@ -2,11 +2,11 @@
 
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { connectSse, type ConnectSseOptions } from "../mod.ts";
-import { assertSseError } from "./assert_sse_error.ts";
-import { HttpServer } from "./http_server.ts";
-import { inTurn } from "./in_turn.ts";
-import { eventResponse, OpenResponse } from "./open_response.ts";
-import { eventStreamHead, RawServer } from "./raw_server.ts";
+import { assertSseError } from "./support/assert_sse_error.ts";
+import { HttpServer } from "./support/http_server.ts";
+import { inTurn } from "./support/in_turn.ts";
+import { eventResponse, OpenResponse } from "./support/open_response.ts";
+import { eventStreamHead, RawServer } from "./support/raw_server.ts";
 
 const url = "http://in.process/";
 const done = { done: true, value: undefined } as const;

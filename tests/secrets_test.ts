@@ -13,7 +13,7 @@ import {
   EventSource,
   type EventSourceErrorEvent,
 } from "../src/event_source.ts";
-import { runScript } from "./run_script.ts";
+import { runScript } from "./support/run_script.ts";
 import { once } from "./runtimes/heard.ts";
 
 const SECRETS = /secret|hunter2/;

@@ -6,11 +6,15 @@ import {
 } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { connectSse } from "../mod.ts";
-import { assertSseError } from "./assert_sse_error.ts";
-import { deadline } from "./deadline.ts";
-import { inTurn } from "./in_turn.ts";
-import { eventResponse, OpenResponse } from "./open_response.ts";
-import { eventStreamHead, RawServer, type Script } from "./raw_server.ts";
+import { assertSseError } from "./support/assert_sse_error.ts";
+import { deadline } from "./support/deadline.ts";
+import { inTurn } from "./support/in_turn.ts";
+import { eventResponse, OpenResponse } from "./support/open_response.ts";
+import {
+  eventStreamHead,
+  RawServer,
+  type Script,
+} from "./support/raw_server.ts";
 
 const url = "http://in.process/";
 const done = { done: true, value: undefined } as const;

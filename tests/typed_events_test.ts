@@ -13,10 +13,10 @@ import {
   TypedEventError,
   typedEvents,
 } from "../src/typed_events.ts";
-import { assertSseError } from "./assert_sse_error.ts";
-import { deadline } from "./deadline.ts";
-import { microtasks } from "./microtasks.ts";
-import { OpenResponse } from "./open_response.ts";
+import { assertSseError } from "./support/assert_sse_error.ts";
+import { deadline } from "./support/deadline.ts";
+import { microtasks } from "./support/microtasks.ts";
+import { OpenResponse } from "./support/open_response.ts";
 
 type Validate<Output> = StandardSchema<Output>["~standard"]["validate"];
 

@@ -5,10 +5,10 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { connectSse, type ServerSentEvent } from "../mod.ts";
-import { assertSseError } from "./assert_sse_error.ts";
-import { HttpServer } from "./http_server.ts";
-import { inTurn } from "./in_turn.ts";
-import { eventResponse, OpenResponse } from "./open_response.ts";
+import { assertSseError } from "./support/assert_sse_error.ts";
+import { HttpServer } from "./support/http_server.ts";
+import { inTurn } from "./support/in_turn.ts";
+import { eventResponse, OpenResponse } from "./support/open_response.ts";
 
 const url = "http://in.process/";
 const done = { done: true, value: undefined } as const;

@@ -6,9 +6,9 @@ import {
   type ConnectSseOptions,
   type SseConnection,
 } from "../../mod.ts";
-import { assertSseError } from "../assert_sse_error.ts";
-import { dataOf } from "../data_of.ts";
-import { deadline } from "../deadline.ts";
+import { assertSseError } from "../support/assert_sse_error.ts";
+import { dataOf } from "../support/data_of.ts";
+import { deadline } from "../support/deadline.ts";
 
 /** The demo's server, at twenty times its pace. */
 class Server implements AsyncDisposable {

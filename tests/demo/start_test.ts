@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { events } from "../../examples/demo/job.ts";
-import { HttpServer } from "../http_server.ts";
-import { eventResponse } from "../open_response.ts";
+import { HttpServer } from "../support/http_server.ts";
+import { eventResponse } from "../support/open_response.ts";
 import { Page, start } from "./start.ts";
 
 async function run(...args: string[]) {

@@ -6,7 +6,7 @@ import {
   EventLogGapError,
   resume,
 } from "../../src/event_logs.ts";
-import { deadline } from "../deadline.ts";
+import { deadline } from "../support/deadline.ts";
 import { randomWalk } from "./random_walk.ts";
 
 export interface Kind {

@@ -1,7 +1,7 @@
 /** Clients over loopback, servers in processes of their own, one Redis. */
 import { assert, assertEquals } from "@std/assert";
 import { connectSse } from "../../mod.ts";
-import { Random } from "../random.ts";
+import { Random } from "../support/random.ts";
 import { RedisServer, whyNoRedis } from "./redis_server.ts";
 
 const notRun = whyNoRedis();

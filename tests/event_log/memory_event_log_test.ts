@@ -8,7 +8,7 @@ import {
   resume,
   type ResumeOptions,
 } from "../../src/event_logs.ts";
-import { deadline } from "../deadline.ts";
+import { deadline } from "../support/deadline.ts";
 import { appendAll, Reader, rest, testContract } from "./contract.ts";
 
 testContract({

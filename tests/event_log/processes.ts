@@ -1,6 +1,6 @@
 /** Starts `log_process.ts`, and reads what it prints. */
 import { assertEquals } from "@std/assert";
-import { deadline } from "../deadline.ts";
+import { deadline } from "../support/deadline.ts";
 
 export class LogProcess implements AsyncDisposable {
   readonly #process: Deno.ChildProcess;

@@ -2,8 +2,8 @@
 import { assert, assertEquals } from "@std/assert";
 import type { SseMessage } from "../../mod.ts";
 import { type EventLog, EventLogGapError } from "../../src/event_logs.ts";
-import { deadline } from "../deadline.ts";
-import { Random } from "../random.ts";
+import { deadline } from "../support/deadline.ts";
+import { Random } from "../support/random.ts";
 import type { Place } from "./contract.ts";
 
 /** A client, and how far it has got in the list. */

@@ -5,7 +5,7 @@ import {
   type RedisEventLogOptions,
   type SendRedisCommand,
 } from "../../src/event_logs.ts";
-import { deadline } from "../deadline.ts";
+import { deadline } from "../support/deadline.ts";
 import {
   appendAll,
   type Kind,

@@ -1,5 +1,5 @@
 /** A `redis-server` of the test's own. */
-import { deadline } from "../deadline.ts";
+import { deadline } from "../support/deadline.ts";
 import { temporaryDirectory } from "./temporary_directory.ts";
 
 type Directory = Awaited<ReturnType<typeof temporaryDirectory>>;

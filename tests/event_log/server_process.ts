@@ -4,7 +4,7 @@
  */
 import { sseResponse } from "../../mod.ts";
 import { RedisEventLog, resume } from "../../src/event_logs.ts";
-import { Random } from "../random.ts";
+import { Random } from "../support/random.ts";
 import { RawRedis } from "./raw_redis.ts";
 
 const [port, seed] = Deno.args.map(Number);

@@ -11,10 +11,10 @@ const root = new URL("../..", import.meta.url).pathname;
 const tests: Record<string, string[]> = {
   "decoder.ts": ["until", "comments", "event_stream", "decoder"],
   "reconnect.ts": [
-    "reconnect_policy",
+    "reconnect/policy",
     "resume",
-    "reconnect_delay",
-    "reconnect_callbacks",
+    "reconnect/delay",
+    "reconnect/callbacks",
   ],
   "exchange.ts": [
     "refusal",
@@ -22,8 +22,8 @@ const tests: Record<string, string[]> = {
     "abort",
     "connection",
     "read_sse",
-    "reconnect_callbacks",
-    "reconnect_cleanup",
+    "reconnect/callbacks",
+    "reconnect/cleanup",
   ],
   "connection.ts": [
     "connection",
@@ -37,12 +37,12 @@ const tests: Record<string, string[]> = {
     "read_sse",
     "input",
     "last_event_id",
-    "reconnect_call",
-    "reconnect_callbacks",
-    "reconnect_delay",
-    "reconnect_random",
-    "reconnect_race",
-    "reconnect_causes",
+    "reconnect/call",
+    "reconnect/callbacks",
+    "reconnect/delay",
+    "reconnect/random",
+    "reconnect/race",
+    "reconnect/causes",
   ],
 };
 

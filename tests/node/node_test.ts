@@ -1,8 +1,8 @@
 /** Servers on Node itself: `node:http`, and Express. */
 import { assert, assertEquals } from "@std/assert";
 import { connectSse } from "../../mod.ts";
-import { dataOf } from "../data_of.ts";
-import { deadline } from "../deadline.ts";
+import { dataOf } from "../support/data_of.ts";
+import { deadline } from "../support/deadline.ts";
 
 const directory = import.meta.dirname!;
 const notRun = whyNoNode();

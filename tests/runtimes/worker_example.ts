@@ -1,7 +1,7 @@
 /** Runs `examples/worker.ts` in workerd, between an upstream and a browser. */
 import { connectSse } from "../../mod.ts";
-import { HttpServer } from "../http_server.ts";
-import { OpenResponse } from "../open_response.ts";
+import { HttpServer } from "../support/http_server.ts";
+import { OpenResponse } from "../support/open_response.ts";
 import { assert, assertEquals } from "./assert.ts";
 import { output } from "./install.ts";
 

@@ -1,9 +1,9 @@
 /** `@anthropic-ai/sdk` on `readSse`: what comes of it is what its own reader gives. */
 import Anthropic from "npm:@anthropic-ai/sdk@1.12.0";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { type Handler, HttpServer } from "../http_server.ts";
-import { eventResponse, OpenResponse } from "../open_response.ts";
-import { eventStreamHead, RawServer } from "../raw_server.ts";
+import { type Handler, HttpServer } from "../support/http_server.ts";
+import { eventResponse, OpenResponse } from "../support/open_response.ts";
+import { eventStreamHead, RawServer } from "../support/raw_server.ts";
 import { replaceReader } from "./anthropic_reader.ts";
 import { both, collect, inPieces, same, settled } from "./compare.ts";
 

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { deadline } from "../deadline.ts";
+import { deadline } from "../support/deadline.ts";
 
 /** An SDK's reader of streams replaced, until disposed of. */
 export interface Replacement extends Disposable {

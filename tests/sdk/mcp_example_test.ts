@@ -1,7 +1,7 @@
 /** examples/mcp.ts against a server of the SDK's own. */
 import { assertEquals } from "@std/assert";
 import { z } from "npm:zod@4.6.7";
-import { run } from "../run_example.ts";
+import { run } from "../support/run_example.ts";
 import { McpServer } from "./mcp_sdk.ts";
 import { serve } from "./mcp_server.ts";
 

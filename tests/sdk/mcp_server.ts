@@ -1,4 +1,4 @@
-import { HttpServer } from "../http_server.ts";
+import { HttpServer } from "../support/http_server.ts";
 import {
   type EventStore,
   type JSONRPCMessage,

@@ -1,8 +1,12 @@
 /** `@modelcontextprotocol/sdk` on `readSse`: what comes of it is what its own reader gives. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { z } from "npm:zod@4.6.7";
-import type { ReceivedRequest } from "../http_server.ts";
-import { eventStreamHead, RawServer, type Script } from "../raw_server.ts";
+import type { ReceivedRequest } from "../support/http_server.ts";
+import {
+  eventStreamHead,
+  RawServer,
+  type Script,
+} from "../support/raw_server.ts";
 import { both, type Failure, failureOf, same, settled } from "./compare.ts";
 import { replaceReader } from "./mcp_reader.ts";
 import { serve } from "./mcp_server.ts";

@@ -2,9 +2,9 @@
 import { assert, assertEquals } from "@std/assert";
 import OpenAI from "npm:openai@7.57.0";
 import type { ChatCompletionChunk } from "npm:openai@7.57.0/resources/chat/completions";
-import { type Handler, HttpServer } from "../http_server.ts";
-import { eventResponse, OpenResponse } from "../open_response.ts";
-import { eventStreamHead, RawServer } from "../raw_server.ts";
+import { type Handler, HttpServer } from "../support/http_server.ts";
+import { eventResponse, OpenResponse } from "../support/open_response.ts";
+import { eventStreamHead, RawServer } from "../support/raw_server.ts";
 import { both, collect, inPieces, same, settled } from "./compare.ts";
 import { replaceReader } from "./openai_reader.ts";
 

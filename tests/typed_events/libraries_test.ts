@@ -15,8 +15,8 @@ import {
   TypedEventError,
   typedEvents,
 } from "../../src/typed_events.ts";
-import { assertSseError } from "../assert_sse_error.ts";
-import { OpenResponse } from "../open_response.ts";
+import { assertSseError } from "../support/assert_sse_error.ts";
+import { OpenResponse } from "../support/open_response.ts";
 
 type Schemas = {
   /** An object with `text`, and with `count`, which is 1 by default. */

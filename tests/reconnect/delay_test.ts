@@ -1,9 +1,9 @@
 import { assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
-import { connectSse, type ReconnectInfo } from "../mod.ts";
-import { assertSseError } from "./assert_sse_error.ts";
-import { inTurn } from "./in_turn.ts";
-import { eventResponse, OpenResponse } from "./open_response.ts";
+import { connectSse, type ReconnectInfo } from "../../mod.ts";
+import { assertSseError } from "../support/assert_sse_error.ts";
+import { inTurn } from "../support/in_turn.ts";
+import { eventResponse, OpenResponse } from "../support/open_response.ts";
 
 const url = "http://in.process/";
 const done = { done: true, value: undefined } as const;

@@ -3,9 +3,9 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
-import { connectSse, type ServerSentEvent } from "../mod.ts";
-import { Random } from "./random.ts";
-import { microtasks } from "./microtasks.ts";
+import { connectSse, type ServerSentEvent } from "../../mod.ts";
+import { Random } from "../support/random.ts";
+import { microtasks } from "../support/microtasks.ts";
 
 const url = "http://in.process/";
 const reason = new Error("enough");

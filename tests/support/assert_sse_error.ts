@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { SseError } from "../mod.ts";
+import { SseError } from "../../mod.ts";
 
 /** Asserts that the promise rejects with an `SseError` of that code. */
 export async function assertSseError(

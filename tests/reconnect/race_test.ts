@@ -7,8 +7,8 @@ import {
   type ReconnectInfo,
   type ServerSentEvent,
   type SseConnection,
-} from "../mod.ts";
-import { microtasks } from "./microtasks.ts";
+} from "../../mod.ts";
+import { microtasks } from "../support/microtasks.ts";
 
 const url = "http://in.process/";
 const reason = new Error("enough");

@@ -1,11 +1,11 @@
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
-import { connectSse, type ConnectSseOptions } from "../mod.ts";
-import { assertSseError } from "./assert_sse_error.ts";
-import { deadline } from "./deadline.ts";
-import { HttpServer } from "./http_server.ts";
-import { inTurn } from "./in_turn.ts";
-import { eventResponse } from "./open_response.ts";
+import { connectSse, type ConnectSseOptions } from "../../mod.ts";
+import { assertSseError } from "../support/assert_sse_error.ts";
+import { deadline } from "../support/deadline.ts";
+import { HttpServer } from "../support/http_server.ts";
+import { inTurn } from "../support/in_turn.ts";
+import { eventResponse } from "../support/open_response.ts";
 
 const url = "http://in.process/";
 

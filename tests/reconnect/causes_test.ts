@@ -12,11 +12,15 @@ import {
   type ReconnectOptions,
   type SseConnection,
   type SseError,
-} from "../mod.ts";
-import { assertSseError } from "./assert_sse_error.ts";
-import { HttpServer } from "./http_server.ts";
-import { eventResponse, OpenResponse } from "./open_response.ts";
-import { eventStreamHead, RawServer, type Script } from "./raw_server.ts";
+} from "../../mod.ts";
+import { assertSseError } from "../support/assert_sse_error.ts";
+import { HttpServer } from "../support/http_server.ts";
+import { eventResponse, OpenResponse } from "../support/open_response.ts";
+import {
+  eventStreamHead,
+  RawServer,
+  type Script,
+} from "../support/raw_server.ts";
 
 const done = { done: true, value: undefined } as const;
 

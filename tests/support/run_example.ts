@@ -3,7 +3,7 @@ import { deadline } from "./deadline.ts";
 
 /** How the heading of an example says to run it. */
 export async function commandOf(example: string): Promise<string[]> {
-  const url = new URL(`../examples/${example}`, import.meta.url);
+  const url = new URL(`../../examples/${example}`, import.meta.url);
   const heading = (await Deno.readTextFile(url)).split("\n\n", 1)[0];
   const command = heading.match(/^\/\/ {3}deno (.*)$/m)?.[1];
   assert(command, `The heading of ${example} says how to run it`);
@@ -23,11 +23,13 @@ export async function start(
   const flags = command.slice(0, command.indexOf(`examples/${example}`));
   // The same stand-ins as for the tests, where they have any.
   if (import.meta.resolve("@std/assert").startsWith("file:")) {
-    flags.push(`--import-map=${import.meta.dirname}/offline/import_map.json`);
+    flags.push(
+      `--import-map=${import.meta.dirname}/../offline/import_map.json`,
+    );
   }
   return new Deno.Command(Deno.execPath(), {
     args: [...flags, ...serve, `examples/${example}`, ...args],
-    cwd: new URL("..", import.meta.url),
+    cwd: new URL("../..", import.meta.url),
     env: { NO_COLOR: "1", ...env },
     stdin: "null",
     stdout: "piped",

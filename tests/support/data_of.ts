@@ -1,4 +1,4 @@
-import type { SseConnection } from "../mod.ts";
+import type { SseConnection } from "../../mod.ts";
 import { deadline } from "./deadline.ts";
 
 /** The data of the next events, read within the deadline. */

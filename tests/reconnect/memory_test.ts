@@ -3,9 +3,9 @@
 import { assertLess } from "@std/assert";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { connectSse, type SseConnection } from "../mod.ts";
-import { HttpServer } from "./http_server.ts";
-import { eventResponse, OpenResponse } from "./open_response.ts";
+import { connectSse, type SseConnection } from "../../mod.ts";
+import { HttpServer } from "../support/http_server.ts";
+import { eventResponse, OpenResponse } from "../support/open_response.ts";
 
 const url = "http://in.process/";
 const COUNT = 200;

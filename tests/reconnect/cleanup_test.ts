@@ -11,13 +11,17 @@ import {
   connectSse,
   type ConnectSseOptions,
   type SseConnection,
-} from "../mod.ts";
-import { assertSseError } from "./assert_sse_error.ts";
-import { deadline } from "./deadline.ts";
-import { HttpServer } from "./http_server.ts";
-import { countListeners } from "./listeners.ts";
-import { eventResponse, OpenResponse } from "./open_response.ts";
-import { eventStreamHead, RawServer, type Script } from "./raw_server.ts";
+} from "../../mod.ts";
+import { assertSseError } from "../support/assert_sse_error.ts";
+import { deadline } from "../support/deadline.ts";
+import { HttpServer } from "../support/http_server.ts";
+import { countListeners } from "../support/listeners.ts";
+import { eventResponse, OpenResponse } from "../support/open_response.ts";
+import {
+  eventStreamHead,
+  RawServer,
+  type Script,
+} from "../support/raw_server.ts";
 
 const done = { done: true, value: undefined } as const;
 const reason = new Error("enough");

@@ -6,9 +6,13 @@ import {
   assertThrows,
 } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
-import { type ReconnectInfo, type ReconnectOptions, SseError } from "../mod.ts";
-import { ReconnectPolicy } from "../src/reconnect.ts";
-import { assertSseError } from "./assert_sse_error.ts";
+import {
+  type ReconnectInfo,
+  type ReconnectOptions,
+  SseError,
+} from "../../mod.ts";
+import { ReconnectPolicy } from "../../src/reconnect.ts";
+import { assertSseError } from "../support/assert_sse_error.ts";
 
 const network = new SseError("network", "The cable was cut");
 

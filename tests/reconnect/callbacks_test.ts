@@ -5,12 +5,12 @@ import {
   type ReconnectOptions,
   type SseConnection,
   type SseError,
-} from "../mod.ts";
-import { assertSseError } from "./assert_sse_error.ts";
-import { deadline } from "./deadline.ts";
-import { HttpServer } from "./http_server.ts";
-import { inTurn } from "./in_turn.ts";
-import { eventResponse, OpenResponse } from "./open_response.ts";
+} from "../../mod.ts";
+import { assertSseError } from "../support/assert_sse_error.ts";
+import { deadline } from "../support/deadline.ts";
+import { HttpServer } from "../support/http_server.ts";
+import { inTurn } from "../support/in_turn.ts";
+import { eventResponse, OpenResponse } from "../support/open_response.ts";
 
 const url = "http://in.process/";
 const done = { done: true, value: undefined } as const;
