@@ -1,0 +1,98 @@
+// What the README says is there, and it says all there is.
+
+import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
+import config from "../deno.json" with { type: "json" };
+
+const root = new URL("../", import.meta.url);
+const repository = /^https:\/\/github\.com\/x\/sse\/(?:blob|tree)\/main\//;
+
+const readme = await read("README.md");
+
+function read(path: string): Promise<string> {
+  return Deno.readTextFile(new URL(path, root));
+}
+
+/** The targets of the links, less what a fragment points to within them. */
+function links(): string[] {
+  return [...readme.matchAll(/\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)$/gm)]
+    .map(([, inline, defined]) => inline ?? defined);
+}
+
+/** The names in the first column of the table whose head begins so. */
+function rows(head: string): string[] {
+  const table = readme.split("\n\n").filter((it) =>
+    it.startsWith(`| ${head} `)
+  );
+  return table.flatMap((it) => it.split("\n").slice(2)).flatMap((row) =>
+    [...row.split("|")[1].matchAll(/`"?([^`"]+)"?`/g)].map(([, name]) => name)
+  );
+}
+
+/** The names that an interface declares. */
+function properties(source: string, name: string): string[] {
+  const [, body] = new RegExp(
+    `^export interface ${name} [^]*?\\{\n([^]*?)^\\}`,
+    "m",
+  ).exec(source)!;
+  return [...body.matchAll(/^ {2}(?:readonly )?(\w+)\??:/gm)]
+    .map(([, property]) => property);
+}
+
+Deno.test("README has at most 1,200 words", () => {
+  assertLessOrEqual(readme.trim().split(/\s+/).length, 1200);
+});
+
+Deno.test("README links, where they are relative, to what is published with it", () => {
+  const relative = links().filter((it) => !/^(https?:|#)/.test(it));
+  assert(relative.length > 0);
+  const published = (path: string) =>
+    config.publish.include.some((it) =>
+      path === it || path.startsWith(`${it}/`)
+    );
+  assertEquals(relative.filter((it) => !published(it.split("#")[0])), []);
+});
+
+Deno.test("README links to nothing in the repository that is not there", async () => {
+  const paths = links().filter((it) => !it.startsWith("#"))
+    .map((it) => it.replace(repository, "").split("#")[0])
+    .filter((it) => !it.includes("://"));
+  assert(paths.length > 0);
+  const missing: string[] = [];
+  for (const path of paths) {
+    await Deno.stat(new URL(path, root)).catch(() => missing.push(path));
+  }
+  assertEquals(missing, []);
+});
+
+Deno.test("README links to no other place on GitHub, and to headings that it has", () => {
+  const foreign = links().filter((it) =>
+    it.includes("github.com") && !repository.test(it)
+  );
+  assertEquals(foreign, []);
+  const headings = [...readme.matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
+    `#${heading.toLowerCase().replace(/[^\w\- ]/g, "").replaceAll(" ", "-")}`
+  );
+  const own = links().filter((it) => it.startsWith("#"));
+  assertEquals(own.filter((it) => !headings.includes(it)), []);
+});
+
+Deno.test("README has a row for each option, and for none that is not there", async () => {
+  const options = properties(await read("src/options.ts"), "ConnectSseOptions");
+  const reconnect = properties(
+    await read("src/reconnect.ts"),
+    "ReconnectOptions",
+  );
+  // Some of those of `fetch`, which an interface of the platform declares.
+  const ofFetch = ["method", "headers", "body", "signal"];
+  assertEquals(
+    rows("option").toSorted(),
+    [...options, ...reconnect, ...ofFetch].toSorted(),
+  );
+});
+
+Deno.test("README has a row for each code of an error, and for none that is not there", async () => {
+  const source = await read("src/error.ts");
+  const [, union] = /^export type SseErrorCode =\n([^;]*);/m.exec(source)!;
+  const codes = [...union.matchAll(/"([^"]+)"/g)].map(([, code]) => code);
+  assertEquals(rows("code").toSorted(), codes.toSorted());
+});
