@@ -30,8 +30,8 @@ import type {
  * GET that goes on with what a POST began. A `Request` from it is sent as it is,
  * but for the headers it lacks: `Accept`, `Cache-Control`, and `Last-Event-ID`
  * where there is an id. Its own signal gives up that attempt alone. What the
- * function throws ends the stream, but for an `SseError`, which is taken for what
- * the attempt failed with.
+ * function throws ends the stream. An `SseError` counts as the attempt's failure
+ * instead.
  * @param options As for `fetch`, and how to read what comes.
  * @returns The open connection, an iterator over its events.
  * @throws {SseError} `"network"`, if no response came, and `"connect-timeout"`,
@@ -44,23 +44,29 @@ import type {
  * @example
  * ```ts
  * import { connectSse } from "@x/sse";
- * import { assertEquals } from "@std/assert";
- *
- * // A handler in the network's place.
- * const handler = () =>
- *   new Response("data: Hel\n\ndata: lo\n\ndata: [DONE]\n\n", {
- *     headers: { "Content-Type": "text/event-stream" },
- *   });
  *
  * const sse = await connectSse("https://example.com/chat", {
  *   method: "POST",
  *   body: JSON.stringify({ prompt: "Greet me" }),
  *   until: "[DONE]",
- *   fetch: handler,
+ *   idleTimeout: 60_000,
  * });
- * let text = "";
- * for await (const event of sse) text += event.data;
- * assertEquals(text, "Hello");
+ * for await (const event of sse) console.log(event.data);
+ * ```
+ *
+ * @example In a test, a handler in the network's place
+ * ```ts
+ * import { connectSse } from "@x/sse";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const handler = (_request: Request) =>
+ *   new Response("data: Hello\n\ndata: world\n\n", {
+ *     headers: { "Content-Type": "text/event-stream" },
+ *   });
+ *
+ * const sse = await connectSse("http://localhost/", { fetch: handler });
+ * const data = await Array.fromAsync(sse, (event) => event.data);
+ * assertEquals(data, ["Hello", "world"]);
  * ```
  *
  * @example A token that may expire while the stream is open
@@ -73,17 +79,28 @@ import type {
  * }
  *
  * let token = await logIn();
- * const sse = await connectSse(async ({ error }) => {
- *   if (error?.response?.status === 401) token = await logIn();
- *   return new Request("https://example.com/events", {
- *     headers: { Authorization: `Bearer ${token}` },
- *   });
- * }, {
- *   until: "[DONE]",
- *   reconnect: {
- *     shouldReconnect: ({ response }) => response?.status === 401 || undefined,
+ * let hasWorked = false;
+ *
+ * const sse = await connectSse(
+ *   // Called for each attempt, which so sends the newest token.
+ *   () =>
+ *     new Request("https://example.com/events", {
+ *       headers: { Authorization: `Bearer ${token}` },
+ *     }),
+ *   {
+ *     until: "[DONE]",
+ *     onOpen: () => void (hasWorked = true),
+ *     reconnect: {
+ *       async shouldReconnect({ response }) {
+ *         if (response?.status !== 401) return undefined; // As for any error.
+ *         if (!hasWorked) return false; // It is wrong, rather than expired.
+ *         hasWorked = false;
+ *         token = await logIn();
+ *         return true;
+ *       },
+ *     },
  *   },
- * });
+ * );
  * for await (const event of sse) console.log(event.data);
  * ```
  *
@@ -123,15 +140,13 @@ export async function connectSse(
  * @example
  * ```ts
  * import { readSse } from "@x/sse";
- * import { assertEquals } from "@std/assert";
  *
- * const { body } = new Response("data: Hello\n\ndata: [DONE]\n\n");
+ * // As the client of an API hands it out.
+ * const response = await fetch("https://example.com/chat", { method: "POST" });
  *
- * const words: string[] = [];
- * for await (const event of readSse(body!, { until: "[DONE]" })) {
- *   words.push(event.data);
+ * for await (const event of readSse(response, { until: "[DONE]" })) {
+ *   console.log(event.data);
  * }
- * assertEquals(words, ["Hello"]);
  * ```
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation}

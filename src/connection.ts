@@ -70,19 +70,18 @@ type State =
  * @example
  * ```ts
  * import { connectSse } from "@x/sse";
- * import { assertEquals } from "@std/assert";
  *
- * await using sse = await connectSse("https://example.com/events", {
- *   fetch: () =>
- *     new Response("id: 7\ndata: Hello\n\n", {
- *       headers: { "Content-Type": "text/event-stream" },
- *     }),
- * });
- * assertEquals(sse.response.status, 200);
+ * await using sse = await connectSse("https://example.com/events");
+ * console.log(sse.response.status);
  *
- * const { value } = await sse.next();
- * assertEquals(value?.data, "Hello");
- * assertEquals(sse.lastEventId, "7");
+ * const first = await sse.next();
+ * console.log(first.value?.data);
+ *
+ * for await (const event of sse) {
+ *   console.log(event.data);
+ *   if (event.id === "3") break; // Closes the connection.
+ * }
+ * console.log(sse.lastEventId);
  * ```
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#processing-model}
@@ -195,9 +194,9 @@ export class SseConnection
   }
 
   /**
-   * The id up to which events were handed out: what to store, and to give as the
-   * option `lastEventId` to go on from here later. A reconnect sends it too, or
-   * the id of the newest event that has yet to be handed out.
+   * The id up to which events were handed out. Store it, and give it as the
+   * option `lastEventId` to go on from here later. A reconnect sends the id of
+   * the newest event that has come, handed out or not.
    */
   get lastEventId(): string {
     return this.#lastEventId;
@@ -211,8 +210,8 @@ export class SseConnection
   /**
    * Reads the next event. Calls may overlap and are answered in order.
    *
-   * @returns The event, or `{ done: true }` once the stream has ended, also by
-   * an error that an earlier call has thrown.
+   * @returns The event, or `{ done: true }` once the stream has ended or an
+   * earlier call has thrown.
    * @throws {SseError} `"status"`, `"content-type"`, `"network"`,
    * `"idle-timeout"`, `"event-timeout"`, `"event-too-large"` or `"truncated"`;
    * with `reconnect`, also `"reconnect-failed"`.

@@ -9,7 +9,11 @@ import { SseError } from "./error.ts";
 import { ServerSentEvent } from "./server_sent_event.ts";
 import { noteRetry } from "./unsaid_retry.ts";
 
-/** Options of {@linkcode SseDecoder} and `SseEventStream`. */
+/**
+ * Options of {@linkcode SseDecoder} and `SseEventStream`.
+ *
+ * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation}
+ */
 export interface SseDecoderOptions {
   /**
    * The id of events until the stream sets another.
@@ -63,14 +67,13 @@ type LineFate =
  * @example
  * ```ts
  * import { SseDecoder } from "@x/sse";
- * import { assertEquals } from "@std/assert";
  *
  * const decoder = new SseDecoder();
- *
- * assertEquals(decoder.decode("id: 1\ndata: Hel"), []);
- * const [event] = decoder.decode("lo\n\n");
- * assertEquals(event.data, "Hello");
- * assertEquals(decoder.lastEventId, "1");
+ * const response = await fetch("https://example.com/events");
+ * for await (const chunk of response.body!) {
+ *   for (const event of decoder.decode(chunk)) console.log(event.data);
+ * }
+ * console.log(decoder.lastEventId);
  * ```
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream}

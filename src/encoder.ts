@@ -7,7 +7,11 @@
 import { check, checkType } from "./check.ts";
 import { notedRetry } from "./unsaid_retry.ts";
 
-/** What one block of an event stream says; all of it optional. */
+/**
+ * What one block of an event stream says; all of it optional.
+ *
+ * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream}
+ */
 export interface SseMessage {
   /** The event's type, of one line. */
   event?: string | undefined;

@@ -16,15 +16,15 @@ import { encodeAfter, sharedBytes, type SseMessage } from "./encoder.ts";
  * @example
  * ```ts
  * import { SseEncoderStream } from "@x/sse";
- * import { assertEquals } from "@std/assert";
  *
  * const body = ReadableStream.from([{ data: "Hello" }, { data: "world" }])
  *   .pipeThrough(new SseEncoderStream());
  *
- * assertEquals(
- *   await new Response(body).text(),
- *   "data: Hello\n\ndata: world\n\n",
- * );
+ * await fetch("https://example.com/ingest", {
+ *   method: "POST",
+ *   headers: { "Content-Type": "text/event-stream" },
+ *   body,
+ * });
  * ```
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream}

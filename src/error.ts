@@ -20,6 +20,8 @@ import { textOf } from "./check.ts";
  * - `"truncated"`: the stream ended and `until` had not been met.
  * - `"reconnect-failed"`: `maxAttempts` were used up, or the last event ID is
  *   one that no request can carry; the last error is the `cause`.
+ *
+ * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#processing-model}
  */
 export type SseErrorCode =
   | "network"
@@ -47,15 +49,15 @@ export interface SseErrorOptions extends ErrorOptions {
  * @example
  * ```ts
  * import { connectSse, SseError } from "@x/sse";
- * import { assertEquals, assertRejects } from "@std/assert";
  *
- * const sse = await connectSse("https://example.com/events", {
- *   fetch: () => new Response("Who are you?", { status: 401 }),
- * });
- * const error = await assertRejects(() => sse.next(), SseError);
- * assertEquals(error.code, "status");
- * assertEquals(error.response?.status, 401);
- * assertEquals(error.body, "Who are you?");
+ * const sse = await connectSse("https://example.com/private");
+ * try {
+ *   for await (const event of sse) console.log(event.data);
+ * } catch (error) {
+ *   if (!(error instanceof SseError)) throw error;
+ *   // status 401 Who are you?
+ *   console.error(error.code, error.response?.status, error.body);
+ * }
  * ```
  */
 export class SseError extends Error {

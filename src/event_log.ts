@@ -26,15 +26,13 @@ import type { SseMessage } from "./encoder.ts";
  * @example
  * ```ts
  * import { type EventLog, MemoryEventLog } from "@x/sse/event-log";
- * import { assertEquals } from "@std/assert";
  *
  * const log: EventLog = new MemoryEventLog();
  * await log.append({ data: "Hello" });
  * await log.append({ data: "world" });
  * await log.end();
  *
- * const data = await Array.fromAsync(log.read(""), (message) => message.data);
- * assertEquals(data, ["Hello", "world"]);
+ * for await (const { id, data } of log.read("")) console.log(id, data);
  * ```
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#the-last-event-id-header}
@@ -88,7 +86,11 @@ export interface EventLog {
   status(): Promise<EventLogStatus>;
 }
 
-/** How a log is read. */
+/**
+ * How a log is read.
+ *
+ * @see {@link https://dom.spec.whatwg.org/#interface-AbortSignal}
+ */
 export interface EventLogReadOptions {
   /** Ends reading when it aborts: the reader throws its reason. */
   signal?: AbortSignal | undefined;
@@ -112,7 +114,6 @@ export interface EventLogStatus {
  * @example
  * ```ts
  * import { EventLogGapError, MemoryEventLog } from "@x/sse/event-log";
- * import { assert, assertEquals, assertRejects } from "@std/assert";
  *
  * const log = new MemoryEventLog({ maxMessages: 1 });
  * const first = await log.append({ data: "1" });
@@ -120,12 +121,16 @@ export interface EventLogStatus {
  * await log.append({ data: "3" });
  * await log.end();
  *
- * const gap = await assertRejects(() => Array.fromAsync(log.read(first)));
- * assert(gap instanceof EventLogGapError);
- *
- * const rest = await Array.fromAsync(log.read(gap.resumeAfter));
- * assertEquals(rest.map((message) => message.data), ["3"]);
+ * try {
+ *   for await (const { data } of log.read(first)) console.log(data);
+ * } catch (error) {
+ *   if (!(error instanceof EventLogGapError)) throw error;
+ *   console.warn("Some are missing. The rest:"); // Only "3" is kept.
+ *   for await (const { data } of log.read(error.resumeAfter)) console.log(data);
+ * }
  * ```
+ *
+ * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#the-last-event-id-header}
  */
 export class EventLogGapError extends Error {
   /** `"EventLogGapError"`. */

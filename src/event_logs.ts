@@ -12,10 +12,10 @@
  * ```ts
  * import { sseResponse } from "@x/sse";
  * import { MemoryEventLog, resume } from "@x/sse/event-log";
- * import { assertEquals } from "@std/assert";
  *
  * const log = new MemoryEventLog();
  *
+ * // What one client posts, all get.
  * async function handler(request: Request): Promise<Response> {
  *   if (request.method === "POST") {
  *     await log.append({ data: await request.text() });
@@ -23,15 +23,10 @@
  *   }
  *   return sseResponse(resume(log, request), { heartbeat: 15_000 });
  * }
- *
- * const url = "https://example.com/";
- * await handler(new Request(url, { method: "POST", body: "Hello" }));
- * const response = await handler(new Request(url));
- * const reader = response.body!.getReader();
- * const { value } = await reader.read();
- * assertEquals(new TextDecoder().decode(value).includes("data: Hello\n"), true);
- * await reader.cancel();
+ * export default { fetch: handler };
  * ```
+ *
+ * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#the-last-event-id-header}
  *
  * @module
  */

@@ -17,8 +17,20 @@
  * source.onerror = ({ message }) => console.log(message);
  * ```
  *
- * Code written for the standard's class runs on it unchanged. One thing only
- * the platform can do: `isTrusted` is false on its events.
+ * Code written for the standard's class runs on it unchanged. Some things only
+ * the platform's own can do, and this one, which is made of `fetch`, cannot:
+ *
+ * - **CORS preflights.** In a browser, a request to another origin with the
+ *   header `Last-Event-ID` is preceded by one with the method `OPTIONS`. So each
+ *   reconnect after an id costs two requests, and the server has to allow the
+ *   header: `Access-Control-Allow-Headers: Last-Event-ID`. The platform's own
+ *   sends it without asking.
+ * - **Refusals by CORS.** To `fetch` they look like a lost network, so they are
+ *   tried again, for ever unless `reconnect.maxAttempts` is given. The platform's
+ *   own gives up at once.
+ * - **`window.stop()`** is not heard. It closes the platform's own for good. Here
+ *   it breaks the connection, which is then established again.
+ * - **`isTrusted`** is `false` on its events.
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#the-eventsource-interface}
  *
@@ -45,6 +57,8 @@ export type { ReconnectInfo, ReconnectOptions } from "./reconnect.ts";
 /**
  * Options of {@linkcode EventSource}: the standard's `withCredentials`, and what
  * this module adds.
+ *
+ * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#eventsourceinit}
  */
 export interface EventSourceInit {
   /**
@@ -61,15 +75,17 @@ export interface EventSourceInit {
    */
   method?: string | undefined;
   /**
-   * Headers of the request; `Last-Event-ID` is added once there is an id, and
-   * `Accept` and `Cache-Control` where they are missing.
+   * Headers of the request. `Last-Event-ID` is added once there is an id, and
+   * `Accept` and `Cache-Control` where they are missing. In a browser, most
+   * headers cost a CORS preflight where the server is of another origin.
    */
   headers?: RequestInit["headers"] | undefined;
   /** The body of the request, sent again with each reconnect. */
   body?: RequestInit["body"] | undefined;
   /**
    * The id after which the stream is to begin: that of the last event which an
-   * earlier source has read.
+   * earlier source has read. In a browser, it costs a CORS preflight where the
+   * server is of another origin.
    *
    * @default {""}
    */
@@ -88,6 +104,9 @@ export interface EventSourceInit {
    *
    * `shouldReconnect` may return `true` for what the standard has fail for good,
    * as a status of 503. Statuses of 2xx other than 200 always do.
+   *
+   * Give `maxAttempts` where the server is of another origin: what CORS refuses
+   * looks like a lost network, and is tried again.
    */
   reconnect?: ReconnectOptions | undefined;
   /**
@@ -120,21 +139,18 @@ export interface EventSourceInit {
  * @example
  * ```ts
  * import { EventSource, SseError } from "@x/sse/event-source";
- * import { assert, assertEquals } from "@std/assert";
  *
- * const source = new EventSource("https://example.com/events", {
- *   fetch: () => new Response("Who are you?", { status: 401 }),
- * });
- * const { promise, resolve } = Promise.withResolvers<SseError>();
- * source.onerror = (event) => {
- *   if (event.error instanceof SseError) resolve(event.error);
+ * const source = new EventSource("https://example.com/private");
+ * source.onerror = ({ error, message }) => {
+ *   if (source.readyState === EventSource.CONNECTING) {
+ *     console.warn(`Connecting again: ${message}`);
+ *   } else if (error instanceof SseError) {
+ *     console.error(error.code, error.body); // status Who are you?
+ *   }
  * };
- *
- * const error = await promise;
- * assertEquals(error.code, "status");
- * assertEquals(error.body, "Who are you?");
- * assert(source.readyState === EventSource.CLOSED);
  * ```
+ *
+ * @see {@link https://html.spec.whatwg.org/multipage/webappapis.html#errorevent}
  */
 export interface EventSourceErrorEvent extends Event {
   /**
@@ -149,13 +165,19 @@ export interface EventSourceErrorEvent extends Event {
 /**
  * What the listeners of messages get: the standard's `MessageEvent`, whose `data`
  * is always a string.
+ *
+ * @see {@link https://html.spec.whatwg.org/multipage/comms.html#messageevent}
  */
 export interface EventSourceMessageEvent extends Omit<MessageEvent, "data"> {
   /** The payload. */
   readonly data: string;
 }
 
-/** The events of an {@linkcode EventSource} by name; all others are messages. */
+/**
+ * The events of an {@linkcode EventSource} by name; all others are messages.
+ *
+ * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#the-eventsource-interface}
+ */
 export interface EventSourceEventMap {
   /** The connection is open, or open again. */
   open: Event;
@@ -239,29 +261,13 @@ export interface EventSource {
  *
  * @example
  * ```ts
- * import {
- *   EventSource,
- *   type EventSourceMessageEvent,
- * } from "@x/sse/event-source";
- * import { assertEquals } from "@std/assert";
+ * import { EventSource } from "@x/sse/event-source";
  *
- * const source = new EventSource("https://example.com/events", {
- *   method: "POST",
- *   body: JSON.stringify({ topics: ["news"] }),
- *   // A handler in the network's place.
- *   fetch: () =>
- *     new Response("event: news\nid: 7\ndata: Hello\n\n", {
- *       headers: { "Content-Type": "text/event-stream" },
- *     }),
+ * const source = new EventSource("https://example.com/jobs/7");
+ * source.addEventListener("progress", ({ data, lastEventId }) => {
+ *   console.log(lastEventId, JSON.parse(data).percent);
  * });
- * const { promise, resolve } = Promise.withResolvers<EventSourceMessageEvent>();
- * source.addEventListener("news", resolve);
- *
- * const event = await promise;
- * assertEquals(event.data, "Hello");
- * assertEquals(event.origin, "https://example.com");
- * assertEquals(source.lastEventId, "7");
- * source.close();
+ * source.addEventListener("done", () => source.close());
  * ```
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#the-eventsource-interface}
@@ -359,18 +365,14 @@ export class EventSource extends EventTarget {
    *
    * @example
    * ```ts
-   * import {
-   *   EventSource,
-   *   type EventSourceMessageEvent,
-   * } from "@x/sse/event-source";
-   * import { assertEquals } from "@std/assert";
+   * import { EventSource } from "@x/sse/event-source";
    *
-   * const { body } = new Response("data: Hello\n\n");
+   * const { body } = await fetch("https://example.com/events");
    * const source = EventSource.fromReadableStream(body!);
-   *
-   * const { promise, resolve } = Promise.withResolvers<EventSourceMessageEvent>();
-   * source.onmessage = resolve;
-   * assertEquals((await promise).data, "Hello");
+   * source.onmessage = ({ data }) => {
+   *   if (data === "[DONE]") source.close();
+   *   else console.log(data);
+   * };
    * ```
    */
   static fromReadableStream(stream: ReadableStream<Uint8Array>): EventSource {

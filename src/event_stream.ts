@@ -22,15 +22,10 @@ import type { ServerSentEvent } from "./server_sent_event.ts";
  * @example
  * ```ts
  * import { SseEventStream } from "@x/sse";
- * import { assertEquals } from "@std/assert";
  *
- * const { body } = new Response("data: Hello\n\ndata: world\n\n");
- *
- * const words: string[] = [];
- * for await (const event of body!.pipeThrough(new SseEventStream())) {
- *   words.push(event.data);
- * }
- * assertEquals(words, ["Hello", "world"]);
+ * const response = await fetch("https://example.com/events");
+ * const events = response.body!.pipeThrough(new SseEventStream());
+ * for await (const event of events) console.log(event.data);
  * ```
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream}

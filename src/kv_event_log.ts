@@ -31,7 +31,11 @@ import {
   type Page,
 } from "./stored_event_log.ts";
 
-/** A part of a key. */
+/**
+ * A part of a key.
+ *
+ * @see {@link https://docs.deno.com/api/deno/~/Deno.KvKeyPart}
+ */
 export type KvKeyPart =
   | Uint8Array
   | string
@@ -40,10 +44,18 @@ export type KvKeyPart =
   | boolean
   | symbol;
 
-/** A key. */
+/**
+ * A key.
+ *
+ * @see {@link https://docs.deno.com/api/deno/~/Deno.KvKey}
+ */
 export type KvKey = readonly KvKeyPart[];
 
-/** A value, and what it is at. */
+/**
+ * A value, and the key that it is at.
+ *
+ * @see {@link https://docs.deno.com/api/deno/~/Deno.KvEntryMaybe}
+ */
 export interface KvEntry {
   /** The key. */
   key: KvKey;
@@ -53,7 +65,11 @@ export interface KvEntry {
   versionstamp: string | null;
 }
 
-/** Changes that are made together or not at all. */
+/**
+ * Changes that are made together or not at all.
+ *
+ * @see {@link https://docs.deno.com/api/deno/~/Deno.AtomicOperation}
+ */
 export interface KvAtomic {
   /** Makes them only where this is the present version of a key. */
   check(version: { key: KvKey; versionstamp: string | null }): KvAtomic;
@@ -65,7 +81,11 @@ export interface KvAtomic {
   commit(): Promise<{ ok: boolean }>;
 }
 
-/** What a {@linkcode KvEventLog} needs of a `Deno.Kv`. */
+/**
+ * What a {@linkcode KvEventLog} needs of a `Deno.Kv`.
+ *
+ * @see {@link https://docs.deno.com/api/deno/~/Deno.Kv}
+ */
 export interface KvStore {
   /** Gets a value. */
   get(key: KvKey): Promise<KvEntry>;
@@ -131,19 +151,17 @@ const TRIM_LENGTH = 500;
  * ```ts
  * import { sseResponse } from "@x/sse";
  * import { KvEventLog, resume } from "@x/sse/event-log";
- * import { assertStringIncludes } from "@std/assert";
  *
- * using kv = await Deno.openKv(":memory:");
- * const log = new KvEventLog(kv, ["news"]);
- *
- * function handler(request: Request): Response {
- *   return sseResponse(resume(log, request), { heartbeat: 15_000 });
+ * function newsHandler(kv: Deno.Kv) {
+ *   const log = new KvEventLog(kv, ["news"], { maxMessages: 1000 });
+ *   return async (request: Request): Promise<Response> => {
+ *     if (request.method === "POST") {
+ *       await log.append({ data: await request.text() });
+ *       return new Response(null, { status: 204 });
+ *     }
+ *     return sseResponse(resume(log, request), { heartbeat: 15_000 });
+ *   };
  * }
- *
- * await log.append({ data: "Hello" });
- * await log.end();
- * const response = handler(new Request("https://example.com/"));
- * assertStringIncludes(await response.text(), "data: Hello\n");
  * ```
  *
  * @see {@link https://docs.deno.com/deploy/kv/}

@@ -17,15 +17,19 @@
  *
  * @example
  * ```ts
- * import { lastEventIdOf } from "@x/sse";
- * import { assertEquals } from "@std/assert";
+ * import { lastEventIdOf, sseResponse } from "@x/sse";
  *
- * const url = "https://example.com/events?lastEventId=41";
- * const headers = { "Last-Event-ID": "42" };
+ * const news = ["Rain", "Sun", "Snow"];
  *
- * assertEquals(lastEventIdOf(new Request(url, { headers })), "42");
- * assertEquals(lastEventIdOf(new Request(url)), "41");
- * assertEquals(lastEventIdOf(new Request("https://example.com/events")), "");
+ * function* newsAfter(id: string) {
+ *   for (let n = Number(id) || 0; n < news.length; n++) {
+ *     yield { id: String(n + 1), data: news[n] };
+ *   }
+ * }
+ *
+ * export default {
+ *   fetch: (request: Request) => sseResponse(newsAfter(lastEventIdOf(request))),
+ * };
  * ```
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#the-last-event-id-header}

@@ -52,19 +52,17 @@ export interface MemoryEventLogOptions {
  * ```ts
  * import { sseResponse } from "@x/sse";
  * import { MemoryEventLog, resume } from "@x/sse/event-log";
- * import { assertStringIncludes } from "@std/assert";
  *
- * const log = new MemoryEventLog();
- *
- * function handler(request: Request): Response {
- *   return sseResponse(resume(log, request), { heartbeat: 15_000 });
- * }
- *
+ * const log = new MemoryEventLog({ maxAge: 60 * 60 * 1000 });
  * await log.append({ event: "greeting", json: { text: "Hello" } });
- * await log.end();
- * const response = handler(new Request("https://example.com/"));
- * assertStringIncludes(await response.text(), 'data: {"text":"Hello"}\n');
+ *
+ * export default {
+ *   fetch: (request: Request) =>
+ *     sseResponse(resume(log, request), { heartbeat: 15_000 }),
+ * };
  * ```
+ *
+ * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#the-last-event-id-header}
  */
 export class MemoryEventLog implements EventLog {
   readonly #maxMessages: number;

@@ -8,10 +8,18 @@ import type { SseError } from "./error.ts";
 import type { ReconnectOptions } from "./reconnect.ts";
 import type { ServerSentEvent } from "./server_sent_event.ts";
 
-/** What `connectSse` sends: what `fetch` takes. */
+/**
+ * What `connectSse` sends: what `fetch` takes.
+ *
+ * @see {@link https://fetch.spec.whatwg.org/#requestinfo}
+ */
 export type SseRequest = Request | URL | string;
 
-/** What an `input` that is a function is told of the attempt it is called for. */
+/**
+ * What an `input` that is a function is told of the attempt it is called for.
+ *
+ * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#reestablish-the-connection}
+ */
 export interface SseAttempt {
   /**
    * 0 for the first request of all; then which attempt in a row it is, from 1.
@@ -23,7 +31,11 @@ export interface SseAttempt {
   readonly error: SseError | undefined;
 }
 
-/** The options of `fetch`, each of which may also be given as `undefined`. */
+/**
+ * The options of `fetch`, each of which may also be given as `undefined`.
+ *
+ * @see {@link https://fetch.spec.whatwg.org/#requestinit}
+ */
 export type FetchOptions = {
   [Name in Exclude<keyof RequestInit, "client" | "dispatcher">]?:
     | RequestInit[Name]
@@ -69,13 +81,16 @@ export interface ConnectSseOptions extends FetchOptions {
    * Sent as `Last-Event-ID`, and the id of events until the stream sets another.
    * A `Last-Event-ID` among the headers serves as well.
    *
+   * In a browser, this header costs a CORS preflight where the server is of
+   * another origin, which has to allow it.
+   *
    * @default {""}
    */
   lastEventId?: string | undefined;
   /**
-   * What ends the stream. A string is compared with each event's `data`, and
-   * the event that equals it is not yielded; a function ends the stream after
-   * the event it accepts, which is yielded. The connection is then closed.
+   * What ends the stream, and closes the connection. A string is compared with
+   * each event's `data`; the event that equals it is not yielded. A function ends
+   * the stream after the event it accepts, which is yielded.
    *
    * A stream that ends without it is `"truncated"`, or reconnects. A string is
    * also met by a last event that lacks only its blank line, as some servers
@@ -136,7 +151,11 @@ export interface ConnectSseOptions extends FetchOptions {
   reconnect?: boolean | ReconnectOptions | undefined;
 }
 
-/** Options of `readSse`: those of {@linkcode ConnectSseOptions} about reading. */
+/**
+ * Options of `readSse`: those of {@linkcode ConnectSseOptions} about reading.
+ *
+ * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation}
+ */
 export type ReadSseOptions = Pick<
   ConnectSseOptions,
   | "anyContentType"

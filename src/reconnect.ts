@@ -10,25 +10,24 @@ import { SseError } from "./error.ts";
 /**
  * How to reconnect; all of it optional.
  *
+ * In a browser, a request that CORS refuses looks like a lost network. So it is
+ * tried again, for ever unless `maxAttempts` ends it.
+ *
  * @example
  * ```ts
  * import { connectSse } from "@x/sse";
- * import { assertEquals } from "@std/assert";
  *
- * // A server that goes on after the last event ID, and ends after each event.
- * const handler = ({ headers }: Request) => {
- *   const id = Number(headers.get("Last-Event-ID")) + 1;
- *   return new Response(`id: ${id}\ndata: ${id}\n\n`, {
- *     headers: { "Content-Type": "text/event-stream" },
- *   });
- * };
- *
- * const sse = await connectSse("https://example.com/events", {
- *   reconnect: { initialDelay: 10, maxAttempts: 5 },
- *   until: ({ data }) => data === "3",
- *   fetch: handler,
+ * const sse = await connectSse("https://example.com/jobs/7", {
+ *   until: ({ event }) => event === "done",
+ *   idleTimeout: 30_000,
+ *   reconnect: {
+ *     maxAttempts: 10,
+ *     onReconnect({ attempt, delay, error }) {
+ *       console.warn(`${error.message}; attempt ${attempt} in ${delay} ms`);
+ *     },
+ *   },
  * });
- * assertEquals(await Array.fromAsync(sse, ({ data }) => data), ["1", "2", "3"]);
+ * for await (const event of sse) console.log(event.event, event.data);
  * ```
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#reestablish-the-connection}
@@ -96,7 +95,11 @@ export interface ReconnectOptions {
   onReconnect?: ((info: ReconnectInfo) => void | Promise<void>) | undefined;
 }
 
-/** What `onReconnect` is told. */
+/**
+ * What `onReconnect` is told.
+ *
+ * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#reestablish-the-connection}
+ */
 export interface ReconnectInfo {
   /** Which attempt in a row follows, from 1. */
   attempt: number;

@@ -25,7 +25,11 @@ import {
   type Page,
 } from "./stored_event_log.ts";
 
-/** Sends a Redis command, its name first, and gives the reply. */
+/**
+ * Sends a Redis command, its name first, and gives the reply.
+ *
+ * @see {@link https://redis.io/docs/latest/commands/}
+ */
 export type SendRedisCommand = (command: string[]) => Promise<unknown>;
 
 /** Where a {@linkcode RedisEventLog} is kept, and how much of it. */

@@ -8,7 +8,11 @@ import { check, checkTimeout, checkType } from "./check.ts";
 import { encodeAfter, sharedBytes, type SseMessage } from "./encoder.ts";
 import { POLL, type Pollable, type Waker } from "./poll.ts";
 
-/** As for a `Response`, and how to keep it alive and end it. */
+/**
+ * As for a `Response`, and how to keep it alive and end it.
+ *
+ * @see {@link https://fetch.spec.whatwg.org/#responseinit}
+ */
 export interface SseResponseInit extends ResponseInit {
   /**
    * After how many ms without a message to write an empty comment, so that no
@@ -63,22 +67,33 @@ const HEARTBEAT = /* @__PURE__ */ new TextEncoder().encode(":\n");
  * @example
  * ```ts
  * import { sseResponse } from "@x/sse";
- * import { assertEquals } from "@std/assert";
  *
- * function handler(_request: Request): Response {
- *   return sseResponse(countdown(), { heartbeat: 15_000 });
+ * async function* ticks() {
+ *   for (let n = 1;; n++) {
+ *     yield { id: String(n), data: new Date().toISOString() };
+ *     await new Promise((resolve) => setTimeout(resolve, 1000));
+ *   }
  * }
  *
- * async function* countdown() {
- *   for (const n of [3, 2, 1]) yield { id: String(n), data: `${n} …` };
- * }
+ * // For `deno serve`, and for Cloudflare Workers.
+ * export default {
+ *   fetch: () => sseResponse(ticks(), { heartbeat: 15_000 }),
+ * };
+ * ```
  *
- * const response = handler(new Request("https://example.com/"));
- * assertEquals(response.headers.get("Content-Type"), "text/event-stream");
- * assertEquals(
- *   await response.text(),
- *   "id: 3\ndata: 3 …\n\nid: 2\ndata: 2 …\n\nid: 1\ndata: 1 …\n\n",
- * );
+ * @example A proxy, which passes on what it reads
+ * ```ts
+ * import { connectSse, lastEventIdOf, sseResponse } from "@x/sse";
+ *
+ * async function handler(request: Request): Promise<Response> {
+ *   const upstream = await connectSse("https://example.com/events", {
+ *     headers: { Authorization: "Bearer secret" },
+ *     lastEventId: lastEventIdOf(request),
+ *   });
+ *   if (upstream.response.status !== 200) return upstream.response;
+ *   return sseResponse(upstream, { heartbeat: 15_000 });
+ * }
+ * export default { fetch: handler };
  * ```
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#authoring-notes}

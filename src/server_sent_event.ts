@@ -4,7 +4,11 @@
  * @module
  */
 
-/** What a new {@linkcode ServerSentEvent} is made of; all of it optional. */
+/**
+ * What a new {@linkcode ServerSentEvent} is made of; all of it optional.
+ *
+ * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation}
+ */
 export interface ServerSentEventInit {
   /**
    * The event's type.
@@ -33,13 +37,13 @@ export interface ServerSentEventInit {
  *
  * @example
  * ```ts
- * import { ServerSentEvent } from "@x/sse";
- * import { assertEquals } from "@std/assert";
+ * import { connectSse } from "@x/sse";
  *
- * const event = new ServerSentEvent({ data: '{"token":"Hello"}' });
- *
- * assertEquals(event.event, "message");
- * assertEquals(event.json<{ token: string }>().token, "Hello");
+ * const sse = await connectSse("https://example.com/jobs/7");
+ * for await (const event of sse) {
+ *   if (event.event !== "progress") continue;
+ *   console.log(event.id, event.json<{ percent: number }>().percent);
+ * }
  * ```
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation}

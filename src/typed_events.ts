@@ -11,14 +11,7 @@
  * import { typedEvents } from "@x/sse/typed-events";
  * import { z } from "npm:zod@4";
  *
- * const sse = await connectSse("https://example.com/jobs/7", {
- *   fetch: () =>
- *     new Response(
- *       'event: progress\ndata: {"percent":50}\n\n' +
- *         'event: done\ndata: {"url":"/files/7"}\n\n',
- *       { headers: { "Content-Type": "text/event-stream" } },
- *     ),
- * });
+ * const sse = await connectSse("https://example.com/jobs/7");
  * const events = typedEvents(sse, {
  *   progress: z.object({ percent: z.number() }),
  *   done: z.object({ url: z.string() }),
@@ -85,12 +78,18 @@ export interface StandardSchema<Output = unknown> {
  * What a schema says of a value. Where there are no `issues`, it is valid.
  *
  * @typeParam Output What the schema makes of a valid one.
+ *
+ * @see {@link https://standardschema.dev/schema}
  */
 export type StandardSchemaResult<Output> =
   | { readonly value: Output; readonly issues?: undefined }
   | { readonly issues: readonly StandardSchemaIssue[] };
 
-/** One thing that is wrong with a value. */
+/**
+ * One thing that is wrong with a value.
+ *
+ * @see {@link https://standardschema.dev/schema}
+ */
 export interface StandardSchemaIssue {
   /** What is wrong. */
   readonly message: string;
@@ -172,19 +171,24 @@ export interface TypedEventErrorOptions extends ErrorOptions {
  *
  * @example
  * ```ts
- * import { ServerSentEvent } from "@x/sse";
+ * import { connectSse } from "@x/sse";
  * import { TypedEventError, typedEvents } from "@x/sse/typed-events";
- * import { assertEquals, assertRejects } from "@std/assert";
  * import { z } from "npm:zod@4";
  *
- * const event = new ServerSentEvent({ data: '{"percent":"50"}' });
- * const events = typedEvents(ReadableStream.from([event]), {
- *   message: z.object({ percent: z.number() }),
- * });
- * const error = await assertRejects(() => events.next(), TypedEventError);
- * assertEquals(error.event, event);
- * assertEquals(error.issues[0].path, ["percent"]);
+ * const sse = await connectSse("https://example.com/jobs/7");
+ * const progress = z.object({ percent: z.number().max(1) });
+ * try {
+ *   for await (const { data } of typedEvents(sse, { progress })) {
+ *     console.log(data.percent);
+ *   }
+ * } catch (error) {
+ *   if (!(error instanceof TypedEventError)) throw error;
+ *   // The server says 50.
+ *   console.error(error.event.data, error.issues[0].message);
+ * }
  * ```
+ *
+ * @see {@link https://standardschema.dev/schema}
  */
 export class TypedEventError extends Error {
   static {
@@ -246,21 +250,17 @@ export class TypedEventError extends Error {
  *
  * @example
  * ```ts
- * import { ServerSentEvent } from "@x/sse";
+ * import { connectSse } from "@x/sse";
  * import { typedEvents } from "@x/sse/typed-events";
- * import { assertEquals } from "@std/assert";
  * import { z } from "npm:zod@4";
  *
- * const events = typedEvents(
- *   ReadableStream.from([
- *     new ServerSentEvent({ event: "ping" }),
- *     new ServerSentEvent({ event: "day", data: '"2030-01-01"', id: "7" }),
- *   ]),
- *   { day: z.string().transform((text) => new Date(text)) },
- * );
- * for await (const { data, id } of events) {
- *   assertEquals(data.getUTCFullYear(), 2030);
- *   assertEquals(id, "7");
+ * const sse = await connectSse("https://example.com/jobs/7");
+ * const file = z.object({ url: z.string() })
+ *   .transform(({ url }) => new URL(url, "https://example.com"));
+ *
+ * // Events of other names, as "progress", are passed over.
+ * for await (const { id, data } of typedEvents(sse, { done: file })) {
+ *   console.log(id, data.href);
  * }
  * ```
  *

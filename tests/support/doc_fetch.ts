@@ -1,5 +1,5 @@
-// Preloaded before documentation examples: every https: request answers with
-// the same event stream, so that the examples run with no network.
+// Preloaded before documentation examples: https: requests get canned answers,
+// by their paths, so that the examples run with no network.
 
 const fetchFromNetwork = globalThis.fetch;
 
@@ -7,7 +7,7 @@ function token(content: string): string {
   return JSON.stringify({ choices: [{ delta: { content } }] });
 }
 
-const eventStream = [
+const chat = [
   ": connected\n\n",
   `id: 1\ndata: ${token("Hello")}\n\n`,
   `id: 2\ndata: ${token(", ")}\n\n`,
@@ -16,13 +16,24 @@ const eventStream = [
   "data: [DONE]\n\n",
 ];
 
+const job = [
+  'id: 1\nevent: progress\ndata: {"percent":50}\n\n',
+  'id: 2\nevent: done\ndata: {"url":"/files/7"}\n\n',
+];
+
+function answer(path: string): Response {
+  if (path === "/token") return new Response("secret");
+  if (path === "/private") return new Response("Who are you?", { status: 401 });
+  const body = ReadableStream.from(path.startsWith("/jobs/") ? job : chat)
+    .pipeThrough(new TextEncoderStream());
+  return new Response(body, {
+    headers: { "Content-Type": "text/event-stream" },
+  });
+}
+
 globalThis.fetch = (input, init) => {
   const request = new Request(input, init);
   if (!request.url.startsWith("https:")) return fetchFromNetwork(request);
   if (request.signal.aborted) return Promise.reject(request.signal.reason);
-  const body = ReadableStream.from(eventStream)
-    .pipeThrough(new TextEncoderStream());
-  return Promise.resolve(
-    new Response(body, { headers: { "Content-Type": "text/event-stream" } }),
-  );
+  return Promise.resolve(answer(new URL(request.url).pathname));
 };
