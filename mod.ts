@@ -4,12 +4,13 @@
  * - {@linkcode connectSse} sends a request and gives an
  *   {@linkcode SseConnection}, an iterator over the response's events, each a
  *   {@linkcode ServerSentEvent}. What goes wrong is an {@linkcode SseError}.
+ * - {@linkcode readSse} reads a response that is there already.
  * - {@linkcode SseEventStream} turns any `ReadableStream` of bytes into events,
  *   as `TextDecoderStream` turns one into text.
  * - {@linkcode sseResponse}, {@linkcode SseEncoderStream} and
  *   {@linkcode encodeSse} write streams into which no string can smuggle an
  *   event; {@linkcode lastEventIdOf} says where a client left off.
- * - {@linkcode SseDecoder} is the parser of the first two, for streams that come another
+ * - {@linkcode SseDecoder} is the parser of them all, for bytes that come another
  *   way.
  *
  * @example

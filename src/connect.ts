@@ -75,7 +75,8 @@ import type {
  *
  * async function logIn(): Promise<string> {
  *   const response = await fetch("https://example.com/token", { method: "POST" });
- *   return await response.text();
+ *   const { access_token } = await response.json();
+ *   return access_token;
  * }
  *
  * let token = await logIn();

@@ -18,9 +18,9 @@ export interface SseMessage {
   /** The payload. Every line end in it starts a new line of the field. */
   data?: string | undefined;
   /**
-   * The payload as a value, written as `data` by `JSON.stringify`. One of the
-   * two: beside `data` it throws, but for the method of this name that events
-   * which were read have.
+   * The payload as a value, written as `data` by `JSON.stringify`. Give one of
+   * the two: both together throw. The method `json()` of an event that was read
+   * does not count.
    */
   json?: unknown;
   /** The last event ID from this event on, of one line; `""` takes it back. */

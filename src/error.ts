@@ -59,6 +59,8 @@ export interface SseErrorOptions extends ErrorOptions {
  *   console.error(error.code, error.response?.status, error.body);
  * }
  * ```
+ *
+ * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#processing-model}
  */
 export class SseError extends Error {
   // On the prototype, as the platform's own errors have it. A pure call, so that

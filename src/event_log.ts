@@ -41,8 +41,8 @@ export interface EventLog {
   /**
    * Appends a message. `json` is kept as `data`, and an `id` of the message's
    * own is replaced by the log's. A comment alone has no id when it is read, as
-   * readers would take it for an empty event, and comes again to one that goes
-   * on after the message before it.
+   * readers would take it for an empty event. So it comes again to a reader that
+   * goes on after the message before it.
    *
    * @param message What to append.
    * @returns Its id, once it is stored.
@@ -61,8 +61,8 @@ export interface EventLog {
    * Reads messages, those to come included, until the log has ended.
    *
    * A reader holds no message that it has not been asked for, and the log holds
-   * none for it: where it is so slow that the next one is no longer kept, it
-   * throws an {@linkcode EventLogGapError}.
+   * none for it. A reader so slow that its next message is no longer kept throws
+   * an {@linkcode EventLogGapError}.
    *
    * @param after The id after which to begin; `""` for the oldest message that
    * is kept. From now on, without it.

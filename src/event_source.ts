@@ -58,6 +58,18 @@ export type { ReconnectInfo, ReconnectOptions } from "./reconnect.ts";
  * Options of {@linkcode EventSource}: the standard's `withCredentials`, and what
  * this module adds.
  *
+ * @example
+ * ```ts
+ * import { EventSource } from "@x/sse/event-source";
+ *
+ * const source = new EventSource("https://example.com/jobs/7", {
+ *   headers: { Authorization: "Bearer secret" },
+ *   idleTimeout: 60_000,
+ *   reconnect: { maxAttempts: 10 },
+ * });
+ * source.addEventListener("done", () => source.close());
+ * ```
+ *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#eventsourceinit}
  */
 export interface EventSourceInit {
@@ -214,7 +226,11 @@ const CALLS_HANDLERS = ((): boolean => {
 /** The reconnection time until the server gives one, about that of browsers. */
 const INITIAL_DELAY = 3000;
 
-/** What listeners are told, for those who add them. */
+/**
+ * What listeners are told, for those who add them.
+ *
+ * @see {@link https://dom.spec.whatwg.org/#interface-eventtarget}
+ */
 export interface EventSource {
   /** Adds a listener for `open`, `message` or `error`. */
   addEventListener<K extends keyof EventSourceEventMap>(
@@ -353,8 +369,9 @@ export class EventSource extends EventTarget {
   }
 
   /**
-   * Reads a stream of bytes as if a server had sent it. Its end and its failure
-   * close it, each with an `error` event, as there is nothing to connect to.
+   * Reads a stream of bytes as if a server had sent it. Where the stream ends or
+   * fails, the source is closed, with an `error` event: there is nothing to
+   * connect to again.
    *
    * @experimental The standard has not adopted it yet, and may change it.
    *

@@ -12,9 +12,9 @@ import type { ServerSentEvent } from "./server_sent_event.ts";
  * in, and so do strings.
  *
  * The stream errors with an `SseError` `"event-too-large"` where an event
- * exceeds `maxEventSize`. As streams do then, it drops what was not yet read; a
- * `for await` loop gets the events before it. An unfinished event at the end is
- * dropped, as the standard demands.
+ * exceeds `maxEventSize`. What was not yet read is dropped then, as it is from any
+ * stream that errors. A `for await` loop still gets the events before it. An
+ * unfinished event at the end is dropped, as the standard demands.
  *
  * `onComment` is called once the events before the comment are on their way.
  * Streams read ahead, so those of the same chunk may be read later than that.

@@ -18,6 +18,17 @@ export type SseRequest = Request | URL | string;
 /**
  * What an `input` that is a function is told of the attempt it is called for.
  *
+ * @example A POST begins, and a GET goes on
+ * ```ts
+ * import { connectSse } from "@x/sse";
+ *
+ * const sse = await connectSse(({ lastEventId }) =>
+ *   new Request("https://example.com/chat", {
+ *     method: lastEventId === "" ? "POST" : "GET",
+ *   }), { reconnect: true, until: "[DONE]" });
+ * for await (const event of sse) console.log(event.data);
+ * ```
+ *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#reestablish-the-connection}
  */
 export interface SseAttempt {

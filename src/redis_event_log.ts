@@ -100,11 +100,11 @@ const LASTING =
  * that sends commands again after a lost connection, as `ioredis` does unless
  * `autoResendUnfulfilledCommands` is `false`, may append a message twice.
  *
- * Each entry has a tag of its own beside Redis's id, which tells it from another
- * one of the same id, after the stream was deleted or Redis flushed. To read a log
- * that is empty adds an entry that is no message, so that no position is ever
- * mistaken for another. Where the very message after which to read has been
- * dropped, that is a gap, though all that followed it may be kept.
+ * Redis may give an id again, after the stream was deleted or Redis flushed. So
+ * each entry has a tag of its own, which is part of the log's ids. Reading an empty
+ * log adds an entry that is no message, for readers to begin after. Where the
+ * message after which to read has been dropped, that is a gap, even if all that
+ * followed it is kept.
  *
  * @example
  * ```ts

@@ -11,6 +11,21 @@ import { POLL, type Pollable, type Waker } from "./poll.ts";
 /**
  * As for a `Response`, and how to keep it alive and end it.
  *
+ * @example A server that can be shut down, and lets clients go after an hour
+ * ```ts
+ * import { type SseMessage, sseResponse } from "@x/sse";
+ *
+ * const shutdown = new AbortController(); // To be aborted on SIGTERM.
+ *
+ * function answer(messages: AsyncIterable<SseMessage>): Response {
+ *   const hour = AbortSignal.timeout(60 * 60 * 1000);
+ *   return sseResponse(messages, {
+ *     heartbeat: 15_000,
+ *     signal: AbortSignal.any([shutdown.signal, hour]),
+ *   });
+ * }
+ * ```
+ *
  * @see {@link https://fetch.spec.whatwg.org/#responseinit}
  */
 export interface SseResponseInit extends ResponseInit {
@@ -48,9 +63,8 @@ const HEARTBEAT = /* @__PURE__ */ new TextEncoder().encode(":\n");
  *
  * A generator cannot be ended while it awaits something: one that passes on what
  * comes from elsewhere lets go only with the next message. Give the connection or
- * stream itself, or pipe it through a `TransformStream`. What is pushed and not
- * pulled goes through one too: give `readable`, and write to the `writer` of
- * `writable`.
+ * stream itself, or pipe it through a `TransformStream`. To push messages, give
+ * the `readable` of a `TransformStream`, and write to its `writable`.
  *
  * Where the source fails, the connection is cut: the client sees an error, not
  * an end, and can reconnect.

@@ -15,21 +15,42 @@ import { lastEventIdOf } from "./last_event_id.ts";
 import { LogReader } from "./log_reader.ts";
 import { POLL, type Pollable, type Waker } from "./poll.ts";
 
-/** How {@linkcode resume} begins, and what it says of missing messages. */
+/**
+ * How {@linkcode resume} begins, and what it says of missing messages.
+ *
+ * @example A client that has missed too much is sent the whole state
+ * ```ts
+ * import { sseResponse } from "@x/sse";
+ * import { MemoryEventLog, resume } from "@x/sse/event-log";
+ *
+ * const prices = new Map([["tea", 3], ["coffee", 4]]);
+ * const log = new MemoryEventLog({ maxMessages: 1000 });
+ *
+ * function handler(request: Request): Response {
+ *   const messages = resume(log, request, {
+ *     onGap: () => ({ event: "all", json: Object.fromEntries(prices) }),
+ *   });
+ *   return sseResponse(messages, { heartbeat: 15_000 });
+ * }
+ * export default { fetch: handler };
+ * ```
+ *
+ * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#the-last-event-id-header}
+ */
 export interface ResumeOptions extends EventLogReadOptions {
   /**
    * Where a client begins whose request has no id: at the oldest message that is
-   * kept, or now. Then it is sent an id alone at first, so that it goes on from
-   * there should it lose the connection before a message has come.
+   * kept, or now. With `"now"` it is sent an id alone at first. So it goes on from
+   * there, should it lose the connection before a message has come.
    *
    * @default {"oldest"}
    */
   from?: "oldest" | "now" | undefined;
   /**
-   * Gives what a client is told that is to miss messages: that it should load
-   * again what they amount to, or just that. It is sent with the id to go on
-   * from, whatever its own, unless it is `undefined`; then nothing is sent. What
-   * it throws ends the stream.
+   * Called where a client is to miss messages. Gives the message that tells it
+   * so, and perhaps what it has missed. The message is sent with the id to go on
+   * from, in place of its own. With `undefined`, nothing is sent. What it throws
+   * ends the stream.
    *
    * By default, `{ event: "gap", data: "" }`.
    */

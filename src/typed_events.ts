@@ -104,6 +104,8 @@ export interface StandardSchemaIssue {
  *
  * @typeParam Name The event's type.
  * @typeParam Data What its schema gives.
+ *
+ * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation}
  */
 export interface TypedEvent<Name extends string = string, Data = unknown> {
   /** The event's type, `"message"` where the stream gave none. */

@@ -21,11 +21,28 @@ const job = [
   'id: 2\nevent: done\ndata: {"url":"/files/7"}\n\n',
 ];
 
-function answer(path: string): Response {
-  if (path === "/token") return new Response("secret");
-  if (path === "/private") return new Response("Who are you?", { status: 401 });
-  const body = ReadableStream.from(path.startsWith("/jobs/") ? job : chat)
-    .pipeThrough(new TextEncoderStream());
+/** What an MCP server says to a POST, and to the GET that goes on with it. */
+const mcp: Record<string, string[]> = {
+  POST: ["retry: 1\nid: 1\ndata:\n\n"],
+  GET: [`id: 2\ndata: ${JSON.stringify({ id: 1, result: "built" })}\n\n`],
+};
+
+function answer({ method, url }: Request): Response {
+  const { pathname } = new URL(url);
+  switch (pathname) {
+    case "/token":
+      return Response.json({ access_token: "secret" });
+    case "/private":
+      return new Response("Who are you?", { status: 401 });
+    case "/mcp":
+      return stream(mcp[method]);
+    default:
+      return stream(pathname.startsWith("/jobs/") ? job : chat);
+  }
+}
+
+function stream(parts: string[]): Response {
+  const body = ReadableStream.from(parts).pipeThrough(new TextEncoderStream());
   return new Response(body, {
     headers: { "Content-Type": "text/event-stream" },
   });
@@ -35,5 +52,5 @@ globalThis.fetch = (input, init) => {
   const request = new Request(input, init);
   if (!request.url.startsWith("https:")) return fetchFromNetwork(request);
   if (request.signal.aborted) return Promise.reject(request.signal.reason);
-  return Promise.resolve(answer(new URL(request.url).pathname));
+  return Promise.resolve(answer(request));
 };
