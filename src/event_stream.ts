@@ -113,41 +113,51 @@ export class SseEventStream implements
  */
 class Loop {
   /**
-   * What was taken and is yet to be handed out, the first of it last. None is
-   * kept longer: an event that is collected young costs half.
+   * Where the events that come go: to the stream, as where nobody loops or
+   * several calls wait; the first of them to the one call that waits, which the
+   * stream answers; or here, once that call is answered.
+   */
+  #state: "passing" | "asked" | "answered" = "passing";
+  /**
+   * What is here and is yet to be handed out, the first of it last. None is kept
+   * longer: an event that is collected young costs half.
    */
   #rest: ServerSentEvent[] = [];
   /** How many calls wait for the stream. */
   #waiting = 0;
-  #mayTake = false;
 
   /**
-   * Takes all events but the first, by which the stream wakes the one call that
-   * waits. Where more wait, each has to be woken.
+   * Takes events that have come.
    *
    * @returns What the stream has to give itself.
    */
   take(events: ServerSentEvent[]): ServerSentEvent[] {
-    if (!this.#mayTake || this.#waiting !== 1) return events;
-    this.#rest = events.reverse();
-    const first = events.pop();
-    return first === undefined ? [] : [first];
+    if (this.#state === "passing" || events.length === 0) return events;
+    events.reverse();
+    if (this.#state === "asked") {
+      this.#state = "answered";
+      this.#rest = events;
+      return [events.pop()!];
+    }
+    // More of the same chunk, after a comment.
+    this.#rest = events.concat(this.#rest);
+    return [];
   }
 
   /** Begins, as `ReadableStream.values` does. */
   start(
     stream: ReadableStream<ServerSentEvent>,
     preventCancel = false,
-  ): AsyncIterableIterator<ServerSentEvent> {
+  ): AsyncIterableIterator<ServerSentEvent> & AsyncDisposable {
     let reader: ReadableStreamDefaultReader<ServerSentEvent> | undefined =
       stream.getReader();
-    // What it has taken would be lost to whoever reads on after it.
-    this.#mayTake = !preventCancel;
+    let newest: Promise<unknown> | undefined;
 
     const end = () => {
-      reader?.releaseLock();
+      if (reader === undefined) return;
+      reader.releaseLock();
       reader = undefined;
-      this.#mayTake = false;
+      this.#state = "passing";
       this.#rest = [];
     };
     const onRead = (result: ReadableStreamReadResult<ServerSentEvent>) => {
@@ -160,26 +170,33 @@ class Loop {
       end();
       throw error;
     };
-    const read = () => {
-      if (reader === undefined) {
-        return Promise.resolve({ done: true as const, value: undefined });
-      }
-      this.#waiting++;
-      return reader.read().then(onRead, onFail);
-    };
     return {
       next: () => {
+        if (reader === undefined) {
+          return Promise.resolve({ done: true as const, value: undefined });
+        }
         const value = this.#rest.pop();
-        return value === undefined
-          ? read()
-          : Promise.resolve({ done: false, value });
+        if (value !== undefined) {
+          return Promise.resolve({ done: false, value });
+        }
+        // What is taken would be lost to whoever reads on after this.
+        const mayTake = !preventCancel && this.#waiting === 0;
+        this.#state = mayTake ? "asked" : "passing";
+        this.#waiting++;
+        const result = reader.read().then(onRead, onFail);
+        newest = result;
+        return result;
       },
-      /** Ends at once: a call that waits is answered with the end. */
-      async return() {
+      /** Ends at once, and has the stream answer what waits, where it cancels. */
+      async return(value?: undefined) {
+        if (preventCancel) await newest?.catch(() => {});
         const cancelled = preventCancel ? undefined : reader?.cancel();
         end();
         await cancelled;
-        return { done: true, value: undefined };
+        return { done: true, value };
+      },
+      async [Symbol.asyncDispose]() {
+        await this.return!();
       },
       [Symbol.asyncIterator]() {
         return this;

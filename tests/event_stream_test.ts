@@ -402,3 +402,119 @@ Deno.test("SseEventStream's iterator that does not cancel leaves the source to o
   for await (const _ of stream.values({ preventCancel: true })) break;
   assertEquals(await readAll(stream), ["1", "2"]);
 });
+
+/** What comes of one chunk, each comment in its place where it is heard. */
+const withComments = {
+  "data:1 data:2 :c": ["1", "2"],
+  "data:1 :c data:2 data:3": ["1", "2", "3"],
+  "data:1 data:2 :c data:3 data:4": ["1", "2", "3", "4"],
+  ":c data:1 :c :c data:2 data:3 :c data:4": ["1", "2", "3", "4"],
+  ":c :c": [],
+};
+for (const [blocks, expected] of Object.entries(withComments)) {
+  const chunk = blocks.replaceAll(" ", "\n\n") + "\n\n";
+  for (const [how, read] of Object.entries(ways)) {
+    Deno.test(`SseEventStream gives ${blocks} in order by ${how}, with comments heard`, async () => {
+      for (const chunks of [[chunk], [chunk, chunk], [...chunk]]) {
+        let comments = 0;
+        const stream = streamOf(chunks).pipeThrough(
+          new SseEventStream({ onComment: () => comments++ }),
+        );
+        const times = chunks.length === 2 ? 2 : 1;
+        assertEquals(
+          await read(stream),
+          Array.from({ length: times }, () => expected).flat(),
+        );
+        assertEquals(comments, times * (blocks.split(":c").length - 1));
+      }
+    });
+  }
+}
+
+Deno.test("SseEventStream gives a loop the events before a comment at which onComment throws", async () => {
+  const fault = new Error("not this one");
+  const stream = streamOf(["data: 1\n\ndata: 2\n\n:c\n\ndata: 3\n\n"])
+    .pipeThrough(
+      new SseEventStream({
+        onComment() {
+          throw fault;
+        },
+      }),
+    );
+  const data: string[] = [];
+  const error = await assertRejects(async () => {
+    for await (const event of stream) data.push(event.data);
+  });
+  assertStrictEquals(error, fault);
+  assertEquals(data, ["1", "2"]);
+});
+
+Deno.test("SseEventStream answers a call of next() from within onComment in order", async () => {
+  const inner: Promise<IteratorResult<ServerSentEvent>>[] = [];
+  const stream = streamOf(["data:1\n\n:c\n\ndata:2\n\ndata:3\n\n"]).pipeThrough(
+    new SseEventStream({ onComment: () => void inner.push(iterator.next()) }),
+  );
+  const iterator = stream.values();
+  const results = [
+    await iterator.next(),
+    await inner[0],
+    await iterator.next(),
+  ];
+  assertEquals(results.map(({ value }) => value?.data), ["1", "2", "3"]);
+});
+
+Deno.test("SseEventStream's iterator that has ended does not touch the next one", async () => {
+  const stream = numbered(7);
+  const first = stream.values({ preventCancel: true });
+  assertEquals((await first.next()).value?.data, "0");
+  await first.return!();
+  const second = stream.values();
+  const got = [(await second.next()).value?.data];
+  await first.return!();
+  assertEquals((await first.next()).done, true);
+  for await (const { data } of second) got.push(data);
+  assertEquals(got, numbers(7).slice(1));
+
+  const other = numbered(7);
+  const ended = other.values({ preventCancel: true });
+  await ended.return!();
+  const loop = other.values();
+  const taken = [(await loop.next()).value?.data];
+  await ended.return!();
+  assertEquals((await ended.next()).done, true);
+  for await (const { data } of loop) taken.push(data);
+  assertEquals(taken, numbers(7));
+});
+
+Deno.test("SseEventStream's iterator that does not cancel ends once what waits is answered", async () => {
+  let controller!: ReadableStreamDefaultController<string>;
+  const source = new ReadableStream<string>({
+    start(it) {
+      controller = it;
+    },
+  });
+  const stream = source.pipeThrough(new SseEventStream());
+  const iterator = stream.values({ preventCancel: true });
+  const pending = iterator.next();
+  const returned = iterator.return!();
+  controller.enqueue("data: a\n\ndata: b\n\n");
+  assertEquals((await pending).value?.data, "a");
+  await returned;
+  assertEquals(stream.locked, false);
+  controller.close();
+  assertEquals(await readAll(stream), ["b"]);
+});
+
+Deno.test("SseEventStream's iterator is closed by await using", async () => {
+  const cancelled = Promise.withResolvers<unknown>();
+  const source = new ReadableStream<string>({
+    start: (it) => it.enqueue("data: a\n\n"),
+    cancel: cancelled.resolve,
+  });
+  {
+    await using iterator = source.pipeThrough(new SseEventStream())
+      .values() as AsyncIterableIterator<ServerSentEvent> & AsyncDisposable;
+    assertEquals((await iterator.next()).value?.data, "a");
+  }
+  await cancelled.promise;
+});
