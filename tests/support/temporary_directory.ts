@@ -1,12 +1,10 @@
-import { assert } from "@std/assert";
-
 /** Runs a script that may do what tests may not: write files. */
 export async function script(code: string, ...args: string[]): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["eval", "--no-config", code, ...args],
     env: { NO_COLOR: "1" },
   }).output();
-  assert(success, new TextDecoder().decode(stderr));
+  if (!success) throw new Error(new TextDecoder().decode(stderr));
   return new TextDecoder().decode(stdout).trim();
 }
 
