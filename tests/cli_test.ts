@@ -440,7 +440,11 @@ Deno.test("--idle-timeout fails where the server falls silent", async () => {
   const stream = new OpenResponse();
   await using server = new HttpServer(() => stream.response);
   assertEquals(
-    await run(["--idle-timeout", "0.05", server.url]),
+    // It is the time for headers, too, where that has none of its own.
+    await run([
+      ...["--connect-timeout", "60", "--idle-timeout", "0.05"],
+      server.url,
+    ]),
     failure(1, "No byte came in time (--idle-timeout)"),
   );
   await stream.cancelled;

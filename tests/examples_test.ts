@@ -8,27 +8,7 @@ import { HttpServer } from "./support/http_server.ts";
 import { eventResponse, OpenResponse } from "./support/open_response.ts";
 import { eventStreamHead, RawServer } from "./support/raw_server.ts";
 import { commandOf, run, serve, start } from "./support/run_example.ts";
-
-/** Runs a script that may do what tests may not: write files. */
-async function script(code: string, ...args: string[]): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["eval", "--no-config", code, ...args],
-    env: { NO_COLOR: "1" },
-  }).output();
-  assert(success, new TextDecoder().decode(stderr));
-  return new TextDecoder().decode(stdout).trim();
-}
-
-/** An empty directory, until disposed of. */
-async function temporaryDirectory() {
-  const path = await script("console.log(Deno.makeTempDirSync())");
-  return {
-    path,
-    async [Symbol.asyncDispose]() {
-      await script("Deno.removeSync(Deno.args[0], { recursive: true })", path);
-    },
-  };
-}
+import { script, temporaryDirectory } from "./support/temporary_directory.ts";
 
 /** Appends to a file, which need not be there. */
 async function append(path: string, text: string): Promise<void> {

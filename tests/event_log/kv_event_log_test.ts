@@ -2,7 +2,7 @@ import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { EventLogGapError, KvEventLog } from "../../src/event_logs.ts";
 import { appendAll, Reader, rest, testContract } from "./contract.ts";
 import { assertInterleaved, LogProcess } from "./processes.ts";
-import { temporaryDirectory } from "./temporary_directory.ts";
+import { temporaryDirectory } from "../support/temporary_directory.ts";
 
 const notRun = "openKv" in Deno ? undefined : "Deno KV is not there";
 
