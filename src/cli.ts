@@ -39,7 +39,7 @@
 import { parseArgs } from "node:util";
 import config from "../deno.json" with { type: "json" };
 import { connectSse } from "./connect.ts";
-import { reasonOf, SseError } from "./error.ts";
+import { reasonOf, SseError, withoutSecrets } from "./error.ts";
 import { headerValue } from "./last_event_id.ts";
 import type { ServerSentEvent } from "./server_sent_event.ts";
 
@@ -245,9 +245,11 @@ function targetOf(values: Values, positionals: string[]): URL {
   }
   const [text] = positionals;
   // The scheme may be left out, as with curl.
-  const url = URL.parse(/^\w+:\/\//.test(text) ? text : `http://${text}`);
+  const scheme = /^\w+:\/\//.test(text) ? "" : "http://";
+  const url = URL.parse(scheme + text);
   if (url === null || !/^https?:$/.test(url.protocol)) {
-    throw new TypeError(`Expected an HTTP URL, got ${JSON.stringify(text)}`);
+    const got = withoutSecrets(scheme + text).slice(scheme.length);
+    throw new TypeError(`Expected an HTTP URL, got ${JSON.stringify(got)}`);
   }
   return url;
 }

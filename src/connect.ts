@@ -123,7 +123,7 @@ export async function connectSse(
   check(isSendable(lastEventId), `lastEventId to be ${SENDABLE}`, lastEventId);
   const { signal = given?.signal } = options;
   const ownOptions = { ...options, headers, lastEventId, signal };
-  // In brackets, which reach what is private to all others.
+  // In brackets, as TypeScript lets nobody else reach what is private.
   return await SseConnection["open"](sender(input, ownOptions), ownOptions);
 }
 
@@ -160,13 +160,14 @@ export function readSse(
   checkType(source, "object", expected);
   const isStream = typeof (source as ReadableStream).getReader === "function";
   if (isStream) {
-    const { locked } = source as ReadableStream;
-    check(!locked, "a stream that nobody reads", "one that is locked");
+    if ((source as ReadableStream).locked) {
+      throw new TypeError("Expected a stream that nobody reads: it is locked");
+    }
     source = new Response(source as ReadableStream<Uint8Array<ArrayBuffer>>);
     options = { ...options, anyContentType: true };
   }
   checkResponse(source, expected);
-  return SseConnection["read"](source, options);
+  return SseConnection["read"](source, { ...options, reconnect: false });
 }
 
 function checkResponse(
@@ -183,7 +184,7 @@ function sender(
   options: ConnectSseOptions & { headers: Headers },
 ): Send {
   const { fetch = globalThis.fetch, reconnect, signal: callerSignal } = options;
-  /** Of the first attempt, to be sent again as it was. */
+  /** Read once, and sent with each attempt. */
   let body: ReturnType<typeof readBody> | undefined;
 
   return async (attempt, signal) => {
@@ -205,7 +206,7 @@ function sender(
         : init;
       if (reconnect && !/^(GET|HEAD)$/i.test(method)) {
         body ??= readBody(
-          new Request(given, { ...init, headers, signal: null }),
+          requestOf(given, { ...init, headers, signal: null }),
           callerSignal,
         );
         const { type, bytes } = await body;
@@ -216,7 +217,7 @@ function sender(
     }
     addDefaults(given, init, headers);
     addLastEventId(headers, attempt);
-    const request = new Request(given, { ...init, headers });
+    const request = requestOf(given, { ...init, headers });
 
     const { url } = request;
     let response: Response;
@@ -232,6 +233,15 @@ function sender(
     if (response.type === "error") throw unanswered(url, "a network error");
     return response;
   };
+}
+
+/** A request; what is wrong with it is told without the secrets of its URL. */
+function requestOf(input: SseRequest, init: RequestInit): Request {
+  try {
+    return new Request(input, init);
+  } catch (error) {
+    throw new TypeError(withoutSecrets(String((error as Error).message)));
+  }
 }
 
 function unanswered(url: string, cause: unknown): SseError {

@@ -9,7 +9,7 @@ import { SseDecoder } from "./decoder.ts";
 import { SseError } from "./error.ts";
 import { Exchange, isRefused, saysNoStream } from "./exchange.ts";
 import type { ConnectSseOptions, SseAttempt } from "./options.ts";
-import { ReconnectPolicy } from "./reconnect.ts";
+import { type ReconnectPolicy, reconnectPolicy } from "./reconnect.ts";
 import type { ServerSentEvent } from "./server_sent_event.ts";
 
 /** Sends the request of an attempt; aborting `signal` gives it up. */
@@ -36,11 +36,11 @@ const MAX_CLOSE_TIME = 1000;
  */
 type State =
   & {
-    /** The newest: let go of when another takes its place, or all ends. */
+    /** The newest. It is released when another replaces it, or at the end. */
     readonly exchange: Exchange;
   }
   & ({
-    /** It is found out whether to try again, waited for that, or tried. */
+    /** It asks the policy, waits, or sends the request. */
     readonly is: "connecting";
     settled: Promise<void>;
   } | {
@@ -167,7 +167,7 @@ export class SseConnection
       if (reconnect !== true) {
         checkType(reconnect, "object", "reconnect to be a boolean or options");
       }
-      this.#policy = new ReconnectPolicy(reconnect === true ? {} : reconnect);
+      this.#policy = reconnectPolicy(reconnect === true ? {} : reconnect);
     }
     this.#decoder = new SseDecoder({
       ...options,
@@ -178,7 +178,13 @@ export class SseConnection
 
     const exchange = new Exchange(response);
     this.#state = { is: "ended", exchange, failure: undefined };
+    if (response !== undefined) this.#response = response;
     this.#signal = options.signal;
+    check(
+      !this.#signal || typeof this.#signal.addEventListener === "function",
+      "signal to be an AbortSignal",
+      this.#signal,
+    );
     if (this.#signal?.aborted) {
       this.#onAbort();
     } else {
@@ -221,25 +227,32 @@ export class SseConnection
    */
   next(): Promise<IteratorResult<ServerSentEvent>> {
     if (this.#waiting > 0) {
+      const newest = this.#newestResult;
+      // A callback has called this while its own event is looked for.
+      if (newest === undefined) {
+        return Promise.resolve().then(() => this.next());
+      }
       const pull = () => this.#pull();
       this.#waiting++;
-      const result = this.#newestResult!.then(pull, pull);
-      this.#newestResult = result;
-      return result;
+      return this.#newestResult = newest.then(pull, pull);
     }
+    this.#waiting++;
+    this.#newestResult = undefined;
     // What is at hand needs no async function, which costs several times more.
     const result = this.#take();
-    if (result !== undefined) return Promise.resolve(result);
-    this.#waiting++;
+    if (result !== undefined) {
+      this.#waiting--;
+      return Promise.resolve(result);
+    }
     const state = this.#state;
-    const isPlain = state.is === "open" && state.exchange.isOpen &&
+    const isPlain = state.is === "open" && state.exchange.isRead &&
       this.#idleTimeout === undefined && this.#eventTimeout === undefined;
     return this.#newestResult = isPlain ? this.#read(state) : this.#pull();
   }
 
   /**
-   * Reads a chunk, and more only where that brings no event: as most calls do,
-   * and a tenth cheaper than by `#pull`.
+   * The common case: one chunk brings an event. It is a tenth cheaper than
+   * `#pull`, which goes on where it brings none.
    */
   #read(state: State): Promise<IteratorResult<ServerSentEvent>> {
     return state.exchange.read(undefined).then((chunk) => {
@@ -329,7 +342,7 @@ export class SseConnection
         this.#call(() => this.#onComment!(item));
         continue;
       }
-      this.#lastEventId = this.#rest.length > 0
+      const lastEventId = this.#rest.length > 0
         ? item.id
         : this.#decoder.lastEventId;
       const until = this.#until;
@@ -338,7 +351,9 @@ export class SseConnection
           if (until(item)) this.#stop();
         });
         if (!answered) break;
-      } else if (item.data === until) {
+      }
+      this.#lastEventId = lastEventId;
+      if (item.data === until) {
         this.#stop();
         break;
       }
@@ -349,14 +364,17 @@ export class SseConnection
     }
   }
 
-  /** Calls what the caller gave. What it throws ends all, and gives `false`. */
+  /**
+   * Calls a callback of the caller. Where it throws, the connection ends with
+   * that, and this gives `false`.
+   */
   #call(callback: () => void): boolean {
     const before = this.#state;
     try {
       callback();
       return true;
     } catch (reason) {
-      // Unless it has closed the connection itself.
+      // One that has closed the connection first has ended it already.
       const closed = this.#state.is === "ended" && this.#state !== before;
       if (!closed) this.#stop({ reason });
       return false;
@@ -398,7 +416,8 @@ export class SseConnection
           case "refused": {
             const error = await exchange.refusal(false);
             if (state !== this.#state) break;
-            this.#end(this.#isEnd(error) ? undefined : { reason: error });
+            const isEnd = saysNoStream(error.response!);
+            this.#end(isEnd ? undefined : { reason: error });
             break;
           }
           case "ended":
@@ -471,17 +490,18 @@ export class SseConnection
     this.#state = { is: "lost", exchange, error: fault };
   }
 
-  /** To "connecting"; what that waits for is the caller's to set. */
-  #startConnecting(): State & { is: "connecting" } {
+  /** To "connecting", which `settle` leaves. */
+  #startConnecting(settle: (state: State) => Promise<void>): void {
     const settled = Promise.resolve();
     const exchange = new Exchange();
-    return this.#state = { is: "connecting", exchange, settled };
+    const state: State = { is: "connecting", exchange, settled };
+    this.#state = state;
+    state.settled = settle(state);
   }
 
   /** To "connecting", with a request. */
   #connect(error?: SseError): void {
-    const state = this.#startConnecting();
-    state.settled = this.#attempt(state, error);
+    this.#startConnecting((state) => this.#attempt(state, error));
   }
 
   async #attempt(state: State, error: SseError | undefined): Promise<void> {
@@ -528,8 +548,7 @@ export class SseConnection
   /** To "connecting", or to the end, as the policy says of the error. */
   #follow(error: SseError | Promise<SseError>): void {
     const { exchange } = this.#state;
-    const state = this.#startConnecting();
-    state.settled = this.#decide(state, exchange, error);
+    this.#startConnecting((state) => this.#decide(state, exchange, error));
   }
 
   async #decide(
@@ -544,10 +563,14 @@ export class SseConnection
       const delay = await this.#delay(error, exchange);
       if (state !== this.#state) return;
       if (delay === undefined) {
-        if (error.code !== "status" && error.code !== "content-type") {
-          return this.#end(this.#isEnd(error) ? undefined : { reason: error });
+        if (failed.isRefused) {
+          this.#state = { is: "refused", exchange: failed };
+        } else {
+          // Where no end was agreed on, that of a body is one.
+          const isEnd = error.code === "truncated" && failed.isRead &&
+            this.#until === undefined;
+          this.#end(isEnd ? undefined : { reason: error });
         }
-        this.#state = { is: "refused", exchange: failed };
         return;
       }
       this.#attempts++;
@@ -579,12 +602,6 @@ export class SseConnection
         exchange.signal,
       ),
     );
-  }
-
-  /** Whether the stream ends normally where nothing follows the error. */
-  #isEnd({ code, response }: SseError): boolean {
-    return code === "truncated" && this.#until === undefined ||
-      code === "status" && saysNoStream(response!);
   }
 
   /** Ends all at once: what is at hand is dropped. */

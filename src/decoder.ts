@@ -335,7 +335,7 @@ export class SseDecoder {
    * of the event. Private, for `SseConnection`.
    */
   private unfinishedData(): string | undefined {
-    const line = this.#lineFate === "skipped" ? "" : this.#line.join();
+    const line = this.#line.join();
     if (line === "data" || isData(line, 0)) {
       this.#data.add(line.slice(valueStart(line, 5)));
     }

@@ -57,7 +57,7 @@ export class SseEventStream implements
     const { onComment } = options;
     let controller: TransformStreamDefaultController<ServerSentEvent>;
     let decoded: ServerSentEvent[] = [];
-    const loop = new Loop();
+    const loop = eagerLoop();
 
     function deliver(events: ServerSentEvent[]): void {
       for (const event of loop.take(events)) controller.enqueue(event);
@@ -108,44 +108,44 @@ export class SseEventStream implements
 }
 
 /**
- * A loop over a stream, which takes the events of a chunk at once: the platform's
- * own asks the stream for each by itself, at several times the cost.
+ * What a loop over a stream does: it takes the events of a chunk at once, as the
+ * platform's own asks the stream for each by itself, at several times the cost.
  */
-class Loop {
+function eagerLoop() {
   /**
    * Where the events that come go: to the stream, as where nobody loops or
    * several calls wait; the first of them to the one call that waits, which the
    * stream answers; or here, once that call is answered.
    */
-  #state: "passing" | "asked" | "answered" = "passing";
+  let state: "passing" | "asked" | "answered" = "passing";
   /**
    * What is here and is yet to be handed out, the first of it last. None is kept
    * longer: an event that is collected young costs half.
    */
-  #rest: ServerSentEvent[] = [];
+  let rest: ServerSentEvent[] = [];
   /** How many calls wait for the stream. */
-  #waiting = 0;
+  let waiting = 0;
 
   /**
    * Takes events that have come.
    *
    * @returns What the stream has to give itself.
    */
-  take(events: ServerSentEvent[]): ServerSentEvent[] {
-    if (this.#state === "passing" || events.length === 0) return events;
+  function take(events: ServerSentEvent[]): ServerSentEvent[] {
+    if (state === "passing" || events.length === 0) return events;
     events.reverse();
-    if (this.#state === "asked") {
-      this.#state = "answered";
-      this.#rest = events;
+    if (state === "asked") {
+      state = "answered";
+      rest = events;
       return [events.pop()!];
     }
     // More of the same chunk, after a comment.
-    this.#rest = events.concat(this.#rest);
+    rest = events.concat(rest);
     return [];
   }
 
   /** Begins, as `ReadableStream.values` does. */
-  start(
+  function start(
     stream: ReadableStream<ServerSentEvent>,
     preventCancel = false,
   ): AsyncIterableIterator<ServerSentEvent> & AsyncDisposable {
@@ -157,32 +157,31 @@ class Loop {
       if (reader === undefined) return;
       reader.releaseLock();
       reader = undefined;
-      this.#state = "passing";
-      this.#rest = [];
+      state = "passing";
+      rest = [];
     };
     const onRead = (result: ReadableStreamReadResult<ServerSentEvent>) => {
-      this.#waiting--;
+      waiting--;
       if (result.done) end();
       return result as IteratorResult<ServerSentEvent>;
     };
     const onFail = (error: unknown) => {
-      this.#waiting--;
+      waiting--;
       end();
       throw error;
     };
     return {
-      next: () => {
+      next() {
         if (reader === undefined) {
           return Promise.resolve({ done: true as const, value: undefined });
         }
-        const value = this.#rest.pop();
+        const value = rest.pop();
         if (value !== undefined) {
           return Promise.resolve({ done: false, value });
         }
         // What is taken would be lost to whoever reads on after this.
-        const mayTake = !preventCancel && this.#waiting === 0;
-        this.#state = mayTake ? "asked" : "passing";
-        this.#waiting++;
+        state = preventCancel || waiting > 0 ? "passing" : "asked";
+        waiting++;
         const result = reader.read().then(onRead, onFail);
         newest = result;
         return result;
@@ -203,4 +202,6 @@ class Loop {
       },
     };
   }
+
+  return { take, start };
 }

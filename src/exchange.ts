@@ -28,7 +28,7 @@ export class Exchange {
   /** Whether the whole body was read, so that nothing is left to give up. */
   #atEnd = false;
 
-  /** Settles once the body is cancelled. */
+  /** Settles once the body is cancelled; undefined until it is to be. */
   cancelled: Promise<void> | undefined;
 
   /** Starts with a response, where that is there already. */
@@ -41,9 +41,14 @@ export class Exchange {
     return this.#controller.signal;
   }
 
-  /** Whether the body is being read. */
-  get isOpen(): boolean {
+  /** Whether the body has been read from. */
+  get isRead(): boolean {
     return this.#reader !== undefined;
+  }
+
+  /** Whether the response was asked for why it is refused. */
+  get isRefused(): boolean {
+    return this.#refusal !== undefined;
   }
 
   /** Sends the request, and waits for the response's headers. */
@@ -185,7 +190,7 @@ export class Exchange {
     this.#atEnd = true;
   }
 
-  /** What it means that a read failed. */
+  /** The error of a read that failed. */
   broken(cause: unknown): unknown {
     const { signal } = this.#controller;
     if (signal.aborted) return signal.reason;
@@ -220,12 +225,12 @@ export class Exchange {
     } else if (this.#response?.body && !this.#response.body.locked) {
       this.cancelled ??= dispose(this.#response);
     }
-    // A handler in process would take it that its client had gone.
+    // After the end, it would tell a handler in process that its client had gone.
     if (!this.#atEnd) this.#controller.abort(reason);
   }
 }
 
-/** Whether there is nothing in the chunk, be it bytes or, from some, text. */
+/** Whether the chunk is empty. Some sources give text. */
 function isEmpty(
   chunk: { byteLength?: number; length?: number } | null | undefined,
 ): boolean {
@@ -254,21 +259,9 @@ export function saysNoStream({ status }: Response): boolean {
 /** The MIME essence of each item of the response's `Content-Type`. */
 export function contentTypes({ headers }: Response): string[] {
   const value = headers.get("Content-Type") ?? "";
-  // Parameters may be quoted, and hold commas and semicolons then. By hand, as
-  // a regular expression for this can take quadratic time.
-  let isQuoted = false;
-  let unquoted = "";
-  let start = 0;
-  for (let i = 0; i <= value.length; i++) {
-    const char = value[i];
-    if (isQuoted && char === "\\") {
-      i++;
-    } else if (char === '"' || char === undefined) {
-      if (!isQuoted) unquoted += value.slice(start, i);
-      isQuoted = !isQuoted;
-      start = i + 1;
-    }
-  }
+  // Parameters may be quoted, and hold commas and semicolons then. A quote that
+  // is never closed goes to the end, so that this takes linear time.
+  const unquoted = value.replace(/"(?:[^"\\]|\\.?)*"?/g, "");
   return unquoted.split(",").map((type) =>
     type.split(";", 1)[0].trim().toLowerCase()
   );
@@ -281,7 +274,7 @@ export function refusalError(response: Response, body?: string): SseError {
   const message = code === "status"
     ? `Expected a status of 2xx, got ${`${status} ${statusText}`.trim()}`
     : "Expected the content type text/event-stream (or anyContentType), got " +
-      (headers.get("Content-Type") ?? "none");
+      withoutSecrets(headers.get("Content-Type") ?? "none");
   const quote = quoted(body);
   return new SseError(code, message + (quote && `: ${quote}`), {
     response,

@@ -79,8 +79,8 @@ export interface ReconnectOptions {
   maxAttempts?: number | undefined;
   /**
    * Overrules what would follow an error: `true` reconnects, `false` does not.
-   * `undefined` leaves it as it is. It is not asked about what the caller does:
-   * `until`, `close()`, an abort, and `maxAttempts` hold in any case.
+   * `undefined` leaves it as it is. It is not asked after `until`,
+   * `close()` or an abort, and cannot exceed `maxAttempts`.
    *
    * @param error What happened; `"truncated"` where the body just ended.
    * @param attempt Which attempt in a row would follow, from 1.
@@ -109,56 +109,13 @@ export interface ReconnectInfo {
   error: SseError;
 }
 
-const RETRIED_STATUSES = [408, 425, 429, 500, 502, 503, 504];
-
 /** The least wait in ms but for the first, whatever `retry:` says. */
 const MIN_DELAY = 100;
 
-/** Decides what follows a failure, and when. It keeps no state and waits for nothing. */
-export class ReconnectPolicy {
-  readonly #options:
-    & Pick<ReconnectOptions, "shouldReconnect" | "onReconnect">
-    & Record<
-      "initialDelay" | "maxDelay" | "backoffFactor" | "jitter" | "maxAttempts",
-      number
-    >;
-  readonly #random: () => number;
-
+/** What follows a failure, and when. It keeps no state, and does not wait. */
+export interface ReconnectPolicy {
   /** Whether a stream that has begun can be gone on with. */
   readonly resume: boolean;
-
-  constructor(options: ReconnectOptions, random: () => number = Math.random) {
-    const {
-      resume = true,
-      initialDelay = 1000,
-      maxDelay = 30_000,
-      backoffFactor = 2,
-      jitter = 0.5,
-      maxAttempts = Infinity,
-      shouldReconnect,
-      onReconnect,
-    } = options;
-    const isBoolean = typeof resume === "boolean";
-    check(isBoolean, "reconnect.resume to be a boolean", resume);
-    checkRange("reconnect.initialDelay", initialDelay, 0);
-    checkRange("reconnect.maxDelay", maxDelay, 0);
-    checkRange("reconnect.backoffFactor", backoffFactor, 1);
-    checkRange("reconnect.jitter", jitter, 0, 1);
-    checkRange("reconnect.maxAttempts", maxAttempts, 0);
-    checkFunction("reconnect.shouldReconnect", shouldReconnect);
-    checkFunction("reconnect.onReconnect", onReconnect);
-    this.resume = resume;
-    this.#options = {
-      initialDelay,
-      maxDelay,
-      backoffFactor,
-      jitter,
-      maxAttempts,
-      shouldReconnect,
-      onReconnect,
-    };
-    this.#random = random;
-  }
 
   /**
    * Decides what follows `error`, and tells the caller.
@@ -170,49 +127,74 @@ export class ReconnectPolicy {
    * @returns How many ms to wait before the attempt, or undefined for none.
    * @throws {SseError} `"reconnect-failed"`, if the attempts are used up.
    */
-  async decide(
+  decide(
     error: SseError,
     attempt: number,
     reconnectionTime: number | undefined,
     signal?: AbortSignal,
-  ): Promise<number | undefined> {
-    const { maxAttempts, shouldReconnect, onReconnect } = this.#options;
-    const wanted = await shouldReconnect?.(error, attempt);
-    if (signal?.aborted) return undefined;
-    if (!(wanted ?? isPassing(error))) return undefined;
-    if (attempt > maxAttempts) {
-      throw new SseError(
-        "reconnect-failed",
-        `Expected to reconnect, but maxAttempts (${maxAttempts}) are used up; ` +
-          `the last failure: ${error.message}`,
-        { cause: error, response: error.response, body: error.body },
-      );
-    }
-    const delay = this.#delay(error, attempt, reconnectionTime);
-    await onReconnect?.({ attempt, delay, error });
-    return delay;
+  ): Promise<number | undefined>;
+}
+
+/** The policy that the options describe. */
+export function reconnectPolicy(
+  {
+    resume = true,
+    initialDelay = 1000,
+    maxDelay = 30_000,
+    backoffFactor = 2,
+    jitter = 0.5,
+    maxAttempts = Infinity,
+    shouldReconnect,
+    onReconnect,
+  }: ReconnectOptions,
+  random: () => number = Math.random,
+): ReconnectPolicy {
+  const isBoolean = typeof resume === "boolean";
+  check(isBoolean, "reconnect.resume to be a boolean", resume);
+  checkRange("reconnect.initialDelay", initialDelay, 0);
+  checkRange("reconnect.maxDelay", maxDelay, 0);
+  checkRange("reconnect.backoffFactor", backoffFactor, 1);
+  checkRange("reconnect.jitter", jitter, 0, 1);
+  checkRange("reconnect.maxAttempts", maxAttempts, 0);
+  checkFunction("reconnect.shouldReconnect", shouldReconnect);
+  checkFunction("reconnect.onReconnect", onReconnect);
+
+  function delayBefore(attempt: number, first: number): number {
+    // From the second attempt in a row on at least 1 ms, as 0 could not grow.
+    const least = attempt > 1 ? 1 : 0;
+    const base = Math.max(first, least);
+    const longest = Math.min(base * backoffFactor ** (attempt - 1), maxDelay);
+    return Math.max(
+      Math.round(longest * (1 - jitter * random())),
+      least * Math.min(MIN_DELAY, maxDelay),
+    );
   }
 
-  #delay(
-    error: SseError,
-    attempt: number,
-    reconnectionTime: number | undefined,
-  ): number {
-    const { initialDelay, maxDelay, backoffFactor, jitter } = this.#options;
-    // A server's "retry: 0" is heeded once; then the wait must be able to grow.
-    const base = Math.max(
-      reconnectionTime ?? initialDelay,
-      attempt > 1 ? 1 : 0,
-    );
-    const longest = Math.min(base * backoffFactor ** (attempt - 1), maxDelay);
-    const delay = Math.max(
-      Math.round(longest * (1 - jitter * this.#random())),
-      attempt > 1 ? Math.min(MIN_DELAY, maxDelay) : 0,
-    );
-    const least = error.code === "status" ? retryAfter(error) : 0;
-    return Math.max(delay, least);
-  }
+  return {
+    resume,
+    async decide(error, attempt, reconnectionTime, signal) {
+      const wanted = await shouldReconnect?.(error, attempt);
+      if (signal?.aborted) return undefined;
+      if (!(wanted ?? isPassing(error))) return undefined;
+      if (attempt > maxAttempts) {
+        throw new SseError(
+          "reconnect-failed",
+          `Expected to reconnect, but maxAttempts (${maxAttempts}) are used ` +
+            `up; the last failure: ${error.message}`,
+          { cause: error, response: error.response, body: error.body },
+        );
+      }
+      const delay = Math.max(
+        delayBefore(attempt, reconnectionTime ?? initialDelay),
+        error.code === "status" ? retryAfter(error) : 0,
+      );
+      await onReconnect?.({ attempt, delay, error });
+      return delay;
+    },
+  };
 }
+
+const RETRIED_STATUS = /^(408|425|429|50[0234])$/;
 
 /** Whether what happened may be over the next time. */
 function isPassing(error: SseError): boolean {
@@ -225,7 +207,7 @@ function isPassing(error: SseError): boolean {
     case "connect-timeout":
       return true;
     case "status":
-      return RETRIED_STATUSES.includes(error.response?.status ?? 0);
+      return RETRIED_STATUS.test(`${error.response?.status}`);
     default:
       return false;
   }

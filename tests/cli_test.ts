@@ -545,6 +545,11 @@ for (
     ],
     [["ftp://a/"], 'Expected an HTTP URL, got "ftp://a/"'],
     [["http://"], 'Expected an HTTP URL, got "http://"'],
+    [
+      ["http://u:secret@a:99999/?k"],
+      'Expected an HTTP URL, got "http://a:99999/?…"',
+    ],
+    [["u:secret@a:99999/?k"], 'Expected an HTTP URL, got "a:99999/?…"'],
     [["--nonsense", url], "Unknown option '--nonsense'"],
     [["--until"], "Option '--until <value>' argument missing"],
     [

@@ -8,6 +8,7 @@ import {
 } from "@std/assert";
 import {
   connectSse,
+  type ServerSentEvent,
   type SseConnection,
   SseDecoder,
   SseError,
@@ -219,4 +220,18 @@ Deno.test("SseDecoder leaves the events before a comment at which onComment thro
     decoder.decode(text, list as Parameters<SseDecoder["decode"]>[1])
   );
   assertEquals(list.map(({ data }) => data), ["1"]);
+});
+
+Deno.test("SseConnection answers a next() called within onComment after the one that tells of it", async () => {
+  const inner: Promise<IteratorResult<ServerSentEvent>>[] = [];
+  await using sse = await connectSse(url, {
+    fetch: events("data: 0\n\n:c\n\ndata: 1\n\ndata: 2\n\n:d\n\ndata: 3\n\n"),
+    onComment: () => void inner.push(sse.next()),
+  });
+  assertEquals((await sse.next()).value?.data, "0");
+  assertEquals((await sse.next()).value?.data, "1");
+  assertEquals((await inner[0]).value?.data, "2");
+  const last = sse.next();
+  assertEquals((await last).value?.data, "3");
+  assertEquals((await inner[1]).done, true);
 });

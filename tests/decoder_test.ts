@@ -291,7 +291,7 @@ Deno.test("SseDecoder refuses what is no chunk, says what came and goes on", () 
   const wrong: [unknown, RegExp][] = [
     [5, /number/i],
     [undefined, /undefined/i],
-    [null, /null/i],
+    [null, /^Expected a chunk.*null/i],
     [[1, 2], /array|object/i],
     [{ length: 1 }, /object/i],
   ];
@@ -674,3 +674,31 @@ function tooLargeAt(
   }
   return undefined;
 }
+
+Deno.test("SseDecoder knows a field by every character of its name", () => {
+  const names = ["data", "event", "id", "retry"];
+  for (const name of names) {
+    for (let at = 0; at <= name.length; at++) {
+      const others = [
+        name.slice(0, at) + "x" + name.slice(at + 1),
+        name.slice(0, at) + "x" + name.slice(at),
+        name.slice(0, at) + name.slice(at + 1),
+      ].filter((other) => !names.includes(other) && other !== "");
+      for (const other of others) {
+        for (const cut of [other.length + 2, 1]) {
+          const decoder = new SseDecoder();
+          const line = `${other}: 7\n`;
+          const events = [
+            ...decoder.decode("data: a\n" + line.slice(0, cut)),
+            ...decoder.decode(line.slice(cut) + "\n"),
+          ];
+          assertEquals(
+            events.map(plain),
+            [{ event: "message", data: "a", id: "", retry: undefined }],
+            line,
+          );
+        }
+      }
+    }
+  }
+});

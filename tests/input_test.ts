@@ -411,3 +411,33 @@ Deno.test("Deno's client reaches fetch", async () => {
   await using sse = await connectSse("http://localhost:4/", { client });
   assertEquals((await sse.next()).value?.data, "a");
 });
+
+for (const code of ["status", "content-type", "truncated"] as const) {
+  Deno.test(`an SseError "${code}" that input throws is what the attempt failed with`, async () => {
+    const fault = new SseError(code, "no token to be had");
+    const input = ({ attempt }: SseAttempt) => {
+      if (attempt === refused) throw fault;
+      return url;
+    };
+    const { fetch } = inTurn(events("data: a\n\n"));
+    let refused = 0;
+    for (const reconnect of [false, { shouldReconnect: () => false }]) {
+      const error = await assertRejects(() =>
+        connectSse(input, { fetch, reconnect })
+      );
+      assertStrictEquals(error, fault);
+    }
+
+    refused = 1;
+    await using sse = await connectSse(input, {
+      fetch,
+      reconnect: {
+        ...soon,
+        shouldReconnect: (error) => error !== fault && undefined,
+      },
+    });
+    assertEquals((await sse.next()).value?.data, "a");
+    assertStrictEquals(await assertRejects(() => sse.next()), fault);
+    assertEquals(await sse.next(), done);
+  });
+}

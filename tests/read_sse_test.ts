@@ -8,7 +8,12 @@ import {
   assertThrows,
 } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
-import { readSse, type ServerSentEvent, SseConnection } from "../mod.ts";
+import {
+  connectSse,
+  readSse,
+  type ServerSentEvent,
+  SseConnection,
+} from "../mod.ts";
 import { assertSseError } from "./support/assert_sse_error.ts";
 import { HttpServer } from "./support/http_server.ts";
 import { countListeners } from "./support/listeners.ts";
@@ -189,4 +194,34 @@ Deno.test("readSse takes chunks that are text, as some sources give them", async
   const sse = readSse(source as unknown as ReadableStream<Uint8Array>);
   for await (const event of sse) events.push(event);
   assertEquals(events.map(({ data }) => data), ["☃"]);
+});
+
+Deno.test("readSse sends nothing, though the options it is given say reconnect", async () => {
+  const options = { until: "[DONE]", reconnect: true };
+  const sse = readSse(eventResponse("data: a\n\n"), options);
+  assertEquals((await sse.next()).value?.data, "a");
+  await assertSseError(sse.next(), "truncated");
+  assertThrows(() => sse.reconnect(), TypeError, "reconnect");
+});
+
+Deno.test("readSse has the response also where the signal has aborted", async () => {
+  const response = eventResponse("data: a\n\n");
+  const sse = readSse(response, { signal: AbortSignal.abort("enough") });
+  assertStrictEquals(sse.response, response);
+  assertEquals(await sse.next().catch((reason) => reason), "enough");
+});
+
+Deno.test("readSse and connectSse refuse a signal that is none", async () => {
+  const signal = new AbortController() as unknown as AbortSignal;
+  const expected = "Expected signal to be an AbortSignal";
+  assertThrows(
+    () => readSse(eventResponse(""), { signal }),
+    TypeError,
+    expected,
+  );
+  await assertRejects(
+    () => connectSse("http://in.process/", { signal, fetch }),
+    TypeError,
+    expected,
+  );
 });

@@ -118,3 +118,23 @@ Deno.test("reasonOf says something of whatever was thrown", () => {
   );
   assertEquals(reasonOf(Object.create(null)), "object");
 });
+
+Deno.test("what is no URL is told without its secrets", async () => {
+  const wrong = `http://user:hunter2@127.0.0.1:99999/path?key=secret`;
+  for (const input of [wrong, () => wrong]) {
+    const error = await assertRejects(() => connectSse(input), TypeError);
+    assertFalse(SECRETS.test(`${error.stack} ${error.cause}`), error.message);
+    assertStringIncludes(error.message, "127.0.0.1:99999/path");
+  }
+});
+
+Deno.test("a content type is told without the secrets in it", async () => {
+  const sse = await connectSse("http://in.process/", {
+    fetch: () =>
+      new Response("", {
+        headers: { "content-type": `text/html; at="http://${query}"` },
+      }),
+  });
+  const error = await assertRejects(() => sse.next(), SseError);
+  assertFalse(SECRETS.test(error.message), error.message);
+});

@@ -242,6 +242,39 @@ Deno.test("until is not met by an unfinished event where the body breaks off, or
   await assertSseError(asked.next(), "truncated");
 });
 
+Deno.test("until as an empty string is not met where an unfinished event has no data", async () => {
+  for (const text of ["", "event: a\n", "id: 1", ":"]) {
+    await using sse = await connectSse(url, {
+      until: "",
+      fetch: () => eventResponse(text),
+    });
+    await assertSseError(sse.next(), "truncated");
+  }
+});
+
+Deno.test("until is looked for at the end of an event as large as it may be", async () => {
+  await using sse = await connectSse(url, {
+    until: "[DONE]",
+    maxEventSize: 10,
+    fetch: () => eventResponse("id:1234567\ndata"),
+  });
+  await assertSseError(sse.next(), "truncated");
+});
+
+Deno.test("until that throws leaves lastEventId at what was handed out", async () => {
+  const fault = new Error("not this one");
+  await using sse = await connectSse(url, {
+    fetch: () => eventResponse("id: 1\ndata: a\n\nid: 2\ndata: b\n\n"),
+    until({ id }) {
+      if (id === "2") throw fault;
+      return false;
+    },
+  });
+  await sse.next();
+  assertStrictEquals(await assertRejects(() => sse.next()), fault);
+  assertEquals(sse.lastEventId, "1");
+});
+
 Deno.test("an unfinished event that does not meet until leaves its id and retry behind", async () => {
   const { fetch, requests } = inTurn(
     () => eventResponse("id: 1\ndata: a\n\nid: 2\nretry: 50"),

@@ -11,7 +11,7 @@ import {
   type ReconnectOptions,
   SseError,
 } from "../../mod.ts";
-import { ReconnectPolicy } from "../../src/reconnect.ts";
+import { reconnectPolicy } from "../../src/reconnect.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
 
 const network = new SseError("network", "The cable was cut");
@@ -31,7 +31,7 @@ function delay(
   reconnectionTime?: number,
   error = network,
 ): Promise<number | undefined> {
-  return new ReconnectPolicy({ jitter: 0, ...options })
+  return reconnectPolicy({ jitter: 0, ...options })
     .decide(error, attempt, reconnectionTime);
 }
 
@@ -111,7 +111,7 @@ Deno.test("ReconnectPolicy waits 1, 2, 4, 8, 16, then 30 seconds, unless told ot
 
 Deno.test("ReconnectPolicy takes away up to half of the wait, unless told otherwise", async () => {
   for (const [random, expected] of [[0, 1000], [0.5, 750], [1, 500]]) {
-    const policy = new ReconnectPolicy({}, () => random);
+    const policy = reconnectPolicy({}, () => random);
     assertEquals(await policy.decide(network, 1, undefined), expected);
   }
 });
@@ -152,7 +152,7 @@ Deno.test("ReconnectPolicy waits not at all once, then longer and longer, where 
 Deno.test("ReconnectPolicy waits 100 ms from the second attempt in a row on, whatever else says less", async () => {
   assertEquals(await delays({}, 3, 10), [10, 100, 100]);
   assertEquals(await delays({ backoffFactor: 1 }, 3, 99), [99, 100, 100]);
-  const policy = new ReconnectPolicy({ jitter: 1 }, () => 1);
+  const policy = reconnectPolicy({ jitter: 1 }, () => 1);
   assertEquals(await policy.decide(network, 1, undefined), 0);
   assertEquals(await policy.decide(network, 2, undefined), 100);
 });
@@ -172,14 +172,14 @@ Deno.test("ReconnectPolicy makes the share of the wait random that jitter says",
       [1, 1, 0],
     ]
   ) {
-    const policy = new ReconnectPolicy({ jitter }, () => random);
+    const policy = reconnectPolicy({ jitter }, () => random);
     assertEquals(await policy.decide(network, 1, undefined), expected);
   }
 });
 
 Deno.test("ReconnectPolicy draws anew for each wait", async () => {
   const draws = [0, 1, 0.5];
-  const policy = new ReconnectPolicy(
+  const policy = reconnectPolicy(
     { backoffFactor: 1 },
     () => draws.shift()!,
   );
@@ -191,12 +191,12 @@ Deno.test("ReconnectPolicy draws anew for each wait", async () => {
 });
 
 Deno.test("ReconnectPolicy makes the bounded wait random, so that it stays within maxDelay", async () => {
-  const policy = new ReconnectPolicy({}, () => 1);
+  const policy = reconnectPolicy({}, () => 1);
   assertEquals(await policy.decide(network, 10, undefined), 15_000);
 });
 
 Deno.test("ReconnectPolicy waits a whole number of ms", async () => {
-  const policy = new ReconnectPolicy(
+  const policy = reconnectPolicy(
     { initialDelay: 10, jitter: 1 },
     () => 1 / 3,
   );
@@ -204,7 +204,7 @@ Deno.test("ReconnectPolicy waits a whole number of ms", async () => {
 });
 
 Deno.test("ReconnectPolicy uses randomness of its own where none is given", async () => {
-  const policy = new ReconnectPolicy({ jitter: 1, initialDelay: 1e9 });
+  const policy = reconnectPolicy({ jitter: 1, initialDelay: 1e9 });
   const options = { length: 5 };
   const waits = await Promise.all(
     Array.from(options, () => policy.decide(network, 1, undefined)),
@@ -223,7 +223,7 @@ Deno.test("ReconnectPolicy waits longer than Retry-After where the backoff is lo
 });
 
 Deno.test("ReconnectPolicy does not let jitter take from Retry-After", async () => {
-  const policy = new ReconnectPolicy({ jitter: 1 }, () => 1);
+  const policy = reconnectPolicy({ jitter: 1 }, () => 1);
   assertEquals(await policy.decide(statusError(503, "3"), 1, undefined), 3000);
 });
 
@@ -294,7 +294,7 @@ Deno.test("ReconnectPolicy gives a number that is exact for an absurd Retry-Afte
 
 Deno.test("ReconnectPolicy throws reconnect-failed after maxAttempts in a row, with the last error as the cause", async () => {
   const error = statusError(503);
-  const policy = new ReconnectPolicy({ jitter: 0, maxAttempts: 3 });
+  const policy = reconnectPolicy({ jitter: 0, maxAttempts: 3 });
   assertEquals(await policy.decide(error, 3, undefined), 4000);
   const failure = await assertSseError(
     policy.decide(error, 4, undefined),
@@ -308,7 +308,7 @@ Deno.test("ReconnectPolicy throws reconnect-failed after maxAttempts in a row, w
 });
 
 Deno.test("ReconnectPolicy makes no attempt with a maxAttempts of 0", async () => {
-  const policy = new ReconnectPolicy({ maxAttempts: 0 });
+  const policy = reconnectPolicy({ maxAttempts: 0 });
   await assertSseError(
     policy.decide(network, 1, undefined),
     "reconnect-failed",
@@ -316,7 +316,7 @@ Deno.test("ReconnectPolicy makes no attempt with a maxAttempts of 0", async () =
 });
 
 Deno.test("ReconnectPolicy does not count where it would not reconnect anyway", async () => {
-  const policy = new ReconnectPolicy({ maxAttempts: 0 });
+  const policy = reconnectPolicy({ maxAttempts: 0 });
   assertEquals(
     await policy.decide(statusError(401), 1, undefined),
     undefined,
@@ -324,7 +324,7 @@ Deno.test("ReconnectPolicy does not count where it would not reconnect anyway", 
 });
 
 Deno.test("ReconnectPolicy holds to maxAttempts where shouldReconnect says true", async () => {
-  const policy = new ReconnectPolicy({
+  const policy = reconnectPolicy({
     maxAttempts: 2,
     shouldReconnect: () => true,
   });
@@ -436,7 +436,7 @@ for (
   for (const value of [...values, "1", null]) {
     Deno.test(`ReconnectPolicy takes no ${name} of ${String(value)} (${typeof value})`, () => {
       const error = assertThrows(
-        () => new ReconnectPolicy({ [name]: value } as ReconnectOptions),
+        () => reconnectPolicy({ [name]: value } as ReconnectOptions),
         RangeError,
       );
       assertStringIncludes(error.message, `reconnect.${name}`);
@@ -449,7 +449,7 @@ for (const name of ["shouldReconnect", "onReconnect"]) {
   for (const value of [null, true, {}]) {
     Deno.test(`ReconnectPolicy takes no ${name} that is ${JSON.stringify(value)}`, () => {
       const error = assertThrows(
-        () => new ReconnectPolicy({ [name]: value } as ReconnectOptions),
+        () => reconnectPolicy({ [name]: value } as ReconnectOptions),
         TypeError,
       );
       assertStringIncludes(error.message, `reconnect.${name}`);
@@ -467,7 +467,7 @@ Deno.test("ReconnectPolicy takes undefined as an option not given", async () => 
     onReconnect: undefined,
   };
   assertEquals(await delays(options, 2), [1000, 2000]);
-  const policy = new ReconnectPolicy({ jitter: undefined }, () => 1);
+  const policy = reconnectPolicy({ jitter: undefined }, () => 1);
   assertEquals(await policy.decide(network, 1, undefined), 500);
 });
 
@@ -479,7 +479,7 @@ Deno.test("ReconnectPolicy takes Infinity for maxDelay and maxAttempts", async (
 
 Deno.test("ReconnectPolicy does not heed what becomes of its options later", async () => {
   const options: ReconnectOptions = { jitter: 0, initialDelay: 1 };
-  const policy = new ReconnectPolicy(options);
+  const policy = reconnectPolicy(options);
   options.initialDelay = 2;
   options.shouldReconnect = () => false;
   assertEquals(await policy.decide(network, 1, undefined), 1);
