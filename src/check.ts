@@ -1,5 +1,5 @@
 /**
- * Arguments that are not what they should be.
+ * Checks of arguments.
  *
  * @module
  */

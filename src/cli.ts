@@ -218,7 +218,7 @@ async function read(values: Values, positionals: string[]): Promise<void> {
   }
 }
 
-/** The response, of which no more is read than can be printed. */
+/** The response, read only as fast as it can be printed. */
 function inStep(response: Response): Response {
   if (!response.ok || response.body === null) return response;
   const body = response.body.pipeThrough(

@@ -29,9 +29,9 @@ import type {
  * function that gives one for each attempt: a token that is fresh, another URL, a
  * GET that goes on with what a POST began. A `Request` from it is sent as it is,
  * but for the headers it lacks: `Accept`, `Cache-Control`, and `Last-Event-ID`
- * where there is an id. Its own signal gives up that attempt alone. What the
- * function throws ends the stream. An `SseError` counts as the attempt's failure
- * instead.
+ * where there is an id. Aborting that request's own signal gives up this attempt
+ * only. What the function throws ends the stream, but an `SseError` counts as a
+ * failed attempt, and may be retried.
  * @param options As for `fetch`, and how to read what comes.
  * @returns The open connection, an iterator over its events.
  * @throws {SseError} `"network"`, if no response came, and `"connect-timeout"`,

@@ -83,7 +83,7 @@ export class SseDecoder {
   readonly #maxEventSize: number;
   readonly #onComment: ((comment: string) => void) | undefined;
 
-  // Of the stream: what `reset` keeps.
+  // State of the stream, which `reset` keeps.
   #lastEventId: string;
   #reconnectionTime: number | undefined;
   /** The newest `retry` since the last event, of blocks without data. */
@@ -93,7 +93,7 @@ export class SseDecoder {
   #utf8!: TextDecoder;
   /** Whether `#utf8` may hold the start of a sequence. */
   #midSequence!: boolean;
-  /** What is no part of a line, where the next chunk starts with it. */
+  /** What to drop if the next chunk starts with it: a BOM, half a `\r\n`. */
   #ignored!: "" | typeof BOM | "\n";
   /** Whether a call failed or is still at work. */
   #stuck!: boolean;
@@ -258,8 +258,8 @@ export class SseDecoder {
           ? 2
           : 0;
         if (blank > 0 && this.#data.count === 0) {
-          // Most events end with their only line of data: with no detour through
-          // the buffers, a tiny one takes an eighth less.
+          // Most events end with their only line of data. A tiny one takes an
+          // eighth less where it skips the buffers.
           position += blank;
           if (blank === 2) cr = indexOf(text, "\r", position);
           data = line.slice(from, end);

@@ -79,8 +79,8 @@ export class SseError extends Error {
   /**
    * The start of what a refused response says, as UTF-8: at most 64 KiB, and
    * what came within a second. Of `"status"`, `"content-type"`, and of a
-   * `"reconnect-failed"` that one of them led to. It is not there where somebody
-   * else has read the response.
+   * `"reconnect-failed"` that one of them led to. Undefined where somebody else
+   * has read the response.
    */
   declare readonly body?: string;
 

@@ -122,8 +122,8 @@ export interface EventSourceInit {
    */
   reconnect?: ReconnectOptions | undefined;
   /**
-   * How many ms without a byte, be it of a comment, make the connection fail
-   * and be established again. Off by default.
+   * Takes the connection for lost after this many ms without a byte. Comments
+   * count as bytes. Off by default.
    */
   idleTimeout?: number | undefined;
   /**
@@ -536,7 +536,7 @@ export class EventSource extends EventTarget {
 
   /** Looks at the response as the standard does, before it is read. */
   async #inspect(response: Response, signal: AbortSignal): Promise<void> {
-    // What else is wrong with a response is found by whoever reads it.
+    // `connectSse` reports whatever else is wrong with it.
     if (!response?.ok) return;
     if (response.status !== 200) {
       const body = await startOfBody(response, false, signal);
@@ -636,7 +636,9 @@ export class EventSource extends EventTarget {
   }
 
   /** "The event handler processing algorithm" */
-  readonly #callHandler = (event: Event): void => {
+  // Not of an `Event`, of which a program has two where it uses Node's types.
+  readonly #callHandler = (given: { type: string }): void => {
+    const event = given as Event;
     const handler = this.#handlers.get(event.type);
     if (typeof handler !== "function") return;
     if (handler.call(this, event) === false) event.preventDefault();

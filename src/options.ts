@@ -93,7 +93,7 @@ export interface ConnectSseOptions extends FetchOptions {
    * A `Last-Event-ID` among the headers serves as well.
    *
    * In a browser, this header costs a CORS preflight where the server is of
-   * another origin, which has to allow it.
+   * another origin, which has to allow it. HTTP drops white space at its ends.
    *
    * @default {""}
    */
@@ -111,8 +111,8 @@ export interface ConnectSseOptions extends FetchOptions {
    */
   until?: string | ((event: ServerSentEvent) => boolean) | undefined;
   /**
-   * How many ms without a byte, be it of a comment, make the stream fail. The
-   * clock runs only while an event is waited for. Off by default.
+   * Fails after this many ms without a byte. Comments count as bytes. The clock
+   * runs only while an event is waited for. Off by default.
    */
   idleTimeout?: number | undefined;
   /**
@@ -142,8 +142,7 @@ export interface ConnectSseOptions extends FetchOptions {
    */
   maxEventSize?: number | undefined;
   /**
-   * Called each time a response proved to be an event stream, of reconnects
-   * too.
+   * Called for each response that is an event stream, also after a reconnect.
    */
   onOpen?: ((response: Response) => void) | undefined;
   /**

@@ -1,12 +1,12 @@
 /**
- * Tasks of the event loop, for what the standard queues.
+ * Tasks of the event loop, as the standard queues them.
  *
  * @module
  */
 
 /**
- * Lets tasks begin, which the standard queues for every event: by then, all that
- * the listeners of the event before have set going with promises is done.
+ * Starts a task for each event, so that promises which the listeners of the event
+ * before have started are done by then.
  */
 export class TaskQueue {
   // A timer takes ms, up to a second in a hidden tab. But in workerd it takes

@@ -350,8 +350,21 @@ function iterate(events: Parameters<typeof typedEvents>[0]): Source {
     // event is awaited.
     const reader = events.getReader();
     return {
-      next: () => reader.read() as Promise<IteratorResult<ServerSentEvent>>,
-      return: () => reader.cancel(),
+      async next() {
+        let isOver = true;
+        try {
+          const result = await reader.read();
+          isOver = result.done;
+          return result as IteratorResult<ServerSentEvent>;
+        } finally {
+          if (isOver) reader.releaseLock();
+        }
+      },
+      async return() {
+        const cancelled = reader.cancel();
+        reader.releaseLock();
+        await cancelled;
+      },
     };
   }
   check(

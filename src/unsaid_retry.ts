@@ -1,5 +1,5 @@
 /**
- * Reconnection times that no event says.
+ * `retry` fields outside any event.
  *
  * @module
  */

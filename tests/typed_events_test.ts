@@ -666,3 +666,28 @@ Deno.test("typedEvents takes a schema that is a function", async () => {
   const events = typedEvents(streamOf(event("a")), { a: schema });
   assertEquals((await events.next()).value?.data, 1);
 });
+
+Deno.test("typedEvents leaves a stream unlocked, as a loop over it does", async () => {
+  const streamed = () => ReadableStream.from([event("a"), event("a")]);
+  const whole = streamed();
+  await Array.fromAsync(typedEvents(whole, { a: anything }));
+  assertEquals(whole.locked, false);
+  const left = streamed();
+  for await (const _ of typedEvents(left, { a: anything })) break;
+  assertEquals(left.locked, false);
+  const waiting = new ReadableStream<ServerSentEvent>();
+  const iterator = typedEvents(waiting, { a: anything });
+  const pending = iterator.next();
+  await iterator.return!();
+  assertEquals(waiting.locked, false);
+  assertEquals(await pending, END);
+  const broken = new ReadableStream<ServerSentEvent>({
+    pull: (controller) => controller.error(new Error("gone")),
+  });
+  await assertRejects(
+    () => Array.fromAsync(typedEvents(broken, { a: anything })),
+    Error,
+    "gone",
+  );
+  assertEquals(broken.locked, false);
+});

@@ -42,6 +42,12 @@ try {
     await check(options);
     console.log(`${name}: ok`);
   }
+  await output(Deno.execPath(), [
+    "check",
+    "--no-config",
+    import.meta.resolve("./beside_node.ts"),
+  ]);
+  console.log("Deno, beside @types/node: ok");
 } finally {
   await Deno.remove(directory, { recursive: true });
 }
