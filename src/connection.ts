@@ -25,12 +25,13 @@ const MAX_CLOSE_TIME = 1000;
  * Where the connection stands. It ends from anywhere, by `until`, `close()` or
  * an abort.
  *
- *     connecting ── headers ──▶ open ── bytes ──▶ open
- *      ▲  ▲   │                 │  │
- *      │  │   │ ◀─ reconnect() ─┘  └── ended, broke, stalled ──▶ lost
- *      │  │   └── refused for good ──▶ refused ── next() ──▶ ended
- *      │  └── failed, and is tried again
- *      └────────────────────── next() ────────────────────────── lost
+ *     connecting ── an event stream ──▶ open ── bytes ──▶ open
+ *      ▲  ▲   │                          │ │
+ *      │  │   │ ◀────── reconnect() ─────┘ └── ended, broke, stalled ──▶ lost
+ *      │  │   │                                                           │
+ *      │  │   └── anything else, for good ──▶ refused ── next() ──▶ ended │
+ *      │  └── failed, and is tried again                                  │
+ *      └──────────────────────────── next() ──────────────────────────────┘
  *
  * What is at hand is handed out first, whatever the state.
  */
