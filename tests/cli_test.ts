@@ -453,7 +453,7 @@ Deno.test("--idle-timeout fails where the server falls silent", async () => {
 Deno.test("--connect-timeout fails where no response comes", async () => {
   await using server = await RawServer.listen(() => {});
   assertEquals(
-    await run(["--connect-timeout", ".05", server.url]),
+    await run(["--connect-timeout", ".3", server.url]),
     failure(1, "No response came in time (--connect-timeout)"),
   );
   await server.connections[0].disconnected;

@@ -8,7 +8,7 @@
 // For each visitor it is as if nobody else were there. With `&speed=4`, all of it
 // is four times as fast.
 
-import { sseResponse } from "@x/sse";
+import { lastEventIdOf, sseResponse } from "@x/sse";
 import { events, job } from "./job.ts";
 
 /** The way to a visitor: lets bytes through until something happens to it. */
@@ -55,7 +55,7 @@ export function handler(
   switch (`${request.method} ${pathname}`) {
     case "GET /events": {
       if (away.has(visitor)) return new Response(null, { status: 503 });
-      const after = Number(request.headers.get("Last-Event-ID"));
+      const after = Number(lastEventIdOf(request));
       if (after >= events.length) return new Response(null, { status: 204 });
 
       const connection = new Connection(visitor);
