@@ -23,7 +23,6 @@ const tests: Record<string, string[]> = {
     "connection",
     "read_sse",
     "reconnect/callbacks",
-    "reconnect/cleanup",
   ],
   "connection.ts": [
     "connection",
@@ -33,7 +32,6 @@ const tests: Record<string, string[]> = {
     "abort",
     "on_open",
     "resume",
-    "refusal",
     "read_sse",
     "input",
     "last_event_id",
@@ -42,7 +40,6 @@ const tests: Record<string, string[]> = {
     "reconnect/delay",
     "reconnect/random",
     "reconnect/race",
-    "reconnect/causes",
   ],
 };
 
