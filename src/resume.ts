@@ -154,17 +154,21 @@ class Resumed extends LogReader {
     const result = this.#result;
     this.#result = undefined;
     if (result !== undefined) return result;
-    const failure = this.#failure;
-    this.#failure = undefined;
+    if (this.#failure !== undefined) throw this.#failure.error;
     const reader = this.#reader!;
     try {
-      if (failure !== undefined) throw failure.error;
       if (reader[POLL] !== undefined) return reader[POLL](waker);
-      this.#work(() => reader.next() as Promise<Result>);
     } catch (error) {
-      if (!(error instanceof EventLogGapError)) throw error;
-      this.#work(() => this.#readAfterGap(error));
+      this.#work(() => this.#readOn(error));
+      return;
     }
+    this.#work(async () => {
+      try {
+        return await reader.next();
+      } catch (error) {
+        return await this.#readOn(error);
+      }
+    });
   }
 
   protected leave(): void {
@@ -198,9 +202,11 @@ class Resumed extends LogReader {
     return { done: false, value: { id: lastId } };
   }
 
-  async #readAfterGap(gap: EventLogGapError): Promise<Result | undefined> {
-    const message = await this.#onGap(gap);
-    const id = gap.resumeAfter;
+  /** Goes on where the log's reader has told of a gap. */
+  async #readOn(error: unknown): Promise<Result | undefined> {
+    if (!(error instanceof EventLogGapError)) throw error;
+    const message = await this.#onGap(error);
+    const id = error.resumeAfter;
     this.#read(id);
     return message && { done: false, value: { ...message, id } };
   }

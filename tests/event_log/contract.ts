@@ -528,6 +528,17 @@ export function testContract(kind: Kind): void {
     }));
     await assertRejects(() => failing.next(), RangeError, "no snapshot");
     await failing.assertEnd();
+
+    // The gap itself is no gap again.
+    let calls = 0;
+    const throwing = new Reader(resume(log, requestAfter("unknown"), {
+      onGap(gap) {
+        if (++calls === 100) throw new Error("Called again and again");
+        throw gap;
+      },
+    }));
+    await assertRejects(() => throwing.next(), EventLogGapError);
+    await throwing.assertEnd();
   });
 
   test("is an endpoint, with sseResponse", async (place) => {
