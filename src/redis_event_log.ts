@@ -246,27 +246,30 @@ class RedisStore implements LogStore {
   }
 
   async pageAfter(position: string): Promise<Page | undefined> {
-    const [, id, , before] = POSITION.exec(position) ?? [];
-    if (id === undefined) return undefined;
-    // From the entry at the position on, to see whether it is still there: where
-    // it is, what followed it is too.
-    const entries = await this.#range("XRANGE", id, "+", PAGE_LENGTH + 1);
-    const there = entries[0]?.position + (before ?? "") === position;
-    if (!there) return undefined;
-    if (!before) entries.shift();
     const page: Page = { entries: [], end: position, ended: false };
-    for (const { id, position, fields } of entries) {
-      if (id === LAST_ID) {
-        page.ended = true;
-        break;
+    while (true) {
+      const [, id, , before] = POSITION.exec(page.end) ?? [];
+      if (id === undefined) return undefined;
+      // From the entry at the position on, to see whether it is still there:
+      // where it is, what followed it is too.
+      const entries = await this.#range("XRANGE", id, "+", PAGE_LENGTH + 1);
+      const isWhole = entries.length <= PAGE_LENGTH;
+      const there = entries[0]?.position + (before ?? "") === page.end;
+      if (!there) return undefined;
+      if (!before) entries.shift();
+      for (const { id, position, fields } of entries) {
+        if (id === LAST_ID) {
+          page.ended = true;
+          break;
+        }
+        page.end = position;
+        const json = fields.get(MESSAGE);
+        // Others may keep entries of their own in the stream.
+        if (json === undefined || !fields.has(TAG)) continue;
+        page.entries.push(this.#cache.entry(position, () => json));
       }
-      page.end = position;
-      const json = fields.get(MESSAGE);
-      // Others may keep entries of their own in the stream.
-      if (json === undefined || !fields.has(TAG)) continue;
-      page.entries.push(this.#cache.entry(position, () => json));
+      if (isWhole || page.entries.length > 0) return page;
     }
-    return page;
   }
 
   async oldest(): Promise<string> {

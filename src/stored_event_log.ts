@@ -21,7 +21,8 @@ import { END, type Waker } from "./poll.ts";
 export interface LogStore {
   /**
    * What follows a position, at least one message where there is any; undefined
-   * where the position is unknown or something that followed it is not kept.
+   * where the position is unknown or something that followed it is not kept. The
+   * end of a page with no message is the log's own.
    */
   pageAfter(position: string): Promise<Page | undefined>;
   /** The position before the oldest message that is kept. */
@@ -88,6 +89,8 @@ export class LogFollower {
   #start = "";
   #end = "";
   #state: "resting" | "following" = "resting";
+  /** Whether a reader waits that is elsewhere, as far as can be told here. */
+  #hasStray = false;
   /** Cuts a wait short. */
   #pause = new AbortController();
 
@@ -120,12 +123,18 @@ export class LogFollower {
     return entry ?? (log.ended ? "end" : undefined);
   }
 
-  /** Tells a reader at a position after which there was nothing of what comes. */
+  /** Wakes a reader when something follows its position, or it is to look. */
   wait(waker: Waker, reader: StoredReader, position: string): void {
     this.#window.wait(waker, reader);
-    if (this.#state === "following") return;
-    if (!this.has(position)) this.#restart(position);
-    this.#follow();
+    const isStray = !this.has(position);
+    if (this.#state === "resting") {
+      if (isStray) this.#restart(position);
+      this.#follow();
+    } else if (isStray) {
+      // One of the two has yet to learn where the log's end is.
+      this.#hasStray = true;
+      this.nudge();
+    }
   }
 
   leave(waker: Waker): void {
@@ -150,6 +159,8 @@ export class LogFollower {
       // through.
       this.#pause = new AbortController();
       const { signal } = this.#pause;
+      const hadStray = this.#hasStray;
+      this.#hasStray = false;
       try {
         const page = await this.#store.pageAfter(this.#end);
         failures = 0;
@@ -161,7 +172,7 @@ export class LogFollower {
         const end = this.#end;
         this.#add(page);
         if (page.ended) break;
-        if (page.entries.length > 0) this.#window.wakeAll();
+        if (page.entries.length > 0 || hadStray) this.#window.wakeAll();
         else if (page.end === end) await this.#store.wait(end, signal);
       } catch (error) {
         if (this.#store.isLasting(error)) {
@@ -262,13 +273,14 @@ class StoredReader extends LogReader {
         this.#follower.wait(waker, this, position);
         return;
       }
-      // Nothing followed it. Where the others have not come here yet, or have
-      // gone on meanwhile, the next page tells.
+      // Nothing followed it when this page came, which may be a while ago.
       if (page?.entries.length === 0) {
         this.#follower.wait(waker, this, position);
         return;
       }
     }
+    // Until it is at the end again, it needs nobody to follow the log.
+    this.#follower.leave(waker);
     this.#fetch();
   }
 

@@ -319,6 +319,27 @@ export function testContract(kind: Kind): void {
     ]);
   });
 
+  test("tells a reader that is asked late what came since it began", async (place) => {
+    const log = place.log("late", 2000);
+    await log.append({ data: "0" });
+    const ahead = new Reader(log.read(""));
+    await ahead.take(1);
+    // Another one follows, and gets further ahead than what is kept at hand.
+    const following = ahead.take(1100);
+    const late = new Reader(log.read());
+    await log.status();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    await Promise.all(numbers(1, 1100).map((data) => log.append({ data })));
+    await following;
+    const next = ahead.data(1);
+    assertEquals(await late.data(1100), numbers(1, 1100));
+    const both = late.data(1);
+    await log.append({ data: "1101" });
+    assertEquals([await next, await both], [["1101"], ["1101"]]);
+    await ahead.return();
+    await late.return();
+  });
+
   test("lets readers leave at any moment", async (place) => {
     const log = place.log();
     await appendAll(log, ["1", "2"]);

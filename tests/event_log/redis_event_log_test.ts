@@ -327,6 +327,49 @@ testRedis(
 );
 
 testRedis(
+  "finds a message behind more such entries than it asks for at once",
+  async (server, stack) => {
+    const { log, commands } = await open(server, stack);
+    for (let i = 0; i < 250; i++) {
+      await commands.send(["XADD", "log", "*", "a", "b"]);
+    }
+    const id = await log.append({ data: "1" });
+    // Another one follows the log, from after all of them.
+    const ahead = new Reader(log.read(id));
+    const next = ahead.data(1);
+    const reader = new Reader(log.read(""));
+    assertEquals(await reader.data(1), ["1"]);
+    await log.append({ data: "2" });
+    assertEquals([await next, await reader.data(1)], [["2"], ["2"]]);
+    await ahead.return();
+    await reader.return();
+  },
+);
+
+testRedis(
+  "wakes a reader that began after such an entry, while others go on",
+  async (server, stack) => {
+    const { log, commands } = await open(server, stack);
+    await log.append({ data: "1" });
+    const ahead = new Reader(log.read(""));
+    await ahead.take(1);
+    const second = ahead.data(1);
+    await commands.send(["XADD", "log", "*", "a", "b"]);
+    const late = new Reader(log.read());
+    await log.status();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    await log.append({ data: "2" });
+    assertEquals(await second, ["2"]);
+    const third = ahead.data(1);
+    assertEquals(await late.data(1), ["2"]);
+    await log.append({ data: "3" });
+    assertEquals([await third, await late.data(1)], [["3"], ["3"]]);
+    await ahead.return();
+    await late.return();
+  },
+);
+
+testRedis(
   "is appended to and read by processes at once",
   async (server, stack) => {
     const start = async (...args: string[]) =>
