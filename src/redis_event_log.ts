@@ -256,7 +256,8 @@ class RedisStore implements LogStore {
       const isWhole = entries.length <= PAGE_LENGTH;
       const there = entries[0]?.position + (before ?? "") === page.end;
       if (!there) return undefined;
-      if (!before) entries.shift();
+      // What ends the log, and may be all that it has, is looked at again.
+      if (!before && id !== LAST_ID) entries.shift();
       for (const { id, position, fields } of entries) {
         if (id === LAST_ID) {
           page.ended = true;

@@ -257,8 +257,22 @@ export function testContract(kind: Kind): void {
     const end = waiting.assertEnd();
     await log.end();
     await end;
-    assertEquals(await rest(log.read("")), []);
-    assertEquals((await log.status()).ended, true);
+    const { lastId, ended } = await log.status();
+    assertEquals(ended, true);
+    for (const after of ["", undefined, lastId]) {
+      assertEquals(await rest(log.read(after)), [], `${after}`);
+    }
+    // Nor is there anything before it.
+    const other = place.log("other");
+    await other.end();
+    const status = await other.status();
+    for (const after of ["", undefined, status.lastId]) {
+      assertEquals(await rest(other.read(after)), [], `${after}`);
+    }
+    assertEquals(
+      await rest(resume(other, requestAfter(""), { from: "now" })),
+      [{ id: status.lastId }],
+    );
   });
 
   test("appends in the order of the calls", async (place) => {
