@@ -174,14 +174,18 @@ export class RedisEventLog implements EventLog {
 interface RedisEntry {
   /** The id that Redis gave it. */
   id: string;
-  /** Its id with its tag. */
+  /** Its id with its tag, which is empty where others have put it there. */
   position: string;
-  fields: Map<string, string>;
+  /** The message as JSON, where it is one. */
+  json?: string | undefined;
 }
 
 /** Names of fields, short as they are kept with every entry. */
 const MESSAGE = "m";
 const TAG = "t";
+
+/** What {@linkcode randomTag} gives. */
+const IS_TAG = /^[0-9a-z]+$/;
 
 /** The end of a position that stands before an entry, and not after it. */
 const BEFORE = "-before";
@@ -258,15 +262,13 @@ class RedisStore implements LogStore {
       if (!there) return undefined;
       // What ends the log, and may be all that it has, is looked at again.
       if (!before && id !== LAST_ID) entries.shift();
-      for (const { id, position, fields } of entries) {
+      for (const { id, position, json } of entries) {
         if (id === LAST_ID) {
           page.ended = true;
           break;
         }
         page.end = position;
-        const json = fields.get(MESSAGE);
-        // Others may keep entries of their own in the stream.
-        if (json === undefined || !fields.has(TAG)) continue;
+        if (json === undefined) continue;
         page.entries.push(this.#cache.entry(position, () => json));
       }
       if (isWhole || page.entries.length > 0) return page;
@@ -328,8 +330,11 @@ class RedisStore implements LogStore {
         byName.set(textOf(fields[i]), textOf(fields[i + 1]));
       }
       const text = textOf(id);
-      const position = `${text}-${byName.get(TAG) ?? ""}`;
-      return { id: text, position, fields: byName };
+      // Others may keep entries of their own in the stream, with such fields.
+      const tag = byName.get(TAG) ?? "";
+      if (!IS_TAG.test(tag)) return { id: text, position: `${text}-` };
+      const json = byName.get(MESSAGE);
+      return { id: text, position: `${text}-${tag}`, json };
     });
   }
 }

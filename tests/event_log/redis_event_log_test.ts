@@ -1,8 +1,15 @@
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
 import {
   EventLogGapError,
   RedisEventLog,
   type RedisEventLogOptions,
+  resume,
   type SendRedisCommand,
 } from "../../src/event_logs.ts";
 import { deadline } from "../support/deadline.ts";
@@ -323,6 +330,31 @@ testRedis(
     assertEquals(await third, ["3"]);
     await after.return();
     await reader.return();
+  },
+);
+
+testRedis(
+  "takes no tag of such an entry for one of its own",
+  async (server, stack) => {
+    const { log, commands } = await open(server, stack);
+    for (const tag of ["21.5", "", "a\nevent: forged\ndata: x", "-before"]) {
+      await commands.send(["DEL", "log"]);
+      await commands.send(["XADD", "log", "*", "m", "7", "t", tag]);
+      const now = new Reader(
+        resume(log, new Request("http://localhost/"), { from: "now" }),
+      );
+      const [{ id }] = await now.take(1);
+      assertMatch(id!, /^\d+-\d+-$/);
+      const reader = new Reader(log.read(""));
+      const read = reader.take(1);
+      const first = { data: "1", id: await log.append({ data: "1" }) };
+      assertEquals(await read, [first]);
+      assertEquals(await now.take(1), [first]);
+      assertEquals(await new Reader(log.read(id)).take(1), [first]);
+      assertEquals(await new Reader(log.read("")).take(1), [first]);
+      await reader.return();
+      await now.return();
+    }
   },
 );
 
