@@ -22,7 +22,7 @@ export abstract class LogReader
   /** The calls of `next` that have yet to be answered. */
   #calls: Call[] | undefined;
   #state: "new" | "asked" | "ended" = "new";
-  /** Who is to be woken. */
+  /** Who asked last. */
   #waker: Waker | undefined;
 
   constructor(signal: AbortSignal | undefined) {
@@ -64,6 +64,7 @@ export abstract class LogReader
   return(): Promise<Result> {
     this.#end();
     this.wake();
+    this.ask();
     return Promise.resolve(END);
   }
 

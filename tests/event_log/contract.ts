@@ -591,6 +591,21 @@ export function testContract(kind: Kind): void {
     );
   });
 
+  test("ends the response that writes a reader who is told to leave", async (place) => {
+    const log = place.log();
+    const id = await log.append({ data: "1" });
+    for (const messages of [log.read(""), resume(log, requestAfter(""))]) {
+      const reader = messages[Symbol.asyncIterator]();
+      const body = sseResponse({ [Symbol.asyncIterator]: () => reader }).body!;
+      const chunks = body.pipeThrough(new TextDecoderStream()).getReader();
+      const { value } = await deadline(chunks.read(), "the message");
+      assertEquals(value, `id: ${id}\ndata: 1\n\n`);
+      const end = chunks.read();
+      await reader.return!();
+      assertEquals((await deadline(end, "the end")).done, true);
+    }
+  });
+
   test("encodes a message once for all who follow", async (place) => {
     const log = place.log();
     const { encode } = TextEncoder.prototype;
