@@ -13,7 +13,7 @@ import {
 } from "./event_log.ts";
 import { lastEventIdOf } from "./last_event_id.ts";
 import { LogReader } from "./log_reader.ts";
-import { POLL, type Pollable, type Waker } from "./poll.ts";
+import { POLL, type Waker } from "./poll.ts";
 
 /**
  * How {@linkcode resume} begins, and what it says of missing messages.
@@ -128,7 +128,7 @@ class Resumed extends LogReader {
   readonly #log: EventLog;
   readonly #onGap: NonNullable<ResumeOptions["onGap"]>;
   readonly #options: EventLogReadOptions;
-  #reader: AsyncIterator<SseMessage> & Partial<Pollable> | undefined;
+  #reader: AsyncIterator<SseMessage> | undefined;
   /** What came of the work that `take` had to begin. */
   #result: Result | undefined;
   #failure: { error: unknown } | undefined;
@@ -157,7 +157,7 @@ class Resumed extends LogReader {
     if (this.#failure !== undefined) throw this.#failure.error;
     const reader = this.#reader!;
     try {
-      if (reader[POLL] !== undefined) return reader[POLL](waker);
+      if (reader instanceof LogReader) return reader[POLL](waker);
     } catch (error) {
       this.#work(() => this.#readOn(error));
       return;
@@ -172,7 +172,8 @@ class Resumed extends LogReader {
   }
 
   protected leave(): void {
-    this.#letGo().catch(() => {});
+    if (this.#reader instanceof LogReader) this.#reader.end();
+    else this.#letGo().catch(() => {});
   }
 
   /** One that fails to let go has nobody to tell. */

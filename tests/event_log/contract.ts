@@ -606,6 +606,24 @@ export function testContract(kind: Kind): void {
     }
   });
 
+  test("fails a response with its reader's reason", async (place) => {
+    const log = place.log();
+    const reason = new Error("enough");
+    for (const isResumed of [false, true]) {
+      const stop = new AbortController();
+      const { signal } = stop;
+      const reader = sseResponse(
+        isResumed
+          ? resume(log, requestAfter(""), { signal })
+          : log.read("", { signal }),
+      ).body!.getReader();
+      const failure = assertRejects(() => reader.read(), Error, "enough");
+      await log.status();
+      stop.abort(reason);
+      await deadline(failure, "the reason");
+    }
+  });
+
   test("encodes a message once for all who follow", async (place) => {
     const log = place.log();
     const { encode } = TextEncoder.prototype;
