@@ -22,6 +22,7 @@ import {
   EntryCache,
   LogFollower,
   type LogStore,
+  messageOf,
   type Page,
 } from "./stored_event_log.ts";
 
@@ -67,7 +68,8 @@ export interface RedisEventLogOptions {
   maxMessages?: number | undefined;
   /**
    * Told of each failure to read after which it is tried again, as while Redis
-   * is away. What trying again cannot help is thrown to readers.
+   * is away. What trying again cannot help is thrown to readers, as is what this
+   * function throws.
    */
   onError?: ((error: unknown) => void) | undefined;
 }
@@ -362,8 +364,4 @@ function textOf(value: unknown): string {
   return value instanceof Uint8Array
     ? new TextDecoder().decode(value)
     : String(value);
-}
-
-function messageOf(error: unknown): string {
-  return String((error as Error | undefined)?.message ?? error);
 }

@@ -435,6 +435,30 @@ Deno.test("RedisEventLog checks its options", () => {
   assertThrows(make({ key: "a", send, onError: 0 }), TypeError, "onError");
 });
 
+Deno.test("RedisEventLog gives readers what onError throws", async () => {
+  const lost = () => Promise.reject(new Error("The connection was lost"));
+  const entry = ["1-1", ["m", '{"data":"1"}', "t", "a"]];
+  const onError = () => {
+    throw new Error("Nowhere to log");
+  };
+  const away = new RedisEventLog({ key: "a", send: lost, onError });
+  const fetching = new Reader(away.read(""));
+  await assertRejects(() => fetching.next(), Error, "Nowhere to log");
+  await fetching.assertEnd();
+  const log = new RedisEventLog({
+    key: "a",
+    send: () => Promise.resolve([entry]),
+    sendBlocking: lost,
+    onError,
+  });
+  const readers = [new Reader(log.read("")), new Reader(log.read(""))];
+  for (const reader of readers) await reader.data(1);
+  await Promise.all(readers.map(async (waiting) => {
+    await assertRejects(() => waiting.next(), Error, "Nowhere to log");
+    await waiting.assertEnd();
+  }));
+});
+
 Deno.test("RedisEventLog says what it expects of send", async () => {
   const send = () => Promise.resolve("OK");
   const log = new RedisEventLog({ key: "a", send });
