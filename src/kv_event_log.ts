@@ -28,6 +28,7 @@ import {
   EntryCache,
   LogFollower,
   type LogStore,
+  messageOf,
   type Page,
 } from "./stored_event_log.ts";
 
@@ -122,7 +123,11 @@ export interface KvEventLogOptions {
    * @default {1000}
    */
   pollInterval?: number | undefined;
-  /** Told of each failure to read after which it is tried again. */
+  /**
+   * Told of each failure to read after which it is tried again, and of each to
+   * delete old messages. What it throws is thrown to readers, or by `append`,
+   * which has stored its message nonetheless.
+   */
   onError?: ((error: unknown) => void) | undefined;
 }
 
@@ -417,16 +422,16 @@ class KvLogStore implements LogStore {
   }
 
   isLasting(error: unknown): boolean {
-    const { name, message } = error as Error;
+    const name = (error as Error | undefined)?.name;
     // What is no JSON or no message, and a store that was closed.
     return name === "SyntaxError" || name === "BadResource" ||
-      message.startsWith("Expected ");
+      messageOf(error).startsWith("Expected ");
   }
 }
 
 /** Whether another process is at work on the same file, so that nothing was. */
 function isLocked(error: unknown): boolean {
-  return /database is locked/.test((error as Error | undefined)?.message ?? "");
+  return messageOf(error).includes("database is locked");
 }
 
 /** Resolves once the head is no longer at a position. */

@@ -22,7 +22,7 @@ export abstract class LogReader
   /** The calls of `next` that have yet to be answered. */
   #calls: Call[] | undefined;
   #state: "new" | "asked" | "ended" = "new";
-  /** Who is to be woken. */
+  /** Who asked last. */
   #waker: Waker | undefined;
 
   constructor(signal: AbortSignal | undefined) {
@@ -46,10 +46,10 @@ export abstract class LogReader
       if (this.#signal !== undefined) this.#heed(this.#signal);
       this.#waker = waker;
       const result = this.take(waker);
-      if (result?.done) this.#end();
+      if (result?.done) this.end();
       return result;
     } catch (error) {
-      this.#end();
+      this.end();
       throw error;
     }
   }
@@ -62,8 +62,9 @@ export abstract class LogReader
   }
 
   return(): Promise<Result> {
-    this.#end();
+    this.end();
     this.wake();
+    this.ask();
     return Promise.resolve(END);
   }
 
@@ -100,7 +101,8 @@ export abstract class LogReader
     this.#state = "asked";
   }
 
-  #end(): void {
+  /** Ends it. Whoever waits is not woken, as it is they who know. */
+  end(): void {
     if (this.#state === "ended") return;
     this.#state = "ended";
     this.#signal?.removeEventListener("abort", this);

@@ -22,6 +22,7 @@ import {
   EntryCache,
   LogFollower,
   type LogStore,
+  messageOf,
   type Page,
 } from "./stored_event_log.ts";
 
@@ -67,7 +68,8 @@ export interface RedisEventLogOptions {
   maxMessages?: number | undefined;
   /**
    * Told of each failure to read after which it is tried again, as while Redis
-   * is away. What trying again cannot help is thrown to readers.
+   * is away. What trying again cannot help is thrown to readers, as is what this
+   * function throws.
    */
   onError?: ((error: unknown) => void) | undefined;
 }
@@ -174,14 +176,18 @@ export class RedisEventLog implements EventLog {
 interface RedisEntry {
   /** The id that Redis gave it. */
   id: string;
-  /** Its id with its tag. */
+  /** Its id with its tag, which is empty where others have put it there. */
   position: string;
-  fields: Map<string, string>;
+  /** The message as JSON, where it is one. */
+  json?: string | undefined;
 }
 
 /** Names of fields, short as they are kept with every entry. */
 const MESSAGE = "m";
 const TAG = "t";
+
+/** What {@linkcode randomTag} gives. */
+const IS_TAG = /^[0-9a-z]+$/;
 
 /** The end of a position that stands before an entry, and not after it. */
 const BEFORE = "-before";
@@ -246,27 +252,29 @@ class RedisStore implements LogStore {
   }
 
   async pageAfter(position: string): Promise<Page | undefined> {
-    const [, id, , before] = POSITION.exec(position) ?? [];
-    if (id === undefined) return undefined;
-    // From the entry at the position on, to see whether it is still there: where
-    // it is, what followed it is too.
-    const entries = await this.#range("XRANGE", id, "+", PAGE_LENGTH + 1);
-    const there = entries[0]?.position + (before ?? "") === position;
-    if (!there) return undefined;
-    if (!before) entries.shift();
     const page: Page = { entries: [], end: position, ended: false };
-    for (const { id, position, fields } of entries) {
-      if (id === LAST_ID) {
-        page.ended = true;
-        break;
+    while (true) {
+      const [, id, , before] = POSITION.exec(page.end) ?? [];
+      if (id === undefined) return undefined;
+      // From the entry at the position on, to see whether it is still there:
+      // where it is, what followed it is too.
+      const entries = await this.#range("XRANGE", id, "+", PAGE_LENGTH + 1);
+      const isWhole = entries.length <= PAGE_LENGTH;
+      const there = entries[0]?.position + (before ?? "") === page.end;
+      if (!there) return undefined;
+      // What ends the log, and may be all that it has, is looked at again.
+      if (!before && id !== LAST_ID) entries.shift();
+      for (const { id, position, json } of entries) {
+        if (id === LAST_ID) {
+          page.ended = true;
+          break;
+        }
+        page.end = position;
+        if (json === undefined) continue;
+        page.entries.push(this.#cache.entry(position, () => json));
       }
-      page.end = position;
-      const json = fields.get(MESSAGE);
-      // Others may keep entries of their own in the stream.
-      if (json === undefined || !fields.has(TAG)) continue;
-      page.entries.push(this.#cache.entry(position, () => json));
+      if (isWhole || page.entries.length > 0) return page;
     }
-    return page;
   }
 
   async oldest(): Promise<string> {
@@ -324,8 +332,11 @@ class RedisStore implements LogStore {
         byName.set(textOf(fields[i]), textOf(fields[i + 1]));
       }
       const text = textOf(id);
-      const position = `${text}-${byName.get(TAG) ?? ""}`;
-      return { id: text, position, fields: byName };
+      // Others may keep entries of their own in the stream, with such fields.
+      const tag = byName.get(TAG) ?? "";
+      if (!IS_TAG.test(tag)) return { id: text, position: `${text}-` };
+      const json = byName.get(MESSAGE);
+      return { id: text, position: `${text}-${tag}`, json };
     });
   }
 }
@@ -353,8 +364,4 @@ function textOf(value: unknown): string {
   return value instanceof Uint8Array
     ? new TextDecoder().decode(value)
     : String(value);
-}
-
-function messageOf(error: unknown): string {
-  return String((error as Error | undefined)?.message ?? error);
 }

@@ -13,7 +13,7 @@ import {
 } from "./event_log.ts";
 import { lastEventIdOf } from "./last_event_id.ts";
 import { LogReader } from "./log_reader.ts";
-import { POLL, type Pollable, type Waker } from "./poll.ts";
+import { POLL, type Waker } from "./poll.ts";
 
 /**
  * How {@linkcode resume} begins, and what it says of missing messages.
@@ -128,7 +128,7 @@ class Resumed extends LogReader {
   readonly #log: EventLog;
   readonly #onGap: NonNullable<ResumeOptions["onGap"]>;
   readonly #options: EventLogReadOptions;
-  #reader: AsyncIterator<SseMessage> & Partial<Pollable> | undefined;
+  #reader: AsyncIterator<SseMessage> | undefined;
   /** What came of the work that `take` had to begin. */
   #result: Result | undefined;
   #failure: { error: unknown } | undefined;
@@ -154,21 +154,26 @@ class Resumed extends LogReader {
     const result = this.#result;
     this.#result = undefined;
     if (result !== undefined) return result;
-    const failure = this.#failure;
-    this.#failure = undefined;
+    if (this.#failure !== undefined) throw this.#failure.error;
     const reader = this.#reader!;
     try {
-      if (failure !== undefined) throw failure.error;
-      if (reader[POLL] !== undefined) return reader[POLL](waker);
-      this.#work(() => reader.next() as Promise<Result>);
+      if (reader instanceof LogReader) return reader[POLL](waker);
     } catch (error) {
-      if (!(error instanceof EventLogGapError)) throw error;
-      this.#work(() => this.#readAfterGap(error));
+      this.#work(() => this.#readOn(error));
+      return;
     }
+    this.#work(async () => {
+      try {
+        return await reader.next();
+      } catch (error) {
+        return await this.#readOn(error);
+      }
+    });
   }
 
   protected leave(): void {
-    this.#letGo().catch(() => {});
+    if (this.#reader instanceof LogReader) this.#reader.end();
+    else this.#letGo().catch(() => {});
   }
 
   /** One that fails to let go has nobody to tell. */
@@ -198,9 +203,11 @@ class Resumed extends LogReader {
     return { done: false, value: { id: lastId } };
   }
 
-  async #readAfterGap(gap: EventLogGapError): Promise<Result | undefined> {
-    const message = await this.#onGap(gap);
-    const id = gap.resumeAfter;
+  /** Goes on where the log's reader has told of a gap. */
+  async #readOn(error: unknown): Promise<Result | undefined> {
+    if (!(error instanceof EventLogGapError)) throw error;
+    const message = await this.#onGap(error);
+    const id = error.resumeAfter;
     this.#read(id);
     return message && { done: false, value: { ...message, id } };
   }

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { checkType } from "./check.ts";
+import { checkType, textOf } from "./check.ts";
 import type { SseMessage } from "./encoder.ts";
 import {
   EventLogGapError,
@@ -21,7 +21,8 @@ import { END, type Waker } from "./poll.ts";
 export interface LogStore {
   /**
    * What follows a position, at least one message where there is any; undefined
-   * where the position is unknown or something that followed it is not kept.
+   * where the position is unknown or something that followed it is not kept. The
+   * end of a page with no message is the log's own.
    */
   pageAfter(position: string): Promise<Page | undefined>;
   /** The position before the oldest message that is kept. */
@@ -31,7 +32,7 @@ export interface LogStore {
   wait(position: string, signal: AbortSignal): Promise<void>;
   /** Whether there is no use in trying again. */
   isLasting(error: unknown): boolean;
-  /** Told of each failure after which it is tried again. */
+  /** Told of each failure after which it is tried again, unless it throws. */
   onError: (error: unknown) => void;
 }
 
@@ -88,6 +89,8 @@ export class LogFollower {
   #start = "";
   #end = "";
   #state: "resting" | "following" = "resting";
+  /** Whether a reader waits that is elsewhere, as far as can be told here. */
+  #hasStray = false;
   /** Cuts a wait short. */
   #pause = new AbortController();
 
@@ -113,19 +116,26 @@ export class LogFollower {
     return this.#numbers.has(position);
   }
 
-  /** What follows a position, where it has come. */
+  /** What follows a position, as far as is known here. */
   after(position: string): Entry | "end" | undefined {
     const log = this.#window;
-    const entry = log.entry(this.#numbers.get(position)! + 1);
-    return entry ?? (log.ended ? "end" : undefined);
+    const number = this.#numbers.get(position);
+    if (number === undefined) return undefined;
+    return log.entry(number + 1) ?? (log.ended ? "end" : undefined);
   }
 
-  /** Tells a reader at a position after which there was nothing of what comes. */
+  /** Wakes a reader when something follows its position, or it is to look. */
   wait(waker: Waker, reader: StoredReader, position: string): void {
     this.#window.wait(waker, reader);
-    if (this.#state === "following") return;
-    if (!this.has(position)) this.#restart(position);
-    this.#follow();
+    const isStray = !this.has(position);
+    if (this.#state === "resting") {
+      if (isStray) this.#restart(position);
+      this.#follow();
+    } else if (isStray) {
+      // One of the two has yet to learn where the log's end is.
+      this.#hasStray = true;
+      this.nudge();
+    }
   }
 
   leave(waker: Waker): void {
@@ -144,36 +154,39 @@ export class LogFollower {
 
   async #follow(): Promise<void> {
     this.#state = "following";
+    try {
+      await this.#followWhileAwaited();
+    } catch (error) {
+      for (const reader of this.#window.takeWaiting()) reader.fail(error);
+    }
+    this.#state = "resting";
+    this.#window.wakeAll();
+  }
+
+  async #followWhileAwaited(): Promise<void> {
     let failures = 0;
     while (this.#window.waiting > 0) {
       // Before the look, as what is appended after that must not be slept
       // through.
       this.#pause = new AbortController();
       const { signal } = this.#pause;
+      const hadStray = this.#hasStray;
+      this.#hasStray = false;
       try {
-        const page = await this.#store.pageAfter(this.#end);
-        failures = 0;
-        if (page === undefined) {
-          // Whoever is still here reads on alone, to find a gap or not.
-          this.#numbers.clear();
-          break;
-        }
         const end = this.#end;
+        const page = await this.#store.pageAfter(end);
+        failures = 0;
+        // Whoever is still here reads on alone, to find a gap or not.
+        if (page === undefined) return this.#numbers.clear();
         this.#add(page);
-        if (page.ended) break;
-        if (page.entries.length > 0) this.#window.wakeAll();
+        if (page.ended) return;
+        if (page.entries.length > 0 || hadStray) this.#window.wakeAll();
         else if (page.end === end) await this.#store.wait(end, signal);
       } catch (error) {
-        if (this.#store.isLasting(error)) {
-          for (const reader of this.#window.takeWaiting()) reader.fail(error);
-          break;
-        }
-        this.#store.onError(error);
+        tell(this.#store, error);
         await pause(failures++, signal);
       }
     }
-    this.#state = "resting";
-    this.#window.wakeAll();
   }
 
   #add({ entries, end, ended }: Page): void {
@@ -256,53 +269,63 @@ class StoredReader extends LogReader {
     }
     const position = this.#position;
     if (position !== undefined) {
-      if (this.#follower.has(position)) {
-        const entry = this.#follower.after(position);
-        if (entry !== undefined) return entry;
-        this.#follower.wait(waker, this, position);
-        return;
-      }
-      // Nothing followed it. Where the others have not come here yet, or have
-      // gone on meanwhile, the next page tells.
-      if (page?.entries.length === 0) {
+      const entry = this.#follower.after(position);
+      if (entry !== undefined) return entry;
+      // Nothing follows it, or did when this page came, perhaps a while ago.
+      if (this.#follower.has(position) || page?.entries.length === 0) {
         this.#follower.wait(waker, this, position);
         return;
       }
     }
+    // Until it is at the end again, it needs nobody to follow the log.
+    this.#follower.leave(waker);
     this.#fetch();
   }
 
   async #fetch(): Promise<void> {
     this.#state = "fetching";
-    let failures = 0;
-    while (this.#state === "fetching") {
-      try {
-        const position = this.#position ??= await this.#begin();
-        const page = await this.#store.pageAfter(position);
-        if (page === undefined) {
-          throw new EventLogGapError(position, await this.#store.oldest());
-        }
-        this.#page = page;
-        this.#taken = 0;
-        break;
-      } catch (error) {
-        if (error instanceof EventLogGapError || this.#store.isLasting(error)) {
-          if (this.#state === "fetching") this.fail(error);
-          return;
-        }
-        this.#store.onError(error);
-        await pause(failures++, this.#pause.signal);
-      }
+    try {
+      this.#page = await this.#nextPage();
+      this.#taken = 0;
+    } catch (error) {
+      if (this.#state === "fetching") this.fail(error);
     }
     if (this.#state !== "fetching") return;
     this.#state = "reading";
     this.ask();
   }
 
+  async #nextPage(): Promise<Page | undefined> {
+    let failures = 0;
+    while (this.#state === "fetching") {
+      try {
+        const position = this.#position ??= await this.#begin();
+        const page = await this.#store.pageAfter(position);
+        if (page !== undefined) return page;
+        throw new EventLogGapError(position, await this.#store.oldest());
+      } catch (error) {
+        if (error instanceof EventLogGapError) throw error;
+        tell(this.#store, error);
+        await pause(failures++, this.#pause.signal);
+      }
+    }
+  }
+
   async #begin(): Promise<string> {
     if (this.#after === "") return await this.#store.oldest();
     return this.#after ?? (await this.#store.status()).lastId;
   }
+}
+
+/** Tells of a failure; throws where reading is to end with it. */
+function tell(store: LogStore, error: unknown): void {
+  if (store.isLasting(error)) throw error;
+  store.onError(error);
+}
+
+/** What a failure says, whatever was thrown. */
+export function messageOf(error: unknown): string {
+  return textOf((error as Error | undefined)?.message ?? error);
 }
 
 /** Waits a while, the longer the more often it has failed. */

@@ -257,8 +257,22 @@ export function testContract(kind: Kind): void {
     const end = waiting.assertEnd();
     await log.end();
     await end;
-    assertEquals(await rest(log.read("")), []);
-    assertEquals((await log.status()).ended, true);
+    const { lastId, ended } = await log.status();
+    assertEquals(ended, true);
+    for (const after of ["", undefined, lastId]) {
+      assertEquals(await rest(log.read(after)), [], `${after}`);
+    }
+    // Nor is there anything before it.
+    const other = place.log("other");
+    await other.end();
+    const status = await other.status();
+    for (const after of ["", undefined, status.lastId]) {
+      assertEquals(await rest(other.read(after)), [], `${after}`);
+    }
+    assertEquals(
+      await rest(resume(other, requestAfter(""), { from: "now" })),
+      [{ id: status.lastId }],
+    );
   });
 
   test("appends in the order of the calls", async (place) => {
@@ -317,6 +331,27 @@ export function testContract(kind: Kind): void {
       false,
       true,
     ]);
+  });
+
+  test("tells a reader that is asked late what came since it began", async (place) => {
+    const log = place.log("late", 2000);
+    await log.append({ data: "0" });
+    const ahead = new Reader(log.read(""));
+    await ahead.take(1);
+    // Another one follows, and gets further ahead than what is kept at hand.
+    const following = ahead.take(1100);
+    const late = new Reader(log.read());
+    await log.status();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    await Promise.all(numbers(1, 1100).map((data) => log.append({ data })));
+    await following;
+    const next = ahead.data(1);
+    assertEquals(await late.data(1100), numbers(1, 1100));
+    const both = late.data(1);
+    await log.append({ data: "1101" });
+    assertEquals([await next, await both], [["1101"], ["1101"]]);
+    await ahead.return();
+    await late.return();
   });
 
   test("lets readers leave at any moment", async (place) => {
@@ -528,6 +563,17 @@ export function testContract(kind: Kind): void {
     }));
     await assertRejects(() => failing.next(), RangeError, "no snapshot");
     await failing.assertEnd();
+
+    // The gap itself is no gap again.
+    let calls = 0;
+    const throwing = new Reader(resume(log, requestAfter("unknown"), {
+      onGap(gap) {
+        if (++calls === 100) throw new Error("Called again and again");
+        throw gap;
+      },
+    }));
+    await assertRejects(() => throwing.next(), EventLogGapError);
+    await throwing.assertEnd();
   });
 
   test("is an endpoint, with sseResponse", async (place) => {
@@ -543,6 +589,39 @@ export function testContract(kind: Kind): void {
       await text,
       `id: ${ids[1]}\ndata: 2\n\nevent: e\nid: ${ids[2]}\ndata: 3\n\n`,
     );
+  });
+
+  test("ends the response that writes a reader who is told to leave", async (place) => {
+    const log = place.log();
+    const id = await log.append({ data: "1" });
+    for (const messages of [log.read(""), resume(log, requestAfter(""))]) {
+      const reader = messages[Symbol.asyncIterator]();
+      const body = sseResponse({ [Symbol.asyncIterator]: () => reader }).body!;
+      const chunks = body.pipeThrough(new TextDecoderStream()).getReader();
+      const { value } = await deadline(chunks.read(), "the message");
+      assertEquals(value, `id: ${id}\ndata: 1\n\n`);
+      const end = chunks.read();
+      await reader.return!();
+      assertEquals((await deadline(end, "the end")).done, true);
+    }
+  });
+
+  test("fails a response with its reader's reason", async (place) => {
+    const log = place.log();
+    const reason = new Error("enough");
+    for (const isResumed of [false, true]) {
+      const stop = new AbortController();
+      const { signal } = stop;
+      const reader = sseResponse(
+        isResumed
+          ? resume(log, requestAfter(""), { signal })
+          : log.read("", { signal }),
+      ).body!.getReader();
+      const failure = assertRejects(() => reader.read(), Error, "enough");
+      await log.status();
+      stop.abort(reason);
+      await deadline(failure, "the reason");
+    }
   });
 
   test("encodes a message once for all who follow", async (place) => {

@@ -1,5 +1,10 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { EventLogGapError, KvEventLog } from "../../src/event_logs.ts";
+import {
+  EventLogGapError,
+  type KvAtomic,
+  KvEventLog,
+  type KvStore,
+} from "../../src/event_logs.ts";
 import { appendAll, Reader, rest, testContract } from "./contract.ts";
 import { assertInterleaved, LogProcess } from "./processes.ts";
 import { temporaryDirectory } from "../support/temporary_directory.ts";
@@ -137,6 +142,68 @@ Deno.test({
     await log.status();
     kv.close();
     await waiting;
+  },
+});
+
+/** A store with some methods of one's own. */
+function changed(kv: Deno.Kv, methods: Partial<KvStore>): KvStore {
+  return {
+    get: (key) => kv.get(key),
+    list: (selector, options) => kv.list(selector, options),
+    atomic: () => kv.atomic() as KvAtomic,
+    watch: (keys) => kv.watch([keys[0]]),
+    ...methods,
+  };
+}
+
+Deno.test({
+  name: "KvEventLog tells onError what the store rejects with, whatever it is",
+  ignore: notRun !== undefined,
+  async fn() {
+    using kv = await Deno.openKv(":memory:");
+    const failures: unknown[] = ["quota", undefined, null, { message: 1 }];
+    const told: unknown[] = [];
+    const store = changed(kv, {
+      get: (key) =>
+        failures.length > 0 ? Promise.reject(failures.shift()) : kv.get(key),
+    });
+    const log = new KvEventLog(store, ["log"], {
+      onError: (error) => told.push(error),
+    });
+    const reader = new Reader(log.read(""));
+    const data = reader.data(1);
+    await new KvEventLog(kv, ["log"]).append({ data: "1" });
+    assertEquals(await data, ["1"]);
+    assertEquals(told, ["quota", undefined, null, { message: 1 }]);
+    await reader.return();
+  },
+});
+
+Deno.test({
+  name: "KvEventLog stores a message though it fails to delete old ones",
+  ignore: notRun !== undefined,
+  async fn() {
+    using kv = await Deno.openKv(":memory:");
+    const store = changed(kv, {
+      list() {
+        throw new Error("No list");
+      },
+    });
+    const told: string[] = [];
+    const log = new KvEventLog(store, ["log"], {
+      maxMessages: 1,
+      onError(error) {
+        told.push((error as Error).message);
+        if (told.length === 2) throw new Error("Nowhere to log");
+      },
+    });
+    await appendAll(log, ["1", "2"]);
+    await assertRejects(() => log.append({ data: "3" }), Error, "Nowhere");
+    await appendAll(log, ["4"]);
+    await log.end();
+    assertEquals(told, Array(3).fill("No list"));
+    const all = await rest(new KvEventLog(kv, ["log"]).read(""));
+    assertEquals(all.map(({ data }) => data), ["1", "2", "3", "4"]);
   },
 });
 

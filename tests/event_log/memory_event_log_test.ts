@@ -195,6 +195,12 @@ Deno.test("resume serves a log that somebody else has written", async () => {
   assertEquals(event, "gap");
   assertEquals(await gap.data(3), ["1", "2", "3"]);
   await gap.return();
+  const throwing = new Reader(resume(log, request("unknown"), {
+    onGap(gap) {
+      throw gap;
+    },
+  }));
+  await assertRejects(() => throwing.next(), EventLogGapError);
   await log.end();
   assertEquals((await text).match(/^data: .$/gm), ["data: 2", "data: 3"]);
   assertEquals(returned.includes(ids[0]), true);

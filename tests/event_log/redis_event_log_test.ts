@@ -1,8 +1,15 @@
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
 import {
   EventLogGapError,
   RedisEventLog,
   type RedisEventLogOptions,
+  resume,
   type SendRedisCommand,
 } from "../../src/event_logs.ts";
 import { deadline } from "../support/deadline.ts";
@@ -327,6 +334,74 @@ testRedis(
 );
 
 testRedis(
+  "takes no tag of such an entry for one of its own",
+  async (server, stack) => {
+    const { log, commands } = await open(server, stack);
+    for (const tag of ["21.5", "", "a\nevent: forged\ndata: x", "-before"]) {
+      await commands.send(["DEL", "log"]);
+      await commands.send(["XADD", "log", "*", "m", "7", "t", tag]);
+      const now = new Reader(
+        resume(log, new Request("http://localhost/"), { from: "now" }),
+      );
+      const [{ id }] = await now.take(1);
+      assertMatch(id!, /^\d+-\d+-$/);
+      const reader = new Reader(log.read(""));
+      const read = reader.take(1);
+      const first = { data: "1", id: await log.append({ data: "1" }) };
+      assertEquals(await read, [first]);
+      assertEquals(await now.take(1), [first]);
+      assertEquals(await new Reader(log.read(id)).take(1), [first]);
+      assertEquals(await new Reader(log.read("")).take(1), [first]);
+      await reader.return();
+      await now.return();
+    }
+  },
+);
+
+testRedis(
+  "finds a message behind more such entries than it asks for at once",
+  async (server, stack) => {
+    const { log, commands } = await open(server, stack);
+    for (let i = 0; i < 250; i++) {
+      await commands.send(["XADD", "log", "*", "a", "b"]);
+    }
+    const id = await log.append({ data: "1" });
+    // Another one follows the log, from after all of them.
+    const ahead = new Reader(log.read(id));
+    const next = ahead.data(1);
+    const reader = new Reader(log.read(""));
+    assertEquals(await reader.data(1), ["1"]);
+    await log.append({ data: "2" });
+    assertEquals([await next, await reader.data(1)], [["2"], ["2"]]);
+    await ahead.return();
+    await reader.return();
+  },
+);
+
+testRedis(
+  "wakes a reader that began after such an entry, while others go on",
+  async (server, stack) => {
+    const { log, commands } = await open(server, stack);
+    await log.append({ data: "1" });
+    const ahead = new Reader(log.read(""));
+    await ahead.take(1);
+    const second = ahead.data(1);
+    await commands.send(["XADD", "log", "*", "a", "b"]);
+    const late = new Reader(log.read());
+    await log.status();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    await log.append({ data: "2" });
+    assertEquals(await second, ["2"]);
+    const third = ahead.data(1);
+    assertEquals(await late.data(1), ["2"]);
+    await log.append({ data: "3" });
+    assertEquals([await third, await late.data(1)], [["3"], ["3"]]);
+    await ahead.return();
+    await late.return();
+  },
+);
+
+testRedis(
   "is appended to and read by processes at once",
   async (server, stack) => {
     const start = async (...args: string[]) =>
@@ -358,6 +433,30 @@ Deno.test("RedisEventLog checks its options", () => {
   assertThrows(make({ key: "a", send, maxMessages: 0 }), RangeError, "maxM");
   assertThrows(make({ key: "a", send, pollInterval: 0 }), RangeError, "poll");
   assertThrows(make({ key: "a", send, onError: 0 }), TypeError, "onError");
+});
+
+Deno.test("RedisEventLog gives readers what onError throws", async () => {
+  const lost = () => Promise.reject(new Error("The connection was lost"));
+  const entry = ["1-1", ["m", '{"data":"1"}', "t", "a"]];
+  const onError = () => {
+    throw new Error("Nowhere to log");
+  };
+  const away = new RedisEventLog({ key: "a", send: lost, onError });
+  const fetching = new Reader(away.read(""));
+  await assertRejects(() => fetching.next(), Error, "Nowhere to log");
+  await fetching.assertEnd();
+  const log = new RedisEventLog({
+    key: "a",
+    send: () => Promise.resolve([entry]),
+    sendBlocking: lost,
+    onError,
+  });
+  const readers = [new Reader(log.read("")), new Reader(log.read(""))];
+  for (const reader of readers) await reader.data(1);
+  await Promise.all(readers.map(async (waiting) => {
+    await assertRejects(() => waiting.next(), Error, "Nowhere to log");
+    await waiting.assertEnd();
+  }));
 });
 
 Deno.test("RedisEventLog says what it expects of send", async () => {
