@@ -30,6 +30,7 @@ import {
   type LogStore,
   messageOf,
   type Page,
+  until,
 } from "./stored_event_log.ts";
 
 /**
@@ -313,10 +314,7 @@ class KvLogStore implements LogStore {
         if (!isLocked(error)) throw error;
       }
       // Another process was faster. The more there are, the longer the wait.
-      const longest = 2 ** Math.min(attempt, 8);
-      await new Promise((resolve) =>
-        setTimeout(resolve, longest * Math.random())
-      );
+      await delay(2 ** Math.min(attempt, 8) * Math.random());
     }
   }
 
@@ -405,18 +403,10 @@ class KvLogStore implements LogStore {
   }
 
   async wait(position: string, signal: AbortSignal): Promise<void> {
-    const timer = new AbortController();
-    const finish = () => timer.abort();
-    signal.addEventListener("abort", finish);
     const changes = this.#kv.watch([this.#headKey]).getReader();
     try {
-      await Promise.race([
-        delay(this.#pollInterval, timer.signal),
-        changed(changes, position),
-      ]);
+      await until(changed(changes, position), this.#pollInterval, signal);
     } finally {
-      signal.removeEventListener("abort", finish);
-      finish();
       await changes.cancel();
     }
   }

@@ -24,6 +24,7 @@ import {
   type LogStore,
   messageOf,
   type Page,
+  until,
 } from "./stored_event_log.ts";
 
 /**
@@ -49,8 +50,8 @@ export interface RedisEventLogOptions {
    * is used for nothing else, as of `client.duplicate()`. One log in a process
    * needs one connection, however many clients read.
    *
-   * Without it, Redis is asked every `pollInterval` for what other processes
-   * have appended, while clients read.
+   * Without it, and while the connection gives no reply, Redis is asked every
+   * `pollInterval` for what other processes have appended, while clients read.
    */
   sendBlocking?: SendRedisCommand | undefined;
   /**
@@ -76,6 +77,9 @@ export interface RedisEventLogOptions {
 
 /** How long Redis is to hold back its answer where nothing is new, in ms. */
 const BLOCK = 5000;
+
+/** When it should have come at the latest. */
+const LONGEST_BLOCK = BLOCK + 1000;
 
 /** How many messages are asked for at once. */
 const PAGE_LENGTH = 100;
@@ -206,8 +210,8 @@ class RedisStore implements LogStore {
   readonly #maxMessages: number;
   readonly onError: (error: unknown) => void;
   readonly #cache = new EntryCache();
-  /** A command that Redis has yet to answer. */
-  #blocked: Promise<unknown> | undefined;
+  /** A command that Redis has yet to answer, and until when it should have. */
+  #blocked: { reply: Promise<unknown>; due: number } | undefined;
 
   constructor(options: RedisEventLogOptions) {
     const { pollInterval = 1000, maxMessages = 10_000 } = options;
@@ -303,13 +307,18 @@ class RedisStore implements LogStore {
       return await delay(this.#pollInterval, signal);
     }
     const [, id] = POSITION.exec(position)!;
-    // One that was given up may still be on its way, as it cannot be called
-    // back, and serves as well.
-    this.#blocked ??= this.#sendBlocking([
-      "XREAD",
-      ...["COUNT", "1", "BLOCK", String(BLOCK), "STREAMS", this.#key, id],
-    ]).finally(() => this.#blocked = undefined);
-    await until(this.#blocked, signal);
+    // A wait that was given up cannot be cancelled; its reply serves too.
+    const { reply, due } = this.#blocked ??= {
+      reply: this.#sendBlocking([
+        "XREAD",
+        ...["COUNT", "1", "BLOCK", String(BLOCK), "STREAMS", this.#key, id],
+      ]).finally(() => this.#blocked = undefined),
+      due: Date.now() + LONGEST_BLOCK,
+    };
+    // A connection that is dead may never say so. It is not given another
+    // command, and meanwhile Redis is asked as if there were none.
+    const longest = Math.max(due - Date.now(), this.#pollInterval);
+    await until(reply, Math.min(longest, LONGEST_BLOCK), signal);
   }
 
   isLasting(error: unknown): boolean {
@@ -344,19 +353,6 @@ class RedisStore implements LogStore {
 /** Whether the stream has an entry with the last id. */
 function isExhausted(error: unknown): boolean {
   return messageOf(error).includes("exhausted");
-}
-
-/** Settles as the promise does, or resolves once the signal aborts. */
-function until(promise: Promise<unknown>, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const finish = () => {
-      signal.removeEventListener("abort", finish);
-      resolve();
-    };
-    signal.addEventListener("abort", finish);
-    promise.catch(reject).finally(finish);
-    if (signal.aborted) finish();
-  });
 }
 
 /** Clients give strings as text or as bytes. */

@@ -334,16 +334,31 @@ function pause(failures: number, signal: AbortSignal): Promise<void> {
   return delay(longest * (0.5 + 0.5 * Math.random()), signal);
 }
 
+/** Settles as the promise does, or resolves after a time or an abort. */
+export async function until(
+  promise: Promise<unknown>,
+  ms: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const settled = new AbortController();
+  const either = AbortSignal.any([signal, settled.signal]);
+  try {
+    await Promise.race([promise, delay(ms, either)]);
+  } finally {
+    settled.abort();
+  }
+}
+
 /** Resolves after so many ms, or when the signal aborts. */
-export function delay(ms: number, signal: AbortSignal): Promise<void> {
+export function delay(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
+    if (signal?.aborted) return resolve();
     const finish = () => {
       clearTimeout(timer);
-      signal.removeEventListener("abort", finish);
+      signal?.removeEventListener("abort", finish);
       resolve();
     };
     const timer = setTimeout(finish, ms);
-    signal.addEventListener("abort", finish);
+    signal?.addEventListener("abort", finish);
   });
 }

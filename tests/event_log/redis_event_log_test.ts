@@ -5,6 +5,7 @@ import {
   assertRejects,
   assertThrows,
 } from "@std/assert";
+import { FakeTime } from "@std/testing/time";
 import {
   EventLogGapError,
   RedisEventLog,
@@ -433,6 +434,48 @@ Deno.test("RedisEventLog checks its options", () => {
   assertThrows(make({ key: "a", send, maxMessages: 0 }), RangeError, "maxM");
   assertThrows(make({ key: "a", send, pollInterval: 0 }), RangeError, "poll");
   assertThrows(make({ key: "a", send, onError: 0 }), TypeError, "onError");
+});
+
+/** As much of a Redis as a log needs, with no server. */
+function fakeRedis() {
+  const entries: [id: string, fields: string[]][] = [];
+  const send: SendRedisCommand = ([name, _key, ...args]) => {
+    if (name === "XADD") {
+      const id = `${entries.length + 1}-0`;
+      entries.push([id, args.slice(args.indexOf("*") + 1)]);
+      return Promise.resolve(id);
+    }
+    const from = Math.max(0, entries.findIndex(([id]) => id === args[0]));
+    return Promise.resolve(
+      name === "XRANGE" ? entries.slice(from) : entries.toReversed(),
+    );
+  };
+  return send;
+}
+
+Deno.test("RedisEventLog asks again where the connection that blocks gives no reply", async () => {
+  using time = new FakeTime();
+  const send = fakeRedis();
+  let blocked = 0;
+  const sendBlocking = () => {
+    blocked++;
+    return new Promise<never>(() => {});
+  };
+  const log = new RedisEventLog({ key: "a", send, sendBlocking });
+  const writer = new RedisEventLog({ key: "a", send });
+  const iterator = log.read("")[Symbol.asyncIterator]();
+  const next = async () => (await iterator.next()).value?.data;
+  await writer.append({ data: "1" });
+  assertEquals(await next(), "1");
+  for (const [data, ms] of [["2", 6000], ["3", 1000], ["4", 1000]] as const) {
+    const message = next();
+    await time.tickAsync(0);
+    await writer.append({ data });
+    await time.tickAsync(ms);
+    assertEquals(await message, data);
+  }
+  assertEquals(blocked, 1);
+  await iterator.return!();
 });
 
 Deno.test("RedisEventLog gives readers what onError throws", async () => {
