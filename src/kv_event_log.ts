@@ -10,6 +10,7 @@ import {
   checkRange,
   checkTimeout,
   checkType,
+  MAX_TIMER_DELAY,
 } from "./check.ts";
 import type { SseMessage } from "./encoder.ts";
 import type {
@@ -239,16 +240,17 @@ class KvLogStore implements LogStore {
 
   constructor(kv: KvStore, key: KvKey, options: KvEventLogOptions) {
     const { maxMessages = 10_000, pollInterval = 1000, onError } = options;
+    const { expireIn = Infinity } = options;
     checkRange("maxMessages", maxMessages, 1);
     checkRange("pollInterval", pollInterval, 1);
     checkFunction("onError", onError);
-    const expireIn = checkTimeout("expireIn", options.expireIn);
+    checkTimeout("expireIn", expireIn);
     this.#kv = kv;
     this.#headKey = [...key, "head"];
     this.#messagesKey = [...key, "messages"];
     this.#maxMessages = maxMessages;
-    this.#pollInterval = pollInterval;
-    this.#setOptions = expireIn === undefined ? {} : { expireIn };
+    this.#pollInterval = Math.min(pollInterval, MAX_TIMER_DELAY);
+    this.#setOptions = expireIn === Infinity ? {} : { expireIn };
     this.onError = onError ?? (() => {});
   }
 

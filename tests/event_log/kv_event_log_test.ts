@@ -207,6 +207,34 @@ Deno.test({
   },
 });
 
+Deno.test({
+  name: "KvEventLog has all that it stores expire, however late",
+  ignore: notRun !== undefined,
+  async fn() {
+    using kv = await Deno.openKv(":memory:");
+    const expiries: unknown[] = [];
+    const store = changed(kv, {
+      atomic() {
+        const changes = kv.atomic() as KvAtomic;
+        const set = changes.set.bind(changes);
+        changes.set = (key, value, options) => {
+          expiries.push(options?.expireIn);
+          return set(key, value, options);
+        };
+        return changes;
+      },
+    });
+    const month = 30 * 24 * 60 * 60 * 1000;
+    for (const expireIn of [month, Infinity, undefined]) {
+      const log = new KvEventLog(store, ["log", `${expireIn}`], { expireIn });
+      await log.append({ data: "1" });
+      // The message and the head.
+      const expected = expireIn === month ? month : undefined;
+      assertEquals(expiries.splice(0), [expected, expected]);
+    }
+  },
+});
+
 Deno.test("KvEventLog checks its arguments", async () => {
   const make = (...args: unknown[]) => () =>
     new KvEventLog(...args as ConstructorParameters<typeof KvEventLog>);
