@@ -4,7 +4,13 @@
  * @module
  */
 
-import { check, checkFunction, checkRange, checkType } from "./check.ts";
+import {
+  check,
+  checkFunction,
+  checkRange,
+  checkType,
+  MAX_TIMER_DELAY,
+} from "./check.ts";
 import type { SseMessage } from "./encoder.ts";
 import type {
   EventLog,
@@ -61,8 +67,9 @@ export interface RedisEventLogOptions {
    */
   pollInterval?: number | undefined;
   /**
-   * How many messages are kept at least; Redis drops older ones when that is
-   * convenient. Those who append to one log should agree on it.
+   * How many messages are kept at least, a whole number or `Infinity`; Redis
+   * drops older ones when that is convenient. Entries that others have put into
+   * the stream count. Those who append to one log should agree on it.
    *
    * @default {10_000}
    */
@@ -145,7 +152,8 @@ export class RedisEventLog implements EventLog {
    * @param options Where it is kept, and how much of it.
    * @throws {TypeError} If `key` is no string, or what should be a function is
    * none.
-   * @throws {RangeError} If one of the numbers is not positive.
+   * @throws {RangeError} If `maxMessages` is no whole number from 1, or
+   * `pollInterval` is less than 1.
    */
   constructor(options: RedisEventLogOptions) {
     checkType(options, "object", "options with key and send");
@@ -207,7 +215,8 @@ class RedisStore implements LogStore {
   readonly #send: SendRedisCommand;
   readonly #sendBlocking: SendRedisCommand | undefined;
   readonly #pollInterval: number;
-  readonly #maxMessages: number;
+  /** How much of the stream each command that adds to it keeps. */
+  readonly #limit: string[];
   readonly onError: (error: unknown) => void;
   readonly #cache = new EntryCache();
   /** A command that Redis has yet to answer, and until when it should have. */
@@ -220,12 +229,21 @@ class RedisStore implements LogStore {
     checkFunction("sendBlocking", options.sendBlocking);
     checkFunction("onError", options.onError);
     checkRange("pollInterval", pollInterval, 1);
-    checkRange("maxMessages", maxMessages, 1);
+    check(
+      maxMessages === Infinity ||
+        Number.isSafeInteger(maxMessages) && maxMessages >= 1,
+      "maxMessages to be a whole number from 1, or Infinity",
+      maxMessages,
+      RangeError,
+    );
     this.#key = options.key;
     this.#send = options.send;
     this.#sendBlocking = options.sendBlocking;
-    this.#pollInterval = pollInterval;
-    this.#maxMessages = maxMessages;
+    this.#pollInterval = Math.min(pollInterval, MAX_TIMER_DELAY);
+    // With those for the start and the end, which are no messages.
+    this.#limit = maxMessages === Infinity
+      ? []
+      : ["MAXLEN", "~", String(maxMessages + 2)];
     this.onError = options.onError ?? (() => {});
   }
 
@@ -249,9 +267,10 @@ class RedisStore implements LogStore {
   /** Adds an entry; gives its position. */
   async #add(id: string, field: string, value: string): Promise<string> {
     const tag = randomTag();
-    const limit = ["MAXLEN", "~", String(this.#maxMessages)];
     const entry = [id, field, value, TAG, tag];
-    const reply = await this.#send(["XADD", this.#key, ...limit, ...entry]);
+    const reply = await this.#send(
+      ["XADD", this.#key, ...this.#limit, ...entry],
+    );
     return `${textOf(reply)}-${tag}`;
   }
 

@@ -19,6 +19,7 @@ import {
   type Kind,
   numbers,
   Reader,
+  rest,
   testContract,
 } from "./contract.ts";
 import { assertInterleaved, LogProcess } from "./processes.ts";
@@ -195,6 +196,27 @@ testRedis(
     await appendAll(log, ["5", "6"]);
     await waiting;
     await assertRejects(() => replaying.next(), EventLogGapError);
+  },
+);
+
+testRedis(
+  "keeps as many messages as it says beside what else it stores",
+  async (server, stack) => {
+    const { log } = await open(server, stack, { maxMessages: 10 });
+    // Redis drops ten entries at a time. With the end there are twenty, and of
+    // the last ten only nine are messages.
+    await appendAll(log, numbers(1, 19));
+    await log.end();
+    const kept = await rest(log.read(""));
+    assertEquals(kept.slice(-10).map(({ data }) => data), numbers(10, 19));
+
+    const { log: all } = await open(server, stack, {
+      key: "all",
+      maxMessages: Infinity,
+    });
+    await appendAll(all, numbers(1, 50));
+    await all.end();
+    assertEquals((await rest(all.read(""))).length, 50);
   },
 );
 
@@ -431,7 +453,9 @@ Deno.test("RedisEventLog checks its options", () => {
   assertThrows(make({ send }), TypeError, "key");
   assertThrows(make({ key: "a" }), TypeError, "send");
   assertThrows(make({ key: "a", send, sendBlocking: 1 }), TypeError, "sendB");
-  assertThrows(make({ key: "a", send, maxMessages: 0 }), RangeError, "maxM");
+  for (const maxMessages of [0, 1.5, 1e21, NaN, "1"]) {
+    assertThrows(make({ key: "a", send, maxMessages }), RangeError, "maxM");
+  }
   assertThrows(make({ key: "a", send, pollInterval: 0 }), RangeError, "poll");
   assertThrows(make({ key: "a", send, onError: 0 }), TypeError, "onError");
 });
@@ -476,6 +500,32 @@ Deno.test("RedisEventLog asks again where the connection that blocks gives no re
   }
   assertEquals(blocked, 1);
   await iterator.return!();
+});
+
+Deno.test("RedisEventLog asks no more often than a timer can wait", async () => {
+  using time = new FakeTime();
+  for (const pollInterval of [Infinity, 2 ** 31]) {
+    const send = fakeRedis();
+    let sent = 0;
+    const log = new RedisEventLog({
+      key: "a",
+      pollInterval,
+      send(command) {
+        sent++;
+        return send(command);
+      },
+    });
+    await log.append({ data: "1" });
+    const iterator = log.read("")[Symbol.asyncIterator]();
+    await iterator.next();
+    const end = iterator.next();
+    await time.tickAsync(0);
+    const before = sent;
+    await time.tickAsync(60 * 60 * 1000);
+    assertEquals(sent, before);
+    await iterator.return!();
+    await end;
+  }
 });
 
 Deno.test("RedisEventLog gives readers what onError throws", async () => {
