@@ -18,12 +18,7 @@ import type {
   EventLogReadOptions,
   EventLogStatus,
 } from "./event_log.ts";
-import {
-  endedError,
-  type KeptMessage,
-  randomTag,
-  toKept,
-} from "./log_message.ts";
+import { endedError, randomTag, toJson } from "./log_message.ts";
 import {
   delay,
   EntryCache,
@@ -194,7 +189,7 @@ export class KvEventLog implements EventLog {
   }
 
   async append(message: SseMessage): Promise<string> {
-    const id = await this.#store.append(toKept(message));
+    const id = await this.#store.append(toJson(message));
     this.#follower.nudge();
     return id;
   }
@@ -254,8 +249,8 @@ class KvLogStore implements LogStore {
     this.onError = onError ?? (() => {});
   }
 
-  append(message: KeptMessage): Promise<string> {
-    const bytes = new TextEncoder().encode(JSON.stringify(message));
+  append(json: string): Promise<string> {
+    const bytes = new TextEncoder().encode(json);
     check(
       bytes.length <= MAX_SIZE,
       `a message of at most ${MAX_SIZE} bytes`,

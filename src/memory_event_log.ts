@@ -90,10 +90,9 @@ export class MemoryEventLog implements EventLog {
   // deno-lint-ignore require-await
   async append(message: SseMessage): Promise<string> {
     const log = this.#window;
-    const kept = toKept(message);
-    if (log.ended) throw endedError();
     const id = this.#id(log.next);
-    const read = toRead(kept, id);
+    const read = toRead(toKept(message), id);
+    if (log.ended) throw endedError();
     log.push({ id, ...read, time: Date.now() });
     this.#trim();
     log.wakeAll(read.message);

@@ -17,12 +17,7 @@ import type {
   EventLogReadOptions,
   EventLogStatus,
 } from "./event_log.ts";
-import {
-  endedError,
-  type KeptMessage,
-  randomTag,
-  toKept,
-} from "./log_message.ts";
+import { endedError, randomTag, toJson } from "./log_message.ts";
 import {
   delay,
   EntryCache,
@@ -162,7 +157,7 @@ export class RedisEventLog implements EventLog {
   }
 
   async append(message: SseMessage): Promise<string> {
-    const id = await this.#store.append(toKept(message));
+    const id = await this.#store.append(toJson(message));
     this.#follower.nudge();
     return id;
   }
@@ -247,9 +242,9 @@ class RedisStore implements LogStore {
     this.onError = options.onError ?? (() => {});
   }
 
-  async append(message: KeptMessage): Promise<string> {
+  async append(json: string): Promise<string> {
     try {
-      return await this.#add("*", MESSAGE, JSON.stringify(message));
+      return await this.#add("*", MESSAGE, json);
     } catch (error) {
       throw isExhausted(error) ? endedError() : error;
     }

@@ -1,6 +1,11 @@
 /** What every event log must do, whatever it is kept in. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { ServerSentEvent, type SseMessage, sseResponse } from "../../mod.ts";
+import {
+  readSse,
+  ServerSentEvent,
+  type SseMessage,
+  sseResponse,
+} from "../../mod.ts";
 import {
   type EventLog,
   EventLogGapError,
@@ -229,6 +234,40 @@ export function testContract(kind: Kind): void {
     await log.end();
     assertEquals(await rest(log.read("")), [{ data: "x", id }]);
     assertThrows(() => log.read(5 as unknown as string), TypeError, "after");
+  });
+
+  test("appends what is more than a message, and what json says but once", async (place) => {
+    const log = place.log();
+    const circular: Record<string, unknown> = { data: "1", large: 1n };
+    circular.itself = circular;
+    const ids = [await log.append(circular)];
+    let calls = 0;
+    const json = { toJSON: () => ++calls + 1 };
+    ids.push(await log.append({ json }));
+    class Lazy {
+      get data() {
+        return "3";
+      }
+    }
+    ids.push(await log.append(new Lazy()));
+    await log.end();
+    assertEquals(calls, 1);
+    assertEquals(
+      await rest(log.read("")),
+      ids.map((id, i) => ({ data: `${i + 1}`, id })),
+    );
+  });
+
+  test("keeps the retry of a block of its own before an event", async (place) => {
+    const log = place.log();
+    const body = new Response("retry: 7\n\ndata: 1\n\ndata: 2\n\n").body!;
+    for await (const event of readSse(body)) await log.append(event);
+    await log.end();
+    const all = await rest(log.read(""));
+    assertEquals(all.map(({ data, retry }) => [data, retry]), [
+      ["1", 7],
+      ["2", undefined],
+    ]);
   });
 
   test("ends once and for all", async (place) => {

@@ -56,6 +56,22 @@ Deno.test("MemoryEventLog keeps so many messages, so many bytes, and the newest 
   assertEquals(await data(tiny), ["2"]);
 });
 
+Deno.test("MemoryEventLog makes a message's text once", async () => {
+  const log = new MemoryEventLog();
+  let encoded = 0;
+  const { isWellFormed } = String.prototype;
+  String.prototype.isWellFormed = function () {
+    encoded++;
+    return isWellFormed.call(this);
+  };
+  try {
+    await log.append({ data: "1" });
+  } finally {
+    String.prototype.isWellFormed = isWellFormed;
+  }
+  assertEquals(encoded, 1);
+});
+
 Deno.test("MemoryEventLog drops messages that are too old", async () => {
   using time = new FakeTime();
   const log = new MemoryEventLog({ maxAge: 1000 });
