@@ -266,7 +266,9 @@ class RedisStore implements LogStore {
     const reply = await this.#send(
       ["XADD", this.#key, ...this.#limit, ...entry],
     );
-    return `${textOf(reply)}-${tag}`;
+    const given = isText(reply) ? toText(reply) : "";
+    check(/^\d+-\d+$/.test(given), "send to give an entry's id", reply);
+    return `${given}-${tag}`;
   }
 
   async pageAfter(position: string): Promise<Page | undefined> {
@@ -326,7 +328,7 @@ class RedisStore implements LogStore {
       reply: this.#sendBlocking([
         "XREAD",
         ...["COUNT", "1", "BLOCK", String(BLOCK), "STREAMS", this.#key, id],
-      ]).finally(() => this.#blocked = undefined),
+      ]).then(checkBlocked).finally(() => this.#blocked = undefined),
       due: Date.now() + LONGEST_BLOCK,
     };
     // A connection that is dead may never say so. It is not given another
@@ -349,18 +351,7 @@ class RedisStore implements LogStore {
       [command, this.#key, from, to, "COUNT", String(count)],
     );
     check(Array.isArray(reply), "send to give a list of entries", reply);
-    return reply.map(([id, fields]: [unknown, unknown[]]) => {
-      const byName = new Map<string, string>();
-      for (let i = 0; i < fields.length; i += 2) {
-        byName.set(textOf(fields[i]), textOf(fields[i + 1]));
-      }
-      const text = textOf(id);
-      // Others may keep entries of their own in the stream, with such fields.
-      const tag = byName.get(TAG) ?? "";
-      if (!IS_TAG.test(tag)) return { id: text, position: `${text}-` };
-      const json = byName.get(MESSAGE);
-      return { id: text, position: `${text}-${tag}`, json };
-    });
+    return reply.map(toEntry);
   }
 }
 
@@ -369,9 +360,38 @@ function isExhausted(error: unknown): boolean {
   return messageOf(error).includes("exhausted");
 }
 
+function toEntry(reply: unknown): RedisEntry {
+  const [id, given] = Array.isArray(reply) ? reply : [];
+  // Some clients make a map of names and values.
+  const fields = given instanceof Map ? [...given].flat() : given;
+  check(
+    isText(id) && Array.isArray(fields) && fields.every(isText),
+    "send to give entries as [id, [name, value, ...]]",
+    reply,
+  );
+  const texts = fields.map(toText);
+  const byName = new Map<string, string>();
+  for (let i = 0; i < texts.length; i += 2) byName.set(texts[i], texts[i + 1]);
+  const text = toText(id);
+  // Others may keep entries of their own in the stream, with such fields.
+  const tag = byName.get(TAG) ?? "";
+  if (!IS_TAG.test(tag)) return { id: text, position: `${text}-` };
+  return { id: text, position: `${text}-${tag}`, json: byName.get(MESSAGE) };
+}
+
+function checkBlocked(reply: unknown): void {
+  check(
+    typeof reply === "object",
+    "sendBlocking to give entries or null",
+    reply,
+  );
+}
+
 /** Clients give strings as text or as bytes. */
-function textOf(value: unknown): string {
-  return value instanceof Uint8Array
-    ? new TextDecoder().decode(value)
-    : String(value);
+function isText(value: unknown): value is string | Uint8Array {
+  return typeof value === "string" || value instanceof Uint8Array;
+}
+
+function toText(value: string | Uint8Array): string {
+  return typeof value === "string" ? value : new TextDecoder().decode(value);
 }

@@ -552,6 +552,71 @@ Deno.test("RedisEventLog gives readers what onError throws", async () => {
   }));
 });
 
+Deno.test("RedisEventLog takes the fields of entries as maps", async () => {
+  const inner = fakeRedis();
+  const log = new RedisEventLog({
+    key: "a",
+    async send(command) {
+      const reply = await inner(command);
+      if (!Array.isArray(reply)) return reply;
+      return reply.map(([id, fields]) => [
+        id,
+        new Map([fields.slice(0, 2), fields.slice(2)]),
+      ]);
+    },
+  });
+  const id = await log.append({ data: "1" });
+  assertEquals(await new Reader(log.read("")).take(1), [{ data: "1", id }]);
+});
+
+Deno.test("RedisEventLog fails at once where a reply is none", async () => {
+  for (const reply of [undefined, null, "QUEUED", 1, [], ["1-0"]]) {
+    const send = () => Promise.resolve(reply);
+    const log = new RedisEventLog({ key: "a", send });
+    await assertRejects(
+      () => log.append({ data: "1" }),
+      TypeError,
+      "Expected send to give an entry's id, got ",
+    );
+  }
+  const fields = ["m", '{"data":"1"}', "t", "a"];
+  for (
+    const entry of [
+      "1-0",
+      null,
+      ["1-0"],
+      ["1-0", null],
+      [null, fields],
+      ["1-0", { m: '{"data":"1"}', t: "a" }],
+      ["1-0", [fields.slice(0, 2), fields.slice(2)]],
+      { id: "1-0", message: {} },
+    ]
+  ) {
+    const send = () => Promise.resolve([entry]);
+    const log = new RedisEventLog({ key: "a", send });
+    await assertRejects(
+      () => new Reader(log.read("")).next(),
+      TypeError,
+      "Expected send to give entries as [id, [name, value, ...]], got ",
+    );
+  }
+  for (const reply of [undefined, "QUEUED"]) {
+    const log = new RedisEventLog({
+      key: "a",
+      send: fakeRedis(),
+      sendBlocking: () => Promise.resolve(reply),
+    });
+    await log.append({ data: "1" });
+    const reader = new Reader(log.read(""));
+    await reader.take(1);
+    await assertRejects(
+      () => reader.next(),
+      TypeError,
+      "Expected sendBlocking to give entries or null, got ",
+    );
+  }
+});
+
 Deno.test("RedisEventLog says what it expects of send", async () => {
   const send = () => Promise.resolve("OK");
   const log = new RedisEventLog({ key: "a", send });
