@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkRange, checkTimeout, checkType } from "./check.ts";
+import { checkRange, checkSignal, checkTimeout, checkType } from "./check.ts";
 import type { SseMessage } from "./encoder.ts";
 import {
   type EventLog,
@@ -109,6 +109,7 @@ export class MemoryEventLog implements EventLog {
     after?: string | undefined,
     options: EventLogReadOptions = {},
   ): AsyncIterable<SseMessage> {
+    checkSignal(options.signal);
     this.#trim();
     const number = this.#numberOf(after);
     const gap = (number: number) =>

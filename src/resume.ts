@@ -4,7 +4,7 @@
  * @module
  */
 
-import { check, checkFunction, checkType } from "./check.ts";
+import { check, checkFunction, checkSignal, checkType } from "./check.ts";
 import type { SseMessage } from "./encoder.ts";
 import {
   type EventLog,
@@ -105,6 +105,7 @@ export function resume(
   const { from = "oldest", onGap = defaultMessage, signal } = options;
   checkType(log?.read, "function", "log to be an event log");
   checkFunction("onGap", onGap);
+  checkSignal(signal);
   check(
     from === "oldest" || from === "now",
     'from to be "oldest" or "now"',

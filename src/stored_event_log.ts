@@ -5,7 +5,7 @@
  * @module
  */
 
-import { checkType, textOf } from "./check.ts";
+import { checkSignal, checkType, textOf } from "./check.ts";
 import type { SseMessage } from "./encoder.ts";
 import {
   EventLogGapError,
@@ -103,6 +103,7 @@ export class LogFollower {
     { signal }: EventLogReadOptions,
   ): AsyncIterable<SseMessage> {
     if (after !== undefined) checkType(after, "string", "after to be a string");
+    checkSignal(signal);
     return new StoredReader(this.#store, this, after, signal);
   }
 

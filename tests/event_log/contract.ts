@@ -234,6 +234,13 @@ export function testContract(kind: Kind): void {
     await log.end();
     assertEquals(await rest(log.read("")), [{ data: "x", id }]);
     assertThrows(() => log.read(5 as unknown as string), TypeError, "after");
+    const signal = new AbortController() as unknown as AbortSignal;
+    assertThrows(() => log.read("", { signal }), TypeError, "signal");
+    assertThrows(
+      () => resume(log, requestAfter(""), { signal }),
+      TypeError,
+      "signal",
+    );
   });
 
   test("appends what is more than a message, and what json says but once", async (place) => {
