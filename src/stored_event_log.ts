@@ -182,7 +182,9 @@ export class LogFollower {
         this.#add(page);
         if (page.ended) return;
         if (page.entries.length > 0 || hadStray) this.#window.wakeAll();
-        else if (page.end === end) await this.#store.wait(end, signal);
+        else if (page.end === end && !signal.aborted) {
+          await this.#store.wait(end, signal);
+        }
       } catch (error) {
         tell(this.#store, error);
         await pause(failures++, signal);
@@ -236,6 +238,10 @@ class StoredReader extends LogReader {
     this.#after = after;
     // From now on, not from when the first message is asked for.
     if (after === undefined) this.#fetch();
+  }
+
+  override get begun(): string | undefined {
+    return this.#position;
   }
 
   fail(error: unknown): void {
@@ -299,6 +305,8 @@ class StoredReader extends LogReader {
   async #nextPage(): Promise<Page | undefined> {
     let failures = 0;
     while (this.#state === "fetching") {
+      // Nobody need have asked for a message yet.
+      this.signal?.throwIfAborted();
       try {
         const position = this.#position ??= await this.#begin();
         const page = await this.#store.pageAfter(position);

@@ -596,11 +596,16 @@ export function testContract(kind: Kind): void {
     const snapshot = new Reader(resume(log, requestAfter("unknown"), {
       onGap: () => Promise.resolve({ json: { all: 3 }, id: "other" }),
     }));
-    assertEquals((await snapshot.take(1))[0], {
-      json: { all: 3 },
-      id: message.id,
-    });
+    const [{ id, data }] = await snapshot.take(1);
+    assertEquals([id, data], [message.id, '{"all":3}']);
     await snapshot.return();
+
+    for (const wrong of [null, "reload", 5, [], {}, () => 1]) {
+      const messages = resume(log, requestAfter("unknown"), {
+        onGap: () => wrong as SseMessage,
+      });
+      await assertRejects(() => new Reader(messages).next(), TypeError);
+    }
 
     const failing = new Reader(resume(log, requestAfter("unknown"), {
       onGap() {

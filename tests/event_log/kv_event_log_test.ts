@@ -180,6 +180,37 @@ Deno.test({
 });
 
 Deno.test({
+  name: "KvEventLog watches nothing where its last reader leaves as it looks",
+  ignore: notRun !== undefined,
+  async fn() {
+    using kv = await Deno.openKv(":memory:");
+    let watches = 0;
+    let looks = 0;
+    let look = () => {};
+    const store = changed(kv, {
+      async get(key) {
+        // The reader's own look is the first, and that of all who wait next.
+        if (++looks === 2) await new Promise<void>((run) => look = run);
+        return await kv.get(key);
+      },
+      watch(keys) {
+        watches++;
+        return kv.watch([keys[0]]);
+      },
+    });
+    const id = await new KvEventLog(kv, ["log"]).append({ data: "1" });
+    const reader = new Reader(new KvEventLog(store, ["log"]).read(id));
+    const end = reader.assertEnd();
+    while (looks < 2) await new Promise((resolve) => setTimeout(resolve));
+    await reader.return();
+    await end;
+    look();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    assertEquals(watches, 0);
+  },
+});
+
+Deno.test({
   name: "KvEventLog stores a message though it fails to delete old ones",
   ignore: notRun !== undefined,
   async fn() {

@@ -4,6 +4,7 @@ import { ServerSentEvent, SseEncoderStream, sseResponse } from "../../mod.ts";
 import {
   type EventLog,
   EventLogGapError,
+  type EventLogStatus,
   MemoryEventLog,
   resume,
   type ResumeOptions,
@@ -220,6 +221,36 @@ Deno.test("resume serves a log that somebody else has written", async () => {
   await log.end();
   assertEquals((await text).match(/^data: .$/gm), ["data: 2", "data: 3"]);
   assertEquals(returned.includes(ids[0]), true);
+});
+
+Deno.test("resume begins to read nothing for who has left", async () => {
+  const memory = new MemoryEventLog();
+  let reads = 0;
+  const gap = Promise.withResolvers<undefined>();
+  const status = Promise.withResolvers<EventLogStatus>();
+  const log: EventLog = {
+    append: (message) => memory.append(message),
+    end: () => memory.end(),
+    status: () => status.promise,
+    read(after, options) {
+      reads++;
+      return memory.read(after, options);
+    },
+  };
+  const request = (id: string) => new Request(`http://x/?lastEventId=${id}`);
+  const missing = new Reader(
+    resume(log, request("unknown"), { onGap: () => gap.promise }),
+  );
+  const starting = new Reader(resume(log, request(""), { from: "now" }));
+  for (const reader of [missing, starting]) {
+    const next = reader.assertEnd();
+    await reader.return();
+    await next;
+  }
+  gap.resolve(undefined);
+  status.resolve({ lastId: "", ended: false });
+  await new Promise((resolve) => setTimeout(resolve));
+  assertEquals(reads, 1);
 });
 
 Deno.test("MemoryEventLog and resume check their arguments", () => {

@@ -552,6 +552,54 @@ Deno.test("RedisEventLog gives readers what onError throws", async () => {
   }));
 });
 
+Deno.test("RedisEventLog is waited for where it is away as a client comes", async () => {
+  const send = fakeRedis();
+  for (const from of ["oldest", "now"] as const) {
+    let failures = 3;
+    const log = new RedisEventLog({
+      key: "a",
+      send: (command) =>
+        --failures < 0
+          ? send(command)
+          : Promise.reject(new Error("The connection was lost")),
+    });
+    const writer = new RedisEventLog({ key: "a", send });
+    const lastId = await writer.append({ data: from });
+    const request = new Request("http://localhost/");
+    const reader = new Reader(resume(log, request, { from }));
+    const [{ id }] = await reader.take(1);
+    // At first, who begins now is given an id alone.
+    if (from === "now") assertEquals(id, lastId);
+    const next = reader.data(1);
+    await log.append({ data: "next" });
+    assertEquals(await next, ["next"]);
+    await reader.return();
+  }
+});
+
+Deno.test("RedisEventLog asks nothing for a reader whose signal has aborted", async () => {
+  using time = new FakeTime();
+  let sent = 0;
+  const log = new RedisEventLog({
+    key: "a",
+    send() {
+      sent++;
+      return Promise.reject(new Error("The connection was lost"));
+    },
+  });
+  const stop = new AbortController();
+  // Nobody asks it for a message, and yet it begins.
+  const reader = log.read(undefined, { signal: stop.signal });
+  await time.tickAsync(10_000);
+  assert(sent > 1);
+  const before = sent;
+  stop.abort(new Error("enough"));
+  await time.tickAsync(10_000);
+  assertEquals(sent, before);
+  const iterator = reader[Symbol.asyncIterator]();
+  await assertRejects(async () => await iterator.next(), Error, "enough");
+});
+
 Deno.test("RedisEventLog takes the fields of entries as maps", async () => {
   const inner = fakeRedis();
   const log = new RedisEventLog({
