@@ -98,6 +98,16 @@ Deno.test("MemoryEventLog drops messages that are too old", async () => {
   assertEquals(await next, ["3"]);
 });
 
+Deno.test("MemoryEventLog gives no reader what has become too old", async () => {
+  using time = new FakeTime();
+  const log = new MemoryEventLog({ maxAge: 1000 });
+  await appendAll(log, ["1", "2"]);
+  const reader = new Reader(log.read(""));
+  assertEquals(await reader.data(1), ["1"]);
+  time.tick(1001);
+  await assertRejects(() => reader.next(), EventLogGapError);
+});
+
 Deno.test("MemoryEventLog hands one message to who waits, while others catch up", async () => {
   const log = new MemoryEventLog();
   await appendAll(log, ["1", "2"]);
