@@ -21,8 +21,10 @@ interface Chunk {
 }
 
 const ONE_DAY = 24 * 60 * 60 * 1000;
+const TEN_MINUTES = 10 * 60 * 1000;
 const baseUrl = Deno.env.get("OPENAI_BASE_URL") ?? "https://api.openai.com/v1";
 const kv = await Deno.openKv(Deno.env.get("KV_PATH"));
+const logs = new Map<string, KvEventLog>();
 
 export default {
   async fetch(request: Request): Promise<Response> {
@@ -92,8 +94,16 @@ async function generate(id: string, prompt: string): Promise<void> {
   await log.end();
 }
 
+/** The log of an answer: one for all who read it here, as it is read but once. */
 function logOf(id: string): KvEventLog {
-  return new KvEventLog(kv, ["answers", id], { expireIn: ONE_DAY });
+  let log = logs.get(id);
+  if (log === undefined) {
+    log = new KvEventLog(kv, ["answers", id], { expireIn: ONE_DAY });
+    logs.set(id, log);
+    // Who reads it still goes on, and who comes later gets another.
+    setTimeout(() => logs.delete(id), TEN_MINUTES);
+  }
+  return log;
 }
 
 type State = "running" | "stopped";

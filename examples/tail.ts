@@ -5,13 +5,14 @@
 //   deno serve --allow-read examples/tail.ts /var/log/syslog
 
 import { TextLineStream } from "@std/streams/text-line-stream";
-import { type SseMessage, sseResponse } from "@x/sse";
+import { lastEventIdOf, type SseMessage, sseResponse } from "@x/sse";
 
 const [path] = Deno.args;
 
 export default {
   fetch(request: Request): Response {
-    const seen = Number(request.headers.get("Last-Event-ID") ?? 0);
+    // Of a client that comes from elsewhere, it may be no number.
+    const seen = Number(lastEventIdOf(request)) || 0;
     return sseResponse(messages(seen), { heartbeat: 15_000 });
   },
 } satisfies Deno.ServeDefaultExport;

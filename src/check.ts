@@ -47,6 +47,15 @@ export function checkFunction(name: string, value: unknown): void {
   }
 }
 
+/** Throws unless it is a signal, or not given. */
+export function checkSignal(signal: unknown): void {
+  check(
+    !signal || signal instanceof AbortSignal,
+    "signal to be an AbortSignal",
+    signal,
+  );
+}
+
 /** Throws unless the option is a number in that range. */
 export function checkRange(
   name: string,

@@ -23,7 +23,7 @@ export interface SseMessage {
    * does not count.
    */
   json?: unknown;
-  /** The last event ID from this event on, of one line; `""` takes it back. */
+  /** The last event ID from this event on, of one line; `""` clears it. */
   id?: string | undefined;
   /** The reconnection time, in whole ms from 0. */
   retry?: number | undefined;
@@ -67,15 +67,26 @@ const LINE_END = /\r\n|\r|\n/;
  */
 export function encodeSse(message: SseMessage): string {
   checkType(message, "object", "a message object");
-  const { comment, event, id, retry } = message;
+  return encode(message, message.id, message.retry);
+}
+
+/** Encodes a message, but for what it says of the stream. */
+function encode(
+  message: SseMessage,
+  id: string | undefined,
+  retry: number | undefined,
+): string {
+  const { comment, event } = message;
   let data = dataOf(message);
 
   let fields = "";
   if (event !== undefined) {
     const line = oneLine("event", event);
-    if (event !== "") data ??= "";
-    // What readers take an event for that says nothing.
-    if (event !== "" && event !== "message") fields += line;
+    if (event !== "") {
+      data ??= "";
+      // Readers assume "message" where no type is given.
+      if (event !== "message") fields += line;
+    }
   }
   if (id !== undefined) {
     const line = oneLine("id", id);
@@ -120,7 +131,7 @@ function isMethod(json: unknown): boolean {
   return typeof json === "function";
 }
 
-/** A line of each line of `value`. */
+/** One field line for each line of `value`. */
 function lines(name: string, option: string, value: string): string {
   checkType(value, "string", `${option} to be a string`);
   let text = "";
@@ -171,10 +182,11 @@ export function encodeAfter(
   lastEventId: string | undefined,
   message: SseMessage,
 ): Uint8Array<ArrayBuffer> {
-  if (isMethod(message?.json)) {
-    const { id, retry = notedRetry(message) } = message;
-    if (id === lastEventId) message = { ...message, id: undefined, retry };
-    else if (retry !== message.retry) message = { ...message, retry };
+  checkType(message, "object", "a message object");
+  let { id, retry } = message;
+  if (isMethod(message.json)) {
+    if (id === lastEventId) id = undefined;
+    retry ??= notedRetry(message);
   }
-  return utf8.encode(encodeSse(message));
+  return utf8.encode(encode(message, id, retry));
 }

@@ -68,7 +68,7 @@ export interface EventLog {
    * is kept. From now on, without it.
    * @param options How to end it from outside.
    * @returns The messages, with their ids.
-   * @throws {TypeError} If `after` is no string.
+   * @throws {TypeError} If `after` is no string, or `signal` no `AbortSignal`.
    */
   read(
     after?: string | undefined,

@@ -10,6 +10,7 @@ import {
   checkRange,
   checkTimeout,
   checkType,
+  MAX_TIMER_DELAY,
 } from "./check.ts";
 import type { SseMessage } from "./encoder.ts";
 import type {
@@ -17,12 +18,7 @@ import type {
   EventLogReadOptions,
   EventLogStatus,
 } from "./event_log.ts";
-import {
-  endedError,
-  type KeptMessage,
-  randomTag,
-  toKept,
-} from "./log_message.ts";
+import { endedError, randomTag, toJson } from "./log_message.ts";
 import {
   delay,
   EntryCache,
@@ -30,6 +26,7 @@ import {
   type LogStore,
   messageOf,
   type Page,
+  until,
 } from "./stored_event_log.ts";
 
 /**
@@ -192,7 +189,7 @@ export class KvEventLog implements EventLog {
   }
 
   async append(message: SseMessage): Promise<string> {
-    const id = await this.#store.append(toKept(message));
+    const id = await this.#store.append(toJson(message));
     this.#follower.nudge();
     return id;
   }
@@ -238,21 +235,22 @@ class KvLogStore implements LogStore {
 
   constructor(kv: KvStore, key: KvKey, options: KvEventLogOptions) {
     const { maxMessages = 10_000, pollInterval = 1000, onError } = options;
+    const { expireIn = Infinity } = options;
     checkRange("maxMessages", maxMessages, 1);
     checkRange("pollInterval", pollInterval, 1);
     checkFunction("onError", onError);
-    const expireIn = checkTimeout("expireIn", options.expireIn);
+    checkTimeout("expireIn", expireIn);
     this.#kv = kv;
     this.#headKey = [...key, "head"];
     this.#messagesKey = [...key, "messages"];
     this.#maxMessages = maxMessages;
-    this.#pollInterval = pollInterval;
-    this.#setOptions = expireIn === undefined ? {} : { expireIn };
+    this.#pollInterval = Math.min(pollInterval, MAX_TIMER_DELAY);
+    this.#setOptions = expireIn === Infinity ? {} : { expireIn };
     this.onError = onError ?? (() => {});
   }
 
-  append(message: KeptMessage): Promise<string> {
-    const bytes = new TextEncoder().encode(JSON.stringify(message));
+  append(json: string): Promise<string> {
+    const bytes = new TextEncoder().encode(json);
     check(
       bytes.length <= MAX_SIZE,
       `a message of at most ${MAX_SIZE} bytes`,
@@ -313,10 +311,7 @@ class KvLogStore implements LogStore {
         if (!isLocked(error)) throw error;
       }
       // Another process was faster. The more there are, the longer the wait.
-      const longest = 2 ** Math.min(attempt, 8);
-      await new Promise((resolve) =>
-        setTimeout(resolve, longest * Math.random())
-      );
+      await delay(2 ** Math.min(attempt, 8) * Math.random());
     }
   }
 
@@ -405,18 +400,10 @@ class KvLogStore implements LogStore {
   }
 
   async wait(position: string, signal: AbortSignal): Promise<void> {
-    const timer = new AbortController();
-    const finish = () => timer.abort();
-    signal.addEventListener("abort", finish);
     const changes = this.#kv.watch([this.#headKey]).getReader();
     try {
-      await Promise.race([
-        delay(this.#pollInterval, timer.signal),
-        changed(changes, position),
-      ]);
+      await until(changed(changes, position), this.#pollInterval, signal);
     } finally {
-      signal.removeEventListener("abort", finish);
-      finish();
       await changes.cancel();
     }
   }

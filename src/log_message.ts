@@ -6,6 +6,7 @@
 
 import { check, checkType } from "./check.ts";
 import { dataOf, encodeShared, encodeSse, type SseMessage } from "./encoder.ts";
+import { notedRetry } from "./unsaid_retry.ts";
 
 /** The fields of a message that are kept, `json` as `data`. */
 export type KeptMessage = Pick<
@@ -13,21 +14,29 @@ export type KeptMessage = Pick<
   "event" | "data" | "retry" | "comment"
 >;
 
-/** Throws where a message cannot be written, or says nothing. */
+/**
+ * What is kept of a message. Whether its fields can be written, only writing
+ * them tells.
+ *
+ * @throws {TypeError} If it says nothing.
+ */
 export function toKept(message: SseMessage): KeptMessage {
-  checkType(message, "object", "a message to append");
-  const kept: KeptMessage = {};
+  checkType(message, "object", "a message object");
+  const { event, retry = notedRetry(message), comment } = message;
   const data = dataOf(message);
-  if (message.event !== undefined) kept.event = message.event;
-  if (data !== undefined) kept.data = data;
-  if (message.retry !== undefined) kept.retry = message.retry;
-  if (message.comment !== undefined) kept.comment = message.comment;
   check(
-    encodeSse(kept) !== "",
+    event || [data, retry, comment].some((field) => field !== undefined),
     "a message with event, data, json, retry or comment",
-    JSON.stringify(message),
+    "none of them",
   );
-  return kept;
+  return { event, data, retry, comment };
+}
+
+/** What is kept of a message, as JSON; throws where it cannot be written. */
+export function toJson(message: SseMessage): string {
+  const kept = toKept(message);
+  encodeSse(kept);
+  return JSON.stringify(kept);
 }
 
 /** The message as all readers get it, and how many bytes it is when written. */
@@ -45,7 +54,7 @@ export function toRead(
   return { message: Object.freeze(message), size };
 }
 
-/** Characters that no other log, or message, has got. */
+/** A random tag, unique to a log or a message. */
 export function randomTag(): string {
   let tag = "";
   for (const number of crypto.getRandomValues(new Uint32Array(2))) {

@@ -18,7 +18,7 @@ interface Call {
 /** A reader that gives messages through promises, and at once where polled. */
 export abstract class LogReader
   implements AsyncIterableIterator<SseMessage>, Pollable, Waker {
-  readonly #signal: AbortSignal | undefined;
+  protected readonly signal: AbortSignal | undefined;
   /** The calls of `next` that have yet to be answered. */
   #calls: Call[] | undefined;
   #state: "new" | "asked" | "ended" = "new";
@@ -26,7 +26,16 @@ export abstract class LogReader
   #waker: Waker | undefined;
 
   constructor(signal: AbortSignal | undefined) {
-    this.#signal = signal;
+    this.signal = signal;
+  }
+
+  /** The id after which it began, where that takes time to learn. */
+  get begun(): string | undefined {
+    return undefined;
+  }
+
+  protected get isEnded(): boolean {
+    return this.#state === "ended";
   }
 
   /** The next message or the end; or undefined, to wake `waker` in time. */
@@ -41,9 +50,9 @@ export abstract class LogReader
   }
 
   [POLL](waker: Waker): Result | undefined {
-    if (this.#state === "ended") return END;
+    if (this.isEnded) return END;
     try {
-      if (this.#signal !== undefined) this.#heed(this.#signal);
+      if (this.signal !== undefined) this.#heed(this.signal);
       this.#waker = waker;
       const result = this.take(waker);
       if (result?.done) this.end();
@@ -103,9 +112,9 @@ export abstract class LogReader
 
   /** Ends it. Whoever waits is not woken, as it is they who know. */
   end(): void {
-    if (this.#state === "ended") return;
+    if (this.isEnded) return;
     this.#state = "ended";
-    this.#signal?.removeEventListener("abort", this);
+    this.signal?.removeEventListener("abort", this);
     this.leave(this.#waker);
   }
 }

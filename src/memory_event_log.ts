@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkRange, checkTimeout, checkType } from "./check.ts";
+import { checkRange, checkSignal, checkTimeout, checkType } from "./check.ts";
 import type { SseMessage } from "./encoder.ts";
 import {
   type EventLog,
@@ -34,7 +34,7 @@ export interface MemoryEventLogOptions {
   maxBytes?: number | undefined;
   /**
    * How many ms a message is kept at most. One that is too old is dropped when
-   * the log is next used.
+   * the log is next used, and so given to nobody.
    *
    * @default {Infinity}
    */
@@ -65,11 +65,7 @@ export interface MemoryEventLogOptions {
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#the-last-event-id-header}
  */
 export class MemoryEventLog implements EventLog {
-  readonly #maxMessages: number;
-  readonly #maxBytes: number;
-  readonly #maxAge: number;
-  readonly #window = new LogWindow<MemoryReader>((it) => it.stop());
-  #lazyEpoch: string | undefined;
+  readonly #window: MemoryWindow;
 
   /**
    * Makes a log.
@@ -78,24 +74,17 @@ export class MemoryEventLog implements EventLog {
    * @throws {RangeError} If one of the numbers is not positive.
    */
   constructor(options: MemoryEventLogOptions = {}) {
-    const { maxMessages = 10_000, maxBytes = 16 * 1024 * 1024 } = options;
-    checkRange("maxMessages", maxMessages, 1);
-    checkRange("maxBytes", maxBytes, 1);
-    this.#maxMessages = maxMessages;
-    this.#maxBytes = maxBytes;
-    checkTimeout("maxAge", options.maxAge);
-    this.#maxAge = options.maxAge ?? Infinity;
+    this.#window = new MemoryWindow(options);
   }
 
   // deno-lint-ignore require-await
   async append(message: SseMessage): Promise<string> {
     const log = this.#window;
-    const kept = toKept(message);
+    const id = log.id(log.next);
+    const read = toRead(toKept(message), id);
     if (log.ended) throw endedError();
-    const id = this.#id(log.next);
-    const read = toRead(kept, id);
     log.push({ id, ...read, time: Date.now() });
-    this.#trim();
+    log.trim();
     log.wakeAll(read.message);
     return id;
   }
@@ -110,23 +99,36 @@ export class MemoryEventLog implements EventLog {
     after?: string | undefined,
     options: EventLogReadOptions = {},
   ): AsyncIterable<SseMessage> {
-    this.#trim();
-    const number = this.#numberOf(after);
-    const gap = (number: number) =>
-      new EventLogGapError(
-        number < 0 ? after! : this.#id(number),
-        this.#id(this.#window.first - 1),
-      );
-    return new MemoryReader(this.#window, number, gap, options.signal);
+    checkSignal(options.signal);
+    return new MemoryReader(this.#window, after, options.signal);
   }
 
   // deno-lint-ignore require-await
   async status(): Promise<EventLogStatus> {
     const { next, ended } = this.#window;
-    return { lastId: this.#id(next - 1), ended };
+    return { lastId: this.#window.id(next - 1), ended };
+  }
+}
+
+/** What the log keeps, and the ids that it gives. */
+class MemoryWindow extends LogWindow<MemoryReader> {
+  readonly #maxMessages: number;
+  readonly #maxBytes: number;
+  readonly #maxAge: number;
+  #lazyEpoch: string | undefined;
+
+  constructor(options: MemoryEventLogOptions) {
+    super((reader) => reader.stop());
+    const { maxMessages = 10_000, maxBytes = 16 * 1024 * 1024 } = options;
+    checkRange("maxMessages", maxMessages, 1);
+    checkRange("maxBytes", maxBytes, 1);
+    this.#maxMessages = maxMessages;
+    this.#maxBytes = maxBytes;
+    checkTimeout("maxAge", options.maxAge);
+    this.#maxAge = options.maxAge ?? Infinity;
   }
 
-  #id(number: number): string {
+  id(number: number): string {
     // Not when the log is made, which may be as a module loads: some runtimes
     // have no random numbers then.
     this.#lazyEpoch ??= randomTag();
@@ -134,48 +136,50 @@ export class MemoryEventLog implements EventLog {
   }
 
   /** The number of the message after which to read, -1 for an unknown one. */
-  #numberOf(after: string | undefined): number {
-    const log = this.#window;
-    if (after === undefined) return log.next - 1;
+  numberOf(after: string | undefined): number {
+    if (after === undefined) return this.next - 1;
     checkType(after, "string", "after to be a string");
-    if (after === "") return log.first - 1;
+    if (after === "") return this.first - 1;
     const number = Number(after.slice(after.indexOf("-") + 1));
-    const known = Number.isSafeInteger(number) && number < log.next &&
-      this.#id(number) === after;
+    const known = Number.isSafeInteger(number) && number < this.next &&
+      this.id(number) === after;
     return known ? number : -1;
   }
 
-  #trim(): void {
-    const log = this.#window;
-    const oldest = Date.now() - this.#maxAge;
+  /** Drops what is too much, and what is too old. */
+  trim(): void {
     while (
-      log.length > 0 && log.entry(log.first)!.time < oldest ||
-      log.length > 1 &&
-        (log.length > this.#maxMessages || log.size > this.#maxBytes)
-    ) log.dropFirst();
+      this.length > 1 &&
+      (this.length > this.#maxMessages || this.size > this.#maxBytes)
+    ) this.dropFirst();
+    if (this.#maxAge === Infinity) return;
+    const oldest = Date.now() - this.#maxAge;
+    while (this.length > 0 && this.entry(this.first)!.time < oldest) {
+      this.dropFirst();
+    }
   }
 }
 
 class MemoryReader extends LogReader {
-  readonly #log: LogWindow<MemoryReader>;
-  readonly #gap: (number: number) => EventLogGapError;
+  readonly #log: MemoryWindow;
+  readonly #after: string | undefined;
   /** The number of the message that it gave last, unless it waits. */
   #number: number;
   #state: "reading" | "waiting" = "reading";
 
   constructor(
-    log: LogWindow<MemoryReader>,
-    number: number,
-    gap: (number: number) => EventLogGapError,
+    log: MemoryWindow,
+    after: string | undefined,
     signal: AbortSignal | undefined,
   ) {
     super(signal);
+    log.trim();
     this.#log = log;
-    this.#number = number;
-    this.#gap = gap;
+    this.#after = after;
+    this.#number = log.numberOf(after);
   }
 
-  /** It waits no more, and has been handed all there is. */
+  /** Stops waiting: while it waited, it was handed every message. */
   stop(): void {
     this.#state = "reading";
     this.#number = this.#log.next - 1;
@@ -184,7 +188,8 @@ class MemoryReader extends LogReader {
   protected take(waker: Waker) {
     const log = this.#log;
     if (this.#state === "waiting") this.stop();
-    if (this.#number < log.first - 1) throw this.#gap(this.#number);
+    else log.trim();
+    if (this.#number < log.first - 1) throw this.#gap();
     const entry = log.entry(this.#number + 1);
     if (entry !== undefined) {
       this.#number++;
@@ -197,5 +202,13 @@ class MemoryReader extends LogReader {
 
   protected leave(waker: Waker | undefined): void {
     if (waker !== undefined) this.#log.leave(waker);
+  }
+
+  #gap(): EventLogGapError {
+    const log = this.#log;
+    return new EventLogGapError(
+      this.#number < 0 ? this.#after! : log.id(this.#number),
+      log.id(log.first - 1),
+    );
   }
 }

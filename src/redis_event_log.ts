@@ -4,19 +4,20 @@
  * @module
  */
 
-import { check, checkFunction, checkRange, checkType } from "./check.ts";
+import {
+  check,
+  checkFunction,
+  checkRange,
+  checkType,
+  MAX_TIMER_DELAY,
+} from "./check.ts";
 import type { SseMessage } from "./encoder.ts";
 import type {
   EventLog,
   EventLogReadOptions,
   EventLogStatus,
 } from "./event_log.ts";
-import {
-  endedError,
-  type KeptMessage,
-  randomTag,
-  toKept,
-} from "./log_message.ts";
+import { endedError, randomTag, toJson } from "./log_message.ts";
 import {
   delay,
   EntryCache,
@@ -24,6 +25,7 @@ import {
   type LogStore,
   messageOf,
   type Page,
+  until,
 } from "./stored_event_log.ts";
 
 /**
@@ -49,8 +51,8 @@ export interface RedisEventLogOptions {
    * is used for nothing else, as of `client.duplicate()`. One log in a process
    * needs one connection, however many clients read.
    *
-   * Without it, Redis is asked every `pollInterval` for what other processes
-   * have appended, while clients read.
+   * Without it, and while the connection gives no reply, Redis is asked every
+   * `pollInterval` for what other processes have appended, while clients read.
    */
   sendBlocking?: SendRedisCommand | undefined;
   /**
@@ -60,8 +62,9 @@ export interface RedisEventLogOptions {
    */
   pollInterval?: number | undefined;
   /**
-   * How many messages are kept at least; Redis drops older ones when that is
-   * convenient. Those who append to one log should agree on it.
+   * How many messages are kept at least, a whole number or `Infinity`; Redis
+   * drops older ones when that is convenient. Entries that others have put into
+   * the stream count. Those who append to one log should agree on it.
    *
    * @default {10_000}
    */
@@ -76,6 +79,9 @@ export interface RedisEventLogOptions {
 
 /** How long Redis is to hold back its answer where nothing is new, in ms. */
 const BLOCK = 5000;
+
+/** When it should have come at the latest. */
+const LONGEST_BLOCK = BLOCK + 1000;
 
 /** How many messages are asked for at once. */
 const PAGE_LENGTH = 100;
@@ -141,7 +147,8 @@ export class RedisEventLog implements EventLog {
    * @param options Where it is kept, and how much of it.
    * @throws {TypeError} If `key` is no string, or what should be a function is
    * none.
-   * @throws {RangeError} If one of the numbers is not positive.
+   * @throws {RangeError} If `maxMessages` is no whole number from 1, or
+   * `pollInterval` is less than 1.
    */
   constructor(options: RedisEventLogOptions) {
     checkType(options, "object", "options with key and send");
@@ -150,7 +157,7 @@ export class RedisEventLog implements EventLog {
   }
 
   async append(message: SseMessage): Promise<string> {
-    const id = await this.#store.append(toKept(message));
+    const id = await this.#store.append(toJson(message));
     this.#follower.nudge();
     return id;
   }
@@ -203,11 +210,12 @@ class RedisStore implements LogStore {
   readonly #send: SendRedisCommand;
   readonly #sendBlocking: SendRedisCommand | undefined;
   readonly #pollInterval: number;
-  readonly #maxMessages: number;
+  /** How much of the stream each command that adds to it keeps. */
+  readonly #limit: string[];
   readonly onError: (error: unknown) => void;
   readonly #cache = new EntryCache();
-  /** A command that Redis has yet to answer. */
-  #blocked: Promise<unknown> | undefined;
+  /** A command that Redis has yet to answer, and until when it should have. */
+  #blocked: { reply: Promise<unknown>; due: number } | undefined;
 
   constructor(options: RedisEventLogOptions) {
     const { pollInterval = 1000, maxMessages = 10_000 } = options;
@@ -216,18 +224,27 @@ class RedisStore implements LogStore {
     checkFunction("sendBlocking", options.sendBlocking);
     checkFunction("onError", options.onError);
     checkRange("pollInterval", pollInterval, 1);
-    checkRange("maxMessages", maxMessages, 1);
+    check(
+      maxMessages === Infinity ||
+        Number.isSafeInteger(maxMessages) && maxMessages >= 1,
+      "maxMessages to be a whole number from 1, or Infinity",
+      maxMessages,
+      RangeError,
+    );
     this.#key = options.key;
     this.#send = options.send;
     this.#sendBlocking = options.sendBlocking;
-    this.#pollInterval = pollInterval;
-    this.#maxMessages = maxMessages;
+    this.#pollInterval = Math.min(pollInterval, MAX_TIMER_DELAY);
+    // With those for the start and the end, which are no messages.
+    this.#limit = maxMessages === Infinity
+      ? []
+      : ["MAXLEN", "~", String(maxMessages + 2)];
     this.onError = options.onError ?? (() => {});
   }
 
-  async append(message: KeptMessage): Promise<string> {
+  async append(json: string): Promise<string> {
     try {
-      return await this.#add("*", MESSAGE, JSON.stringify(message));
+      return await this.#add("*", MESSAGE, json);
     } catch (error) {
       throw isExhausted(error) ? endedError() : error;
     }
@@ -245,10 +262,13 @@ class RedisStore implements LogStore {
   /** Adds an entry; gives its position. */
   async #add(id: string, field: string, value: string): Promise<string> {
     const tag = randomTag();
-    const limit = ["MAXLEN", "~", String(this.#maxMessages)];
     const entry = [id, field, value, TAG, tag];
-    const reply = await this.#send(["XADD", this.#key, ...limit, ...entry]);
-    return `${textOf(reply)}-${tag}`;
+    const reply = await this.#send(
+      ["XADD", this.#key, ...this.#limit, ...entry],
+    );
+    const given = isText(reply) ? toText(reply) : "";
+    check(/^\d+-\d+$/.test(given), "send to give an entry's id", reply);
+    return `${given}-${tag}`;
   }
 
   async pageAfter(position: string): Promise<Page | undefined> {
@@ -303,13 +323,18 @@ class RedisStore implements LogStore {
       return await delay(this.#pollInterval, signal);
     }
     const [, id] = POSITION.exec(position)!;
-    // One that was given up may still be on its way, as it cannot be called
-    // back, and serves as well.
-    this.#blocked ??= this.#sendBlocking([
-      "XREAD",
-      ...["COUNT", "1", "BLOCK", String(BLOCK), "STREAMS", this.#key, id],
-    ]).finally(() => this.#blocked = undefined);
-    await until(this.#blocked, signal);
+    // A wait that was given up cannot be cancelled; its reply serves too.
+    const { reply, due } = this.#blocked ??= {
+      reply: this.#sendBlocking([
+        "XREAD",
+        ...["COUNT", "1", "BLOCK", String(BLOCK), "STREAMS", this.#key, id],
+      ]).then(checkBlocked).finally(() => this.#blocked = undefined),
+      due: Date.now() + LONGEST_BLOCK,
+    };
+    // A connection that is dead may never say so. It is not given another
+    // command, and meanwhile Redis is asked as if there were none.
+    const longest = Math.max(due - Date.now(), this.#pollInterval);
+    await until(reply, Math.min(longest, LONGEST_BLOCK), signal);
   }
 
   isLasting(error: unknown): boolean {
@@ -326,18 +351,7 @@ class RedisStore implements LogStore {
       [command, this.#key, from, to, "COUNT", String(count)],
     );
     check(Array.isArray(reply), "send to give a list of entries", reply);
-    return reply.map(([id, fields]: [unknown, unknown[]]) => {
-      const byName = new Map<string, string>();
-      for (let i = 0; i < fields.length; i += 2) {
-        byName.set(textOf(fields[i]), textOf(fields[i + 1]));
-      }
-      const text = textOf(id);
-      // Others may keep entries of their own in the stream, with such fields.
-      const tag = byName.get(TAG) ?? "";
-      if (!IS_TAG.test(tag)) return { id: text, position: `${text}-` };
-      const json = byName.get(MESSAGE);
-      return { id: text, position: `${text}-${tag}`, json };
-    });
+    return reply.map(toEntry);
   }
 }
 
@@ -346,22 +360,38 @@ function isExhausted(error: unknown): boolean {
   return messageOf(error).includes("exhausted");
 }
 
-/** Settles as the promise does, or resolves once the signal aborts. */
-function until(promise: Promise<unknown>, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const finish = () => {
-      signal.removeEventListener("abort", finish);
-      resolve();
-    };
-    signal.addEventListener("abort", finish);
-    promise.catch(reject).finally(finish);
-    if (signal.aborted) finish();
-  });
+function toEntry(reply: unknown): RedisEntry {
+  const [id, given] = Array.isArray(reply) ? reply : [];
+  // Some clients make a map of names and values.
+  const fields = given instanceof Map ? [...given].flat() : given;
+  check(
+    isText(id) && Array.isArray(fields) && fields.every(isText),
+    "send to give entries as [id, [name, value, ...]]",
+    reply,
+  );
+  const texts = fields.map(toText);
+  const byName = new Map<string, string>();
+  for (let i = 0; i < texts.length; i += 2) byName.set(texts[i], texts[i + 1]);
+  const text = toText(id);
+  // Others may keep entries of their own in the stream, with such fields.
+  const tag = byName.get(TAG) ?? "";
+  if (!IS_TAG.test(tag)) return { id: text, position: `${text}-` };
+  return { id: text, position: `${text}-${tag}`, json: byName.get(MESSAGE) };
+}
+
+function checkBlocked(reply: unknown): void {
+  check(
+    typeof reply === "object",
+    "sendBlocking to give entries or null",
+    reply,
+  );
 }
 
 /** Clients give strings as text or as bytes. */
-function textOf(value: unknown): string {
-  return value instanceof Uint8Array
-    ? new TextDecoder().decode(value)
-    : String(value);
+function isText(value: unknown): value is string | Uint8Array {
+  return typeof value === "string" || value instanceof Uint8Array;
+}
+
+function toText(value: string | Uint8Array): string {
+  return typeof value === "string" ? value : new TextDecoder().decode(value);
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { check, checkTimeout, checkType } from "./check.ts";
+import { check, checkSignal, checkTimeout, checkType } from "./check.ts";
 import { encodeAfter, sharedBytes, type SseMessage } from "./encoder.ts";
 import { POLL, type Pollable, type Waker } from "./poll.ts";
 
@@ -39,6 +39,9 @@ export interface SseResponseInit extends ResponseInit {
    * the signal of a server's shutdown, no open stream holds it up; with
    * `AbortSignal.timeout(ms)`, clients connect anew before a platform cuts them
    * off. A client that reconnects asks for what it has not got.
+   *
+   * Node warns of a leak where more than ten streams listen to one signal, though
+   * each stops when it ends: `events.setMaxListeners(0, signal)` says so.
    */
   signal?: AbortSignal | undefined;
 }
@@ -74,7 +77,8 @@ const HEARTBEAT = /* @__PURE__ */ new TextEncoder().encode(":\n");
  * `Content-Type`, `Cache-Control`, `X-Accel-Buffering` and `Incremental`, which
  * are set so that nothing on the way caches, compresses or holds back.
  * @returns The response.
- * @throws {TypeError} If the source cannot be iterated, or is a locked stream.
+ * @throws {TypeError} If the source cannot be iterated, or is a locked stream,
+ * or `signal` is no `AbortSignal`.
  * @throws {RangeError} If `heartbeat` is not a positive number, or `status` is
  * none that a body can have: 200 to 599, but for 204, 205 and 304.
  *
@@ -119,26 +123,23 @@ export function sseResponse(
     | ReadableStream<SseMessage>,
   init: SseResponseInit = {},
 ): Response {
-  const { status = 200, signal } = init;
-  const heartbeat = checkTimeout("heartbeat", init.heartbeat);
-  const headers = new Headers(init.headers);
-  for (const [name, value] of Object.entries(DEFAULT_HEADERS)) {
-    if (!headers.has(name)) headers.set(name, value);
-  }
-  const body = new ReadableStream(
-    new Writer(iterate(source), heartbeat, signal),
-    { highWaterMark: 0 },
-  );
+  const writer = new Writer(iterate(source), init);
   try {
+    const { status = 200 } = init;
+    const headers = new Headers(init.headers);
+    for (const [name, value] of Object.entries(DEFAULT_HEADERS)) {
+      if (!headers.has(name)) headers.set(name, value);
+    }
     check(
       status >= 200 && status <= 599 && ![204, 205, 304].includes(status),
       "a status that allows a body",
       status,
       RangeError,
     );
+    const body = new ReadableStream(writer, { highWaterMark: 0 });
     return new Response(body, { ...init, headers });
   } catch (error) {
-    body.cancel().catch(() => {});
+    writer.cancel().catch(() => {});
     throw error;
   }
 }
@@ -167,7 +168,7 @@ function iterate(source: Parameters<typeof sseResponse>[0]): Source {
     // As `for await` has it, which waits for promises.
     async next() {
       const { done, value } = iterator.next();
-      return { done, value: await value };
+      return { done, value: await value } as IteratorResult<SseMessage>;
     },
     return: () => iterator.return?.(),
   };
@@ -177,8 +178,9 @@ function iterate(source: Parameters<typeof sseResponse>[0]): Source {
 class Writer
   implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>>, Waker {
   readonly #source: Source;
-  readonly #heartbeat: number | undefined;
-  readonly #signal: AbortSignal | undefined;
+  readonly #init: SseResponseInit;
+  #heartbeat: number | undefined;
+  #signal: AbortSignal | undefined;
   /**
    * `"idle"` while the client has asked for nothing more, `"asked"` while it
    * waits for a message, and `"over"` once the source or the client has come to
@@ -194,20 +196,19 @@ class Writer
   /** When the last message was written, or the client asked for one. */
   #quietSince = 0;
 
-  constructor(
-    source: Source,
-    heartbeat: number | undefined,
-    signal: AbortSignal | undefined,
-  ) {
+  constructor(source: Source, init: SseResponseInit) {
     this.#source = source;
-    this.#heartbeat = heartbeat;
-    this.#signal = signal;
+    this.#init = init;
   }
 
   start(
     controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>,
   ): void {
     this.#controller = controller;
+    const { heartbeat, signal } = this.#init;
+    this.#heartbeat = checkTimeout("heartbeat", heartbeat);
+    checkSignal(signal);
+    this.#signal = signal;
   }
 
   async pull(): Promise<void> {
@@ -223,31 +224,31 @@ class Writer
       else while (this.#pass(await this.#source.next()));
     } catch (error) {
       if (this.#isOver) return;
-      this.#finish();
       // Where the message was at fault, the source does not know of it.
-      letGo(this.#source).catch(() => {});
+      this.cancel().catch(() => {});
       throw error;
     }
     if (!this.#isOver) this.#state = "idle";
   }
 
-  cancel(): Promise<void> {
+  async cancel(): Promise<void> {
+    // What ended before may still have had a message on its way.
+    if (this.#isOver) return;
     this.#finish();
-    return letGo(this.#source);
+    await this.#source.return?.();
   }
 
   /** The signal's listener. */
   handleEvent(): void {
-    this.#finish();
+    this.cancel().catch(() => {});
     this.#controller.close();
-    letGo(this.#source).catch(() => {});
   }
 
   get #isOver(): boolean {
     return this.#state === "over";
   }
 
-  /** Passes on what the source gave; whether that was nothing. */
+  /** Writes what the source gave. True if that wrote nothing, so ask again. */
   #pass(result: IteratorResult<SseMessage>): boolean {
     if (this.#isOver) return false;
     if (!result.done) return !this.#write(result.value);
@@ -325,8 +326,4 @@ class Writer
     clearTimeout(this.#timer);
     this.#signal?.removeEventListener("abort", this);
   }
-}
-
-async function letGo(source: Source): Promise<void> {
-  await source.return?.();
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { check, checkFunction, checkType } from "./check.ts";
+import { check, checkFunction, checkSignal, checkType } from "./check.ts";
 import type { SseMessage } from "./encoder.ts";
 import {
   type EventLog,
@@ -12,8 +12,9 @@ import {
   type EventLogReadOptions,
 } from "./event_log.ts";
 import { lastEventIdOf } from "./last_event_id.ts";
+import { toKept } from "./log_message.ts";
 import { LogReader } from "./log_reader.ts";
-import { POLL, type Waker } from "./poll.ts";
+import { END, POLL, type Waker } from "./poll.ts";
 
 /**
  * How {@linkcode resume} begins, and what it says of missing messages.
@@ -50,7 +51,7 @@ export interface ResumeOptions extends EventLogReadOptions {
    * Called where a client is to miss messages. Gives the message that tells it
    * so, and perhaps what it has missed. The message is sent with the id to go on
    * from, in place of its own. With `undefined`, nothing is sent. What it throws
-   * ends the stream.
+   * ends the stream, as does what is no message.
    *
    * By default, `{ event: "gap", data: "" }`.
    */
@@ -105,6 +106,7 @@ export function resume(
   const { from = "oldest", onGap = defaultMessage, signal } = options;
   checkType(log?.read, "function", "log to be an event log");
   checkFunction("onGap", onGap);
+  checkSignal(signal);
   check(
     from === "oldest" || from === "now",
     'from to be "oldest" or "now"',
@@ -133,6 +135,8 @@ class Resumed extends LogReader {
   #result: Result | undefined;
   #failure: { error: unknown } | undefined;
   #working = false;
+  /** Whether the client is yet to be told where the reader has begun. */
+  #tellsBegin = false;
 
   constructor(
     log: EventLog,
@@ -157,7 +161,12 @@ class Resumed extends LogReader {
     if (this.#failure !== undefined) throw this.#failure.error;
     const reader = this.#reader!;
     try {
-      if (reader instanceof LogReader) return reader[POLL](waker);
+      if (reader instanceof LogReader) {
+        const id = reader.begun;
+        if (!this.#tellsBegin || id === undefined) return reader[POLL](waker);
+        this.#tellsBegin = false;
+        return { done: false, value: { id } };
+      }
     } catch (error) {
       this.#work(() => this.#readOn(error));
       return;
@@ -193,22 +202,40 @@ class Resumed extends LogReader {
     this.ask();
   }
 
-  #read(after: string): void {
+  #read(after: string | undefined): void {
     this.#reader = this.#log.read(after, this.#options)[Symbol.asyncIterator]();
   }
 
-  async #readFromNow(): Promise<Result> {
-    const { lastId } = await this.#log.status();
-    this.#read(lastId);
-    return { done: false, value: { id: lastId } };
+  async #readFromNow(): Promise<Result | undefined> {
+    let id: string;
+    try {
+      id = (await this.#log.status()).lastId;
+    } catch (error) {
+      if (this.isEnded) return END;
+      // Where the log is away, its reader waits for it, and then knows the id.
+      this.#read(undefined);
+      if (!(this.#reader instanceof LogReader)) throw error;
+      this.#tellsBegin = true;
+      return undefined;
+    }
+    if (this.isEnded) return END;
+    this.#read(id);
+    return { done: false, value: { id } };
   }
 
   /** Goes on where the log's reader has told of a gap. */
   async #readOn(error: unknown): Promise<Result | undefined> {
     if (!(error instanceof EventLogGapError)) throw error;
     const message = await this.#onGap(error);
+    // The client may have left meanwhile.
+    if (this.isEnded) return END;
     const id = error.resumeAfter;
+    let value: SseMessage | undefined;
+    if (message !== undefined) {
+      checkType(message, "object", "onGap to give a message or undefined");
+      value = { ...toKept(message), id };
+    }
     this.#read(id);
-    return message && { done: false, value: { ...message, id } };
+    return value && { done: false, value };
   }
 }

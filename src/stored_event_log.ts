@@ -5,7 +5,7 @@
  * @module
  */
 
-import { checkType, textOf } from "./check.ts";
+import { checkSignal, checkType, textOf } from "./check.ts";
 import type { SseMessage } from "./encoder.ts";
 import {
   EventLogGapError,
@@ -103,6 +103,7 @@ export class LogFollower {
     { signal }: EventLogReadOptions,
   ): AsyncIterable<SseMessage> {
     if (after !== undefined) checkType(after, "string", "after to be a string");
+    checkSignal(signal);
     return new StoredReader(this.#store, this, after, signal);
   }
 
@@ -181,7 +182,9 @@ export class LogFollower {
         this.#add(page);
         if (page.ended) return;
         if (page.entries.length > 0 || hadStray) this.#window.wakeAll();
-        else if (page.end === end) await this.#store.wait(end, signal);
+        else if (page.end === end && !signal.aborted) {
+          await this.#store.wait(end, signal);
+        }
       } catch (error) {
         tell(this.#store, error);
         await pause(failures++, signal);
@@ -235,6 +238,10 @@ class StoredReader extends LogReader {
     this.#after = after;
     // From now on, not from when the first message is asked for.
     if (after === undefined) this.#fetch();
+  }
+
+  override get begun(): string | undefined {
+    return this.#position;
   }
 
   fail(error: unknown): void {
@@ -298,6 +305,8 @@ class StoredReader extends LogReader {
   async #nextPage(): Promise<Page | undefined> {
     let failures = 0;
     while (this.#state === "fetching") {
+      // Nobody need have asked for a message yet.
+      this.signal?.throwIfAborted();
       try {
         const position = this.#position ??= await this.#begin();
         const page = await this.#store.pageAfter(position);
@@ -334,16 +343,31 @@ function pause(failures: number, signal: AbortSignal): Promise<void> {
   return delay(longest * (0.5 + 0.5 * Math.random()), signal);
 }
 
+/** Settles as the promise does, or resolves after a time or an abort. */
+export async function until(
+  promise: Promise<unknown>,
+  ms: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const settled = new AbortController();
+  const either = AbortSignal.any([signal, settled.signal]);
+  try {
+    await Promise.race([promise, delay(ms, either)]);
+  } finally {
+    settled.abort();
+  }
+}
+
 /** Resolves after so many ms, or when the signal aborts. */
-export function delay(ms: number, signal: AbortSignal): Promise<void> {
+export function delay(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
+    if (signal?.aborted) return resolve();
     const finish = () => {
       clearTimeout(timer);
-      signal.removeEventListener("abort", finish);
+      signal?.removeEventListener("abort", finish);
       resolve();
     };
     const timer = setTimeout(finish, ms);
-    signal.addEventListener("abort", finish);
+    signal?.addEventListener("abort", finish);
   });
 }

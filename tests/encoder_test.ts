@@ -450,6 +450,29 @@ Deno.test("SseEncoderStream knows an event that was read by its json()", async (
   );
 });
 
+Deno.test("SseEncoderStream writes what an event's class makes of its fields", async () => {
+  class Event {
+    #data: string;
+    constructor(data: string) {
+      this.#data = data;
+    }
+    get data() {
+      return this.#data;
+    }
+    get id() {
+      return "7";
+    }
+    get comment() {
+      return "note";
+    }
+    json() {}
+  }
+  assertEquals(
+    await written([new Event("1"), new Event("2")]),
+    ": note\nid: 7\ndata: 1\n\n: note\ndata: 2\n\n",
+  );
+});
+
 Deno.test("SseEncoderStream writes the id of a message that was not read each time", async () => {
   assertEquals(
     await written([{ id: "1" }, { id: "1", data: "x" }, { id: "", data: "y" }]),

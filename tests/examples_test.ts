@@ -554,6 +554,8 @@ Deno.test("tail.ts serves the lines of a file, and those that are added", async 
 
   await using later = await connectSse(server.url, { lastEventId: "4" });
   assertEquals(await dataOf(later, 1), ["five"]);
+  await using stranger = await connectSse(server.url, { lastEventId: "x" });
+  assertEquals(await dataOf(stranger, 1), ["one"]);
 });
 
 Deno.test("tail.ts and resume.ts go together", async () => {

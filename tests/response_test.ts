@@ -855,6 +855,52 @@ for (const status of [0, 101, 199, 204, 205, 304, 600, 700, NaN]) {
   });
 }
 
+for (
+  const [what, init] of [
+    ["heartbeat", { heartbeat: 0 }],
+    ["header", { headers: { "a b": "c" } }],
+    ["signal", { signal: new AbortController() }],
+    ["status text", { statusText: "\n" }],
+  ] satisfies [string, unknown][]
+) {
+  Deno.test(`sseResponse throws at once where a ${what} is none, and lets go of its source`, async () => {
+    const source = new Source();
+    assertThrows(() => sseResponse(source, init as SseResponseInit));
+    await source.returned;
+    assertEquals(source.returns, 1);
+  });
+}
+
+Deno.test("sseResponse says what it takes for a signal", () => {
+  for (const signal of [new AbortController(), "now", new EventTarget()]) {
+    assertThrows(
+      () => sseResponse([], { signal: signal as AbortSignal }),
+      TypeError,
+      "Expected signal to be an AbortSignal, got ",
+    );
+  }
+});
+
+Deno.test("sseResponse lets go of its source once, though the client goes after the end", async () => {
+  for (const ended of [false, true]) {
+    const stop = new AbortController();
+    const source = new Source();
+    using time = new FakeTime();
+    const reader = sseResponse(source, { heartbeat: 10, signal: stop.signal })
+      .body!.getReader();
+    const first = reader.read();
+    await time.tickAsync(10);
+    await first;
+    // One that the client has not read holds the end of the stream back.
+    await time.tickAsync(10);
+    if (ended) source.end();
+    else stop.abort();
+    await time.runMicrotasks();
+    await reader.cancel();
+    assertEquals(source.returns, ended ? 0 : 1);
+  }
+});
+
 Deno.test("sseResponse waits for the promises of an iterable, as for await does", async () => {
   const messages = [Promise.resolve({ data: "1" }), { data: "2" }];
   const response = sseResponse(messages as SseMessage[]);

@@ -1,6 +1,11 @@
 /** What every event log must do, whatever it is kept in. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { ServerSentEvent, type SseMessage, sseResponse } from "../../mod.ts";
+import {
+  readSse,
+  ServerSentEvent,
+  type SseMessage,
+  sseResponse,
+} from "../../mod.ts";
 import {
   type EventLog,
   EventLogGapError,
@@ -229,6 +234,47 @@ export function testContract(kind: Kind): void {
     await log.end();
     assertEquals(await rest(log.read("")), [{ data: "x", id }]);
     assertThrows(() => log.read(5 as unknown as string), TypeError, "after");
+    const signal = new AbortController() as unknown as AbortSignal;
+    assertThrows(() => log.read("", { signal }), TypeError, "signal");
+    assertThrows(
+      () => resume(log, requestAfter(""), { signal }),
+      TypeError,
+      "signal",
+    );
+  });
+
+  test("appends what is more than a message, and what json says but once", async (place) => {
+    const log = place.log();
+    const circular: Record<string, unknown> = { data: "1", large: 1n };
+    circular.itself = circular;
+    const ids = [await log.append(circular)];
+    let calls = 0;
+    const json = { toJSON: () => ++calls + 1 };
+    ids.push(await log.append({ json }));
+    class Lazy {
+      get data() {
+        return "3";
+      }
+    }
+    ids.push(await log.append(new Lazy()));
+    await log.end();
+    assertEquals(calls, 1);
+    assertEquals(
+      await rest(log.read("")),
+      ids.map((id, i) => ({ data: `${i + 1}`, id })),
+    );
+  });
+
+  test("keeps the retry of a block of its own before an event", async (place) => {
+    const log = place.log();
+    const body = new Response("retry: 7\n\ndata: 1\n\ndata: 2\n\n").body!;
+    for await (const event of readSse(body)) await log.append(event);
+    await log.end();
+    const all = await rest(log.read(""));
+    assertEquals(all.map(({ data, retry }) => [data, retry]), [
+      ["1", 7],
+      ["2", undefined],
+    ]);
   });
 
   test("ends once and for all", async (place) => {
@@ -550,11 +596,16 @@ export function testContract(kind: Kind): void {
     const snapshot = new Reader(resume(log, requestAfter("unknown"), {
       onGap: () => Promise.resolve({ json: { all: 3 }, id: "other" }),
     }));
-    assertEquals((await snapshot.take(1))[0], {
-      json: { all: 3 },
-      id: message.id,
-    });
+    const [{ id, data }] = await snapshot.take(1);
+    assertEquals([id, data], [message.id, '{"all":3}']);
     await snapshot.return();
+
+    for (const wrong of [null, "reload", 5, [], {}, () => 1]) {
+      const messages = resume(log, requestAfter("unknown"), {
+        onGap: () => wrong as SseMessage,
+      });
+      await assertRejects(() => new Reader(messages).next(), TypeError);
+    }
 
     const failing = new Reader(resume(log, requestAfter("unknown"), {
       onGap() {

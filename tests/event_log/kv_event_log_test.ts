@@ -180,6 +180,37 @@ Deno.test({
 });
 
 Deno.test({
+  name: "KvEventLog watches nothing where its last reader leaves as it looks",
+  ignore: notRun !== undefined,
+  async fn() {
+    using kv = await Deno.openKv(":memory:");
+    let watches = 0;
+    let looks = 0;
+    let look = () => {};
+    const store = changed(kv, {
+      async get(key) {
+        // The reader's own look is the first, and that of all who wait next.
+        if (++looks === 2) await new Promise<void>((run) => look = run);
+        return await kv.get(key);
+      },
+      watch(keys) {
+        watches++;
+        return kv.watch([keys[0]]);
+      },
+    });
+    const id = await new KvEventLog(kv, ["log"]).append({ data: "1" });
+    const reader = new Reader(new KvEventLog(store, ["log"]).read(id));
+    const end = reader.assertEnd();
+    while (looks < 2) await new Promise((resolve) => setTimeout(resolve));
+    await reader.return();
+    await end;
+    look();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    assertEquals(watches, 0);
+  },
+});
+
+Deno.test({
   name: "KvEventLog stores a message though it fails to delete old ones",
   ignore: notRun !== undefined,
   async fn() {
@@ -204,6 +235,34 @@ Deno.test({
     assertEquals(told, Array(3).fill("No list"));
     const all = await rest(new KvEventLog(kv, ["log"]).read(""));
     assertEquals(all.map(({ data }) => data), ["1", "2", "3", "4"]);
+  },
+});
+
+Deno.test({
+  name: "KvEventLog has all that it stores expire, however late",
+  ignore: notRun !== undefined,
+  async fn() {
+    using kv = await Deno.openKv(":memory:");
+    const expiries: unknown[] = [];
+    const store = changed(kv, {
+      atomic() {
+        const changes = kv.atomic() as KvAtomic;
+        const set = changes.set.bind(changes);
+        changes.set = (key, value, options) => {
+          expiries.push(options?.expireIn);
+          return set(key, value, options);
+        };
+        return changes;
+      },
+    });
+    const month = 30 * 24 * 60 * 60 * 1000;
+    for (const expireIn of [month, Infinity, undefined]) {
+      const log = new KvEventLog(store, ["log", `${expireIn}`], { expireIn });
+      await log.append({ data: "1" });
+      // The message and the head.
+      const expected = expireIn === month ? month : undefined;
+      assertEquals(expiries.splice(0), [expected, expected]);
+    }
   },
 });
 

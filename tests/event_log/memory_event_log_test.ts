@@ -4,6 +4,7 @@ import { ServerSentEvent, SseEncoderStream, sseResponse } from "../../mod.ts";
 import {
   type EventLog,
   EventLogGapError,
+  type EventLogStatus,
   MemoryEventLog,
   resume,
   type ResumeOptions,
@@ -56,6 +57,22 @@ Deno.test("MemoryEventLog keeps so many messages, so many bytes, and the newest 
   assertEquals(await data(tiny), ["2"]);
 });
 
+Deno.test("MemoryEventLog makes a message's text once", async () => {
+  const log = new MemoryEventLog();
+  let encoded = 0;
+  const { isWellFormed } = String.prototype;
+  String.prototype.isWellFormed = function () {
+    encoded++;
+    return isWellFormed.call(this);
+  };
+  try {
+    await log.append({ data: "1" });
+  } finally {
+    String.prototype.isWellFormed = isWellFormed;
+  }
+  assertEquals(encoded, 1);
+});
+
 Deno.test("MemoryEventLog drops messages that are too old", async () => {
   using time = new FakeTime();
   const log = new MemoryEventLog({ maxAge: 1000 });
@@ -79,6 +96,16 @@ Deno.test("MemoryEventLog drops messages that are too old", async () => {
   const next = following.data(1);
   await appendAll(log, ["3"]);
   assertEquals(await next, ["3"]);
+});
+
+Deno.test("MemoryEventLog gives no reader what has become too old", async () => {
+  using time = new FakeTime();
+  const log = new MemoryEventLog({ maxAge: 1000 });
+  await appendAll(log, ["1", "2"]);
+  const reader = new Reader(log.read(""));
+  assertEquals(await reader.data(1), ["1"]);
+  time.tick(1001);
+  await assertRejects(() => reader.next(), EventLogGapError);
 });
 
 Deno.test("MemoryEventLog hands one message to who waits, while others catch up", async () => {
@@ -204,6 +231,36 @@ Deno.test("resume serves a log that somebody else has written", async () => {
   await log.end();
   assertEquals((await text).match(/^data: .$/gm), ["data: 2", "data: 3"]);
   assertEquals(returned.includes(ids[0]), true);
+});
+
+Deno.test("resume begins to read nothing for who has left", async () => {
+  const memory = new MemoryEventLog();
+  let reads = 0;
+  const gap = Promise.withResolvers<undefined>();
+  const status = Promise.withResolvers<EventLogStatus>();
+  const log: EventLog = {
+    append: (message) => memory.append(message),
+    end: () => memory.end(),
+    status: () => status.promise,
+    read(after, options) {
+      reads++;
+      return memory.read(after, options);
+    },
+  };
+  const request = (id: string) => new Request(`http://x/?lastEventId=${id}`);
+  const missing = new Reader(
+    resume(log, request("unknown"), { onGap: () => gap.promise }),
+  );
+  const starting = new Reader(resume(log, request(""), { from: "now" }));
+  for (const reader of [missing, starting]) {
+    const next = reader.assertEnd();
+    await reader.return();
+    await next;
+  }
+  gap.resolve(undefined);
+  status.resolve({ lastId: "", ended: false });
+  await new Promise((resolve) => setTimeout(resolve));
+  assertEquals(reads, 1);
 });
 
 Deno.test("MemoryEventLog and resume check their arguments", () => {

@@ -13,6 +13,8 @@ interface Client {
   index: number;
   /** The id after which it would connect again. */
   lastId: string;
+  /** How many messages the list had when it was to begin at the oldest one. */
+  since: number;
   /** A call of `next` that has not been answered, as nothing followed. */
   pending?: Promise<IteratorResult<SseMessage>>;
   /** Where it was before it was told of a gap: what follows is newer. */
@@ -76,6 +78,7 @@ export async function randomWalk(place: Place, steps: number): Promise<void> {
       iterator: log.read(lastId)[Symbol.asyncIterator](),
       index: before?.index ?? -1,
       lastId,
+      since: lastId === "" ? list.length : before!.since,
       least: -1,
     };
   }
@@ -109,11 +112,15 @@ export async function randomWalk(place: Place, steps: number): Promise<void> {
       result = await deadline(call, `a message at ${what}`);
     } catch (error) {
       if (!(error instanceof EventLogGapError)) throw error;
+      // Nothing that the log is to keep was missing.
+      if (client.index === -1) assert(list.length > client.since, what);
+      else assert(list.length - client.index >= MAX_MESSAGES, what);
       gaps++;
       // Told that it misses some, it goes on with what is kept.
       client.iterator = random.pick(logs).read(error.resumeAfter)
         [Symbol.asyncIterator]();
       client.least = client.index;
+      client.since = list.length;
       client.index = -1;
       client.lastId = error.resumeAfter;
       return true;

@@ -5,6 +5,7 @@ import {
   assertRejects,
   assertThrows,
 } from "@std/assert";
+import { FakeTime } from "@std/testing/time";
 import {
   EventLogGapError,
   RedisEventLog,
@@ -18,6 +19,7 @@ import {
   type Kind,
   numbers,
   Reader,
+  rest,
   testContract,
 } from "./contract.ts";
 import { assertInterleaved, LogProcess } from "./processes.ts";
@@ -194,6 +196,27 @@ testRedis(
     await appendAll(log, ["5", "6"]);
     await waiting;
     await assertRejects(() => replaying.next(), EventLogGapError);
+  },
+);
+
+testRedis(
+  "keeps as many messages as it says beside what else it stores",
+  async (server, stack) => {
+    const { log } = await open(server, stack, { maxMessages: 10 });
+    // Redis drops ten entries at a time. With the end there are twenty, and of
+    // the last ten only nine are messages.
+    await appendAll(log, numbers(1, 19));
+    await log.end();
+    const kept = await rest(log.read(""));
+    assertEquals(kept.slice(-10).map(({ data }) => data), numbers(10, 19));
+
+    const { log: all } = await open(server, stack, {
+      key: "all",
+      maxMessages: Infinity,
+    });
+    await appendAll(all, numbers(1, 50));
+    await all.end();
+    assertEquals((await rest(all.read(""))).length, 50);
   },
 );
 
@@ -430,9 +453,79 @@ Deno.test("RedisEventLog checks its options", () => {
   assertThrows(make({ send }), TypeError, "key");
   assertThrows(make({ key: "a" }), TypeError, "send");
   assertThrows(make({ key: "a", send, sendBlocking: 1 }), TypeError, "sendB");
-  assertThrows(make({ key: "a", send, maxMessages: 0 }), RangeError, "maxM");
+  for (const maxMessages of [0, 1.5, 1e21, NaN, "1"]) {
+    assertThrows(make({ key: "a", send, maxMessages }), RangeError, "maxM");
+  }
   assertThrows(make({ key: "a", send, pollInterval: 0 }), RangeError, "poll");
   assertThrows(make({ key: "a", send, onError: 0 }), TypeError, "onError");
+});
+
+/** As much of a Redis as a log needs, with no server. */
+function fakeRedis() {
+  const entries: [id: string, fields: string[]][] = [];
+  const send: SendRedisCommand = ([name, _key, ...args]) => {
+    if (name === "XADD") {
+      const id = `${entries.length + 1}-0`;
+      entries.push([id, args.slice(args.indexOf("*") + 1)]);
+      return Promise.resolve(id);
+    }
+    const from = Math.max(0, entries.findIndex(([id]) => id === args[0]));
+    return Promise.resolve(
+      name === "XRANGE" ? entries.slice(from) : entries.toReversed(),
+    );
+  };
+  return send;
+}
+
+Deno.test("RedisEventLog asks again where the connection that blocks gives no reply", async () => {
+  using time = new FakeTime();
+  const send = fakeRedis();
+  let blocked = 0;
+  const sendBlocking = () => {
+    blocked++;
+    return new Promise<never>(() => {});
+  };
+  const log = new RedisEventLog({ key: "a", send, sendBlocking });
+  const writer = new RedisEventLog({ key: "a", send });
+  const iterator = log.read("")[Symbol.asyncIterator]();
+  const next = async () => (await iterator.next()).value?.data;
+  await writer.append({ data: "1" });
+  assertEquals(await next(), "1");
+  for (const [data, ms] of [["2", 6000], ["3", 1000], ["4", 1000]] as const) {
+    const message = next();
+    await time.tickAsync(0);
+    await writer.append({ data });
+    await time.tickAsync(ms);
+    assertEquals(await message, data);
+  }
+  assertEquals(blocked, 1);
+  await iterator.return!();
+});
+
+Deno.test("RedisEventLog asks no more often than a timer can wait", async () => {
+  using time = new FakeTime();
+  for (const pollInterval of [Infinity, 2 ** 31]) {
+    const send = fakeRedis();
+    let sent = 0;
+    const log = new RedisEventLog({
+      key: "a",
+      pollInterval,
+      send(command) {
+        sent++;
+        return send(command);
+      },
+    });
+    await log.append({ data: "1" });
+    const iterator = log.read("")[Symbol.asyncIterator]();
+    await iterator.next();
+    const end = iterator.next();
+    await time.tickAsync(0);
+    const before = sent;
+    await time.tickAsync(60 * 60 * 1000);
+    assertEquals(sent, before);
+    await iterator.return!();
+    await end;
+  }
 });
 
 Deno.test("RedisEventLog gives readers what onError throws", async () => {
@@ -457,6 +550,119 @@ Deno.test("RedisEventLog gives readers what onError throws", async () => {
     await assertRejects(() => waiting.next(), Error, "Nowhere to log");
     await waiting.assertEnd();
   }));
+});
+
+Deno.test("RedisEventLog is waited for where it is away as a client comes", async () => {
+  const send = fakeRedis();
+  for (const from of ["oldest", "now"] as const) {
+    let failures = 3;
+    const log = new RedisEventLog({
+      key: "a",
+      send: (command) =>
+        --failures < 0
+          ? send(command)
+          : Promise.reject(new Error("The connection was lost")),
+    });
+    const writer = new RedisEventLog({ key: "a", send });
+    const lastId = await writer.append({ data: from });
+    const request = new Request("http://localhost/");
+    const reader = new Reader(resume(log, request, { from }));
+    const [{ id }] = await reader.take(1);
+    // At first, who begins now is given an id alone.
+    if (from === "now") assertEquals(id, lastId);
+    const next = reader.data(1);
+    await log.append({ data: "next" });
+    assertEquals(await next, ["next"]);
+    await reader.return();
+  }
+});
+
+Deno.test("RedisEventLog asks nothing for a reader whose signal has aborted", async () => {
+  using time = new FakeTime();
+  let sent = 0;
+  const log = new RedisEventLog({
+    key: "a",
+    send() {
+      sent++;
+      return Promise.reject(new Error("The connection was lost"));
+    },
+  });
+  const stop = new AbortController();
+  // Nobody asks it for a message, and yet it begins.
+  const reader = log.read(undefined, { signal: stop.signal });
+  await time.tickAsync(10_000);
+  assert(sent > 1);
+  const before = sent;
+  stop.abort(new Error("enough"));
+  await time.tickAsync(10_000);
+  assertEquals(sent, before);
+  const iterator = reader[Symbol.asyncIterator]();
+  await assertRejects(async () => await iterator.next(), Error, "enough");
+});
+
+Deno.test("RedisEventLog takes the fields of entries as maps", async () => {
+  const inner = fakeRedis();
+  const log = new RedisEventLog({
+    key: "a",
+    async send(command) {
+      const reply = await inner(command);
+      if (!Array.isArray(reply)) return reply;
+      return reply.map(([id, fields]) => [
+        id,
+        new Map([fields.slice(0, 2), fields.slice(2)]),
+      ]);
+    },
+  });
+  const id = await log.append({ data: "1" });
+  assertEquals(await new Reader(log.read("")).take(1), [{ data: "1", id }]);
+});
+
+Deno.test("RedisEventLog fails at once where a reply is none", async () => {
+  for (const reply of [undefined, null, "QUEUED", 1, [], ["1-0"]]) {
+    const send = () => Promise.resolve(reply);
+    const log = new RedisEventLog({ key: "a", send });
+    await assertRejects(
+      () => log.append({ data: "1" }),
+      TypeError,
+      "Expected send to give an entry's id, got ",
+    );
+  }
+  const fields = ["m", '{"data":"1"}', "t", "a"];
+  for (
+    const entry of [
+      "1-0",
+      null,
+      ["1-0"],
+      ["1-0", null],
+      [null, fields],
+      ["1-0", { m: '{"data":"1"}', t: "a" }],
+      ["1-0", [fields.slice(0, 2), fields.slice(2)]],
+      { id: "1-0", message: {} },
+    ]
+  ) {
+    const send = () => Promise.resolve([entry]);
+    const log = new RedisEventLog({ key: "a", send });
+    await assertRejects(
+      () => new Reader(log.read("")).next(),
+      TypeError,
+      "Expected send to give entries as [id, [name, value, ...]], got ",
+    );
+  }
+  for (const reply of [undefined, "QUEUED"]) {
+    const log = new RedisEventLog({
+      key: "a",
+      send: fakeRedis(),
+      sendBlocking: () => Promise.resolve(reply),
+    });
+    await log.append({ data: "1" });
+    const reader = new Reader(log.read(""));
+    await reader.take(1);
+    await assertRejects(
+      () => reader.next(),
+      TypeError,
+      "Expected sendBlocking to give entries or null, got ",
+    );
+  }
 });
 
 Deno.test("RedisEventLog says what it expects of send", async () => {
