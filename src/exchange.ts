@@ -192,8 +192,6 @@ export class Exchange {
 
   /** The error of a read that failed. */
   broken(cause: unknown): unknown {
-    const { signal } = this.#controller;
-    if (signal.aborted) return signal.reason;
     if (this.#reader === undefined) return cause;
     return new SseError(
       "network",
@@ -222,7 +220,7 @@ export class Exchange {
     // Cancelling settles a pending read at once, as done.
     if (this.#reader !== undefined) {
       this.cancelled ??= this.#reader.cancel(reason).catch(() => {});
-    } else if (this.#response?.body && !this.#response.body.locked) {
+    } else if (this.#response !== undefined) {
       this.cancelled ??= dispose(this.#response);
     }
     // After the end, it would tell a handler in process that its client had gone.
@@ -261,7 +259,7 @@ export function contentTypes({ headers }: Response): string[] {
   const value = headers.get("Content-Type") ?? "";
   // Parameters may be quoted, and hold commas and semicolons then. A quote that
   // is never closed goes to the end, so that this takes linear time.
-  const unquoted = value.replace(/"(?:[^"\\]|\\.?)*"?/g, "");
+  const unquoted = value.replace(/"(?:[^"\\]|\\.)*"?/g, "");
   return unquoted.split(",").map((type) =>
     type.split(";", 1)[0].trim().toLowerCase()
   );

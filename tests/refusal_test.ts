@@ -242,6 +242,9 @@ Deno.test("a response-like object without `ok` is judged by its status", async (
   assertEquals([status.code, status.body], ["status", "data: a\n\n"]);
   const type = await failure(url, { fetch: like(200, "text/plain") });
   assertEquals([type.code, type.body], ["content-type", "data: a\n\n"]);
+  // As of an opaque response, of which nothing else can be told.
+  const opaque = await failure(url, { fetch: like(0, "text/event-stream") });
+  assertEquals(opaque.code, "status");
 });
 
 Deno.test("a Content-Type of any length and kind is looked at in linear time", async () => {

@@ -356,22 +356,29 @@ const chunks: Record<string, (text: string) => unknown> = {
 for (const [kind, chunk] of Object.entries(chunks)) {
   Deno.test(`idleTimeout starts anew with a chunk that is ${kind}, unless that is empty`, async () => {
     using time = new FakeTime();
-    const stream = new OpenResponse();
+    let controller!: ReadableStreamDefaultController<unknown>;
+    const body = new ReadableStream<unknown>({
+      start(it) {
+        controller = it;
+      },
+    });
     await using sse = await connectSse(url, {
       idleTimeout: 100,
-      fetch: () => stream.response,
+      anyContentType: true,
+      fetch: () =>
+        new Response(body as ReadableStream<Uint8Array<ArrayBuffer>>),
     });
     let pending = sse.next();
     for (let i = 0; i < 3; i++) {
       await time.tickAsync(80);
-      stream.send(chunk(": c\n") as Uint8Array);
+      controller.enqueue(chunk(": c\n"));
       await time.runMicrotasks();
     }
-    stream.send(chunk("data: a\n\n") as Uint8Array);
+    controller.enqueue(chunk("data: a\n\n"));
     assertEquals((await pending).value?.data, "a");
     pending = assertSseError(sse.next(), "idle-timeout") as never;
     await time.tickAsync(50);
-    stream.send(chunk("") as Uint8Array);
+    controller.enqueue(chunk(""));
     await time.tickAsync(50);
     await pending;
   });
