@@ -47,10 +47,10 @@ export function checkFunction(name: string, value: unknown): void {
   }
 }
 
-/** Throws unless it is a signal, or not given. */
-export function checkSignal(signal: unknown): void {
+/** Throws unless it is like a signal, which may be of another realm, or not given. */
+export function checkSignal(signal: AbortSignal | null | undefined): void {
   check(
-    !signal || signal instanceof AbortSignal,
+    !signal || typeof signal.addEventListener === "function",
     "signal to be an AbortSignal",
     signal,
   );

@@ -4,7 +4,13 @@
  * @module
  */
 
-import { check, checkFunction, checkTimeout, checkType } from "./check.ts";
+import {
+  check,
+  checkFunction,
+  checkSignal,
+  checkTimeout,
+  checkType,
+} from "./check.ts";
 import { SseDecoder } from "./decoder.ts";
 import { SseError } from "./error.ts";
 import { Exchange, isRefused, saysNoStream } from "./exchange.ts";
@@ -181,11 +187,7 @@ export class SseConnection
     this.#state = { is: "ended", exchange, failure: undefined };
     if (response !== undefined) this.#response = response;
     this.#signal = options.signal;
-    check(
-      !this.#signal || typeof this.#signal.addEventListener === "function",
-      "signal to be an AbortSignal",
-      this.#signal,
-    );
+    checkSignal(this.#signal);
     if (this.#signal?.aborted) {
       this.#onAbort();
     } else {
