@@ -50,7 +50,7 @@ export function checkFunction(name: string, value: unknown): void {
 /** Throws unless it is like a signal, which may be of another realm, or not given. */
 export function checkSignal(signal: AbortSignal | null | undefined): void {
   check(
-    !signal || typeof signal.addEventListener === "function",
+    !signal || typeof signal.aborted === "boolean",
     "signal to be an AbortSignal",
     signal,
   );

@@ -132,7 +132,7 @@ export function sseResponse(
     }
     check(
       status >= 200 && status <= 599 && ![204, 205, 304].includes(status),
-      "a status that allows a body",
+      "a status with a body",
       status,
       RangeError,
     );
@@ -159,7 +159,7 @@ function iterate(source: Parameters<typeof sseResponse>[0]): Source {
       return: () => reader.cancel(),
     };
   }
-  const expected = "an iterable or a ReadableStream of messages";
+  const expected = "an iterable or a stream of messages";
   checkType(source, "object", expected);
   if (Symbol.asyncIterator in source) return source[Symbol.asyncIterator]();
   check(Symbol.iterator in source, expected, typeof source);

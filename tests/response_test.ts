@@ -279,7 +279,7 @@ for (
     assertThrows(
       () => sseResponse(source as unknown as SseMessage[]),
       TypeError,
-      "Expected an iterable or a ReadableStream of messages",
+      "Expected an iterable or a stream of messages",
     );
   });
 }
@@ -849,7 +849,7 @@ for (const status of [0, 101, 199, 204, 205, 304, 600, 700, NaN]) {
     assertThrows(
       () => sseResponse(source, { status }),
       RangeError,
-      `Expected a status that allows a body, got ${status}`,
+      `Expected a status with a body, got ${status}`,
     );
     await cancelled;
   });
