@@ -51,7 +51,7 @@ type State =
     readonly is: "lost";
     readonly error: SseError;
   } | {
-    /** The response is the caller's until it is asked for an event. */
+    /** The response is the caller's until an event is asked for. */
     readonly is: "refused";
   } | {
     readonly is: "ended";

@@ -354,7 +354,8 @@ export class SseDecoder {
       check(false, "a chunk of bytes or a string", got);
     }
     // Without `stream` the platform decodes short chunks almost twice as fast.
-    // It is the same where no sequence is cut: none pending, an ASCII byte last.
+    // The result is the same where no sequence is cut: none is pending, and the
+    // last byte is ASCII.
     const endsInAscii = chunk instanceof Uint8Array &&
       chunk[chunk.length - 1] < 0x80;
     if (endsInAscii && !this.#midSequence) return this.#utf8.decode(chunk);

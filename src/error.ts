@@ -72,8 +72,8 @@ export class SseError extends Error {
 
   /**
    * The response that the error is about, where one came. Its status and
-   * headers can be looked at. Its body can be read only within
-   * `shouldReconnect`, where it was refused.
+   * headers can be looked at. The body of a refused response can be read in
+   * `shouldReconnect` and `onReconnect`, and not after them.
    */
   declare readonly response?: Response;
 

@@ -606,7 +606,7 @@ export class EventSource extends EventTarget {
     await this.#tasks.next();
   }
 
-  /** As the inherited method, but for handlers that the runtime looks up. */
+  /** As the inherited method, but hides handlers from runtimes that call them. */
   #dispatchEvent(event: Event): boolean {
     if (CALLS_HANDLERS) this.#hidden = event?.type;
     try {
@@ -618,7 +618,7 @@ export class EventSource extends EventTarget {
 
   #handler<E extends Event>(type: string): Handler<E> | null {
     if (type === this.#hidden) {
-      // Once, as the runtime looks before the first listener is called.
+      // Once only: the runtime looks before it calls the first listener.
       this.#hidden = undefined;
       return null;
     }

@@ -131,7 +131,7 @@ function eagerLoop() {
   /**
    * Takes events that have come.
    *
-   * @returns What the stream has to give itself.
+   * @returns What the stream has to hand out itself.
    */
   function take(events: ServerSentEvent[]): ServerSentEvent[] {
     if (state === "passing" || events.length === 0) return events;
