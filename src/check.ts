@@ -7,7 +7,7 @@
 /** The longest delay of a timer in ms; with a longer one it fires at once. */
 export const MAX_TIMER_DELAY = 2 ** 31 - 1;
 
-/** Throws that something else was expected than `value`, unless `ok`. */
+/** Throws an error that says what was expected and what came, unless `ok`. */
 export function check(
   ok: unknown,
   expected: string,
@@ -22,7 +22,7 @@ export function check(
   throw new ErrorType(`Expected ${expected}, got ${got}`);
 }
 
-/** The value as a string, also where it has no way to become one. */
+/** The value as a string, or its type where it cannot become one. */
 export function textOf(value: unknown): string {
   try {
     return String(value);
@@ -31,7 +31,7 @@ export function textOf(value: unknown): string {
   }
 }
 
-/** Throws that something else was expected than what has that type. */
+/** Throws unless the value has that type; `null` is no object here. */
 export function checkType(
   value: unknown,
   type: "string" | "function" | "object",
@@ -72,7 +72,7 @@ export function checkRange(
 }
 
 /**
- * Checks a number of ms, of which `Infinity` stands for "off".
+ * Checks a number of ms; `Infinity` stands for "off".
  *
  * @returns What a timer takes, or undefined for none.
  */

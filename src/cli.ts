@@ -50,7 +50,7 @@ const NUL = 0x00;
 const LF = 0x0a;
 const CR = 0x0d;
 
-// Of the terminal.
+// ANSI codes of text styles.
 const BOLD = 1;
 const DIM = 2;
 const GREEN = 32;
@@ -98,7 +98,7 @@ usage, 130 interrupted.`;
  */
 export async function main(args: string[]): Promise<number> {
   const status = await run(args);
-  // What was printed and not waited for; where that fails, nobody reads it.
+  // Waits for what is still to be printed. Where that fails, nobody reads it.
   await stdout.close().catch(() => {});
   return status;
 }
@@ -120,9 +120,9 @@ async function run(args: string[]): Promise<number> {
   } catch (error) {
     // Whoever read the output has seen enough of it.
     if (error instanceof Deno.errors.BrokenPipe) return 0;
-    // Of the arguments: what goes wrong later is an `SseError`.
+    // An argument is wrong: `read` wraps such errors when they come later.
     if (error instanceof TypeError || error instanceof RangeError) {
-      // An unknown option is no URL that happens to start with a dash.
+      // `parseArgs` goes on about values that start with a dash. No URL does.
       const message = error.message.replace(/\. To specify a pos.*/s, "");
       complain(`${message} (see --help)`);
       return 2;
@@ -237,7 +237,7 @@ function targetOf(values: Values, positionals: string[]): URL {
   if (positionals.length !== 1) {
     throw new TypeError(
       `Expected one URL, got ${positionals.length || "none"}` +
-        // With curl, these have a value.
+        // With curl, these take the body.
         (values.data || values.json
           ? ": --data and --json choose the output, a body goes to -d"
           : ""),
@@ -389,7 +389,7 @@ function isJson(text: string): boolean {
 const JSON_TOKEN =
   /\s*(?:("(?:[^"\\]+|\\.)*")(\s*:)?|([[{]\s*[\]}]|[[\]{},])|([^\s[\]{},]+))\s*/g;
 
-/** Lays JSON out in lines: its text, so that long numbers stay what they are. */
+/** Lays JSON out in lines, as text, so that long numbers stay as they are. */
 function indentJson(json: string, paint: Paint): string {
   let depth = 0;
   const line = () => "\n" + "  ".repeat(Math.min(depth, 40));
@@ -455,7 +455,7 @@ function explain(error: SseError): string {
   }
 }
 
-/** The start of what a server says that sent no event stream. */
+/** The start of a refused response's body, for a message. */
 function startOfBody({ body = "" }: SseError): string {
   const text = body.trim();
   if (text === "") return "";

@@ -21,17 +21,18 @@ import type {
  * event is asked for, and only then does a refusal throw. With `reconnect`, it
  * resolves once there is a response that no other attempt follows.
  *
- * The request asks for `text/event-stream` and for no cached answer, where the
- * caller's headers say nothing about either. A user and a password in the URL
- * become an `Authorization` header, where there is none.
+ * The request asks for `text/event-stream`, unless the caller gives `Accept`,
+ * and for no cached answer, unless the caller gives `Cache-Control` or `cache`.
+ * A user and a password in the URL become an `Authorization` header, where
+ * there is none.
  *
- * @param input The URL, or a request on top of which the options count. Or a
- * function that gives one for each attempt: a token that is fresh, another URL, a
- * GET that goes on with what a POST began. A `Request` from it is sent as it is,
- * but for the headers it lacks: `Accept`, `Cache-Control`, and `Last-Event-ID`
- * where there is an id. Aborting that request's own signal gives up this attempt
- * only. What the function throws ends the stream, but an `SseError` counts as a
- * failed attempt, and may be retried.
+ * @param input The URL, or a request, which the options override. Or a function
+ * that gives one for each attempt: with a fresh token, at another URL, as a GET
+ * that goes on with what a POST began. A `Request` from it is sent as it is,
+ * with `Accept`, `Cache-Control` and the `Last-Event-ID` added where it lacks
+ * them. Aborting that request's own signal gives up this attempt only. An
+ * `SseError` that the function throws counts as a failed attempt, and may be
+ * retried; anything else ends the stream.
  * @param options As for `fetch`, and how to read what comes.
  * @returns The open connection, an iterator over its events.
  * @throws {SseError} `"network"`, if no response came, and `"connect-timeout"`,
@@ -83,7 +84,7 @@ import type {
  * let hasWorked = false;
  *
  * const sse = await connectSse(
- *   // Called for each attempt, which so sends the newest token.
+ *   // Called for each attempt, so that each sends the newest token.
  *   () =>
  *     new Request("https://example.com/events", {
  *       headers: { Authorization: `Bearer ${token}` },
@@ -123,7 +124,7 @@ export async function connectSse(
   check(isSendable(lastEventId), `lastEventId to be ${SENDABLE}`, lastEventId);
   const { signal = given?.signal } = options;
   const ownOptions = { ...options, headers, lastEventId, signal };
-  // In brackets, as TypeScript lets nobody else reach what is private.
+  // In brackets, as TypeScript forbids any other access to a private method.
   return await SseConnection["open"](sender(input, ownOptions), ownOptions);
 }
 
@@ -131,8 +132,8 @@ export async function connectSse(
  * Reads an event stream from a response that is there already, or from a stream
  * of bytes. Nothing is sent, and nothing reconnects.
  *
- * @param source The response, or the stream, whose bytes are then taken for an
- * event stream whatever they are. Nobody else may read it.
+ * @param source The response, or a stream of bytes, which is taken for an event
+ * stream whatever it holds. Nobody else may read either.
  * @param options How to read what comes.
  * @returns The connection, an iterator over the events.
  * @throws {TypeError} If the source or an option has the wrong type.
@@ -178,7 +179,7 @@ function checkResponse(
   check(typeof headers?.get === "function", expected, value);
 }
 
-/** What sends a request for each attempt. */
+/** Makes the function that sends the request of each attempt. */
 function sender(
   input: Parameters<typeof connectSse>[0],
   options: ConnectSseOptions & { headers: Headers },
@@ -224,7 +225,7 @@ function sender(
     try {
       response = await fetch(request);
     } catch (cause) {
-      // What would fail for ever is not to be tried again.
+      // A URL that is not HTTP would fail for ever, so it is not tried again.
       const isHttp = options.fetch || /^https?:/.test(url);
       check(isHttp, "an HTTP URL", withoutSecrets(url));
       throw unanswered(url, cause);
@@ -235,7 +236,7 @@ function sender(
   };
 }
 
-/** A request; what is wrong with it is told without the secrets of its URL. */
+/** Makes a request. Its errors do not show the secrets of the URL. */
 function requestOf(input: SseRequest, init: RequestInit): Request {
   try {
     return new Request(input, init);
@@ -254,8 +255,8 @@ function unanswered(url: string, cause: unknown): SseError {
 }
 
 /**
- * The URL without the user and the password it may hold, which no runtime but
- * Deno takes there. They go into the headers.
+ * The URL without its user and password, which only Deno accepts in a URL. They
+ * go into the headers.
  */
 function takeCredentials(input: URL | string, headers: Headers): URL | string {
   let url: URL;
@@ -278,7 +279,7 @@ function takeCredentials(input: URL | string, headers: Headers): URL | string {
   return url;
 }
 
-/** What a request sends; aborting `signal` cancels the stream it may be. */
+/** Reads a request's body; aborting `signal` cancels one that is a stream. */
 async function readBody(
   request: Request,
   signal: AbortSignal | null | undefined,
@@ -292,7 +293,7 @@ async function readBody(
   return { type, bytes: await source.arrayBuffer() };
 }
 
-/** Asks for an event stream that is not cached, where the caller did not. */
+/** Asks for a stream that is not cached, unless the caller says otherwise. */
 function addDefaults(
   input: SseRequest,
   init: RequestInit,
@@ -300,8 +301,8 @@ function addDefaults(
 ): void {
   if (!headers.has("Accept")) headers.set("Accept", "text/event-stream");
   if (headers.has("Cache-Control") || init.cache !== undefined) return;
-  // The header would cost a browser a CORS preflight; elsewhere the mode is not
-  // sent, or throws.
+  // In a browser, the header would cost a CORS preflight. Elsewhere, `cache`
+  // has no effect, or throws.
   if (!isBrowser()) headers.set("Cache-Control", "no-store");
   else if (!(input instanceof Request) || input.cache === "default") {
     init.cache = "no-store";
@@ -332,7 +333,7 @@ function addLastEventId(
 /** The most bytes of an id that is sent. */
 const MAX_ID_LENGTH = 8192;
 
-/** What runtimes send in no header, though an id may hold it. */
+/** What an id may hold, but no runtime sends in a header. */
 // deno-lint-ignore no-control-regex
 const UNSENDABLE = /[\x00-\x08\x0a-\x1f\x7f]/;
 

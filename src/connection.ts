@@ -39,7 +39,7 @@ const MAX_CLOSE_TIME = 1000;
  *      │  └── failed, and is tried again                                  │
  *      └──────────────────────────── next() ──────────────────────────────┘
  *
- * What is at hand is handed out first, whatever the state.
+ * Events that have come are handed out first, whatever the state.
  */
 type State =
   & {
@@ -53,11 +53,11 @@ type State =
   } | {
     readonly is: "open";
   } | {
-    /** It is tried again once something is waited for. */
+    /** What follows is decided once the caller asks for an event. */
     readonly is: "lost";
     readonly error: SseError;
   } | {
-    /** The response is the caller's until it is asked for an event. */
+    /** The response is the caller's until an event is asked for. */
     readonly is: "refused";
   } | {
     readonly is: "ended";
@@ -96,8 +96,8 @@ type State =
 export class SseConnection
   implements AsyncIterableIterator<ServerSentEvent>, AsyncDisposable {
   /**
-   * Opens a connection, and waits for a response that no other follows. Private,
-   * as nobody but `connectSse` is to open one.
+   * Opens a connection, and waits for a response that no other follows.
+   * Private, for `connectSse`.
    */
   private static async open(
     send: Send,
@@ -140,8 +140,9 @@ export class SseConnection
   #hasEvents = false;
 
   /**
-   * What has come and is yet to be handed out, the first of it last; a string is
-   * a comment. None is kept longer: an event that is collected young costs half.
+   * What has come and is yet to be handed out, in reverse, so that `pop` gives
+   * the first; a string is a comment. Nothing is kept longer: an event costs
+   * half where the garbage collector finds it young.
    */
   #rest: (ServerSentEvent | string)[] = [];
   #lastEventId: string;
@@ -231,7 +232,7 @@ export class SseConnection
   next(): Promise<IteratorResult<ServerSentEvent>> {
     if (this.#waiting > 0) {
       const newest = this.#newestResult;
-      // A callback has called this while its own event is looked for.
+      // Called by a callback, from within the `#take` below.
       if (newest === undefined) {
         return Promise.resolve().then(() => this.next());
       }
@@ -241,7 +242,7 @@ export class SseConnection
     }
     this.#waiting++;
     this.#newestResult = undefined;
-    // What is at hand needs no async function, which costs several times more.
+    // What has come needs no async function, which costs several times more.
     const result = this.#take();
     if (result !== undefined) {
       this.#waiting--;
@@ -255,7 +256,7 @@ export class SseConnection
 
   /**
    * The common case: one chunk brings an event. It is a tenth cheaper than
-   * `#pull`, which goes on where it brings none.
+   * `#pull`, which takes over where the chunk brings none.
    */
   #read(state: State): Promise<IteratorResult<ServerSentEvent>> {
     return state.exchange.read(undefined).then((chunk) => {
@@ -314,8 +315,8 @@ export class SseConnection
    * Closes the connection: cancels the request or the response's body, and ends
    * the iteration. Calling it again does nothing.
    *
-   * @returns Once the body is cancelled, or a second later where its source does
-   * not come to an end.
+   * @returns Once the body is cancelled, or after a second, where its source
+   * does not end.
    */
   async close(): Promise<void> {
     this.#stop();
@@ -337,7 +338,7 @@ export class SseConnection
     return this;
   }
 
-  /** Hands out the next event at hand, and tells of the comments before it. */
+  /** Takes the next event that has come; tells of the comments before it. */
   #take(): IteratorResult<ServerSentEvent> | undefined {
     while (this.#rest.length > 0) {
       const item = this.#rest.pop()!;
@@ -377,7 +378,7 @@ export class SseConnection
       callback();
       return true;
     } catch (reason) {
-      // One that has closed the connection first has ended it already.
+      // A callback that first closed the connection has ended it already.
       const closed = this.#state.is === "ended" && this.#state !== before;
       if (!closed) this.#stop({ reason });
       return false;
@@ -485,7 +486,7 @@ export class SseConnection
     }
   }
 
-  /** From "open" to "lost", or to the end where the fault is not the network's. */
+  /** From "open" to "lost", or to the end where the fault is no `SseError`. */
   #lose(fault: unknown): void {
     if (!(fault instanceof SseError)) return this.#end({ reason: fault });
     const { exchange } = this.#state;
@@ -493,7 +494,7 @@ export class SseConnection
     this.#state = { is: "lost", exchange, error: fault };
   }
 
-  /** To "connecting", which `settle` leaves. */
+  /** To "connecting"; `settle` leads on from there. */
   #startConnecting(settle: (state: State) => Promise<void>): void {
     const settled = Promise.resolve();
     const exchange = new Exchange();
@@ -511,7 +512,7 @@ export class SseConnection
     const { exchange } = state;
     const isFirst = this.#response === undefined && error === undefined;
     try {
-      // Of several calls of reconnect() in a row, the last alone sends a request.
+      // Of several calls of reconnect() in a row, only the last sends one.
       if (!isFirst) await undefined;
       if (state !== this.#state) return;
       this.#decoder.reset();
@@ -535,7 +536,7 @@ export class SseConnection
     }
   }
 
-  /** From "connecting" on, as the response is. */
+  /** To "open", "refused", or "connecting" again, as the response says. */
   #receive(exchange: Exchange, response: Response): void {
     this.#response = response;
     if (!isRefused(response, this.#anyContentType)) {
@@ -569,7 +570,7 @@ export class SseConnection
         if (failed.isRefused) {
           this.#state = { is: "refused", exchange: failed };
         } else {
-          // Where no end was agreed on, that of a body is one.
+          // Without `until`, the end of a body is the end of the stream.
           const isEnd = error.code === "truncated" && failed.isRead &&
             this.#until === undefined;
           this.#end(isEnd ? undefined : { reason: error });
@@ -595,7 +596,7 @@ export class SseConnection
     exchange: Exchange,
   ): Promise<number | undefined> {
     if (this.#policy === undefined) return undefined;
-    // An answer that each request starts anew is not begun twice.
+    // Without `resume`, a stream that has begun is not begun again.
     if (this.#hasEvents && !this.#policy.resume) return undefined;
     return await exchange.unlessReleased(
       this.#policy.decide(
@@ -607,13 +608,13 @@ export class SseConnection
     );
   }
 
-  /** Ends all at once: what is at hand is dropped. */
+  /** Ends at once: what has come and was not handed out is dropped. */
   #stop(failure?: { reason: unknown }): void {
     this.#rest = [];
     this.#end(failure);
   }
 
-  /** To "ended": what is at hand is handed out first. */
+  /** To "ended": what has come is still handed out first. */
   #end(failure?: { reason: unknown }): void {
     const { exchange } = this.#state;
     this.#state = { is: "ended", exchange, failure };

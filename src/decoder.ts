@@ -42,7 +42,7 @@ const LF = 0x0a;
 const COLON = 0x3a;
 const BOM = "\ufeff";
 
-/** A field that counts and its value, or a comment's colon and its text. */
+/** The name and value of a field that counts; of a comment, "" and its text. */
 const FIELD = /^(data|event|id|retry|(?=:))(?:: ?([^]*))?$/;
 
 /** What becomes of a line whose end is yet to come. */
@@ -168,8 +168,8 @@ export class SseDecoder {
    * ```
    */
   reset(): void {
-    // A new one, as the old may hold the start of a sequence. It leaves the BOM
-    // alone, since what may be dropped depends on more than a call of its own.
+    // A new one, as the old may hold the start of a sequence. It leaves a BOM
+    // in place, as it would drop one from each chunk that is decoded by itself.
     this.#utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
     this.#midSequence = false;
     this.#ignored = BOM;
@@ -212,11 +212,11 @@ export class SseDecoder {
     // anything that looks at them, calls out or throws.
     let type = this.#type;
     let id = this.#id;
-    // Where even the whole chunk is not too much, no line need be looked at.
+    // Where the whole chunk fits, the length of its lines need not be checked.
     const mayExceed =
       this.#held() + this.#line.length + length > this.#maxEventSize;
 
-    // The next line ends of either kind, looked for again only once passed: a
+    // The next line end of each kind, looked for again only once passed: a
     // stream without "\r" is searched for it once a chunk.
     let lf = -1;
     let cr = indexOf(text, "\r", position);
@@ -291,7 +291,7 @@ export class SseDecoder {
         if (!value.includes("\0")) id = value;
         continue;
       } else {
-        // Comments that nobody hears are as many as lines of data, with some.
+        // Some servers send as many comments as lines of data: skip them fast.
         if (line.charCodeAt(start) === COLON && !this.#onComment) continue;
         this.#type = type;
         this.#id = id;
@@ -301,7 +301,7 @@ export class SseDecoder {
         continue;
       }
 
-      // "Dispatch the event", which there is none of without data
+      // "Dispatch the event", but without data there is none
       if (id !== undefined) {
         this.#lastEventId = id;
         id = undefined;
@@ -331,8 +331,8 @@ export class SseDecoder {
   }
 
   /**
-   * What the data of the unfinished event would be if the stream's end were that
-   * of the event. Private, for `SseConnection`.
+   * What the data of the unfinished event would be if the stream's end were
+   * that of the event. Empties the buffers. Private, for `SseConnection`.
    */
   private unfinishedData(): string | undefined {
     const line = this.#line.join();
@@ -354,7 +354,8 @@ export class SseDecoder {
       check(false, "a chunk of bytes or a string", got);
     }
     // Without `stream` the platform decodes short chunks almost twice as fast.
-    // It is the same where no sequence is cut: none pending, an ASCII byte last.
+    // The result is the same where no sequence is cut: none is pending, and the
+    // last byte is ASCII.
     const endsInAscii = chunk instanceof Uint8Array &&
       chunk[chunk.length - 1] < 0x80;
     if (endsInAscii && !this.#midSequence) return this.#utf8.decode(chunk);
@@ -461,7 +462,7 @@ class Pieces {
     this.#recent = "";
   }
 
-  /** All of them and `last` as one string, after which there are none. */
+  /** Takes out all pieces, and joins them and `last` to one string. */
   join(last = ""): string {
     let text = this.#recent + last;
     if (this.#older.length > 0) {
@@ -475,8 +476,8 @@ class Pieces {
   }
 }
 
-// What the loop asks of each line, told by characters: a `startsWith` with a name
-// costs several times more, and a loop over the name a fifth of a tiny event.
+// What the loop asks of each line, character by character: `startsWith` costs
+// several times more, and a loop over the name a fifth of a tiny event.
 
 function isData(text: string, position: number): boolean {
   return text.charCodeAt(position) === 0x64 &&
@@ -501,7 +502,7 @@ function isId(text: string, position: number): boolean {
     text.charCodeAt(position + 2) === COLON;
 }
 
-/** Where a value starts, whose field's colon is before `position`. */
+/** Where the value starts of a field whose colon is just before `position`. */
 function valueStart(text: string, position: number): number {
   return text.charCodeAt(position) === 0x20 ? position + 1 : position;
 }

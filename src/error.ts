@@ -71,16 +71,17 @@ export class SseError extends Error {
   readonly code: SseErrorCode;
 
   /**
-   * The response that the error is about, where one came. Its status and headers
-   * can be looked at; its body is no longer there to be read.
+   * The response that the error is about, where one came. Its status and
+   * headers can be looked at. The body of a refused response can be read in
+   * `shouldReconnect` and `onReconnect`, and not after them.
    */
   declare readonly response?: Response;
 
   /**
    * The start of what a refused response says, as UTF-8: at most 64 KiB, and
-   * what came within a second. Of `"status"`, `"content-type"`, and of a
-   * `"reconnect-failed"` that one of them led to. Undefined where somebody else
-   * has read the response.
+   * what came within a second. Errors with the code `"status"` or
+   * `"content-type"` have it, and a `"reconnect-failed"` that one of them led
+   * to. Undefined where somebody else has read the response.
    */
   declare readonly body?: string;
 
@@ -108,9 +109,9 @@ function nameErrors(prototype: () => SseError): boolean {
   return true;
 }
 
-/** What `cause` says: the innermost one, where runtimes wrap what happened. */
+/** The message of the innermost cause, as runtimes wrap what happened. */
 export function reasonOf(cause: unknown): string {
-  // Causes can form a circle: no runtime wraps an error ten times.
+  // Causes can form a circle, and no runtime wraps an error ten times.
   for (let depth = 0; depth < 10; depth++) {
     if (!(cause instanceof Error && cause.cause instanceof Error)) break;
     cause = cause.cause;

@@ -8,12 +8,12 @@ import type { SseMessage } from "./encoder.ts";
 
 /**
  * Messages in the order in which they were appended, for any number of readers,
- * each at its own pace and from where it left off: at once the broadcast, the
- * replay, and the answer to `Last-Event-ID`.
+ * each at its own pace and from where it left off. One log serves for
+ * broadcast, for replay, and to answer `Last-Event-ID`.
  *
  * `MemoryEventLog` keeps one in this process, `RedisEventLog` and `KvEventLog`
- * one for many. Whoever keeps one elsewhere implements this, and `resume` works
- * with it:
+ * keep one for many processes. Whoever keeps one elsewhere implements this, and
+ * `resume` works with it:
  *
  * - The ids are the log's own and name one message of one log for ever: an id of
  *   another log, or of this one before it was deleted, is unknown to it.
@@ -65,7 +65,7 @@ export interface EventLog {
    * an {@linkcode EventLogGapError}.
    *
    * @param after The id after which to begin; `""` for the oldest message that
-   * is kept. From now on, without it.
+   * is kept. Without it, reading begins with what is appended next.
    * @param options How to end it from outside.
    * @returns The messages, with their ids.
    * @throws {TypeError} If `after` is no string, or `signal` no `AbortSignal`.
@@ -100,7 +100,7 @@ export interface EventLogReadOptions {
 export interface EventLogStatus {
   /**
    * The id of the newest message; where there is none, one that stands for the
-   * start. To read after it is to follow from now on.
+   * start. Reading after it gives what is appended from now on.
    */
   lastId: string;
   /** Whether nothing follows. */
@@ -108,8 +108,9 @@ export interface EventLogStatus {
 }
 
 /**
- * Messages are missing: the one after which to read is unknown to the log or no
- * longer kept, or one that a slow reader has yet to read has been dropped.
+ * Messages are missing: the id after which to read is unknown to the log, or a
+ * message after it is no longer kept. A reader that is too slow meets the
+ * latter.
  *
  * @example
  * ```ts

@@ -17,8 +17,8 @@
  * source.onerror = ({ message }) => console.log(message);
  * ```
  *
- * Code written for the standard's class runs on it unchanged. Some things only
- * the platform's own can do, and this one, which is made of `fetch`, cannot:
+ * Code written for the standard's class runs on it unchanged. But it is built
+ * on `fetch`, which cannot do all that the platform's own class does:
  *
  * - **CORS preflights.** In a browser, a request to another origin with the
  *   header `Last-Event-ID` is preceded by one with the method `OPTIONS`. So each
@@ -74,8 +74,8 @@ export type { ReconnectInfo, ReconnectOptions } from "./reconnect.ts";
  */
 export interface EventSourceInit {
   /**
-   * Whether to send cookies and the like to other origins. It says something in
-   * browsers alone.
+   * Whether to send cookies and the like to other origins. It matters in
+   * browsers only.
    *
    * @default {false}
    */
@@ -114,8 +114,9 @@ export interface EventSourceInit {
    * same, so the defaults are: `initialDelay` 3000, until the server's `retry:`
    * replaces it, `backoffFactor` 1, `jitter` 0, `maxDelay` Infinity.
    *
-   * `shouldReconnect` may return `true` for what the standard has fail for good,
-   * as a status of 503. Statuses of 2xx other than 200 always do.
+   * `shouldReconnect` may return `true` for what fails for good by the
+   * standard, such as status 503. A status of 2xx other than 200 always fails
+   * for good.
    *
    * Give `maxAttempts` where the server is of another origin: what CORS refuses
    * looks like a lost network, and is tried again.
@@ -212,8 +213,8 @@ const CONSTANTS = {
 };
 
 /**
- * Whether dispatching an event calls the property `on…` that goes with it, as it
- * does in workerd: ahead of all listeners, whenever it was set.
+ * Whether the runtime itself calls the property `on…` of an event that is
+ * dispatched, as workerd does: ahead of all listeners, whenever it was set.
  */
 const CALLS_HANDLERS = ((): boolean => {
   let called = false;
@@ -227,7 +228,7 @@ const CALLS_HANDLERS = ((): boolean => {
 const INITIAL_DELAY = 3000;
 
 /**
- * What listeners are told, for those who add them.
+ * The types of what listeners get.
  *
  * @see {@link https://dom.spec.whatwg.org/#interface-eventtarget}
  */
@@ -304,7 +305,7 @@ export class EventSource extends EventTarget {
   declare readonly CLOSED: 2;
 
   static {
-    // What Web IDL says of a class, which no syntax can.
+    // What Web IDL demands of a class, and no syntax can say.
     Object.defineProperties(this, {
       ...CONSTANTS,
       fromReadableStream: { enumerable: true },
@@ -331,7 +332,7 @@ export class EventSource extends EventTarget {
   readonly #initialDelay: number;
   readonly #tasks: TaskQueue;
   readonly #closing = new AbortController();
-  /** Until there is a connection, which knows it from then on. */
+  /** The id that was given. Once there is a connection, that has the newest. */
   #firstEventId = "";
   #readyState = CONNECTING;
   /** From the first response on. */
@@ -340,7 +341,7 @@ export class EventSource extends EventTarget {
   #origin = "";
   /** What was assigned to `onopen` and the others, by the name of the event. */
   readonly #handlers = new Map<string, object>();
-  /** The name of an event whose handler the runtime is about to look up. */
+  /** The name of an event whose handler the runtime is not to find. */
   #hidden: string | undefined;
 
   /**
@@ -393,7 +394,7 @@ export class EventSource extends EventTarget {
    * ```
    */
   static fromReadableStream(stream: ReadableStream<Uint8Array>): EventSource {
-    // A response would lock the stream only when it is read.
+    // Locks the stream now; a response would lock it only when it is read.
     const body = stream.pipeThrough(new TransformStream());
     return new EventSource("about:event-stream", {
       fetch: () =>
@@ -420,8 +421,8 @@ export class EventSource extends EventTarget {
   }
 
   /**
-   * The id that a reconnect sends: that of the newest event, and before it the
-   * one that was given.
+   * The id that a reconnect sends: that of the newest event or, before the
+   * first, the one that was given.
    *
    * @experimental The standard has not adopted it yet, and may change it.
    */
@@ -605,7 +606,7 @@ export class EventSource extends EventTarget {
     await this.#tasks.next();
   }
 
-  /** As the inherited method, but for handlers that the runtime looks up. */
+  /** As the inherited method, but hides handlers from runtimes that call them. */
   #dispatchEvent(event: Event): boolean {
     if (CALLS_HANDLERS) this.#hidden = event?.type;
     try {
@@ -617,7 +618,7 @@ export class EventSource extends EventTarget {
 
   #handler<E extends Event>(type: string): Handler<E> | null {
     if (type === this.#hidden) {
-      // Once, as the runtime looks before the first listener is called.
+      // Once only: the runtime looks before it calls the first listener.
       this.#hidden = undefined;
       return null;
     }
@@ -636,7 +637,7 @@ export class EventSource extends EventTarget {
   }
 
   /** "The event handler processing algorithm" */
-  // Not of an `Event`, of which a program has two where it uses Node's types.
+  // Not typed as an `Event`: a program with Node's types has two of that name.
   readonly #callHandler = (given: { type: string }): void => {
     const event = given as Event;
     const handler = this.#handlers.get(event.type);
@@ -645,19 +646,19 @@ export class EventSource extends EventTarget {
   };
 }
 
-/** Whether the standard has a connection fail that could be tried again. */
+/** Whether the standard gives up where `connectSse` would try again. */
 function isFutile(
   error: SseError,
   url: string,
   { fetch }: EventSourceInit,
 ): boolean {
   if (error.code === "status") return true;
-  // No server is behind other URLs, so nothing about it can pass.
+  // Behind other URLs there is no server that could come back.
   return error.code === "network" && fetch === undefined &&
     !/^https?:/.test(url);
 }
 
-/** Where the runtime has none, as Node, one with the properties that count. */
+/** The runtime's own, or where it has none, as Node, one with what counts. */
 const ErrorEvent: new (
   type: string,
   init: { error: unknown; message: string },

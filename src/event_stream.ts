@@ -30,8 +30,8 @@ import type { ServerSentEvent } from "./server_sent_event.ts";
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream}
  */
-// Not a subclass, as `TextDecoderStream` is none: bundlers keep a class that
-// extends a global, though nothing uses it.
+// Not a subclass of `TransformStream`, as `TextDecoderStream` is none either:
+// bundlers keep a class that extends a global, even where nothing uses it.
 export class SseEventStream implements
   TransformStream<
     ArrayBufferLike | ArrayBufferView | string,
@@ -108,19 +108,21 @@ export class SseEventStream implements
 }
 
 /**
- * What a loop over a stream does: it takes the events of a chunk at once, as the
- * platform's own asks the stream for each by itself, at several times the cost.
+ * The iterator of a stream. It takes all events of a chunk at once. The
+ * platform's own asks the stream for each, which costs several times more.
  */
 function eagerLoop() {
   /**
-   * Where the events that come go: to the stream, as where nobody loops or
-   * several calls wait; the first of them to the one call that waits, which the
-   * stream answers; or here, once that call is answered.
+   * Where events go when they come. While "passing", to the stream, as nobody
+   * loops or several calls wait. Once "asked", the first to the stream, which
+   * answers the one call that waits, and the others to `rest`. Once "answered",
+   * to `rest`.
    */
   let state: "passing" | "asked" | "answered" = "passing";
   /**
-   * What is here and is yet to be handed out, the first of it last. None is kept
-   * longer: an event that is collected young costs half.
+   * What is yet to be handed out, in reverse, so that `pop` gives the first.
+   * Nothing is kept longer: an event costs half where the garbage collector
+   * finds it young.
    */
   let rest: ServerSentEvent[] = [];
   /** How many calls wait for the stream. */
@@ -129,7 +131,7 @@ function eagerLoop() {
   /**
    * Takes events that have come.
    *
-   * @returns What the stream has to give itself.
+   * @returns What the stream has to hand out itself.
    */
   function take(events: ServerSentEvent[]): ServerSentEvent[] {
     if (state === "passing" || events.length === 0) return events;
@@ -179,14 +181,14 @@ function eagerLoop() {
         if (value !== undefined) {
           return Promise.resolve({ done: false, value });
         }
-        // What is taken would be lost to whoever reads on after this.
+        // What `rest` holds would be lost to who reads the stream after this.
         state = preventCancel || waiting > 0 ? "passing" : "asked";
         waiting++;
         const result = reader.read().then(onRead, onFail);
         newest = result;
         return result;
       },
-      /** Ends at once, and has the stream answer what waits, where it cancels. */
+      /** Cancels the stream, or with `preventCancel` waits for the newest call. */
       async return(value?: undefined) {
         if (preventCancel) await newest?.catch(() => {});
         const cancelled = preventCancel ? undefined : reader?.cancel();

@@ -7,10 +7,10 @@
 import { check, MAX_TIMER_DELAY } from "./check.ts";
 import { reasonOf, SseError, withoutSecrets } from "./error.ts";
 
-/** What the body of a response is read by. */
+/** Reads the body of a response. */
 type Reader = ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>;
 
-/** How much is read of what a refused response says: bytes, ms, characters. */
+/** How much of a refusal is read (bytes, ms) and quoted (characters). */
 const MAX_BODY_LENGTH = 64 * 1024;
 const MAX_BODY_TIME = 1000;
 const MAX_QUOTE_LENGTH = 200;
@@ -28,10 +28,10 @@ export class Exchange {
   /** Whether the whole body was read, so that nothing is left to give up. */
   #atEnd = false;
 
-  /** Settles once the body is cancelled; undefined until it is to be. */
+  /** Settles once the body is cancelled; undefined until that begins. */
   cancelled: Promise<void> | undefined;
 
-  /** Starts with a response, where that is there already. */
+  /** Takes the response, where there is one already. */
   constructor(response?: Response) {
     this.#response = response;
   }
@@ -46,7 +46,7 @@ export class Exchange {
     return this.#reader !== undefined;
   }
 
-  /** Whether the response was asked for why it is refused. */
+  /** Whether `refusal` was called. */
   get isRefused(): boolean {
     return this.#refusal !== undefined;
   }
@@ -93,7 +93,7 @@ export class Exchange {
     });
   }
 
-  /** Waits; rejects where this is released. */
+  /** Waits; rejects once this is released. */
   async sleep(ms: number): Promise<void> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     try {
@@ -155,8 +155,8 @@ export class Exchange {
   }
 
   /**
-   * Has the exchange fail where what is expected does not come in time, unless
-   * the function it returns is called before.
+   * Releases the exchange with an error after `ms`, unless the function it
+   * returns is called before.
    */
   startClock(
     code: "connect-timeout" | "idle-timeout" | "event-timeout",
@@ -183,7 +183,7 @@ export class Exchange {
     return () => clearTimeout(timer);
   }
 
-  /** Why the body ended, where that was not of its own accord. */
+  /** Called at the body's end: gives the reason, where a release ended it. */
   ended(): unknown {
     const { signal } = this.#controller;
     if (signal.aborted) return signal.reason;
@@ -223,7 +223,7 @@ export class Exchange {
     } else if (this.#response !== undefined) {
       this.cancelled ??= dispose(this.#response);
     }
-    // After the end, it would tell a handler in process that its client had gone.
+    // Not after the body's end: a handler in process would think its client left.
     if (!this.#atEnd) this.#controller.abort(reason);
   }
 }
@@ -265,7 +265,7 @@ export function contentTypes({ headers }: Response): string[] {
   );
 }
 
-/** Says what a refused response is, and what it says. */
+/** The error of a refused response, which quotes its body. */
 export function refusalError(response: Response, body?: string): SseError {
   const { status, statusText, headers } = response;
   const code = hasGoodStatus(response) ? "content-type" : "status";

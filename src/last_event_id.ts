@@ -41,7 +41,7 @@ export function lastEventIdOf(request: Request): string {
   return query.get("lastEventId") || query.get("last_event_id") || "";
 }
 
-/** The value by which a header carries the UTF-8 bytes of `text`. */
+/** The header value that is sent as the UTF-8 bytes of `text`. */
 export function headerValue(text: string): string {
   if (takesAnyCharacter()) return text;
   let value = "";
@@ -59,7 +59,7 @@ export function idOf(value: string): string {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
       .decode(bytes);
   } catch {
-    // Not UTF-8: written as the id itself.
+    // Not UTF-8, so the value is the id itself.
     return value;
   }
 }

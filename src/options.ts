@@ -16,7 +16,7 @@ import type { ServerSentEvent } from "./server_sent_event.ts";
 export type SseRequest = Request | URL | string;
 
 /**
- * What an `input` that is a function is told of the attempt it is called for.
+ * What an `input` that is a function is told of the attempt.
  *
  * @example A POST begins, and a GET goes on
  * ```ts
@@ -93,7 +93,8 @@ export interface ConnectSseOptions extends FetchOptions {
    * A `Last-Event-ID` among the headers serves as well.
    *
    * In a browser, this header costs a CORS preflight where the server is of
-   * another origin, which has to allow it. HTTP drops white space at its ends.
+   * another origin, and that server has to allow it. HTTP drops white space at
+   * the ends of an id.
    *
    * @default {""}
    */
@@ -129,7 +130,7 @@ export interface ConnectSseOptions extends FetchOptions {
   eventTimeout?: number | undefined;
   /**
    * Whether to take the body for an event stream whatever the response's
-   * `Content-Type` says, or where it has none.
+   * `Content-Type` says, and even without one.
    *
    * @default {false}
    */

@@ -42,9 +42,9 @@ export interface ReconnectOptions {
    */
   resume?: boolean | undefined;
   /**
-   * How many ms to wait before the first attempt to connect again, until the
-   * server's `retry:` replaces it. From the second attempt in a row on, the wait
-   * is at least 100 ms, unless `maxDelay` is less.
+   * How many ms to wait before the first attempt to connect again. The server's
+   * `retry:` replaces it. From the second attempt in a row on, the wait is at
+   * least 100 ms, unless `maxDelay` is less.
    *
    * @default {1000}
    */
@@ -56,31 +56,32 @@ export interface ReconnectOptions {
    */
   maxDelay?: number | undefined;
   /**
-   * By how much the wait grows from one attempt in a row to the next; at least
-   * 1.
+   * The factor by which the wait grows from one attempt in a row to the next;
+   * at least 1.
    *
    * @default {2}
    */
   backoffFactor?: number | undefined;
   /**
    * The share of the wait that is random, from 0 to 1, so that the clients of a
-   * server that died do not return all at once: 0.5 makes 1000 ms one of 500 to
-   * 1000.
+   * server that died do not return all at once: with 0.5, a wait of 1000 ms
+   * becomes one of 500 to 1000 ms.
    *
    * @default {0.5}
    */
   jitter?: number | undefined;
   /**
-   * How many attempts in a row may fail, before all ends with
-   * `"reconnect-failed"`; the next event starts the count anew.
+   * How many times in a row to connect again, the first request not counted;
+   * then the stream fails with `"reconnect-failed"`. Each event starts the
+   * count anew.
    *
    * @default {Infinity}
    */
   maxAttempts?: number | undefined;
   /**
    * Overrules what would follow an error: `true` reconnects, `false` does not.
-   * `undefined` leaves it as it is. It is not asked after `until`,
-   * `close()` or an abort, and cannot exceed `maxAttempts`.
+   * `undefined` leaves the default. It is not asked after `until`, `close()` or
+   * an abort, and cannot exceed `maxAttempts`.
    *
    * @param error What happened; `"truncated"` where the body just ended.
    * @param attempt Which attempt in a row would follow, from 1.
@@ -91,7 +92,7 @@ export interface ReconnectOptions {
       attempt: number,
     ) => boolean | undefined | Promise<boolean | undefined>)
     | undefined;
-  /** Called before each wait, which begins once what it returns has settled. */
+  /** Called before each wait; a promise that it returns is awaited first. */
   onReconnect?: ((info: ReconnectInfo) => void | Promise<void>) | undefined;
 }
 
@@ -109,7 +110,7 @@ export interface ReconnectInfo {
   error: SseError;
 }
 
-/** The least wait in ms but for the first, whatever `retry:` says. */
+/** The least wait in ms, except before the first attempt in a row. */
 const MIN_DELAY = 100;
 
 /** What follows a failure, and when. It keeps no state, and does not wait. */
@@ -196,7 +197,7 @@ export function reconnectPolicy(
 
 const RETRIED_STATUS = /^(408|425|429|50[0234])$/;
 
-/** Whether what happened may be over the next time. */
+/** Whether another attempt may succeed. */
 function isPassing(error: SseError): boolean {
   switch (error.code) {
     case "network":
@@ -215,8 +216,8 @@ function isPassing(error: SseError): boolean {
 
 /**
  * Whether a request failed for something that no attempt can mend. Only the
- * runtimes' own words tell it: of a permission that Deno lacks, of redirects
- * without end, of a `fetch` that cannot take a `Request` or a URL.
+ * words of the runtime's error tell: of a permission that Deno lacks, of
+ * redirects without end, of a `fetch` that cannot take a `Request` or a URL.
  */
 function isFutile(cause: unknown): boolean {
   for (let depth = 0; depth < 10 && cause instanceof Error; depth++) {

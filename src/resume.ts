@@ -48,10 +48,11 @@ export interface ResumeOptions extends EventLogReadOptions {
    */
   from?: "oldest" | "now" | undefined;
   /**
-   * Called where a client is to miss messages. Gives the message that tells it
-   * so, and perhaps what it has missed. The message is sent with the id to go on
-   * from, in place of its own. With `undefined`, nothing is sent. What it throws
-   * ends the stream, as does what is no message.
+   * Called where messages are missing that the client is to get. Gives the
+   * message that tells it so, and perhaps what it has missed. The message is
+   * sent with the id to go on from, in place of its own. With `undefined`,
+   * nothing is sent. What it throws ends the stream, as does what is no
+   * message.
    *
    * By default, `{ event: "gap", data: "" }`.
    */
@@ -131,7 +132,7 @@ class Resumed extends LogReader {
   readonly #onGap: NonNullable<ResumeOptions["onGap"]>;
   readonly #options: EventLogReadOptions;
   #reader: AsyncIterator<SseMessage> | undefined;
-  /** What came of the work that `take` had to begin. */
+  /** The result of the work that `take` had to begin. */
   #result: Result | undefined;
   #failure: { error: unknown } | undefined;
   #working = false;
@@ -185,7 +186,7 @@ class Resumed extends LogReader {
     else this.#letGo().catch(() => {});
   }
 
-  /** One that fails to let go has nobody to tell. */
+  /** Async, so that what `return` throws can be caught as well. */
   async #letGo(): Promise<void> {
     await this.#reader?.return?.();
   }
@@ -223,7 +224,7 @@ class Resumed extends LogReader {
     return { done: false, value: { id } };
   }
 
-  /** Goes on where the log's reader has told of a gap. */
+  /** Goes on after a gap; throws any other error. */
   async #readOn(error: unknown): Promise<Result | undefined> {
     if (!(error instanceof EventLogGapError)) throw error;
     const message = await this.#onGap(error);

@@ -103,10 +103,10 @@ export class ServerSentEvent {
   }
 }
 
-/** Has `console.log` print the fields that say something. */
+/** Has `console.log` print the fields that are not empty. */
 function makePrintable(prototype: () => ServerSentEvent): boolean {
-  // Deno and Node both look for this symbol; hidden, so that it is no part of
-  // what the class says of itself.
+  // Deno and Node both look for this symbol. Set from outside, it is no part of
+  // the class's public type.
   Object.defineProperty(
     prototype(),
     Symbol.for("nodejs.util.inspect.custom"),

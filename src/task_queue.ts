@@ -5,8 +5,8 @@
  */
 
 /**
- * Starts a task for each event, so that promises which the listeners of the event
- * before have started are done by then.
+ * Starts a task for each event, so that the microtasks which listeners queued
+ * for the event before have run by then.
  */
 export class TaskQueue {
   // A timer takes ms, up to a second in a hidden tab. But in workerd it takes
@@ -22,8 +22,8 @@ export class TaskQueue {
     if (this.#channel === undefined) return;
     const { port1, port2 } = this.#channel;
     port1.onmessage = () => this.#waiting.shift()?.();
-    // There and back, as Deno has no task between a port's message and what
-    // that one has sent to the same port.
+    // There and back, as Deno starts no new task for a message that was sent to
+    // a port while an earlier one of the same port was handled.
     port2.onmessage = () => port2.postMessage(null);
   }
 

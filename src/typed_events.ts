@@ -61,13 +61,13 @@ import type { ServerSentEvent } from "./server_sent_event.ts";
  * @see {@link https://standardschema.dev/schema}
  */
 export interface StandardSchema<Output = unknown> {
-  /** All of the standard's own. */
+  /** What the standard defines. */
   readonly "~standard": {
     /** The version of the standard. */
     readonly version: 1;
     /** The name of the library. */
     readonly vendor: string;
-    /** Says what is wrong with the value or, where nothing is, what it gives. */
+    /** Gives what the schema makes of the value, or what is wrong with it. */
     readonly validate: (
       value: unknown,
     ) => StandardSchemaResult<Output> | Promise<StandardSchemaResult<Output>>;
@@ -119,8 +119,8 @@ export interface TypedEvent<Name extends string = string, Data = unknown> {
 }
 
 /**
- * The events that {@linkcode typedEvents} gives with these schemas: a union that
- * a look at `event` narrows.
+ * The events that {@linkcode typedEvents} gives with these schemas: a union
+ * that a check of `event` narrows.
  *
  * @typeParam Schemas The type of the schemas by name.
  *
@@ -142,7 +142,7 @@ export interface TypedEvent<Name extends string = string, Data = unknown> {
 export type TypedEventOf<Schemas extends Record<string, StandardSchema>> = {
   [Name in keyof Schemas & (string | number)]: TypedEvent<
     `${Name}`,
-    // What `validate` returns of a valid value, however its type is written.
+    // What `validate` returns for a valid value, however its type is written.
     Extract<
       Awaited<ReturnType<Schemas[Name]["~standard"]["validate"]>>,
       { readonly value: unknown; readonly issues?: undefined }
@@ -150,7 +150,7 @@ export type TypedEventOf<Schemas extends Record<string, StandardSchema>> = {
   >;
 }[keyof Schemas & (string | number)];
 
-/** What {@linkcode typedEvents} does beyond its schemas. */
+/** Options of {@linkcode typedEvents}. */
 export interface TypedEventsOptions {
   /**
    * What to do with an event whose name has no schema: pass over it, or throw a
@@ -229,10 +229,10 @@ export class TypedEventError extends Error {
  *
  * Nothing is read that nobody has asked for. Leaving a `for await` loop in any
  * way closes `events`, and so does an event that is not what its schema demands.
- * `return()` closes them at once, also while an event is awaited, unless they
- * come from an async generator, which cannot be ended while it awaits something.
- * To close them elsewhere, as `sse.close()` does, ends the loop too. What they
- * throw is thrown on as it is.
+ * `return()` closes them at once, even while an event is awaited. Only an async
+ * generator cannot be ended while it awaits something. Closing `events`
+ * elsewhere, as with `sse.close()`, ends the loop too. What `events` throw is
+ * passed on as it is.
  *
  * Data that is not JSON throws. Where a stream says so that it is over, as with
  * `[DONE]`, give `until: "[DONE]"` to `connectSse`.
@@ -317,7 +317,7 @@ export function typedEvents<Schemas extends Record<string, StandardSchema>>(
       const data = await validate(event, schema);
       return { event: name, data, id, retry } as TypedEventOf<Schemas>;
     } catch (error) {
-      // Whatever comes of closing, as `for await` has it.
+      // An error of closing does not hide this one, as in `for await`.
       await close().catch(() => {});
       throw error;
     }
@@ -330,7 +330,7 @@ export function typedEvents<Schemas extends Record<string, StandardSchema>>(
     },
     next: () => generator.next(),
     // Not the generator's own, which would wait for the event that is awaited,
-    // and would let go of nothing before the first.
+    // and would close nothing before the first `next`.
     async return() {
       await close();
       return { done: true, value: undefined };

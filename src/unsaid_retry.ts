@@ -5,8 +5,8 @@
  */
 
 /**
- * A block of `retry` without data is no event, so that whoever writes events on
- * would drop it: it is noted here with the event that comes next.
+ * A block with `retry` and no data is no event. Whoever passes events on would
+ * lose it, so it is noted here with the next event.
  */
 const retries = /* @__PURE__ */ new WeakMap<object, number>();
 
@@ -15,7 +15,7 @@ export function noteRetry(event: object, retry: number): void {
   retries.set(event, retry);
 }
 
-/** The time in ms that was set before the event, where it says none itself. */
+/** The time in ms that was noted with the event, if any. */
 export function notedRetry(event: object): number | undefined {
   return retries.get(event);
 }
