@@ -128,7 +128,7 @@ async function run(args: string[]): Promise<number> {
       return 2;
     }
     if (error instanceof SseError) {
-      complain(explain(error) + startOfBody(error));
+      complain(explain(error) + bodyQuote(error));
     } else {
       complain((error as Error).message);
     }
@@ -189,7 +189,7 @@ async function read(values: Values, positionals: string[]): Promise<void> {
     signal: abort.signal,
     async fetch(request) {
       for (const name of omitted) request.headers.delete(name);
-      return inStep(await fetch(request));
+      return withBackpressure(await fetch(request));
     },
     reconnect: values.reconnect && {
       onReconnect({ error, delay }) {
@@ -219,7 +219,7 @@ async function read(values: Values, positionals: string[]): Promise<void> {
 }
 
 /** The response, read only as fast as it can be printed. */
-function inStep(response: Response): Response {
+function withBackpressure(response: Response): Response {
   if (!response.ok || response.body === null) return response;
   const body = response.body.pipeThrough(
     new TransformStream({
@@ -456,7 +456,7 @@ function explain(error: SseError): string {
 }
 
 /** The start of a refused response's body, for a message. */
-function startOfBody({ body = "" }: SseError): string {
+function bodyQuote({ body = "" }: SseError): string {
   const text = body.trim();
   if (text === "") return "";
   return ": " + text.slice(0, BODY_LENGTH) +

@@ -125,7 +125,7 @@ export async function connectSse(
   const { signal = given?.signal } = options;
   const ownOptions = { ...options, headers, lastEventId, signal };
   // In brackets, as TypeScript forbids any other access to a private method.
-  return await SseConnection["open"](sender(input, ownOptions), ownOptions);
+  return await SseConnection["open"](makeSend(input, ownOptions), ownOptions);
 }
 
 /**
@@ -180,7 +180,7 @@ function checkResponse(
 }
 
 /** Makes the function that sends the request of each attempt. */
-function sender(
+function makeSend(
   input: Parameters<typeof connectSse>[0],
   options: ConnectSseOptions & { headers: Headers },
 ): Send {
@@ -228,10 +228,10 @@ function sender(
       // A URL that is not HTTP would fail for ever, so it is not tried again.
       const isHttp = options.fetch || /^https?:/.test(url);
       check(isHttp, "an HTTP URL", withoutSecrets(url));
-      throw unanswered(url, cause);
+      throw noResponse(url, cause);
     }
     checkResponse(response, "fetch to give a Response");
-    if (response.type === "error") throw unanswered(url, "a network error");
+    if (response.type === "error") throw noResponse(url, "a network error");
     return response;
   };
 }
@@ -245,7 +245,7 @@ function requestOf(input: SseRequest, init: RequestInit): Request {
   }
 }
 
-function unanswered(url: string, cause: unknown): SseError {
+function noResponse(url: string, cause: unknown): SseError {
   const from = withoutSecrets(url);
   return new SseError(
     "network",

@@ -266,7 +266,7 @@ export class SseConnection
       this.#waiting--;
       return result;
     }, (cause) => {
-      this.#break(state, cause);
+      this.#readFailed(state, cause);
       return this.#pull();
     });
   }
@@ -410,12 +410,12 @@ export class SseConnection
               const chunk = await exchange.read(this.#idleTimeout);
               this.#receiveChunk(state, chunk);
             } catch (cause) {
-              this.#break(state, cause);
+              this.#readFailed(state, cause);
             }
             break;
           }
           case "lost":
-            this.#follow(state.error);
+            this.#reconnectOrEnd(state.error);
             break;
           case "refused": {
             const error = await exchange.refusal(false);
@@ -442,19 +442,22 @@ export class SseConnection
   ): void {
     // In the meantime the caller may have ended all, or dropped the connection.
     if (state !== this.#state) return;
-    if (done) this.#reachEnd(state.exchange.ended());
+    if (done) this.#reachEnd(state.exchange.reachEnd());
     else this.#decode(value);
   }
 
   /** A read has failed. */
-  #break(state: State, cause: unknown): void {
-    if (state === this.#state) this.#lose(state.exchange.broken(cause));
+  #readFailed(state: State, cause: unknown): void {
+    if (state === this.#state) this.#lose(state.exchange.readError(cause));
   }
 
   #decode(chunk: Uint8Array<ArrayBuffer>): void {
     try {
       this.#decoder.decode(chunk, this.#rest as ServerSentEvent[]);
     } catch (error) {
+      if (error instanceof SseError) {
+        Object.assign(error, { response: this.#response });
+      }
       this.#lose(error);
     }
     this.#rest.reverse();
@@ -529,7 +532,7 @@ export class SseConnection
     } catch (failure) {
       if (state !== this.#state) return;
       if (failure instanceof SseError && failure.code !== "reconnect-failed") {
-        this.#follow(failure);
+        this.#reconnectOrEnd(failure);
       } else {
         this.#end({ reason: failure });
       }
@@ -545,12 +548,12 @@ export class SseConnection
     } else if (this.#policy === undefined) {
       this.#state = { is: "refused", exchange };
     } else {
-      this.#follow(exchange.refusal(true));
+      this.#reconnectOrEnd(exchange.refusal(true));
     }
   }
 
   /** To "connecting", or to the end, as the policy says of the error. */
-  #follow(error: SseError | Promise<SseError>): void {
+  #reconnectOrEnd(error: SseError | Promise<SseError>): void {
     const { exchange } = this.#state;
     this.#startConnecting((state) => this.#decide(state, exchange, error));
   }
@@ -567,7 +570,7 @@ export class SseConnection
       const delay = await this.#delay(error, exchange);
       if (state !== this.#state) return;
       if (delay === undefined) {
-        if (failed.isRefused) {
+        if (failed.hasRefusal) {
           this.#state = { is: "refused", exchange: failed };
         } else {
           // Without `until`, the end of a body is the end of the stream.

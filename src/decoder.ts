@@ -236,7 +236,7 @@ export class SseDecoder {
       } else {
         this.#type = type;
         this.#id = id;
-        this.#begin(text.slice(start));
+        this.#addToLine(text.slice(start));
         break;
       }
 
@@ -364,7 +364,7 @@ export class SseDecoder {
   }
 
   /** Takes a part of a line whose end is yet to come. */
-  #begin(part: string): void {
+  #addToLine(part: string): void {
     if (this.#lineFate === "none" || this.#lineFate === "open") {
       part = this.#line.join(part);
       this.#lineFate = this.#fateOf(part);

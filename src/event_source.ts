@@ -342,7 +342,7 @@ export class EventSource extends EventTarget {
   /** What was assigned to `onopen` and the others, by the name of the event. */
   readonly #handlers = new Map<string, object>();
   /** The name of an event whose handler the runtime is not to find. */
-  #hidden: string | undefined;
+  #hiddenHandlerType: string | undefined;
 
   /**
    * Connects.
@@ -511,7 +511,7 @@ export class EventSource extends EventTarget {
             reason = error;
             const wanted = await reconnect?.shouldReconnect?.(error, attempt);
             if (wanted !== undefined) return wanted;
-            return isFutile(error, this.#url, init) ? false : undefined;
+            return failsByStandard(error, this.#url, init) ? false : undefined;
           },
           onReconnect: async (info) => {
             await this.#reestablish(info.error);
@@ -608,18 +608,18 @@ export class EventSource extends EventTarget {
 
   /** As the inherited method, but hides handlers from runtimes that call them. */
   #dispatchEvent(event: Event): boolean {
-    if (CALLS_HANDLERS) this.#hidden = event?.type;
+    if (CALLS_HANDLERS) this.#hiddenHandlerType = event?.type;
     try {
       return super.dispatchEvent(event);
     } finally {
-      this.#hidden = undefined;
+      this.#hiddenHandlerType = undefined;
     }
   }
 
   #handler<E extends Event>(type: string): Handler<E> | null {
-    if (type === this.#hidden) {
+    if (type === this.#hiddenHandlerType) {
       // Once only: the runtime looks before it calls the first listener.
-      this.#hidden = undefined;
+      this.#hiddenHandlerType = undefined;
       return null;
     }
     return this.#handlers.get(type) as Handler<E> | undefined ?? null;
@@ -647,7 +647,7 @@ export class EventSource extends EventTarget {
 }
 
 /** Whether the standard gives up where `connectSse` would try again. */
-function isFutile(
+function failsByStandard(
   error: SseError,
   url: string,
   { fetch }: EventSourceInit,

@@ -47,7 +47,7 @@ export class Exchange {
   }
 
   /** Whether `refusal` was called. */
-  get isRefused(): boolean {
+  get hasRefusal(): boolean {
     return this.#refusal !== undefined;
   }
 
@@ -78,7 +78,7 @@ export class Exchange {
   /** Settles as `promise` does, or rejects at once with why this was released. */
   unlessReleased<T>(
     promise: Promise<T>,
-    late?: (value: T) => void,
+    onLate?: (value: T) => void,
   ): Promise<T> {
     const { signal } = this.#controller;
     return new Promise((resolve, reject) => {
@@ -87,7 +87,7 @@ export class Exchange {
       else signal.addEventListener("abort", onAbort);
       promise.then((value) => {
         signal.removeEventListener("abort", onAbort);
-        if (signal.aborted) late?.(value);
+        if (signal.aborted) onLate?.(value);
         else resolve(value);
       }, reject);
     });
@@ -184,14 +184,14 @@ export class Exchange {
   }
 
   /** Called at the body's end: gives the reason, where a release ended it. */
-  ended(): unknown {
+  reachEnd(): unknown {
     const { signal } = this.#controller;
     if (signal.aborted) return signal.reason;
     this.#atEnd = true;
   }
 
   /** The error of a read that failed. */
-  broken(cause: unknown): unknown {
+  readError(cause: unknown): unknown {
     if (this.#reader === undefined) return cause;
     return new SseError(
       "network",

@@ -176,7 +176,7 @@ export function reconnectPolicy(
     async decide(error, attempt, reconnectionTime, signal) {
       const wanted = await shouldReconnect?.(error, attempt);
       if (signal?.aborted) return undefined;
-      if (!(wanted ?? isPassing(error))) return undefined;
+      if (!(wanted ?? isTransient(error))) return undefined;
       if (attempt > maxAttempts) {
         throw new SseError(
           "reconnect-failed",
@@ -198,10 +198,10 @@ export function reconnectPolicy(
 const RETRIED_STATUS = /^(408|425|429|50[0234])$/;
 
 /** Whether another attempt may succeed. */
-function isPassing(error: SseError): boolean {
+function isTransient(error: SseError): boolean {
   switch (error.code) {
     case "network":
-      return !isFutile(error.cause);
+      return !isPermanent(error.cause);
     case "truncated":
     case "idle-timeout":
     case "event-timeout":
@@ -219,18 +219,18 @@ function isPassing(error: SseError): boolean {
  * words of the runtime's error tell: of a permission that Deno lacks, of
  * redirects without end, of a `fetch` that cannot take a `Request` or a URL.
  */
-function isFutile(cause: unknown): boolean {
+function isPermanent(cause: unknown): boolean {
   for (let depth = 0; depth < 10 && cause instanceof Error; depth++) {
     const text = `${cause.name} ${(cause as { code?: unknown }).code} ` +
       // Without URLs, which can hold any word.
       cause.message.replace(/:\/\/\S*/g, "");
-    if (FUTILE.test(text)) return true;
+    if (PERMANENT.test(text)) return true;
     cause = cause.cause;
   }
   return false;
 }
 
-const FUTILE =
+const PERMANENT =
   /NotCapable|redirect|INVALID_URL|Invalid URL|bad port|port \d+ .*blocked/i;
 
 /** The ms that `Retry-After` asks to wait, in seconds or until a date. */

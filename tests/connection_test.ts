@@ -373,6 +373,7 @@ Deno.test("SseConnection.next yields the events before one that is too large, th
   assertEquals((await sse.next()).value?.data, "1");
   assertEquals((await sse.next()).value?.data, "2");
   const error = await assertSseError(sse.next(), "event-too-large");
+  assertStrictEquals(error.response, sse.response);
   assertStringIncludes(error.message, "maxEventSize");
   assertStringIncludes(error.message, "100");
   await stream.cancelled;
