@@ -1,7 +1,7 @@
 // Broadcasts what anyone posts to everyone who listens, whichever isolate of the
 // server they are connected to: the threads of `deno serve --parallel` here, the
-// regions of the world on Deno Deploy. Who comes later gets the newest messages
-// first, and who lost the connection those that were missed.
+// regions of the world on Deno Deploy. Who comes later first gets the newest
+// messages kept, and who lost the connection those that were missed.
 //
 //   deno serve --parallel --unstable-kv --allow-env --allow-read --allow-write examples/broadcast.ts
 //   curl --no-buffer http://localhost:8000/

@@ -50,7 +50,7 @@ export type KvKeyPart =
 export type KvKey = readonly KvKeyPart[];
 
 /**
- * A value, and the key that it is at.
+ * A key, its value and its version.
  *
  * @see {@link https://docs.deno.com/api/deno/~/Deno.KvEntryMaybe}
  */
@@ -211,7 +211,7 @@ export class KvEventLog implements EventLog {
   }
 }
 
-/** What the log is at. */
+/** The log's counter and state. */
 interface Head {
   /** Tells this log from others, and from one that was at the same key. */
   epoch: string;
@@ -265,7 +265,7 @@ class KvLogStore implements LogStore {
         for (let part = 0; part < count; part++) {
           const start = part * PART_SIZE;
           changes.set(
-            // The number of parts that are left tells whether all are there.
+            // The number of parts tells whether all of them are there.
             [...this.#messagesKey, head.epoch, number, part, count],
             bytes.slice(start, start + PART_SIZE),
             this.#setOptions,
@@ -292,7 +292,7 @@ class KvLogStore implements LogStore {
     return result;
   }
 
-  /** Changes the head, and what belongs to it, as one; gives what it then is. */
+  /** Changes the head, and what belongs to it, as one; returns the new head. */
   async #change(
     change: (head: Head, changes: KvAtomic) => void,
   ): Promise<Head> {
@@ -365,7 +365,7 @@ class KvLogStore implements LogStore {
       if (parts.length < count) continue;
       const id = `${head.epoch}-${next++}`;
       const whole = parts;
-      page.entries.push(this.#cache.entry(id, () => textOf(whole)));
+      page.entries.push(this.#cache.entry(id, () => decoded(whole)));
       page.end = id;
       parts = [];
     }
@@ -435,7 +435,7 @@ async function changed(
   }
 }
 
-function textOf(parts: Uint8Array[]): string {
+function decoded(parts: Uint8Array[]): string {
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   let text = "";
   for (const part of parts) text += decoder.decode(part, { stream: true });

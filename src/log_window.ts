@@ -63,7 +63,7 @@ export class LogWindow<Reader> {
     this.#entries[this.#head++] = undefined;
     this.first++;
     this.size -= entry.size;
-    // Seldom, so that each drop costs the same whatever the length.
+    // Cut only now and then, so that a drop is O(1) on average.
     if (this.#head > 1000 && this.#head > this.#entries.length / 2) {
       this.#entries = this.#entries.slice(this.#head);
       this.#head = 0;
@@ -88,8 +88,8 @@ export class LogWindow<Reader> {
 
   /** Hands a message to all who wait, or has them look for one. */
   wakeAll(message?: SseMessage): void {
-    // Touches nothing of a reader that waits on: with thousands of them, that
-    // would be most of the time.
+    // Leaves a reader that keeps waiting in place: with thousands of them, to
+    // move each would be most of the time.
     this.#waiting.forEach((reader, waker) => {
       if (waker.wake(message)) return;
       this.#waiting.delete(waker);

@@ -7,7 +7,7 @@
 
 import type { SseMessage } from "./encoder.ts";
 
-/** The name of {@linkcode Pollable}'s method, which nobody else can say. */
+/** {@linkcode Pollable}'s method, not reachable from outside the module. */
 export const POLL: unique symbol = /* @__PURE__ */ Symbol("poll");
 
 /** What can be asked for a message, and answers at once. */
@@ -26,7 +26,8 @@ export interface Pollable {
 export interface Waker {
   /**
    * Is handed the next message, and tells whether it is to be handed the one
-   * after that, too. Without a message it is to ask again, perhaps for nothing.
+   * after that, too. Without a message it is to ask again; there may still be
+   * nothing.
    */
   wake(message?: SseMessage): boolean;
 }

@@ -199,7 +199,7 @@ const IS_TAG = /^[0-9a-z]+$/;
 /** The end of a position that stands before an entry, and not after it. */
 const BEFORE = "-before";
 
-/** Of numbers that Redis takes; all but the last id have fewer digits. */
+/** Matches only ids Redis accepts; all but the last one have fewer digits. */
 const POSITION = new RegExp(
   `^(\\d{1,19}-\\d{1,19}|${LAST_ID})-([0-9a-z]*)(${BEFORE})?$`,
 );

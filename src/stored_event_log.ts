@@ -195,7 +195,7 @@ export class LogFollower {
   #add({ entries, end, ended }: Page): void {
     const log = this.#window;
     const last = log.entry(log.next - 1)?.id ?? this.#start;
-    // The position of what is no message, which something follows now.
+    // The old end was no message, and is no longer the end.
     if (this.#end !== last) this.#numbers.delete(this.#end);
     for (const entry of entries) {
       this.#numbers.set(entry.id, log.next);

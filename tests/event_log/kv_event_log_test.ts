@@ -211,6 +211,45 @@ Deno.test({
 });
 
 Deno.test({
+  name: "KvEventLog hears by watch of what others append",
+  ignore: notRun !== undefined,
+  async fn() {
+    using kv = await Deno.openKv(":memory:");
+    const log = new KvEventLog(kv, ["log"], { pollInterval: Infinity });
+    const reader = new Reader(log.read(""));
+    for (const data of ["1", "2", "3"]) {
+      const next = reader.data(1);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      await new KvEventLog(kv, ["log"]).append({ data });
+      assertEquals(await next, [data]);
+    }
+    await reader.return();
+  },
+});
+
+Deno.test({
+  name: "KvEventLog tries again where the file is locked, and throws all else",
+  ignore: notRun !== undefined,
+  async fn() {
+    using kv = await Deno.openKv(":memory:");
+    const failures = ["database is locked", "database is locked", "disk full"];
+    const store = changed(kv, {
+      atomic() {
+        if (failures.length > 0) throw new Error(failures.shift());
+        return kv.atomic() as KvAtomic;
+      },
+    });
+    const log = new KvEventLog(store, ["log"]);
+    await assertRejects(() => log.append({ data: "1" }), Error, "disk full");
+    failures.push("database is locked");
+    await log.append({ data: "2" });
+    await log.end();
+    const all = await rest(log.read(""));
+    assertEquals(all.map(({ data }) => data), ["2"]);
+  },
+});
+
+Deno.test({
   name: "KvEventLog stores a message though it fails to delete old ones",
   ignore: notRun !== undefined,
   async fn() {

@@ -1,4 +1,4 @@
-import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { ServerSentEvent, SseEncoderStream, sseResponse } from "../../mod.ts";
 import {
@@ -199,12 +199,14 @@ Deno.test("MemoryEventLog lets go of readers and signals that have left", async 
 
 Deno.test("resume serves a log that somebody else has written", async () => {
   const memory = new MemoryEventLog();
+  const { signal } = new AbortController();
   const returned: string[] = [];
   const log: EventLog = {
     append: (message) => memory.append(message),
     end: () => memory.end(),
     status: () => memory.status(),
     async *read(after, options) {
+      assert(options?.signal === signal);
       try {
         yield* memory.read(after, options);
       } finally {
@@ -215,14 +217,15 @@ Deno.test("resume serves a log that somebody else has written", async () => {
   const ids = await appendAll(log, ["1", "2"]);
   const request = (id: string) =>
     new Request("http://localhost/", { headers: { "Last-Event-ID": id } });
-  const text = sseResponse(resume(log, request(ids[0]))).text();
+  const text = sseResponse(resume(log, request(ids[0]), { signal })).text();
   await log.append({ data: "3" });
-  const gap = new Reader(resume(log, request("unknown")));
+  const gap = new Reader(resume(log, request("unknown"), { signal }));
   const [{ event }] = await gap.take(1);
   assertEquals(event, "gap");
   assertEquals(await gap.data(3), ["1", "2", "3"]);
   await gap.return();
   const throwing = new Reader(resume(log, request("unknown"), {
+    signal,
     onGap(gap) {
       throw gap;
     },

@@ -600,6 +600,38 @@ Deno.test("RedisEventLog asks nothing for a reader whose signal has aborted", as
   await assertRejects(async () => await iterator.next(), Error, "enough");
 });
 
+Deno.test("RedisEventLog gives at once what it has appended itself", async () => {
+  const never = () => new Promise<never>(() => {});
+  for (const sendBlocking of [undefined, never]) {
+    const log = new RedisEventLog({
+      key: "a",
+      send: fakeRedis(),
+      sendBlocking,
+      pollInterval: Infinity,
+    });
+    const reader = new Reader(log.read(""));
+    for (const data of ["1", "2", "3"]) {
+      const next = reader.data(1);
+      await new Promise((resolve) => setTimeout(resolve));
+      await log.append({ data });
+      assertEquals(await next, [data]);
+    }
+    await reader.return();
+  }
+});
+
+Deno.test("RedisEventLog throws what keeps it from ending", async () => {
+  const send = fakeRedis();
+  const log = new RedisEventLog({
+    key: "a",
+    send: (command) =>
+      command[0] === "XADD"
+        ? Promise.reject(new Error("OOM command not allowed"))
+        : send(command),
+  });
+  await assertRejects(() => log.end(), Error, "OOM");
+});
+
 Deno.test("RedisEventLog takes the fields of entries as maps", async () => {
   const inner = fakeRedis();
   const log = new RedisEventLog({
