@@ -116,7 +116,7 @@ function encode(
 /** The data of a message, which `json` may stand for. */
 export function dataOf({ data, json }: SseMessage): string | undefined {
   if (json === undefined || (data !== undefined && isMethod(json))) return data;
-  check(data === undefined, "data or json in a message", "both");
+  check(data === undefined, "data or json", "both");
   const text = JSON.stringify(json);
   check(
     text !== undefined,
