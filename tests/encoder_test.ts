@@ -150,7 +150,7 @@ for (
 ) {
   Deno.test(`encodeSse throws where it is given ${what}`, async () => {
     const message = given as SseMessage;
-    const problem = `Expected ${expected} `;
+    const problem = `Expected ${expected}`;
     assertThrows(() => encodeSse(message), TypeError, problem);
     await assertRejects(() => written([message]), TypeError, problem);
   });
