@@ -266,6 +266,33 @@ Deno.test("resume begins to read nothing for who has left", async () => {
   assertEquals(reads, 1);
 });
 
+Deno.test("resume from now on fails with what another's log fails with", async () => {
+  const memory = new MemoryEventLog();
+  let returned = 0;
+  const log: EventLog = {
+    append: (message) => memory.append(message),
+    end: () => memory.end(),
+    status: () => Promise.reject(new Error("No status")),
+    read: () => ({
+      [Symbol.asyncIterator]: () => ({
+        next: () => Promise.reject(new Error("Read in vain")),
+        return() {
+          returned++;
+          return Promise.resolve({ done: true, value: undefined });
+        },
+      }),
+    }),
+  };
+  const request = new Request("http://localhost/");
+  const reader = new Reader(resume(log, request, { from: "now" }));
+  await assertRejects(() => reader.next(), Error, "No status");
+  assertEquals(returned, 1);
+  const left = new Reader(resume(log, request, { from: "now" }));
+  await left.return();
+  await left.assertEnd();
+  assertEquals(returned, 1);
+});
+
 Deno.test("MemoryEventLog and resume check their arguments", () => {
   for (const name of ["maxMessages", "maxBytes", "maxAge"]) {
     for (const value of [0, -1, NaN, "1"]) {
