@@ -192,6 +192,9 @@ export class Exchange {
 
   /** The error of a read that failed. */
   readError(cause: unknown): unknown {
+    const { signal } = this.#controller;
+    // In workerd, to cancel does not settle a read: to abort then breaks it.
+    if (signal.aborted) return signal.reason;
     if (this.#reader === undefined) return cause;
     return new SseError(
       "network",
