@@ -337,8 +337,7 @@ const MAX_ID_LENGTH = 8192;
 // deno-lint-ignore no-control-regex
 const UNSENDABLE = /[\x00-\x08\x0a-\x1f\x7f]/;
 
-const SENDABLE =
-  `free of control characters and at most ${MAX_ID_LENGTH} bytes`;
+const SENDABLE = "free of control characters and at most 8192 bytes";
 
 /** Whether a request can carry the id; most servers refuse longer headers. */
 function isSendable(id: string): boolean {

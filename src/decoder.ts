@@ -36,7 +36,7 @@ export interface SseDecoderOptions {
   onComment?: ((comment: string) => void) | undefined;
 }
 
-const DEFAULT_MAX_EVENT_SIZE = 64 * 1024 * 1024;
+const DEFAULT_MAX_EVENT_SIZE = 67_108_864;
 
 const LF = 0x0a;
 const COLON = 0x3a;

@@ -11,7 +11,7 @@ import { reasonOf, SseError, withoutSecrets } from "./error.ts";
 type Reader = ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>;
 
 /** How much of a refusal is read (bytes, ms) and quoted (characters). */
-const MAX_BODY_LENGTH = 64 * 1024;
+const MAX_BODY_LENGTH = 65_536;
 const MAX_BODY_TIME = 1000;
 const MAX_QUOTE_LENGTH = 200;
 

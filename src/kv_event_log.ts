@@ -129,10 +129,10 @@ export interface KvEventLogOptions {
 }
 
 /** Deno KV takes values of 64 KiB at most. */
-const PART_SIZE = 60 * 1024;
+const PART_SIZE = 61_440;
 
 /** And changes of 800 KiB at most, keys and all. */
-const MAX_SIZE = 720 * 1024;
+const MAX_SIZE = 737_280;
 
 /** How many values are asked for at once: more than one message has. */
 const PAGE_LENGTH = 100;

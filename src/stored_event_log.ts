@@ -47,7 +47,7 @@ export interface Page {
 
 /** How many messages are kept at hand for the readers in this process. */
 const MAX_LENGTH = 1000;
-const MAX_SIZE = 4 * 1024 * 1024;
+const MAX_SIZE = 4_194_304;
 
 /** Messages that were read lately, so that each is parsed and encoded once. */
 export class EntryCache {
