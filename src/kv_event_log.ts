@@ -18,7 +18,7 @@ import type {
   EventLogReadOptions,
   EventLogStatus,
 } from "./event_log.ts";
-import { endedError, randomTag, toJson } from "./log_message.ts";
+import { endedError, randomTag } from "./log_message.ts";
 import {
   delay,
   EntryCache,
@@ -169,7 +169,6 @@ const TRIM_LENGTH = 500;
  * @see {@link https://docs.deno.com/deploy/kv/}
  */
 export class KvEventLog implements EventLog {
-  readonly #store: KvLogStore;
   readonly #follower: LogFollower;
 
   /**
@@ -184,19 +183,15 @@ export class KvEventLog implements EventLog {
   constructor(kv: KvStore, key: KvKey, options: KvEventLogOptions = {}) {
     checkType(kv?.atomic, "function", "kv to be a Deno.Kv");
     check(Array.isArray(key), "key to be a list of parts", key);
-    this.#store = new KvLogStore(kv, key, options);
-    this.#follower = new LogFollower(this.#store);
+    this.#follower = new LogFollower(new KvLogStore(kv, key, options));
   }
 
-  async append(message: SseMessage): Promise<string> {
-    const id = await this.#store.append(toJson(message));
-    this.#follower.nudge();
-    return id;
+  append(message: SseMessage): Promise<string> {
+    return this.#follower.append(message);
   }
 
-  async end(): Promise<void> {
-    await this.#store.end();
-    this.#follower.nudge();
+  end(): Promise<void> {
+    return this.#follower.end();
   }
 
   read(
@@ -206,8 +201,8 @@ export class KvEventLog implements EventLog {
     return this.#follower.read(after, options);
   }
 
-  async status(): Promise<EventLogStatus> {
-    return await this.#store.status();
+  status(): Promise<EventLogStatus> {
+    return this.#follower.status();
   }
 }
 

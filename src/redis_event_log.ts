@@ -17,7 +17,7 @@ import type {
   EventLogReadOptions,
   EventLogStatus,
 } from "./event_log.ts";
-import { endedError, randomTag, toJson } from "./log_message.ts";
+import { endedError, randomTag } from "./log_message.ts";
 import {
   delay,
   EntryCache,
@@ -138,7 +138,6 @@ const LASTING =
  * @see {@link https://redis.io/docs/latest/develop/data-types/streams/}
  */
 export class RedisEventLog implements EventLog {
-  readonly #store: RedisStore;
   readonly #follower: LogFollower;
 
   /**
@@ -152,19 +151,15 @@ export class RedisEventLog implements EventLog {
    */
   constructor(options: RedisEventLogOptions) {
     checkType(options, "object", "options with key and send");
-    this.#store = new RedisStore(options);
-    this.#follower = new LogFollower(this.#store);
+    this.#follower = new LogFollower(new RedisStore(options));
   }
 
-  async append(message: SseMessage): Promise<string> {
-    const id = await this.#store.append(toJson(message));
-    this.#follower.nudge();
-    return id;
+  append(message: SseMessage): Promise<string> {
+    return this.#follower.append(message);
   }
 
-  async end(): Promise<void> {
-    await this.#store.end();
-    this.#follower.nudge();
+  end(): Promise<void> {
+    return this.#follower.end();
   }
 
   read(
@@ -174,8 +169,8 @@ export class RedisEventLog implements EventLog {
     return this.#follower.read(after, options);
   }
 
-  async status(): Promise<EventLogStatus> {
-    return await this.#store.status();
+  status(): Promise<EventLogStatus> {
+    return this.#follower.status();
   }
 }
 

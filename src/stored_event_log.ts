@@ -12,7 +12,7 @@ import {
   type EventLogReadOptions,
   type EventLogStatus,
 } from "./event_log.ts";
-import { toRead } from "./log_message.ts";
+import { toJson, toRead } from "./log_message.ts";
 import { LogReader } from "./log_reader.ts";
 import { type Entry, LogWindow } from "./log_window.ts";
 import { END, type Waker } from "./poll.ts";
@@ -28,6 +28,11 @@ export interface LogStore {
   /** The position before the oldest message that is kept. */
   oldest(): Promise<string>;
   status(): Promise<EventLogStatus>;
+
+  /** Keeps a message, given as JSON; resolves with its id. */
+  append(json: string): Promise<string>;
+
+  end(): Promise<void>;
   /** Resolves when something may follow a position, or the signal aborts. */
   wait(position: string, signal: AbortSignal): Promise<void>;
   /** Whether there is no use in trying again. */
@@ -96,6 +101,21 @@ export class LogFollower {
 
   constructor(store: LogStore) {
     this.#store = store;
+  }
+
+  async append(message: SseMessage): Promise<string> {
+    const id = await this.#store.append(toJson(message));
+    this.nudge();
+    return id;
+  }
+
+  async end(): Promise<void> {
+    await this.#store.end();
+    this.nudge();
+  }
+
+  async status(): Promise<EventLogStatus> {
+    return await this.#store.status();
   }
 
   read(
@@ -221,7 +241,7 @@ class StoredReader extends LogReader {
   /** Of what it gave last; unknown until the first page is asked for. */
   #position: string | undefined;
   #page: Page | undefined;
-  #taken = 0;
+  #nextIndex = 0;
   #state: "reading" | "fetching" | "failed" | "left" = "reading";
   #error: unknown;
   #pause = new AbortController();
@@ -269,7 +289,9 @@ class StoredReader extends LogReader {
   #next(waker: Waker): Entry | "end" | undefined {
     const page = this.#page;
     if (page !== undefined) {
-      if (this.#taken < page.entries.length) return page.entries[this.#taken++];
+      if (this.#nextIndex < page.entries.length) {
+        return page.entries[this.#nextIndex++];
+      }
       if (page.ended) return "end";
       this.#page = undefined;
       this.#position = page.end;
@@ -293,7 +315,7 @@ class StoredReader extends LogReader {
     this.#state = "fetching";
     try {
       this.#page = await this.#nextPage();
-      this.#taken = 0;
+      this.#nextIndex = 0;
     } catch (error) {
       if (this.#state === "fetching") this.fail(error);
     }

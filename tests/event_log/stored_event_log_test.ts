@@ -36,6 +36,12 @@ class ArrayStore implements LogStore {
     return { lastId: `${this.last}`, ended: false };
   }
 
+  append() {
+    return Promise.resolve(`${++this.last}`);
+  }
+
+  async end() {}
+
   async wait(_position: string, signal: AbortSignal) {
     this.waits++;
     await new Promise<void>((resolve) => {
