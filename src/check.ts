@@ -56,6 +56,16 @@ export function checkSignal(signal: AbortSignal | null | undefined): void {
   );
 }
 
+/** Throws unless the limit is a positive whole number or `Infinity`. */
+export function checkLimit(name: string, value: number): void {
+  check(
+    value === Infinity || Number.isSafeInteger(value) && value > 0,
+    `${name} to be a positive whole number or Infinity`,
+    value,
+    RangeError,
+  );
+}
+
 /** Throws unless the option is a number in that range. */
 export function checkRange(
   name: string,

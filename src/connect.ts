@@ -121,7 +121,11 @@ export async function connectSse(
   headers.delete("Last-Event-ID");
   checkFunction("fetch", options.fetch);
   checkType(lastEventId, "string", "lastEventId to be a string");
-  check(isSendable(lastEventId), `lastEventId to be ${SENDABLE}`, lastEventId);
+  check(
+    isSendable(lastEventId),
+    `lastEventId to be ${sendable()}`,
+    lastEventId,
+  );
   const { signal = given?.signal } = options;
   const ownOptions = { ...options, headers, lastEventId, signal };
   // In brackets, as TypeScript forbids any other access to a private method.
@@ -321,7 +325,7 @@ function addLastEventId(
   if (!isSendable(lastEventId)) {
     throw new SseError(
       "reconnect-failed",
-      `Expected the last event ID to be ${SENDABLE}, got ` +
+      `Expected the last event ID to be ${sendable()}, got ` +
         `${JSON.stringify(lastEventId.slice(0, 100))} (${lastEventId.length} ` +
         "characters): the stream cannot be resumed",
       { cause: error, response: error?.response, body: error?.body },
@@ -337,7 +341,10 @@ const MAX_ID_LENGTH = 8192;
 // deno-lint-ignore no-control-regex
 const UNSENDABLE = /[\x00-\x08\x0a-\x1f\x7f]/;
 
-const SENDABLE = "free of control characters and at most 8192 bytes";
+/** What is expected of an id. */
+function sendable(): string {
+  return `free of control characters and at most ${MAX_ID_LENGTH} bytes`;
+}
 
 /** Whether a request can carry the id; most servers refuse longer headers. */
 function isSendable(id: string): boolean {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { check, checkFunction, checkType } from "./check.ts";
+import { check, checkFunction, checkLimit, checkType } from "./check.ts";
 import { SseError } from "./error.ts";
 import { ServerSentEvent } from "./server_sent_event.ts";
 import { noteRetry } from "./unsaid_retry.ts";
@@ -125,13 +125,7 @@ export class SseDecoder {
       onComment,
     } = options;
     checkType(lastEventId, "string", "lastEventId to be a string");
-    check(
-      maxEventSize === Infinity ||
-        Number.isSafeInteger(maxEventSize) && maxEventSize > 0,
-      "maxEventSize to be a positive whole number or Infinity",
-      maxEventSize,
-      RangeError,
-    );
+    checkLimit("maxEventSize", maxEventSize);
     checkFunction("onComment", onComment);
     this.#lastEventId = lastEventId;
     this.#maxEventSize = maxEventSize;

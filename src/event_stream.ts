@@ -153,7 +153,7 @@ function eagerLoop() {
   ): AsyncIterableIterator<ServerSentEvent> & AsyncDisposable {
     let reader: ReadableStreamDefaultReader<ServerSentEvent> | undefined =
       stream.getReader();
-    let newest: Promise<unknown> | undefined;
+    let newest: Promise<IteratorResult<ServerSentEvent>> | undefined;
 
     const end = () => {
       if (reader === undefined) return;
@@ -184,9 +184,7 @@ function eagerLoop() {
         // What `rest` holds would be lost to who reads the stream after this.
         state = preventCancel || waiting > 0 ? "passing" : "asked";
         waiting++;
-        const result = reader.read().then(onRead, onFail);
-        newest = result;
-        return result;
+        return newest = reader.read().then(onRead, onFail);
       },
       /** Cancels the stream, or with `preventCancel` waits for the newest call. */
       async return(value?: undefined) {

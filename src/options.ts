@@ -84,7 +84,7 @@ export interface ConnectSseOptions extends FetchOptions {
    * @default {globalThis.fetch}
    */
   fetch?: ((request: Request) => Response | Promise<Response>) | undefined;
-  /** A `Deno.HttpClient`, as Deno's `fetch` takes it. */
+  /** An HTTP client of Deno, as its own `fetch` takes it. */
   client?: unknown;
   /** A dispatcher of undici, as Node's `fetch` takes it. */
   dispatcher?: unknown;

@@ -7,6 +7,7 @@
 import {
   check,
   checkFunction,
+  checkLimit,
   checkRange,
   checkType,
   MAX_TIMER_DELAY,
@@ -219,13 +220,7 @@ class RedisStore implements LogStore {
     checkFunction("sendBlocking", options.sendBlocking);
     checkFunction("onError", options.onError);
     checkRange("pollInterval", pollInterval, 1);
-    check(
-      maxMessages === Infinity ||
-        Number.isSafeInteger(maxMessages) && maxMessages >= 1,
-      "maxMessages to be a whole number from 1, or Infinity",
-      maxMessages,
-      RangeError,
-    );
+    checkLimit("maxMessages", maxMessages);
     this.#key = options.key;
     this.#send = options.send;
     this.#sendBlocking = options.sendBlocking;
@@ -326,10 +321,13 @@ class RedisStore implements LogStore {
       ]).then(checkBlocked).finally(() => this.#blocked = undefined),
       due: Date.now() + LONGEST_BLOCK,
     };
+    const left = due - Date.now();
+    if (left > 0) {
+      return await until(reply, Math.min(left, LONGEST_BLOCK), signal);
+    }
     // A connection that is dead may never say so. It is not given another
     // command, and meanwhile Redis is asked as if there were none.
-    const longest = Math.max(due - Date.now(), this.#pollInterval);
-    await until(reply, Math.min(longest, LONGEST_BLOCK), signal);
+    await delay(this.#pollInterval, signal);
   }
 
   isLasting(error: unknown): boolean {

@@ -1,6 +1,6 @@
 /**
  * Reading a log that is kept elsewhere: replaying it, and following it once for
- * all readers in this process.
+ * all who read it here.
  *
  * @module
  */
@@ -28,10 +28,8 @@ export interface LogStore {
   /** The position before the oldest message that is kept. */
   oldest(): Promise<string>;
   status(): Promise<EventLogStatus>;
-
   /** Keeps a message, given as JSON; resolves with its id. */
   append(json: string): Promise<string>;
-
   end(): Promise<void>;
   /** Resolves when something may follow a position, or the signal aborts. */
   wait(position: string, signal: AbortSignal): Promise<void>;
@@ -50,7 +48,7 @@ export interface Page {
   ended: boolean;
 }
 
-/** How many messages are kept at hand for the readers in this process. */
+/** How many messages are kept at hand, and of how many bytes. */
 const MAX_LENGTH = 1000;
 const MAX_SIZE = 4_194_304;
 
@@ -127,7 +125,7 @@ export class LogFollower {
     return new StoredReader(this.#store, this, after, signal);
   }
 
-  /** Has it look at once: something was appended, by this very process. */
+  /** Has it look at once, as something was appended here. */
   nudge(): void {
     this.#pause.abort();
   }

@@ -16,6 +16,25 @@ export interface Options {
 /** Nanoseconds by contender, of one workload in one round. */
 type Round = Partial<Record<string, number>>;
 
+/** Measures each contender in a process of its own. */
+async function measure(
+  names: string[],
+  workload: string,
+  ...rest: (string | number)[]
+): Promise<Round> {
+  const round: Round = {};
+  for (const name of names) {
+    const child = runChild<{ ns: number }>(
+      "measure.ts",
+      name,
+      workload,
+      ...rest,
+    );
+    round[name] = (await child).ns;
+  }
+  return round;
+}
+
 export async function table(options: Options) {
   const names = Object.keys(contenders).filter((name) =>
     options.contender(contenders[name].title)
@@ -25,16 +44,7 @@ export async function table(options: Options) {
   for (let round = 0; round < options.rounds; round++) {
     for (const workload of workloads) {
       console.error(`round ${round + 1}/${options.rounds}: ${workload}`);
-      const result: Round = {};
-      for (const name of names) {
-        const child = runChild<{ ns: number }>(
-          "measure.ts",
-          name,
-          workload,
-          options.ms,
-        );
-        result[name] = (await child).ns;
-      }
+      const result = await measure(names, workload, options.ms);
       measured.set(workload, [...measured.get(workload) ?? [], result]);
     }
   }
@@ -82,17 +92,7 @@ export async function streams(options: Options) {
     for (let round = 0; round < options.rounds; round++) {
       console.error(`round ${round + 1}/${options.rounds}: ${workload}`);
       for (const way of Object.keys(ways)) {
-        const result: Round = {};
-        for (const name of names) {
-          const child = runChild<{ ns: number }>(
-            "measure.ts",
-            name,
-            workload,
-            options.ms,
-            way,
-          );
-          result[name] = (await child).ns;
-        }
+        const result = await measure(names, workload, options.ms, way);
         const value = fastest(result, "stream") / result.sse_event_stream!;
         (ratios[way] ??= []).push(value);
       }
