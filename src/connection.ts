@@ -455,10 +455,7 @@ export class SseConnection
     try {
       this.#decoder.decode(chunk, this.#rest as ServerSentEvent[]);
     } catch (error) {
-      if (error instanceof SseError) {
-        Object.assign(error, { response: this.#response });
-      }
-      this.#lose(error);
+      this.#lose(Object.assign(error as Error, { response: this.#response }));
     }
     this.#rest.reverse();
     if (this.#rest.some((item) => typeof item !== "string")) {

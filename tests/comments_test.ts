@@ -14,6 +14,7 @@ import {
   SseError,
   SseEventStream,
 } from "../mod.ts";
+import { assertSseError } from "./support/assert_sse_error.ts";
 import { deadline } from "./support/deadline.ts";
 import { inTurn } from "./support/in_turn.ts";
 import { eventResponse, OpenResponse } from "./support/open_response.ts";
@@ -129,6 +130,26 @@ Deno.test("SseConnection.lastEventId is that of the event before a comment that 
   });
   for await (const _ of sse);
   assertEquals(ids, ["1", "2"]);
+});
+
+Deno.test("comments that are heard do not start the count of attempts anew", async () => {
+  const comment = events(":c\n\n");
+  await using sse = await connectSse(url, {
+    fetch: inTurn(comment, comment, comment, events("data: late\n\n")).fetch,
+    reconnect: { maxAttempts: 2, initialDelay: 0, maxDelay: 0 },
+    onComment() {},
+  });
+  await assertSseError(sse.next(), "reconnect-failed");
+});
+
+Deno.test("comments that are heard begin no answer, so that resume: false asks again", async () => {
+  const { fetch } = inTurn(events(":c\n\n"), events("data: a\n\n"));
+  await using sse = await connectSse(url, {
+    fetch,
+    reconnect: { resume: false, initialDelay: 0 },
+    onComment() {},
+  });
+  assertEquals(await Array.fromAsync(sse, ({ data }) => data), ["a"]);
 });
 
 Deno.test("an SseError that onComment, until or onOpen throws ends the stream, and is not retried", async () => {

@@ -40,6 +40,7 @@ const tests: Record<string, string[]> = {
     "reconnect/delay",
     "reconnect/random",
     "reconnect/race",
+    "refusal",
   ],
 };
 

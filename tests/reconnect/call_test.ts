@@ -14,6 +14,7 @@ import { assertSseError } from "../support/assert_sse_error.ts";
 import { deadline } from "../support/deadline.ts";
 import { HttpServer } from "../support/http_server.ts";
 import { inTurn } from "../support/in_turn.ts";
+import { microtasks } from "../support/microtasks.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
 import { eventStreamHead, RawServer } from "../support/raw_server.ts";
 
@@ -190,6 +191,18 @@ Deno.test("reconnect() time and again leaves one connection open", async () => {
   for (const { cancelled } of streams.slice(0, requests.length - 1)) {
     await cancelled;
   }
+});
+
+Deno.test("reconnect() time and again at once sends one request, and asks for one", async () => {
+  let asked = 0;
+  for (const input of [url, () => (asked++, url)]) {
+    const { fetch, requests } = inTurn(() => new OpenResponse().response);
+    await using sse = await connectSse(input, { fetch, reconnect: true });
+    for (let i = 0; i < 4; i++) sse.reconnect();
+    await microtasks(20);
+    assertEquals(requests.length, 2);
+  }
+  assertEquals(asked, 2);
 });
 
 Deno.test("reconnect() that fails is followed by what the policy says", async () => {

@@ -40,8 +40,30 @@ Deno.test("shouldReconnect is told truncated where the body ends, and its false 
   assertEquals(await dataOf(sse), ["a"]);
   const [[error, attempt], ...others] = asked;
   assertEquals([error.code, attempt, others], ["truncated", 1, []]);
+  assertEquals(
+    error.message,
+    "Expected the stream to go on, but its body ended",
+  );
   assertStrictEquals(error.response, sse.response);
   assertEquals(requests.length, 1);
+});
+
+Deno.test("shouldReconnect is not asked of a chunk that is no bytes, which ends the stream", async () => {
+  const body = new ReadableStream({
+    pull: (controller) => controller.enqueue(null),
+  });
+  const { fetch } = inTurn(
+    () => new Response(body, eventResponse("")),
+    events("data: late\n\n"),
+  );
+  const asked: SseError[] = [];
+  await using sse = await connectSse(url, {
+    fetch,
+    reconnect: { shouldReconnect: (error) => !!asked.push(error) },
+  });
+  await assertRejects(() => sse.next(), TypeError, "a chunk of bytes");
+  assertEquals(await sse.next(), done);
+  assertEquals(asked, []);
 });
 
 Deno.test("shouldReconnect saying false where the body ends before until throws truncated", async () => {

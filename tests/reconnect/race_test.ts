@@ -4,11 +4,13 @@ import { assert, assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import {
   connectSse,
+  type ConnectSseOptions,
   type ReconnectInfo,
   type ServerSentEvent,
   type SseConnection,
 } from "../../mod.ts";
 import { microtasks } from "../support/microtasks.ts";
+import { eventResponse } from "../support/open_response.ts";
 
 const url = "http://in.process/";
 const reason = new Error("enough");
@@ -220,5 +222,40 @@ for (const heedsSignals of [true, false]) {
       assertEquals([...server.open.keys()], [], where);
       assertEquals(await rejection, reason, where);
     }
+  });
+}
+
+const failures: Record<string, ConnectSseOptions> = {
+  "a body that ends too soon": {
+    fetch: () => eventResponse(""),
+    until: "[DONE]",
+  },
+  "a body that ends too soon, with reconnect": {
+    fetch: () => eventResponse(""),
+    until: "[DONE]",
+    reconnect: { shouldReconnect: () => false },
+  },
+  "a refused response, with reconnect": {
+    fetch: () => new Response(null, { status: 401 }),
+    reconnect: true,
+  },
+};
+
+for (const [what, options] of Object.entries(failures)) {
+  Deno.test(`an abort at any moment is what a stream fails with, until it has failed for ${what}`, async () => {
+    const isAborted: boolean[] = [];
+    for (let moment = 0; moment < 100; moment++) {
+      const controller = new AbortController();
+      const { signal } = controller;
+      const failure = connectSse(url, { ...options, signal })
+        .then((sse) => sse.next())
+        .catch((error) => error);
+      await microtasks(moment);
+      controller.abort(reason);
+      isAborted.push(await failure === reason);
+    }
+    const last = isAborted.lastIndexOf(true);
+    assert(last >= 0 && last < 99);
+    assertEquals(isAborted.indexOf(false), last + 1, `${isAborted}`);
   });
 }
