@@ -93,6 +93,19 @@ Deno.test("SseConnection is its own iterator, and a loop reads on where next() w
   assertEquals(rest, ["2", "3"]);
 });
 
+Deno.test("SseConnection.next gives an event that has come with another at once", async () => {
+  const stream = new OpenResponse("data: 1\n\ndata: 2\n\n");
+  await using sse = await connectSse(url, { fetch: () => stream.response });
+  for (const data of ["2", "4", "6"]) {
+    await sse.next();
+    let event: ServerSentEvent | undefined;
+    sse.next().then(({ value }) => event = value);
+    await undefined;
+    assertEquals(event?.data, data);
+    stream.send(`data: ${+data + 1}\n\ndata: ${+data + 2}\n\n`);
+  }
+});
+
 Deno.test("SseConnection.next answers overlapping calls in order", async () => {
   const stream = new OpenResponse();
   await using sse = await connectSse(url, { fetch: () => stream.response });

@@ -376,6 +376,45 @@ Deno.test("reconnect() in onComment that throws in the same chunk ends all, the 
   if (requests.length > 1) await second.cancelled;
 });
 
+Deno.test("reconnect() in a callback that then throws ends all, the new connection too", async () => {
+  const thrown = new Error("mine");
+  const { fetch, requests } = inTurn(
+    events(":c\n\ndata: a\n\n"),
+    () => eventResponse("data: late\n\n"),
+  );
+  await using sse: SseConnection = await connectSse(url, {
+    fetch,
+    reconnect: true,
+    onComment() {
+      sse.reconnect();
+      throw thrown;
+    },
+  });
+  assertStrictEquals(await assertRejects(() => data(sse)), thrown);
+  assertEquals(await sse.next(), done);
+  assertEquals(requests.length, 1);
+});
+
+Deno.test("onComment that throws ends the stream where reconnect() has failed before its comment is told", async () => {
+  const thrown = new Error("mine");
+  const { fetch } = inTurn(
+    events("data: a\n\n:c\n\ndata: b\n\n"),
+    () => Promise.reject(new Error("cable cut")),
+  );
+  await using sse = await connectSse(url, {
+    fetch,
+    reconnect: { maxAttempts: 0 },
+    onComment() {
+      throw thrown;
+    },
+  });
+  assertEquals(await data(sse), "a");
+  sse.reconnect();
+  await microtasks(50);
+  assertStrictEquals(await assertRejects(() => data(sse)), thrown);
+  assertEquals(await sse.next(), done);
+});
+
 Deno.test("reconnect() does not take away what onComment threw", async () => {
   const thrown = new Error("mine");
   const { fetch } = inTurn(events("data: a\n\n: boom\n\n"));
