@@ -372,10 +372,9 @@ export class SseDecoder {
 
   /** What becomes of a line that starts with this. */
   #fateOf(start: string): LineFate {
-    const names = ["data:", "event:", "id:", "retry:"];
-    if (this.#onComment) names.push(":");
-    if (names.some((name) => start.startsWith(name))) return "kept";
-    return names.some((name) => name.startsWith(start)) ? "open" : "skipped";
+    const name = /^(data|event|id|retry|):/.exec(start)?.[1];
+    if (name || name === "" && this.#onComment) return "kept";
+    return start.length < "retry:".length ? "open" : "skipped";
   }
 
   /** "Process the field": what comes seldom, and comments that are heard. */
