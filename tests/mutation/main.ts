@@ -41,6 +41,7 @@ const tests: Record<string, string[]> = {
     "reconnect/random",
     "reconnect/race",
     "refusal",
+    "connect",
   ],
 };
 
