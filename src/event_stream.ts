@@ -17,7 +17,7 @@ import type { ServerSentEvent } from "./server_sent_event.ts";
  * unfinished event at the end is dropped, as the standard demands.
  *
  * `onComment` is called once the events before the comment are on their way.
- * Streams read ahead, so those of the same chunk may be read later than that.
+ * Streams read ahead, so they may be read later than that.
  *
  * @example
  * ```ts
@@ -57,10 +57,12 @@ export class SseEventStream implements
     const { onComment } = options;
     let controller: TransformStreamDefaultController<ServerSentEvent>;
     let decoded: ServerSentEvent[] = [];
-    const loop = eagerLoop();
+    /** Where events go past the queue. */
+    let loop: Loop | undefined;
 
     function deliver(events: ServerSentEvent[]): void {
-      for (const event of loop.take(events)) controller.enqueue(event);
+      if (loop?.state === "past") loop.receive(events);
+      else for (const event of events) controller.enqueue(event);
     }
 
     const decoder = new SseDecoder({
@@ -73,21 +75,27 @@ export class SseEventStream implements
     const { readable, writable } = new TransformStream<
       ArrayBufferLike | ArrayBufferView | string,
       ServerSentEvent
-    >({
-      start(it) {
-        controller = it;
+    >(
+      {
+        start(it) {
+          controller = it;
+        },
+        transform(chunk) {
+          try {
+            decoder.decode(chunk, decoded);
+          } finally {
+            deliver(decoded);
+            decoded = [];
+          }
+          return loop?.drained();
+        },
       },
-      transform(chunk) {
-        try {
-          decoder.decode(chunk, decoded);
-        } finally {
-          deliver(decoded);
-          decoded = [];
-        }
-      },
-    });
-    const values = (options?: { preventCancel?: boolean }) =>
-      loop.start(readable, options?.preventCancel);
+    );
+    const values = (options?: { preventCancel?: boolean }) => {
+      const reader = readable.getReader();
+      if (options?.preventCancel) return new Loop(reader);
+      return loop = new Loop(reader, controller);
+    };
     this.readable = Object.defineProperties(readable, {
       values: { value: values },
       [Symbol.asyncIterator]: { value: values },
@@ -96,7 +104,10 @@ export class SseEventStream implements
     this.#decoder = decoder;
   }
 
-  /** The last event ID: the newest one that a blank line has confirmed. */
+  /**
+   * The last event ID: the newest one that a blank line has confirmed. Streams
+   * read ahead, so store the `id` of an event to go on after that event.
+   */
   get lastEventId(): string {
     return this.#decoder.lastEventId;
   }
@@ -107,101 +118,125 @@ export class SseEventStream implements
   }
 }
 
+/** What a loop is given next. */
+type Result = IteratorResult<ServerSentEvent, undefined>;
+
 /**
- * The iterator of a stream. It takes all events of a chunk at once. The
- * platform's own asks the stream for each, which costs several times more.
+ * A loop over the stream. Once the stream's queue is empty, events come past
+ * it: to ask the queue for each costs several times more.
  */
-function eagerLoop() {
+class Loop implements AsyncIterableIterator<ServerSentEvent>, AsyncDisposable {
+  readonly #reader: ReadableStreamDefaultReader<ServerSentEvent>;
+  readonly #controller:
+    | TransformStreamDefaultController<ServerSentEvent>
+    | undefined;
+
+  /** Whether events come by the queue or past it. */
+  state: "queue" | "past" | "ended" = "queue";
+
+  /** The newest answer of the queue. */
+  #newest: Promise<Result> | undefined;
+  /** They answer the calls of `next` that wait for what comes past the queue. */
+  readonly #waiting: ((result: Result | Promise<Result>) => void)[] = [];
   /**
-   * Where events go when they come. While "passing", to the stream, as nobody
-   * loops or several calls wait. Once "asked", the first to the stream, which
-   * answers the one call that waits, and the others to `rest`. Once "answered",
-   * to `rest`.
+   * What has come past the queue and is yet to be handed out, in reverse, so
+   * that `pop` gives the first. Nothing is kept longer: an event costs half
+   * where the garbage collector finds it young.
    */
-  let state: "passing" | "asked" | "answered" = "passing";
-  /**
-   * What is yet to be handed out, in reverse, so that `pop` gives the first.
-   * Nothing is kept longer: an event costs half where the garbage collector
-   * finds it young.
-   */
-  let rest: ServerSentEvent[] = [];
-  /** How many calls wait for the stream. */
-  let waiting = 0;
+  #rest: ServerSentEvent[] = [];
+  /** Lets the next chunk in, where one is held up. */
+  #letIn: (() => void) | undefined;
 
   /**
-   * Takes events that have come.
-   *
-   * @returns What the stream has to hand out itself.
+   * Begins, as `ReadableStream.values` does. Without `controller` it is a loop
+   * with `preventCancel`, where all comes by the queue: who reads the stream
+   * after the loop would not get the rest.
    */
-  function take(events: ServerSentEvent[]): ServerSentEvent[] {
-    if (state === "passing" || events.length === 0) return events;
+  constructor(
+    reader: ReadableStreamDefaultReader<ServerSentEvent>,
+    controller?: TransformStreamDefaultController<ServerSentEvent>,
+  ) {
+    this.#reader = reader;
+    this.#controller = controller;
+  }
+
+  /** Takes events that come past the queue. */
+  receive(events: ServerSentEvent[]): void {
     events.reverse();
-    if (state === "asked") {
-      state = "answered";
-      rest = events;
-      return [events.pop()!];
+    while (this.#waiting.length > 0 && events.length > 0) {
+      this.#waiting.shift()!({ done: false, value: events.pop()! });
     }
-    // More of the same chunk, after a comment.
-    rest = events.concat(rest);
-    return [];
+    // There may be more of the same chunk, after a comment.
+    this.#rest = this.#rest.length > 0 ? events.concat(this.#rest) : events;
   }
 
-  /** Begins, as `ReadableStream.values` does. */
-  function start(
-    stream: ReadableStream<ServerSentEvent>,
-    preventCancel = false,
-  ): AsyncIterableIterator<ServerSentEvent> & AsyncDisposable {
-    let reader: ReadableStreamDefaultReader<ServerSentEvent> | undefined =
-      stream.getReader();
-    let newest: Promise<IteratorResult<ServerSentEvent>> | undefined;
+  /** Settles once the next chunk may come; undefined where it may at once. */
+  drained(): Promise<void> | undefined {
+    if (this.#rest.length === 0) return undefined;
+    return new Promise((resolve) => {
+      this.#letIn = resolve;
+    });
+  }
 
-    const end = () => {
-      if (reader === undefined) return;
-      reader.releaseLock();
-      reader = undefined;
-      state = "passing";
-      rest = [];
+  next(): Promise<Result> {
+    const value = this.#rest.pop();
+    if (value !== undefined) return Promise.resolve({ done: false, value });
+    if (this.state === "queue" && this.#controller?.desiredSize === 0) {
+      this.#leaveQueue();
+    }
+    if (this.state !== "past") return this.#read();
+    this.#letIn?.();
+    return new Promise((resolve) => void this.#waiting.push(resolve));
+  }
+
+  /** Has events come past the queue, which is empty. */
+  #leaveQueue(): void {
+    this.state = "past";
+    // The stream takes chunks only while it is asked. As nothing comes to its
+    // queue, it answers at its end or its fault.
+    const onAnswer = () => {
+      if (this.state === "past") this.state = "queue";
+      for (const answer of this.#waiting.splice(0)) answer(this.#read());
     };
-    const onRead = (result: ReadableStreamReadResult<ServerSentEvent>) => {
-      waiting--;
-      if (result.done) end();
-      return result as IteratorResult<ServerSentEvent>;
-    };
-    const onFail = (error: unknown) => {
-      waiting--;
-      end();
+    this.#reader.read().then(onAnswer, onAnswer);
+  }
+
+  /** Asks the queue: for an event, the stream's end or its fault. */
+  #read(): Promise<Result> {
+    if (this.state === "ended") {
+      return Promise.resolve({ done: true, value: undefined });
+    }
+    return this.#newest = this.#reader.read().then((result) => {
+      if (result.done) this.#end();
+      return result as Result;
+    }, (error) => {
+      this.#end();
       throw error;
-    };
-    return {
-      next() {
-        if (reader === undefined) {
-          return Promise.resolve({ done: true as const, value: undefined });
-        }
-        const value = rest.pop();
-        if (value !== undefined) {
-          return Promise.resolve({ done: false, value });
-        }
-        // What `rest` holds would be lost to who reads the stream after this.
-        state = preventCancel || waiting > 0 ? "passing" : "asked";
-        waiting++;
-        return newest = reader.read().then(onRead, onFail);
-      },
-      /** Cancels the stream, or with `preventCancel` waits for the newest call. */
-      async return(value?: undefined) {
-        if (preventCancel) await newest?.catch(() => {});
-        const cancelled = preventCancel ? undefined : reader?.cancel();
-        end();
-        await cancelled;
-        return { done: true, value };
-      },
-      async [Symbol.asyncDispose]() {
-        await this.return!();
-      },
-      [Symbol.asyncIterator]() {
-        return this;
-      },
-    };
+    });
   }
 
-  return { take, start };
+  /** Cancels the stream, or with `preventCancel` waits for the newest answer. */
+  async return(value?: undefined): Promise<Result> {
+    let cancelled: Promise<void> | undefined;
+    if (this.#controller === undefined) await this.#newest?.catch(() => {});
+    else if (this.state !== "ended") cancelled = this.#reader.cancel();
+    this.#end();
+    await cancelled;
+    return { done: true, value };
+  }
+
+  #end(): void {
+    this.state = "ended";
+    this.#rest = [];
+    this.#letIn?.();
+    this.#reader.releaseLock();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.return();
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
 }

@@ -1,12 +1,16 @@
 import {
   assert,
   assertEquals,
+  assertFalse,
   assertInstanceOf,
   assertRejects,
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
 import { type ServerSentEvent, SseError, SseEventStream } from "../mod.ts";
+import { deadline } from "./support/deadline.ts";
+import { microtasks } from "./support/microtasks.ts";
+import { Random } from "./support/random.ts";
 import { vectors } from "./vectors.ts";
 
 type Chunk = BufferSource | string;
@@ -228,6 +232,16 @@ Deno.test("SseEventStream cancels its source when a loop is left", async () => {
   await cancelled.promise;
 });
 
+Deno.test("SseEventStream cancels its source when a loop is left within a chunk", async () => {
+  const cancelled = Promise.withResolvers<void>();
+  const source = new ReadableStream<string>({
+    pull: (controller) => controller.enqueue("data: a\n\ndata: b\n\n"),
+    cancel: () => cancelled.resolve(),
+  });
+  for await (const _ of source.pipeThrough(new SseEventStream())) break;
+  await deadline(cancelled.promise, "the source to be cancelled");
+});
+
 Deno.test("SseEventStream fails its reader when its writer aborts", async () => {
   const reason = new Error("no more");
   const stream = new SseEventStream();
@@ -335,6 +349,78 @@ Deno.test("SseEventStream answers overlapping calls of its iterator in order", a
     [...numbers(6), undefined, undefined, undefined],
   );
   assertEquals(results.slice(6).every(({ done }) => done), true);
+});
+
+Deno.test("SseEventStream gives a loop each event once and in order, whatever the pace of both", async () => {
+  for (let seed = 0; seed < 500; seed++) {
+    const random = new Random(seed);
+    const chunks: string[] = [];
+    let count = 0;
+    for (let left = random.below(12); left > 0; left--) {
+      let chunk = "";
+      for (let events = random.below(4); events > 0; events--) {
+        chunk += `data: ${count++}\n\n${random.pick(["", "", ":c\n\n"])}`;
+      }
+      chunks.push(chunk);
+    }
+    const fault = random.chance(0.3) ? new Error("gone") : undefined;
+    const source = new ReadableStream<string>({
+      async pull(controller) {
+        await microtasks(random.below(12));
+        const chunk = chunks.shift();
+        if (chunk !== undefined) controller.enqueue(chunk);
+        else if (fault === undefined) controller.close();
+        // What has yet to be decoded would be lost, as with any stream.
+        else setTimeout(() => controller.error(fault));
+      },
+    }, { highWaterMark: random.below(3) });
+    const onComment = random.pick([undefined, () => {}]);
+    const stream = source.pipeThrough(new SseEventStream({ onComment }));
+    await microtasks(random.below(30));
+
+    const iterator = stream.values();
+    const got: string[] = [];
+    let end: unknown;
+    while (end === undefined) {
+      const calls = Array.from(
+        { length: 1 + random.below(3) },
+        () => iterator.next(),
+      );
+      for (const result of await Promise.allSettled(calls)) {
+        if (result.status === "rejected") end = result.reason;
+        else if (result.value.done) end ??= "the end";
+        else got.push(result.value.value.data);
+      }
+      await microtasks(random.below(12));
+    }
+    assertEquals(got, numbers(count), `seed ${seed}`);
+    assertStrictEquals(end, fault ?? "the end", `seed ${seed}`);
+    assertEquals((await iterator.next()).done, true);
+    assertFalse(stream.locked);
+  }
+});
+
+Deno.test("SseEventStream's loop holds up a source that is faster", async () => {
+  for (const perChunk of [1, 2]) {
+    let pulls = 0;
+    const source = new ReadableStream<string>({
+      pull(controller) {
+        pulls++;
+        // Without back-pressure it would be pulled up to here at once.
+        if (pulls === 1000) controller.close();
+        else controller.enqueue("data: a\n\n".repeat(perChunk));
+      },
+    }, { highWaterMark: 0 });
+    const iterator = source.pipeThrough(new SseEventStream()).values();
+    for (let read = 1; read <= 100; read++) {
+      await iterator.next();
+      await microtasks(100);
+      // One chunk may wait on each side of the transform.
+      const most = Math.ceil(read / perChunk) + 2;
+      assert(pulls <= most, `${pulls} pulls for ${read} events`);
+    }
+    await iterator.return!();
+  }
 });
 
 Deno.test("SseEventStream is locked by its iterator, until that ends", async () => {
@@ -461,6 +547,24 @@ Deno.test("SseEventStream answers a call of next() from within onComment in orde
     await iterator.next(),
   ];
   assertEquals(results.map(({ value }) => value?.data), ["1", "2", "3"]);
+});
+
+Deno.test("SseEventStream gives a loop that begins within a chunk its events in order", async () => {
+  let iterator: AsyncIterator<ServerSentEvent> | undefined;
+  const { readable, writable } = new SseEventStream({
+    onComment() {
+      reader.releaseLock();
+      iterator = readable.values();
+    },
+  });
+  const reader = readable.getReader();
+  const read = reader.read();
+  const writer = writable.getWriter();
+  writer.write("data: 1\n\ndata: 2\n\n:c\n\ndata: 3\n\n");
+  assertEquals((await read).value?.data, "1");
+  assertEquals((await iterator!.next()).value?.data, "2");
+  assertEquals((await iterator!.next()).value?.data, "3");
+  await iterator!.return!();
 });
 
 Deno.test("SseEventStream's iterator that has ended does not touch the next one", async () => {

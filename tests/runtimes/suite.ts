@@ -3,6 +3,7 @@ import type { Case } from "./case.ts";
 import { decoding } from "./cases/decoding.ts";
 import { eventSource } from "./cases/event_source.ts";
 import { llm } from "./cases/llm.ts";
+import { looping } from "./cases/looping.ts";
 import { reading } from "./cases/reading.ts";
 import { reconnecting } from "./cases/reconnecting.ts";
 import { requests } from "./cases/requests.ts";
@@ -16,6 +17,7 @@ const DEADLINE = 5000;
 /** Every case, in the order of the table. */
 export const all: Case[] = [
   ...decoding,
+  ...looping,
   ...reading,
   ...reconnecting,
   ...requests,

@@ -1,0 +1,91 @@
+import { SseEventStream } from "../../../mod.ts";
+import { assertEquals, rejection } from "../assert.ts";
+import type { Case } from "../case.ts";
+import { drain, streamOf } from "../read.ts";
+
+const chunks = [
+  "data: 1\n\n",
+  "data: 2\n\ndata: 3\n\n",
+  "data: 4\n\n",
+  ": c\n",
+];
+
+/** Loops over `SseEventStream`, whose iterator is not the platform's. */
+export const looping: Case[] = [
+  {
+    name: "a loop over SseEventStream gives all events in order",
+    async run() {
+      const data: string[] = [];
+      for await (const event of streamOf(chunks).pipeThrough(stream())) {
+        data.push(event.data);
+      }
+      assertEquals(data, ["1", "2", "3", "4"]);
+    },
+  },
+  {
+    name: "a loop over SseEventStream that is left cancels the source",
+    async run() {
+      for (const last of ["1", "2"]) {
+        const cancelled = Promise.withResolvers<void>();
+        let number = 0;
+        const source = new ReadableStream<string>({
+          pull(controller) {
+            controller.enqueue(chunks[number++ % 3]);
+          },
+          cancel: () => cancelled.resolve(),
+        });
+        for await (const { data } of source.pipeThrough(stream())) {
+          if (data === last) break;
+        }
+        await cancelled.promise;
+      }
+    },
+  },
+  {
+    name: "a loop over SseEventStream gives what came before a fault",
+    async run() {
+      let controller!: ReadableStreamDefaultController<string>;
+      const source = new ReadableStream<string>({
+        start(it) {
+          controller = it;
+        },
+      });
+      const iterator = source.pipeThrough(stream())[Symbol.asyncIterator]();
+      const first = iterator.next();
+      controller.enqueue(chunks[1]);
+      assertEquals((await first).value?.data, "2");
+      assertEquals((await iterator.next()).value?.data, "3");
+      const failing = rejection(iterator.next());
+      controller.error(new Error("gone"));
+      assertEquals((await failing as Error).message, "gone");
+      assertEquals((await iterator.next()).done, true);
+    },
+  },
+  {
+    name: "an iterator of SseEventStream that is closed answers what waits",
+    async run() {
+      const source = new ReadableStream<string>();
+      const iterator = source.pipeThrough(stream())[Symbol.asyncIterator]();
+      const waiting = [iterator.next(), iterator.next()];
+      await iterator.return!();
+      for (const { done } of await Promise.all(waiting)) {
+        assertEquals(done, true);
+      }
+    },
+  },
+  {
+    name: "a loop over SseEventStream with preventCancel leaves the rest",
+    async run() {
+      const events = streamOf(chunks).pipeThrough(stream());
+      for await (const { data } of events.values({ preventCancel: true })) {
+        if (data === "2") break;
+      }
+      assertEquals(
+        (await drain(events)).map(({ data }) => data),
+        ["3", "4"],
+      );
+    },
+  },
+];
+
+const stream = () => new SseEventStream();
