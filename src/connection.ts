@@ -453,7 +453,7 @@ export class SseConnection
 
   #decode(chunk: Uint8Array<ArrayBuffer>): void {
     try {
-      this.#decoder.decode(chunk, this.#rest as ServerSentEvent[]);
+      this.#decoder.decode(chunk, this.#rest);
     } catch (error) {
       this.#lose(Object.assign(error as Error, { response: this.#response }));
     }

@@ -179,6 +179,7 @@ export class SseDecoder {
   /**
    * Decodes the next chunk.
    *
+   * @typeParam Events An array, or whatever else has such a `push`.
    * @param chunk The next bytes, or the next part of a text already decoded.
    * @param events Where to append the events. They are there also when the call
    * fails: what was complete before the fault is not lost.
@@ -188,10 +189,13 @@ export class SseDecoder {
    * {@linkcode SseDecoder.reset} makes the decoder usable again.
    * @throws {TypeError} If `chunk` is neither a string nor bytes.
    */
-  decode(
+  decode<
+    Events extends { push(event: ServerSentEvent): unknown } =
+      ServerSentEvent[],
+  >(
     chunk: ArrayBufferLike | ArrayBufferView | string,
-    events: ServerSentEvent[] = [],
-  ): ServerSentEvent[] {
+    events: Events = [] as unknown as Events,
+  ): Events {
     if (this.#stuck) {
       throw new TypeError("Expected reset() after a call that failed");
     }

@@ -285,6 +285,15 @@ Deno.test("SseDecoder takes an empty chunk within a UTF-8 sequence as nothing", 
   }
 });
 
+Deno.test("SseDecoder hands events to whatever has a push, each as it is complete", () => {
+  const told: string[] = [];
+  const decoder = new SseDecoder({ onComment: (it) => void told.push(it) });
+  const sink = { push: ({ data }: ServerSentEvent) => told.push(data) };
+  const given = decoder.decode("data: 1\n\n:c\n\ndata: 2\n\n", sink);
+  assertStrictEquals(given, sink);
+  assertEquals(told, ["1", "c", "2"]);
+});
+
 Deno.test("SseDecoder refuses what is no chunk, says what came and goes on", () => {
   const decoder = new SseDecoder();
   decoder.decode("data: a\n");
