@@ -1,8 +1,7 @@
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { type ServerSentEvent, SseDecoder, SseError } from "../mod.ts";
 import { interpret } from "./reference.ts";
+import { collectGarbage } from "./support/collect_garbage.ts";
 
 const MiB = 1024 * 1024;
 
@@ -70,8 +69,7 @@ Deno.test("SseDecoder takes a hundred thousand events in one chunk", () => {
 
 /** Bytes of heap in use, garbage not counted. */
 function heldBytes(): number {
-  setFlagsFromString("--expose-gc");
-  runInNewContext("gc")();
+  collectGarbage();
   return Deno.memoryUsage().heapUsed;
 }
 

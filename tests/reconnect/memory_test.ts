@@ -1,9 +1,8 @@
 // What has been given up can be collected, whatever lives on.
 
 import { assertLess } from "@std/assert";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { connectSse, type SseConnection } from "../../mod.ts";
+import { collectGarbage } from "../support/collect_garbage.ts";
 import { HttpServer } from "../support/http_server.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
 
@@ -12,15 +11,12 @@ const COUNT = 200;
 /** The newest of them is in use, and the one before may be held somewhere. */
 const FEW = 5;
 
-setFlagsFromString("--expose-gc");
-const gc: () => void = runInNewContext("gc");
-
 /** How many are still there after a collection. */
 async function alive(references: WeakRef<object>[]): Promise<number> {
   for (let i = 0; i < 3; i++) {
     // A reference keeps its target until the end of the turn that made it.
     await new Promise((resolve) => setTimeout(resolve));
-    gc();
+    collectGarbage();
   }
   return references.filter((it) => it.deref() !== undefined).length;
 }
