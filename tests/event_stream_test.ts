@@ -429,10 +429,11 @@ Deno.test("SseEventStream is locked by its iterator, until that ends", async () 
   assert(stream.locked);
   assertThrows(() => stream.getReader(), TypeError);
   assertThrows(() => stream.values(), TypeError);
+  const done = { done: true, value: undefined } as const;
   await iterator.next();
-  await iterator.return!();
+  assertEquals(await iterator.return!(), done);
   assertEquals(stream.locked, false);
-  assertEquals(await iterator.next(), { done: true, value: undefined });
+  assertEquals(await iterator.next(), done);
   await iterator.return!();
 
   const whole = numbered(1);

@@ -10,6 +10,7 @@ const root = new URL("../..", import.meta.url).pathname;
 /** The tests that are to notice, of each file: the quick ones. */
 const tests: Record<string, string[]> = {
   "decoder.ts": ["until", "comments", "event_stream", "decoder"],
+  "event_stream.ts": ["event_stream", "comments"],
   "reconnect.ts": [
     "reconnect/policy",
     "resume",
