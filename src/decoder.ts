@@ -185,8 +185,8 @@ export class SseDecoder {
    * fails: what was complete before the fault is not lost.
    * @returns `events`, with those that this chunk completed.
    * @throws {SseError} `"event-too-large"`, if more than `maxEventSize` would
-   * have to be held. After this and whatever `onComment` throws, only
-   * {@linkcode SseDecoder.reset} makes the decoder usable again.
+   * have to be held. After this and whatever `onComment` or `push` throws,
+   * only {@linkcode SseDecoder.reset} makes the decoder usable again.
    * @throws {TypeError} If `chunk` is neither a string nor bytes.
    */
   decode<
@@ -311,11 +311,11 @@ export class SseDecoder {
           id: this.#lastEventId,
           retry: this.#retry,
         });
-        events.push(event);
         if (this.#unsaidRetry !== undefined) {
           noteRetry(event, this.#unsaidRetry);
           this.#unsaidRetry = undefined;
         }
+        events.push(event);
       } else if (this.#retry !== undefined) {
         this.#unsaidRetry = this.#retry;
       }

@@ -55,12 +55,10 @@ export class SseEventStream implements
    */
   constructor(options: SseDecoderOptions = {}) {
     let controller: TransformStreamDefaultController<ServerSentEvent>;
-    /** Where events go past the queue. */
     let loop: Loop | undefined;
     const events = {
       push(event: ServerSentEvent) {
-        if (loop?.state === "past") loop.push(event);
-        else controller.enqueue(event);
+        if (!loop?.take(event)) controller.enqueue(event);
       },
     };
     const decoder = new SseDecoder(options);
@@ -72,14 +70,17 @@ export class SseEventStream implements
         controller = it;
       },
       transform(chunk) {
-        decoder.decode(chunk, events);
-        return loop?.drained();
+        const decode = () => void decoder.decode(chunk, events);
+        const wanted = loop?.wanted();
+        if (wanted === undefined) return decode();
+        return wanted.then((isWanted) => isWanted ? decode() : undefined);
       },
     });
     const values = (options?: { preventCancel?: boolean }) => {
       const reader = readable.getReader();
-      if (options?.preventCancel) return new Loop(reader);
-      return loop = new Loop(reader, controller);
+      if (options?.preventCancel) return makeLoop(reader).iterator;
+      loop = makeLoop(reader, () => controller.desiredSize === 0);
+      return loop.iterator;
     };
     this.readable = Object.defineProperties(readable, {
       values: { value: values },
@@ -103,130 +104,134 @@ export class SseEventStream implements
   }
 }
 
-/** What a loop is given next. */
 type Result = IteratorResult<ServerSentEvent, undefined>;
 
+/** A loop over the stream: its iterator, and what the stream needs of it. */
+interface Loop {
+  readonly iterator: AsyncIterableIterator<ServerSentEvent> & AsyncDisposable;
+  /** Takes an event, or gives `false` where it has to go to the queue. */
+  take(event: ServerSentEvent): boolean;
+  /**
+   * Whether the next chunk is wanted: known once it is, or once it never will
+   * be. Undefined where it is at once.
+   */
+  wanted(): Promise<boolean> | undefined;
+}
+
 /**
- * A loop over the stream. Once the stream's queue is empty, events come past
- * it: to ask the queue for each costs several times more.
+ * Begins a loop, as `ReadableStream.values` does. Events come to it directly:
+ * to ask the stream's queue for each costs several times more.
+ *
+ * Without `isQueueEmpty` it is a loop with `preventCancel`. All comes from the
+ * queue then, as who reads the stream after it would not get what it holds.
  */
-class Loop implements AsyncIterableIterator<ServerSentEvent>, AsyncDisposable {
-  readonly #reader: ReadableStreamDefaultReader<ServerSentEvent>;
-  readonly #controller:
-    | TransformStreamDefaultController<ServerSentEvent>
-    | undefined;
-
-  /** Whether events come by the queue or past it. */
-  state: "queue" | "past" | "ended" = "queue";
-
-  /** The newest answer of the queue. */
-  #newest: Promise<Result> | undefined;
-  /** They answer the calls of `next` that wait for what comes past the queue. */
-  readonly #waiting: ((result: Result | Promise<Result>) => void)[] = [];
+function makeLoop(
+  reader: ReadableStreamDefaultReader<ServerSentEvent>,
+  isQueueEmpty?: () => boolean,
+): Loop {
   /**
-   * What has come past the queue, and how many of it were handed out. Those are
-   * not kept, as a large event costs a tenth less where it dies young.
+   * What the stream is asked for; it takes chunks only while it is. "queued" is
+   * an event of its queue. "end" is its end or its fault: the queue is empty,
+   * and events come directly.
    */
-  #events: (ServerSentEvent | undefined)[] = [];
-  #taken = 0;
-  /** Lets the next chunk in, where one is held up. */
-  #letIn: (() => void) | undefined;
-
+  let asked: "nothing" | "queued" | "end" = "nothing";
+  /** Whether `next` gives nothing more. */
+  let isOver = false;
+  /** The calls of `next` that wait. */
+  const calls: {
+    resolve: (result: Result) => void;
+    reject: (fault: unknown) => void;
+  }[] = [];
+  let newest: Promise<Result> | undefined;
   /**
-   * Begins, as `ReadableStream.values` does. Without `controller` it is a loop
-   * with `preventCancel`, where all comes by the queue: who reads the stream
-   * after the loop would not get the rest.
+   * What has come directly and no call waited for, and how many of it were
+   * handed out. Those are not kept, as a large event costs a tenth less where it
+   * dies young.
    */
-  constructor(
-    reader: ReadableStreamDefaultReader<ServerSentEvent>,
-    controller?: TransformStreamDefaultController<ServerSentEvent>,
-  ) {
-    this.#reader = reader;
-    this.#controller = controller;
-  }
+  let events: (ServerSentEvent | undefined)[] = [];
+  let taken = 0;
+  /** Says whether the chunk is wanted that waits for this. */
+  let tell: ((isWanted: boolean) => void) | undefined;
 
-  /** Takes an event that comes past the queue. */
-  push(event: ServerSentEvent): void {
-    if (this.#waiting.length === 0) this.#events.push(event);
-    else this.#waiting.shift()!({ done: false, value: event });
-  }
-
-  /** Settles once the next chunk may come; undefined where it may at once. */
-  drained(): Promise<void> | undefined {
-    if (this.#events.length === 0) return undefined;
-    return new Promise((resolve) => {
-      this.#letIn = resolve;
+  function ask(): void {
+    asked = isQueueEmpty?.() ? "end" : "queued";
+    reader.read().then((result) => {
+      asked = "nothing";
+      // Where no call waits, the next one asks again.
+      if (calls.length === 0) return;
+      if (result.done) return end();
+      calls.shift()!.resolve(result);
+      if (calls.length > 0) ask();
+    }, (fault) => {
+      asked = "nothing";
+      if (calls.length === 0) return;
+      calls.shift()!.reject(fault);
+      end();
     });
   }
 
-  next(): Promise<Result> {
-    if (this.#taken < this.#events.length) {
-      const value = this.#events[this.#taken]!;
-      this.#events[this.#taken++] = undefined;
-      return Promise.resolve({ done: false, value });
+  function end(): void {
+    isOver = true;
+    events = [];
+    for (const { resolve } of calls.splice(0)) {
+      resolve({ done: true, value: undefined });
     }
-    this.#clear();
-    if (this.state === "queue" && this.#controller?.desiredSize === 0) {
-      this.#leaveQueue();
-    }
-    if (this.state !== "past") return this.#read();
-    return new Promise((resolve) => void this.#waiting.push(resolve));
+    tell?.(false);
+    reader.releaseLock();
   }
 
-  /** Drops what has come, and lets the next chunk in. */
-  #clear(): void {
-    this.#events = [];
-    this.#taken = 0;
-    this.#letIn?.();
-  }
+  return {
+    take(event) {
+      if (asked !== "end") return false;
+      if (calls.length === 0) events.push(event);
+      else calls.shift()!.resolve({ done: false, value: event });
+      return true;
+    },
 
-  /** Has events come past the queue, which is empty. */
-  #leaveQueue(): void {
-    this.state = "past";
-    // The stream takes chunks only while it is asked. As nothing comes to its
-    // queue, it answers at its end or its fault.
-    const onAnswer = () => {
-      if (this.state === "past") this.state = "queue";
-      for (const answer of this.#waiting.splice(0)) answer(this.#read());
-    };
-    this.#reader.read().then(onAnswer, onAnswer);
-  }
+    wanted() {
+      if (calls.length > 0) return undefined;
+      return new Promise((resolve) => {
+        tell = resolve;
+      });
+    },
 
-  /** Asks the queue: for an event, the stream's end or its fault. */
-  #read(): Promise<Result> {
-    if (this.state === "ended") {
-      return Promise.resolve({ done: true, value: undefined });
-    }
-    return this.#newest = this.#reader.read().then((result) => {
-      if (result.done) this.#end();
-      return result as Result;
-    }, (error) => {
-      this.#end();
-      throw error;
-    });
-  }
+    iterator: {
+      next() {
+        if (taken < events.length) {
+          const value = events[taken]!;
+          events[taken++] = undefined;
+          return Promise.resolve({ done: false, value });
+        }
+        if (isOver) return Promise.resolve({ done: true, value: undefined });
+        events = [];
+        taken = 0;
+        newest = new Promise((resolve, reject) => {
+          calls.push({ resolve, reject });
+        });
+        if (asked === "nothing") ask();
+        tell?.(true);
+        return newest;
+      },
 
-  /** Cancels the stream, or with `preventCancel` waits for the newest answer. */
-  async return(value?: undefined): Promise<Result> {
-    let cancelled: Promise<void> | undefined;
-    if (this.#controller === undefined) await this.#newest?.catch(() => {});
-    else if (this.state !== "ended") cancelled = this.#reader.cancel();
-    this.#end();
-    await cancelled;
-    return { done: true, value };
-  }
+      /** Cancels the stream, or with `preventCancel` waits for the newest call. */
+      async return(value?: undefined) {
+        const wasOver = isOver;
+        isOver = true;
+        let cancelled: Promise<void> | undefined;
+        if (isQueueEmpty === undefined) await newest?.catch(() => {});
+        else if (!wasOver) cancelled = reader.cancel();
+        end();
+        await cancelled;
+        return { done: true, value };
+      },
 
-  #end(): void {
-    this.state = "ended";
-    this.#clear();
-    this.#reader.releaseLock();
-  }
+      async [Symbol.asyncDispose]() {
+        await this.return!();
+      },
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.return();
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this;
-  }
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+    },
+  };
 }

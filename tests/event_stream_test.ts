@@ -423,6 +423,117 @@ Deno.test("SseEventStream's loop holds up a source that is faster", async () => 
   }
 });
 
+Deno.test("SseEventStream's loop has a chunk written before its events are read", async () => {
+  const { readable, writable } = new SseEventStream();
+  const writer = writable.getWriter();
+  const iterator = readable.values();
+  const first = iterator.next();
+  await deadline(writer.write("data: 1\n\ndata: 2\n\n"), "the write");
+  assertEquals((await first).value?.data, "1");
+  await deadline(writer.close(), "the close");
+  assertEquals((await iterator.next()).value?.data, "2");
+  assertEquals((await iterator.next()).done, true);
+});
+
+Deno.test("SseEventStream's loop may wait for the pipe at the last event", async () => {
+  const { readable, writable } = new SseEventStream();
+  const piped = streamOf(["data: 1\n\ndata: 2\n\n"]).pipeTo(writable);
+  const got: string[] = [];
+  for await (const { data } of readable) {
+    got.push(data);
+    if (data === "2") await deadline(piped, "the pipe");
+  }
+  assertEquals(got, ["1", "2"]);
+});
+
+Deno.test("SseEventStream cancels its source at an abort of the pipe, with events that a loop has yet to read", async () => {
+  const controller = new AbortController();
+  const cancelled = Promise.withResolvers<unknown>();
+  const source = new ReadableStream<string>({
+    start: (it) => it.enqueue("data: a\n\ndata: b\n\n"),
+    cancel: cancelled.resolve,
+  });
+  const stream = source.pipeThrough(new SseEventStream(), controller);
+  const iterator = stream.values();
+  await iterator.next();
+  controller.abort("enough");
+  assertEquals(
+    await deadline(cancelled.promise, "the source to be cancelled"),
+    "enough",
+  );
+  assertEquals((await iterator.next()).value?.data, "b");
+  assertEquals(await iterator.next().catch((reason) => reason), "enough");
+});
+
+Deno.test("SseEventStream's loop holds up chunks also where they bring no event", async () => {
+  for (const chunk of [":c\n", "data: part\n", "x"]) {
+    let pulls = 0;
+    const source = new ReadableStream<string>({
+      pull(controller) {
+        if (++pulls === 1000) controller.close();
+        else controller.enqueue(pulls === 1 ? "data: a\n\n" : chunk);
+      },
+    }, { highWaterMark: 0 });
+    const iterator = source.pipeThrough(new SseEventStream()).values();
+    await iterator.next();
+    await microtasks(1000);
+    assert(pulls <= 3, `${pulls} pulls for an event`);
+    await iterator.return!();
+  }
+});
+
+Deno.test("SseEventStream decodes nothing more for a loop that is left", async () => {
+  const comments: string[] = [];
+  const stream = new SseEventStream({ onComment: (it) => comments.push(it) });
+  const writer = stream.writable.getWriter();
+  const iterator = stream.readable.values();
+  writer.write("data: a\n\n").catch(() => {});
+  await iterator.next();
+  writer.write(":late\n").catch(() => {});
+  await microtasks(50);
+  await iterator.return!();
+  await microtasks(50);
+  assertEquals(comments, []);
+});
+
+Deno.test("SseEventStream answers overlapping calls in order also where the first reads what was there before the loop", async () => {
+  const { readable, writable } = new SseEventStream();
+  const writer = writable.getWriter();
+  const reader = readable.getReader();
+  const read = reader.read();
+  writer.write("data: 1\n\ndata: 2\n\n");
+  await read;
+  reader.releaseLock();
+  const iterator = readable.values();
+  const answered: string[] = [];
+  const note = ({ value }: IteratorResult<ServerSentEvent>) =>
+    answered.push(value?.data);
+  const calls = [iterator.next(), iterator.next()].map((it) => it.then(note));
+  await writer.write("data: 3\n\n");
+  await Promise.all(calls);
+  assertEquals(answered, ["2", "3"]);
+  await iterator.return!();
+});
+
+for (const preventCancel of [false, true]) {
+  Deno.test(`SseEventStream gives a fault to the first of overlapping calls, and the end to the others, with preventCancel ${preventCancel}`, async () => {
+    const fault = new Error("gone");
+    const { readable, writable } = new SseEventStream();
+    const iterator = readable.values({ preventCancel });
+    const answered: unknown[] = [];
+    const calls = [1, 2, 3].map(() =>
+      iterator.next().then(
+        ({ done }) => answered.push(done),
+        (reason) => answered.push(reason),
+      )
+    );
+    await writable.abort(fault);
+    await Promise.all(calls);
+    assertEquals(answered, [fault, true, true]);
+    assertFalse(readable.locked);
+  });
+}
+
 Deno.test("SseEventStream is locked by its iterator, until that ends", async () => {
   const stream = numbered(2);
   const iterator = stream.values();
@@ -550,23 +661,28 @@ Deno.test("SseEventStream answers a call of next() from within onComment in orde
   assertEquals(results.map(({ value }) => value?.data), ["1", "2", "3"]);
 });
 
-Deno.test("SseEventStream gives a loop that begins within a chunk its events in order", async () => {
-  let iterator: AsyncIterator<ServerSentEvent> | undefined;
-  const { readable, writable } = new SseEventStream({
-    onComment() {
-      reader.releaseLock();
-      iterator = readable.values();
-    },
+for (const early of [0, 1, 2]) {
+  Deno.test(`SseEventStream gives a loop that begins within a chunk its events in order, with ${early} calls there`, async () => {
+    let iterator!: AsyncIterator<ServerSentEvent>;
+    const calls: Promise<IteratorResult<ServerSentEvent>>[] = [];
+    const { readable, writable } = new SseEventStream({
+      onComment() {
+        reader.releaseLock();
+        iterator = readable.values();
+        for (let i = 0; i < early; i++) calls.push(iterator.next());
+      },
+    });
+    const reader = readable.getReader();
+    const read = reader.read();
+    const writer = writable.getWriter();
+    writer.write("data: 1\n\ndata: 2\n\n:c\n\ndata: 3\n\n");
+    assertEquals((await read).value?.data, "1");
+    for (let i = early; i < 2; i++) calls.push(iterator.next());
+    const results = await Promise.all(calls);
+    assertEquals(results.map(({ value }) => value.data), ["2", "3"]);
+    await iterator.return!();
   });
-  const reader = readable.getReader();
-  const read = reader.read();
-  const writer = writable.getWriter();
-  writer.write("data: 1\n\ndata: 2\n\n:c\n\ndata: 3\n\n");
-  assertEquals((await read).value?.data, "1");
-  assertEquals((await iterator!.next()).value?.data, "2");
-  assertEquals((await iterator!.next()).value?.data, "3");
-  await iterator!.return!();
-});
+}
 
 Deno.test("SseEventStream's iterator that has ended does not touch the next one", async () => {
   const stream = numbered(7);
@@ -601,13 +717,26 @@ Deno.test("SseEventStream's iterator that does not cancel ends once what waits i
   const stream = source.pipeThrough(new SseEventStream());
   const iterator = stream.values({ preventCancel: true });
   const pending = iterator.next();
-  const returned = iterator.return!();
+  const returned = iterator.return!("mine");
+  const late = iterator.next();
   controller.enqueue("data: a\n\ndata: b\n\n");
   assertEquals((await pending).value?.data, "a");
-  await returned;
+  assertEquals(await returned, { done: true, value: "mine" });
+  assertEquals((await late).done, true);
   assertEquals(stream.locked, false);
   controller.close();
   assertEquals(await readAll(stream), ["b"]);
+});
+
+Deno.test("SseEventStream's iterator that does not cancel can be closed after a fault", async () => {
+  const fault = new Error("gone");
+  const { readable, writable } = new SseEventStream();
+  const iterator = readable.values({ preventCancel: true });
+  const pending = iterator.next().catch((reason) => reason);
+  const returned = iterator.return!();
+  await writable.abort(fault);
+  assertStrictEquals(await pending, fault);
+  assertEquals((await returned).done, true);
 });
 
 Deno.test("SseEventStream's iterator is closed by await using", async () => {

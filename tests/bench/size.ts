@@ -8,9 +8,9 @@ const config = new URL("./deno.json", import.meta.url).pathname;
 
 /** What is imported from where, and how many bytes it may be at most. */
 const entries: [title: string, code: string, most?: number][] = [
-  ["connectSse", from("connectSse", "mod.ts"), 7740],
+  ["connectSse", from("connectSse", "mod.ts"), 7750],
   ["readSse", from("readSse", "mod.ts"), 6580],
-  ["SseEventStream", from("SseEventStream", "mod.ts"), 3060],
+  ["SseEventStream", from("SseEventStream", "mod.ts"), 3100],
   ["SseDecoder", from("SseDecoder", "mod.ts"), 2440],
   ["sseResponse", from("sseResponse", "mod.ts"), 2048],
   ["EventSource", from("EventSource", "src/event_source.ts"), 9350],
