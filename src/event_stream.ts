@@ -78,8 +78,8 @@ export class SseEventStream implements
     });
     const values = (options?: { preventCancel?: boolean }) => {
       const reader = readable.getReader();
-      if (options?.preventCancel) return makeLoop(reader).iterator;
-      loop = makeLoop(reader, () => controller.desiredSize === 0);
+      if (options?.preventCancel) return startLoop(reader).iterator;
+      loop = startLoop(reader, () => controller.desiredSize === 0);
       return loop.iterator;
     };
     this.readable = Object.defineProperties(readable, {
@@ -125,7 +125,7 @@ interface Loop {
  * Without `isQueueEmpty` it is a loop with `preventCancel`. All comes from the
  * queue then, as who reads the stream after it would not get what it holds.
  */
-function makeLoop(
+function startLoop(
   reader: ReadableStreamDefaultReader<ServerSentEvent>,
   isQueueEmpty?: () => boolean,
 ): Loop {
