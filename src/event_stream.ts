@@ -150,8 +150,8 @@ function startLoop(
    */
   let events: (ServerSentEvent | undefined)[] = [];
   let taken = 0;
-  /** Says whether the chunk is wanted that waits for this. */
-  let tell: ((isWanted: boolean) => void) | undefined;
+  /** Lets the chunk go on that waits for this. */
+  let letGo: (() => void) | undefined;
 
   function ask(): void {
     asked = isQueueEmpty?.() ? "end" : "queued";
@@ -176,7 +176,7 @@ function startLoop(
     for (const { resolve } of calls.splice(0)) {
       resolve({ done: true, value: undefined });
     }
-    tell?.(false);
+    letGo?.();
     reader.releaseLock();
   }
 
@@ -190,26 +190,27 @@ function startLoop(
 
     wanted() {
       if (calls.length > 0) return undefined;
-      return new Promise((resolve) => {
-        tell = resolve;
+      const released = new Promise<void>((resolve) => {
+        letGo = resolve;
       });
+      return released.then(() => !isOver);
     },
 
     iterator: {
       next() {
+        if (isOver) return Promise.resolve({ done: true, value: undefined });
         if (taken < events.length) {
           const value = events[taken]!;
           events[taken++] = undefined;
           return Promise.resolve({ done: false, value });
         }
-        if (isOver) return Promise.resolve({ done: true, value: undefined });
         events = [];
         taken = 0;
         newest = new Promise((resolve, reject) => {
           calls.push({ resolve, reject });
         });
         if (asked === "nothing") ask();
-        tell?.(true);
+        letGo?.();
         return newest;
       },
 

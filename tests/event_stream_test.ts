@@ -496,6 +496,34 @@ Deno.test("SseEventStream decodes nothing more for a loop that is left", async (
   assertEquals(comments, []);
 });
 
+Deno.test("SseEventStream decodes nothing for a loop that is left as it asks for more", async () => {
+  const comments: string[] = [];
+  const stream = new SseEventStream({ onComment: (it) => comments.push(it) });
+  const writer = stream.writable.getWriter();
+  const iterator = stream.readable.values();
+  writer.write("data: a\n\n").catch(() => {});
+  await iterator.next();
+  writer.write(":late\ndata: b\n\n").catch(() => {});
+  await microtasks(50);
+  const next = iterator.next();
+  await iterator.return!();
+  assertEquals((await next).done, true);
+  await microtasks(50);
+  assertEquals((await iterator.next()).done, true);
+  assertEquals(comments, []);
+});
+
+Deno.test("SseEventStream's iterator gives nothing after a return() within onComment", async () => {
+  const { readable, writable } = new SseEventStream({
+    onComment: () => void iterator.return!(),
+  });
+  const iterator = readable.values();
+  const next = iterator.next();
+  writable.getWriter().write("data: 1\n\n:c\ndata: 2\n\n").catch(() => {});
+  assertEquals((await next).value?.data, "1");
+  assertEquals((await iterator.next()).done, true);
+});
+
 Deno.test("SseEventStream answers overlapping calls in order also where the first reads what was there before the loop", async () => {
   const { readable, writable } = new SseEventStream();
   const writer = writable.getWriter();
