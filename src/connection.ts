@@ -230,6 +230,19 @@ export class SseConnection
    * `onOpen`, `onComment`, `shouldReconnect`, `onReconnect` or `input` threw.
    */
   next(): Promise<IteratorResult<ServerSentEvent>> {
+    const until = this.#until;
+    const item = this.#rest.at(-1);
+    if (
+      this.#waiting === 0 && this.#rest.length > 1 &&
+      typeof item === "object" && typeof until !== "function" &&
+      item.data !== until
+    ) {
+      // Of large chunks, most events. It is a tenth to a quarter cheaper than
+      // `#take`, which looks at what is special about the others.
+      this.#rest.pop();
+      this.#lastEventId = item.id;
+      return Promise.resolve({ done: false, value: item });
+    }
     if (this.#waiting > 0) {
       const newest = this.#newestResult;
       // Called by a callback, from within the `#take` below.
