@@ -70,10 +70,14 @@ export class SseEventStream implements
         controller = it;
       },
       transform(chunk) {
-        const decode = () => void decoder.decode(chunk, events);
         const wanted = loop?.wanted();
-        if (wanted === undefined) return decode();
-        return wanted.then((isWanted) => isWanted ? decode() : undefined);
+        if (wanted === undefined) {
+          decoder.decode(chunk, events);
+          return;
+        }
+        return wanted.then((isWanted) => {
+          if (isWanted) decoder.decode(chunk, events);
+        });
       },
     });
     const values = (options?: { preventCancel?: boolean }) => {

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { type ServerSentEvent, SseDecoder, SseError } from "../mod.ts";
 import { interpret } from "./reference.ts";
-import { collectGarbage } from "./support/collect_garbage.ts";
+import { heldBytes } from "./support/garbage.ts";
 
 const MiB = 1024 * 1024;
 
@@ -66,12 +66,6 @@ Deno.test("SseDecoder takes a hundred thousand events in one chunk", () => {
   const events = new SseDecoder().decode("data: a\n\n".repeat(100_000));
   assertEquals(events.length, 100_000);
 });
-
-/** Bytes of heap in use, garbage not counted. */
-function heldBytes(): number {
-  collectGarbage();
-  return Deno.memoryUsage().heapUsed;
-}
 
 Deno.test("SseDecoder holds nothing of unknown fields and unheard comments", () => {
   const chunk = encode("x".repeat(MiB));

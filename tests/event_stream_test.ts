@@ -482,36 +482,25 @@ Deno.test("SseEventStream's loop holds up chunks also where they bring no event"
   }
 });
 
-Deno.test("SseEventStream decodes nothing more for a loop that is left", async () => {
-  const comments: string[] = [];
-  const stream = new SseEventStream({ onComment: (it) => comments.push(it) });
-  const writer = stream.writable.getWriter();
-  const iterator = stream.readable.values();
-  writer.write("data: a\n\n").catch(() => {});
-  await iterator.next();
-  writer.write(":late\n").catch(() => {});
-  await microtasks(50);
-  await iterator.return!();
-  await microtasks(50);
-  assertEquals(comments, []);
-});
-
-Deno.test("SseEventStream decodes nothing for a loop that is left as it asks for more", async () => {
-  const comments: string[] = [];
-  const stream = new SseEventStream({ onComment: (it) => comments.push(it) });
-  const writer = stream.writable.getWriter();
-  const iterator = stream.readable.values();
-  writer.write("data: a\n\n").catch(() => {});
-  await iterator.next();
-  writer.write(":late\ndata: b\n\n").catch(() => {});
-  await microtasks(50);
-  const next = iterator.next();
-  await iterator.return!();
-  assertEquals((await next).done, true);
-  await microtasks(50);
-  assertEquals((await iterator.next()).done, true);
-  assertEquals(comments, []);
-});
+for (const asksFirst of [false, true]) {
+  const how = asksFirst ? "as it asks for more" : "while a chunk waits for it";
+  Deno.test(`SseEventStream decodes nothing more for a loop that is left ${how}`, async () => {
+    const comments: string[] = [];
+    const stream = new SseEventStream({ onComment: (it) => comments.push(it) });
+    const writer = stream.writable.getWriter();
+    const iterator = stream.readable.values();
+    writer.write("data: a\n\n").catch(() => {});
+    await iterator.next();
+    writer.write(":late\ndata: b\n\n").catch(() => {});
+    await microtasks(50);
+    const next = asksFirst ? iterator.next() : undefined;
+    await iterator.return!();
+    if (next !== undefined) assertEquals((await next).done, true);
+    await microtasks(50);
+    assertEquals((await iterator.next()).done, true);
+    assertEquals(comments, []);
+  });
+}
 
 Deno.test("SseEventStream's iterator gives nothing after a return() within onComment", async () => {
   const { readable, writable } = new SseEventStream({

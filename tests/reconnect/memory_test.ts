@@ -2,7 +2,7 @@
 
 import { assertLess } from "@std/assert";
 import { connectSse, type SseConnection } from "../../mod.ts";
-import { collectGarbage } from "../support/collect_garbage.ts";
+import { collectGarbage } from "../support/garbage.ts";
 import { HttpServer } from "../support/http_server.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
 

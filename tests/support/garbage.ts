@@ -3,5 +3,11 @@ import { runInNewContext } from "node:vm";
 
 setFlagsFromString("--expose-gc");
 
-/** Has V8 collect all garbage, so that what is held can be told from it. */
+/** Has V8 collect all garbage. */
 export const collectGarbage: () => void = runInNewContext("gc");
+
+/** Bytes of heap in use, garbage not counted. */
+export function heldBytes(): number {
+  collectGarbage();
+  return Deno.memoryUsage().heapUsed;
+}
