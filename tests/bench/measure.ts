@@ -17,13 +17,10 @@ const { stream, read = (workload) => ways[way](stream!(workload)) } =
 const workload = makeWorkload(name);
 
 const tally = await read(workload);
-if (
-  tally.events !== workload.events.length || tally.length !== workload.length
-) {
+if (JSON.stringify(tally) !== JSON.stringify(workload.tally)) {
   throw new Error(
-    `${contender} found ${tally.events} events with ${tally.length} ` +
-      `characters in "${name}", not ${workload.events.length} with ` +
-      workload.length,
+    `Expected ${JSON.stringify(workload.tally)} in "${name}", but ` +
+      `${contender} found ${JSON.stringify(tally)}`,
   );
 }
 

@@ -1,3 +1,5 @@
+import { count, Tally } from "./contender.ts";
+
 /** What is read: realistic streams, cut the way networks cut them. */
 export interface Workload {
   name: string;
@@ -9,8 +11,7 @@ export interface Workload {
   events: { data: string }[];
   /** How many events each chunk completes. */
   completes: number[];
-  /** Length of all data together. */
-  length: number;
+  tally: Tally;
 }
 
 interface Block {
@@ -63,6 +64,8 @@ export function makeWorkload(name: string): Workload {
     events.push({ data });
     completes[chunk]++;
   }
+  const tally = new Tally();
+  for (const { data } of events) count(tally, data);
   return {
     name,
     chunks,
@@ -70,7 +73,7 @@ export function makeWorkload(name: string): Workload {
     blocks: blocks.length,
     events,
     completes,
-    length: events.reduce((sum, { data }) => sum + data.length, 0),
+    tally,
   };
 }
 

@@ -1,9 +1,9 @@
 import { createParser, type EventSourceMessage } from "eventsource-parser";
-import { count, type Read } from "../contender.ts";
+import { count, type Read, Tally } from "../contender.ts";
 
 /** Collects the events of a chunk, as `decode` gives them. */
 export const read: Read = ({ chunks }) => {
-  const found = { events: 0, length: 0 };
+  const found = new Tally();
   let events: EventSourceMessage[] = [];
   const parser = createParser({ onEvent: (event) => void events.push(event) });
   const decoder = new TextDecoder();

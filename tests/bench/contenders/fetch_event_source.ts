@@ -4,11 +4,11 @@ import {
   getLines,
   getMessages,
 } from "@microsoft/fetch-event-source/parse";
-import { count, type Read } from "../contender.ts";
+import { count, type Read, Tally } from "../contender.ts";
 import { respond } from "../source.ts";
 
 export const read: Read = async ({ chunks }) => {
-  const found = { events: 0, length: 0 };
+  const found = new Tally();
   const onMessage = (message: { data: string }) => {
     if (message.data === "") return; // it gives a message for every comment
     count(found, message.data);

@@ -1,9 +1,9 @@
 import { SseDecoder } from "../../../mod.ts";
-import { count, type Read } from "../contender.ts";
+import { count, type Read, Tally } from "../contender.ts";
 
 export const read: Read = ({ chunks }) => {
   const decoder = new SseDecoder();
-  const found = { events: 0, length: 0 };
+  const found = new Tally();
   for (const chunk of chunks) {
     for (const event of decoder.decode(chunk)) count(found, event.data);
   }
