@@ -109,14 +109,20 @@ function nameErrors(prototype: () => SseError): boolean {
   return true;
 }
 
-/** The message of the innermost cause, as runtimes wrap what happened. */
-export function reasonOf(cause: unknown): string {
+/** The error and its causes, as runtimes wrap what happened. */
+export function causesOf(error: unknown): Error[] {
+  const causes: Error[] = [];
   // Causes can form a circle, and no runtime wraps an error ten times.
-  for (let depth = 0; depth < 10; depth++) {
-    if (!(cause instanceof Error && cause.cause instanceof Error)) break;
-    cause = cause.cause;
+  while (error instanceof Error && causes.length < 10) {
+    causes.push(error);
+    error = error.cause;
   }
-  return withoutSecrets(cause instanceof Error ? cause.message : textOf(cause));
+  return causes;
+}
+
+/** The message of the innermost cause. */
+export function reasonOf(cause: unknown): string {
+  return withoutSecrets(causesOf(cause).at(-1)?.message ?? textOf(cause));
 }
 
 /** The text, with no user, password, query or fragment in its URLs. */

@@ -5,7 +5,7 @@
  */
 
 import { check, checkFunction, checkRange } from "./check.ts";
-import { SseError } from "./error.ts";
+import { causesOf, SseError } from "./error.ts";
 
 /**
  * How to reconnect; all of it optional.
@@ -219,16 +219,15 @@ function isTransient(error: SseError): boolean {
  * words of the runtime's error tell: of a permission that Deno lacks, of
  * redirects without end, of a `fetch` that cannot take a `Request` or a URL.
  */
-function isPermanent(cause: unknown): boolean {
-  for (let depth = 0; depth < 10 && cause instanceof Error; depth++) {
-    const text = `${cause.name} ${(cause as { code?: unknown }).code} ` +
-      // Without URLs, which can hold any word.
-      cause.message.replace(/:\/\/\S*/g, "");
-    if (PERMANENT.test(text)) return true;
-    cause = cause.cause;
-  }
-  return false;
+function isPermanent(error: unknown): boolean {
+  return causesOf(error).some(({ name, code, message }: Error & Code) =>
+    // Without URLs, which can hold any word.
+    PERMANENT.test(`${name} ${code} ${message.replace(/:\/\/\S*/g, "")}`)
+  );
 }
+
+/** What Node's errors have besides. */
+type Code = { code?: unknown };
 
 const PERMANENT =
   /NotCapable|redirect|INVALID_URL|Invalid URL|bad port|port \d+ .*blocked/i;
