@@ -13,7 +13,7 @@ const entries: [title: string, code: string, most?: number][] = [
   ["SseEventStream", from("SseEventStream", "mod.ts"), 3110],
   ["SseDecoder", from("SseDecoder", "mod.ts"), 2450],
   ["sseResponse", from("sseResponse", "mod.ts"), 2048],
-  ["EventSource", from("EventSource", "src/event_source.ts"), 9400],
+  ["EventSource", from("EventSource", "src/event_source.ts"), 9410],
   ["MemoryEventLog, resume", from("*", "src/event_logs.ts")],
   ["typedEvents", from("typedEvents", "src/typed_events.ts")],
   ["eventsource-parser/stream", `export * from "eventsource-parser/stream";`],
