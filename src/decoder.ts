@@ -215,9 +215,9 @@ export class SseDecoder {
     const mayExceed =
       this.#held() + this.#line.length + length > this.#maxEventSize;
 
-    // The next of each, looked for again only once passed: a stream without "\r"
-    // or NUL is searched for it once a chunk. A search for each id, short as it
-    // is, would take a tenth of an event.
+    // The next "\n", "\r" and NUL, each looked for again only once passed. So a
+    // chunk without "\r" is searched for it once, and for NUL once if it has an
+    // id. To search each id would take a tenth of an event's time.
     let lf = -1;
     let cr = indexOf(text, "\r", position);
     let nul = -1;
@@ -231,8 +231,8 @@ export class SseDecoder {
         position = cr + 1;
         if (text.charCodeAt(position) === LF) position++;
         else if (position === length) this.#ignored = "\n";
-        // Before a blank line there is no need to search: of a small event, that
-        // is a fourteenth.
+        // Where a blank line follows, its "\r" is right here. Not to search for
+        // it saves a fourteenth of a small event's time.
         cr = text.charCodeAt(position) === CR
           ? position
           : indexOf(text, "\r", position);
@@ -292,6 +292,7 @@ export class SseDecoder {
         type = line.slice(valueStart(line, start + 6), end);
         continue;
       } else if (!mayExceed && line === text && isId(text, start)) {
+        // `nul` is a place in the chunk: of a line that was cut, it says nothing.
         if (nul < start) nul = indexOf(text, "\0", start);
         if (nul > end) id = text.slice(valueStart(text, start + 3), end);
         continue;

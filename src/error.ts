@@ -109,7 +109,7 @@ function nameErrors(prototype: () => SseError): boolean {
   return true;
 }
 
-/** The error and its causes, as runtimes wrap what happened. */
+/** The error and its causes, outermost first; none where it is no `Error`. */
 export function causesOf(error: unknown): Error[] {
   const causes: Error[] = [];
   // Causes can form a circle, and no runtime wraps an error ten times.
@@ -120,7 +120,10 @@ export function causesOf(error: unknown): Error[] {
   return causes;
 }
 
-/** The message of the innermost cause. */
+/**
+ * The message of the innermost cause, as runtimes wrap what happened, without
+ * secrets. Of what is no `Error`, its text.
+ */
 export function reasonOf(cause: unknown): string {
   return withoutSecrets(causesOf(cause).at(-1)?.message ?? textOf(cause));
 }

@@ -220,14 +220,13 @@ function isTransient(error: SseError): boolean {
  * redirects without end, of a `fetch` that cannot take a `Request` or a URL.
  */
 function isPermanent(error: unknown): boolean {
-  return causesOf(error).some(({ name, code, message }: Error & Code) =>
-    // Without URLs, which can hold any word.
+  // Node's errors have a code.
+  const causes: (Error & { code?: unknown })[] = causesOf(error);
+  // URLs are cut out, as they can hold any word.
+  return causes.some(({ name, code, message }) =>
     PERMANENT.test(`${name} ${code} ${message.replace(/:\/\/\S*/g, "")}`)
   );
 }
-
-/** What Node's errors have besides. */
-type Code = { code?: unknown };
 
 const PERMANENT =
   /NotCapable|redirect|INVALID_URL|Invalid URL|bad port|port \d+ .*blocked/i;
