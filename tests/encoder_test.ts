@@ -547,6 +547,7 @@ Deno.test("SseEncoderStream fails with the error of its source", async () => {
 
 const unsaid = {
   "retry: 7\n\ndata: a\n\ndata: b\n\n": [7, undefined],
+  "retry: 7\n\nid: 1\n\ndata: a\n\ndata: b\n\n": [7, undefined],
   "retry: 6\n\nid: 1\n\nretry: 7\n\ndata: a\n\ndata: b\n\n": [7, undefined],
   "retry: 6\n\nretry: 7\ndata: a\n\ndata: b\n\n": [7, undefined],
   "retry: 7\ndata: a\n\nretry: 8\n\ndata: b\n\n": [7, 8],
