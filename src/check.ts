@@ -17,7 +17,7 @@ export function check(
   if (ok) return;
   const text = typeof value === "string"
     ? JSON.stringify(value.slice(0, 100))
-    : textOf(value);
+    : textOf(value) || typeof value; // An empty array has an empty text.
   const got = text.length > 100 ? text.slice(0, 100) + "…" : text;
   throw new ErrorType(`Expected ${expected}, got ${got}`);
 }

@@ -291,7 +291,7 @@ export class SseDecoder {
       } else if (!mayExceed && isEvent(line, start)) {
         type = line.slice(valueStart(line, start + 6), end);
         continue;
-      } else if (!mayExceed && line === text && isId(text, start)) {
+      } else if (!mayExceed && isId(line, start) && line === text) {
         // `nul` is a place in the chunk: of a line that was cut, it says nothing.
         if (nul < start) nul = indexOf(text, "\0", start);
         if (nul > end) id = text.slice(valueStart(text, start + 3), end);

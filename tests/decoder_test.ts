@@ -301,6 +301,7 @@ Deno.test("SseDecoder refuses what is no chunk, says what came and goes on", () 
     [undefined, "undefined"],
     [null, "null"],
     [[1, 2], "1,2"],
+    [[], "object"],
     [{ length: 1 }, "[object Object]"],
   ];
   for (const [chunk, got] of wrong) {

@@ -16,11 +16,11 @@ const { stream, read = (workload) => ways[way](stream!(workload)) } =
   };
 const workload = makeWorkload(name);
 
-const tally = await read(workload);
-if (JSON.stringify(tally) !== JSON.stringify(workload.tally)) {
+const expected = JSON.stringify(workload.tally);
+const found = JSON.stringify(await read(workload));
+if (found !== expected) {
   throw new Error(
-    `Expected ${JSON.stringify(workload.tally)} in "${name}", but ` +
-      `${contender} found ${JSON.stringify(tally)}`,
+    `Expected ${expected} in "${name}", but ${contender} found ${found}`,
   );
 }
 
