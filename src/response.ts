@@ -311,14 +311,14 @@ class Writer
     if (this.#state !== "asked") return;
     const heartbeat = this.#heartbeat!;
     let due = this.#quietSince + heartbeat - Date.now();
-    if (due <= 0) {
+    // More than a whole interval is left only if the system clock was set back.
+    if (due <= 0 || due > heartbeat) {
       const { desiredSize } = this.#controller;
       if (desiredSize === 0) this.#controller.enqueue(HEARTBEAT);
       this.#quietSince = Date.now();
       due = heartbeat;
     }
-    // The clock may have been set back meanwhile.
-    this.#timer = setTimeout(() => this.#beat(), Math.min(due, heartbeat));
+    this.#timer = setTimeout(() => this.#beat(), due);
   }
 
   #finish(): void {

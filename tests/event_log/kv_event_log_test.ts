@@ -7,9 +7,13 @@ import {
 } from "../../src/event_logs.ts";
 import { appendAll, Reader, rest, testContract } from "./contract.ts";
 import { assertInterleaved, LogProcess } from "./processes.ts";
+import { notRunFor } from "../support/not_run.ts";
 import { temporaryDirectory } from "../support/temporary_directory.ts";
 
-const notRun = "openKv" in Deno ? undefined : "Deno KV is not there";
+const notRun = notRunFor(
+  "Tests of KvEventLog",
+  "openKv" in Deno ? undefined : "deno runs without --unstable-kv",
+);
 
 testContract({
   name: "KvEventLog",

@@ -1,5 +1,6 @@
 /** A `redis-server` of the test's own. */
 import { deadline } from "../support/deadline.ts";
+import { notRunFor } from "../support/not_run.ts";
 import { temporaryDirectory } from "../support/temporary_directory.ts";
 
 type Directory = Awaited<ReturnType<typeof temporaryDirectory>>;
@@ -17,15 +18,12 @@ export function redisVersion(): string | undefined {
   }
 }
 
-/** Why tests that need one cannot run; throws where they must, on Linux in CI. */
+/** Why tests that need one cannot run, if they cannot. */
 export function whyNoRedis(): string | undefined {
-  if (redisVersion() !== undefined) return undefined;
-  const why = "not run: redis-server is not installed";
-  const isRequired = Deno.env.get("CI") === "true" &&
-    Deno.build.os === "linux";
-  if (isRequired) throw new Error(why);
-  console.warn(`Tests of RedisEventLog ${why}`);
-  return why;
+  return notRunFor(
+    "Tests of RedisEventLog",
+    redisVersion() === undefined ? "redis-server is not installed" : undefined,
+  );
 }
 
 /** It keeps what it has acknowledged where it is killed, if it is to. */

@@ -3,21 +3,13 @@ import { assert, assertEquals } from "@std/assert";
 import { connectSse } from "../../mod.ts";
 import { dataOf } from "../support/data_of.ts";
 import { deadline } from "../support/deadline.ts";
+import { isInstalled, notRunFor } from "../support/not_run.ts";
 
 const directory = import.meta.dirname!;
-const notRun = whyNoNode();
-
-function whyNoNode(): string | undefined {
-  try {
-    new Deno.Command("node", { args: ["--version"] }).outputSync();
-    return undefined;
-  } catch {
-    const why = "not run: node is not installed";
-    if (Deno.env.get("CI") === "true") throw new Error(why);
-    console.warn(`Tests of servers on Node ${why}`);
-    return why;
-  }
-}
+const notRun = notRunFor(
+  "Tests of servers on Node",
+  isInstalled("node") ? undefined : "node is not installed",
+);
 
 async function run(...args: string[]): Promise<void> {
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {

@@ -10,7 +10,24 @@ interface Clock {
   uninstall(): void;
 }
 
+const RealDate = Date;
 const realSetTimeout = globalThis.setTimeout;
+
+let currentClock: Clock | undefined;
+
+function fakeNow(): number {
+  return currentClock?.now ?? RealDate.now();
+}
+
+// A proxy as in @std, not the fake `Date` of the npm package: what a test
+// assigns to `Date.now` is written through to the real `Date`.
+const FakeDate = new Proxy(RealDate, {
+  construct: (_target, args) =>
+    Reflect.construct(RealDate, args.length > 0 ? args : [fakeNow()]),
+  apply: () => new RealDate(fakeNow()).toString(),
+  get: (target, property, receiver) =>
+    property === "now" ? fakeNow : Reflect.get(target, property, receiver),
+});
 
 export class FakeTime {
   #clock: Clock;
@@ -18,15 +35,16 @@ export class FakeTime {
 
   constructor(start?: number | string | Date | null) {
     this.#clock = fakeTimers.withGlobal(globalThis).install({
-      now: new Date(start ?? Date.now()),
+      now: new RealDate(start ?? RealDate.now()),
       toFake: [
-        "Date",
         "setTimeout",
         "clearTimeout",
         "setInterval",
         "clearInterval",
       ],
     });
+    currentClock = this.#clock;
+    globalThis.Date = FakeDate;
     AbortSignal.timeout = (ms: number) => {
       const controller = new AbortController();
       setTimeout(() => {
@@ -74,6 +92,8 @@ export class FakeTime {
 
   restore(): void {
     AbortSignal.timeout = this.#abortSignalTimeout;
+    globalThis.Date = RealDate;
+    currentClock = undefined;
     this.#clock.uninstall();
   }
 
