@@ -28,17 +28,17 @@
  * @module
  */
 
-export { connectSse, readSse } from "./src/connect.ts";
-export { SseConnection } from "./src/connection.ts";
-export { SseDecoder, type SseDecoderOptions } from "./src/decoder.ts";
+export { connectSse, readSse } from "./src/read/connect.ts";
+export { SseConnection } from "./src/read/connection.ts";
+export { SseDecoder, type SseDecoderOptions } from "./src/read/decoder.ts";
 export {
   SseError,
   type SseErrorCode,
   type SseErrorOptions,
 } from "./src/error.ts";
-export { encodeSse, type SseMessage } from "./src/encoder.ts";
-export { SseEncoderStream } from "./src/encoder_stream.ts";
-export { SseEventStream } from "./src/event_stream.ts";
+export { encodeSse, type SseMessage } from "./src/write/encoder.ts";
+export { SseEncoderStream } from "./src/write/encoder_stream.ts";
+export { SseEventStream } from "./src/read/event_stream.ts";
 export { lastEventIdOf } from "./src/last_event_id.ts";
 export type {
   ConnectSseOptions,
@@ -46,10 +46,10 @@ export type {
   ReadSseOptions,
   SseAttempt,
   SseRequest,
-} from "./src/options.ts";
-export type { ReconnectInfo, ReconnectOptions } from "./src/reconnect.ts";
-export { sseResponse, type SseResponseInit } from "./src/response.ts";
+} from "./src/read/options.ts";
+export type { ReconnectInfo, ReconnectOptions } from "./src/read/reconnect.ts";
+export { sseResponse, type SseResponseInit } from "./src/write/response.ts";
 export {
   ServerSentEvent,
   type ServerSentEventInit,
-} from "./src/server_sent_event.ts";
+} from "./src/read/server_sent_event.ts";

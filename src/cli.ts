@@ -38,10 +38,10 @@
 
 import { parseArgs } from "node:util";
 import config from "../deno.json" with { type: "json" };
-import { connectSse } from "./connect.ts";
+import { connectSse } from "./read/connect.ts";
 import { reasonOf, SseError, withoutSecrets } from "./error.ts";
 import { headerValue } from "./last_event_id.ts";
-import type { ServerSentEvent } from "./server_sent_event.ts";
+import type { ServerSentEvent } from "./read/server_sent_event.ts";
 
 /** How much of the body an error message shows. */
 const BODY_LENGTH = 200;

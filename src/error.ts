@@ -4,7 +4,7 @@
  * @module
  */
 
-import { textOf } from "./check.ts";
+import { textOf } from "./internal/check.ts";
 
 /**
  * What an {@linkcode SseError} is about, the same on every runtime:

@@ -37,22 +37,22 @@
  * @module
  */
 
-import { checkFunction, checkType, textOf } from "./check.ts";
-import { connectSse } from "./connect.ts";
-import type { SseConnection } from "./connection.ts";
+import { checkFunction, checkType, textOf } from "./internal/check.ts";
+import { connectSse } from "./read/connect.ts";
+import type { SseConnection } from "./read/connection.ts";
 import { SseError, withoutSecrets } from "./error.ts";
 import {
   contentTypes,
   isRefused,
   refusalError,
   startOfBody,
-} from "./exchange.ts";
+} from "./read/exchange.ts";
 import { idOf } from "./last_event_id.ts";
-import type { ReconnectOptions } from "./reconnect.ts";
-import { TaskQueue } from "./task_queue.ts";
+import type { ReconnectOptions } from "./read/reconnect.ts";
+import { TaskQueue } from "./event_source/task_queue.ts";
 
 export { SseError, type SseErrorCode, type SseErrorOptions } from "./error.ts";
-export type { ReconnectInfo, ReconnectOptions } from "./reconnect.ts";
+export type { ReconnectInfo, ReconnectOptions } from "./read/reconnect.ts";
 
 /**
  * Options of {@linkcode EventSource}: the standard's `withCredentials`, and what

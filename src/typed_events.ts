@@ -30,8 +30,8 @@
  * @module
  */
 
-import { check, textOf } from "./check.ts";
-import type { ServerSentEvent } from "./server_sent_event.ts";
+import { check, textOf } from "./internal/check.ts";
+import type { ServerSentEvent } from "./read/server_sent_event.ts";
 
 /**
  * What a schema has to be: version 1 of Standard Schema, as much of it as is

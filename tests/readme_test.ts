@@ -77,9 +77,12 @@ Deno.test("README links to no other place on GitHub, and to headings that it has
 });
 
 Deno.test("README has a row for each option, and for none that is not there", async () => {
-  const options = properties(await read("src/options.ts"), "ConnectSseOptions");
+  const options = properties(
+    await read("src/read/options.ts"),
+    "ConnectSseOptions",
+  );
   const reconnect = properties(
-    await read("src/reconnect.ts"),
+    await read("src/read/reconnect.ts"),
     "ReconnectOptions",
   );
   // Some of those of `fetch`, which an interface of the platform declares.

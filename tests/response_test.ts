@@ -19,7 +19,7 @@ import {
   sseResponse,
   type SseResponseInit,
 } from "../mod.ts";
-import { MemoryEventLog, resume } from "../src/event_logs.ts";
+import { MemoryEventLog, resume } from "../src/event_log/mod.ts";
 import { assertSseError } from "./support/assert_sse_error.ts";
 import { dataOf } from "./support/data_of.ts";
 import { deadline } from "./support/deadline.ts";

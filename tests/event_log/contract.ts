@@ -10,7 +10,7 @@ import {
   type EventLog,
   EventLogGapError,
   resume,
-} from "../../src/event_logs.ts";
+} from "../../src/event_log/mod.ts";
 import { deadline } from "../support/deadline.ts";
 import { randomWalk } from "./random_walk.ts";
 

@@ -4,7 +4,7 @@ import {
   type KvAtomic,
   KvEventLog,
   type KvStore,
-} from "../../src/event_logs.ts";
+} from "../../src/event_log/mod.ts";
 import { appendAll, Reader, rest, testContract } from "./contract.ts";
 import { assertInterleaved, LogProcess } from "./processes.ts";
 import { notRunFor } from "../support/not_run.ts";

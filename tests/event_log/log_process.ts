@@ -7,7 +7,7 @@ import {
   type EventLog,
   KvEventLog,
   RedisEventLog,
-} from "../../src/event_logs.ts";
+} from "../../src/event_log/mod.ts";
 import { RawRedis } from "./raw_redis.ts";
 
 const [kind, place, key, what, name, count] = Deno.args;

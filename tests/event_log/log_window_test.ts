@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { LogWindow } from "../../src/log_window.ts";
+import { LogWindow } from "../../src/event_log/window.ts";
 import { heldBytes } from "../support/garbage.ts";
 
 Deno.test("LogWindow keeps no room for what was dropped, and loses nothing else", () => {

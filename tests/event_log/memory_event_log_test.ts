@@ -8,7 +8,7 @@ import {
   MemoryEventLog,
   resume,
   type ResumeOptions,
-} from "../../src/event_logs.ts";
+} from "../../src/event_log/mod.ts";
 import { deadline } from "../support/deadline.ts";
 import { appendAll, Reader, rest, testContract } from "./contract.ts";
 

@@ -1,7 +1,7 @@
 /** Appends, reads, drops and reconnects at random, against a list. */
 import { assert, assertEquals } from "@std/assert";
 import type { SseMessage } from "../../mod.ts";
-import { type EventLog, EventLogGapError } from "../../src/event_logs.ts";
+import { type EventLog, EventLogGapError } from "../../src/event_log/mod.ts";
 import { deadline } from "../support/deadline.ts";
 import { Random } from "../support/random.ts";
 import type { Place } from "./contract.ts";

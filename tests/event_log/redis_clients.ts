@@ -1,7 +1,7 @@
 /** Clients of Redis, each as its users would give it to a log. */
 import { Redis } from "npm:ioredis@6.0.0";
 import { createClient } from "npm:redis@6.3.1";
-import type { SendRedisCommand } from "../../src/event_logs.ts";
+import type { SendRedisCommand } from "../../src/event_log/mod.ts";
 import { RawRedis } from "./raw_redis.ts";
 
 export interface RedisClient extends AsyncDisposable {

@@ -12,7 +12,7 @@ import {
   type RedisEventLogOptions,
   resume,
   type SendRedisCommand,
-} from "../../src/event_logs.ts";
+} from "../../src/event_log/mod.ts";
 import { deadline } from "../support/deadline.ts";
 import {
   appendAll,

@@ -3,7 +3,7 @@
  * the log, POST appends so many messages, DELETE ends it with a last one.
  */
 import { sseResponse } from "../../mod.ts";
-import { RedisEventLog, resume } from "../../src/event_logs.ts";
+import { RedisEventLog, resume } from "../../src/event_log/mod.ts";
 import { Random } from "../support/random.ts";
 import { RawRedis } from "./raw_redis.ts";
 

@@ -5,7 +5,7 @@ import {
   EntryCache,
   LogFollower,
   type LogStore,
-} from "../../src/stored_event_log.ts";
+} from "../../src/event_log/stored.ts";
 import { numbers, Reader } from "./contract.ts";
 
 /** Numbers for messages, kept in an array. */

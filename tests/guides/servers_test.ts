@@ -1,7 +1,7 @@
 /** Blocks of the guides that serve, with the packages that they name. */
 import { assertEquals } from "@std/assert";
 import { connectSse } from "../../mod.ts";
-import { resume } from "../../src/event_logs.ts";
+import { resume } from "../../src/event_log/mod.ts";
 import { sseResponse } from "../../mod.ts";
 import { RedisServer, whyNoRedis } from "../event_log/redis_server.ts";
 import { dataOf } from "../support/data_of.ts";

@@ -3,7 +3,7 @@ import express from "express";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { sseResponse } from "../../mod.ts";
-import { MemoryEventLog, resume } from "../../src/event_logs.ts";
+import { MemoryEventLog, resume } from "../../src/event_log/mod.ts";
 
 const log = new MemoryEventLog();
 let listeners = 0;

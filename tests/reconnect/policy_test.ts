@@ -11,7 +11,7 @@ import {
   type ReconnectOptions,
   SseError,
 } from "../../mod.ts";
-import { reconnectPolicy } from "../../src/reconnect.ts";
+import { reconnectPolicy } from "../../src/read/reconnect.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
 
 const network = new SseError("network", "The cable was cut");

@@ -4,5 +4,5 @@
 
 export * from "../../mod.ts";
 export * from "../../src/event_source.ts";
-export * from "../../src/event_logs.ts";
+export * from "../../src/event_log/mod.ts";
 export * from "../../src/typed_events.ts";

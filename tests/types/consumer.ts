@@ -19,7 +19,7 @@ import {
   MemoryEventLog,
   RedisEventLog,
   resume,
-} from "../../src/event_logs.ts";
+} from "../../src/event_log/mod.ts";
 import { EventSource } from "../../src/event_source.ts";
 import { typedEvents } from "../../src/typed_events.ts";
 

@@ -69,7 +69,7 @@ async function declare(): Promise<void> {
     },
     files: [
       `${root}mod.ts`,
-      `${root}src/event_logs.ts`,
+      `${root}src/event_log/mod.ts`,
       `${root}src/event_source.ts`,
       `${root}src/typed_events.ts`,
     ],

@@ -13,7 +13,7 @@ import {
   EventLogGapError,
   MemoryEventLog,
   resume,
-} from "../../../src/event_logs.ts";
+} from "../../../src/event_log/mod.ts";
 import { vectors } from "../../vectors.ts";
 import { assert, assertEquals, rejection, sseError } from "../assert.ts";
 import type { Case } from "../case.ts";

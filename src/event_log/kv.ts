@@ -11,14 +11,14 @@ import {
   checkTimeout,
   checkType,
   MAX_TIMER_DELAY,
-} from "./check.ts";
-import type { SseMessage } from "./encoder.ts";
+} from "../internal/check.ts";
+import type { SseMessage } from "../write/encoder.ts";
 import type {
   EventLog,
   EventLogReadOptions,
   EventLogStatus,
 } from "./event_log.ts";
-import { endedError, randomTag } from "./log_message.ts";
+import { endedError, randomTag } from "./message.ts";
 import {
   delay,
   EntryCache,
@@ -27,7 +27,7 @@ import {
   messageOf,
   type Page,
   until,
-} from "./stored_event_log.ts";
+} from "./stored.ts";
 
 /**
  * A part of a key.

@@ -4,18 +4,23 @@
  * @module
  */
 
-import { checkRange, checkSignal, checkTimeout, checkType } from "./check.ts";
-import type { SseMessage } from "./encoder.ts";
+import {
+  checkRange,
+  checkSignal,
+  checkTimeout,
+  checkType,
+} from "../internal/check.ts";
+import type { SseMessage } from "../write/encoder.ts";
 import {
   type EventLog,
   EventLogGapError,
   type EventLogReadOptions,
   type EventLogStatus,
 } from "./event_log.ts";
-import { endedError, randomTag, toKept, toRead } from "./log_message.ts";
-import { LogReader } from "./log_reader.ts";
-import { LogWindow } from "./log_window.ts";
-import { END, type Waker } from "./poll.ts";
+import { endedError, randomTag, toKept, toRead } from "./message.ts";
+import { LogReader } from "./reader.ts";
+import { LogWindow } from "./window.ts";
+import { END, type Waker } from "../write/poll.ts";
 
 /** How much a {@linkcode MemoryEventLog} keeps. */
 export interface MemoryEventLogOptions {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { SseMessage } from "./encoder.ts";
+import type { SseMessage } from "../write/encoder.ts";
 
 /**
  * Messages in the order in which they were appended, for any number of readers,

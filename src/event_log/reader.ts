@@ -4,8 +4,8 @@
  * @module
  */
 
-import type { SseMessage } from "./encoder.ts";
-import { END, POLL, type Pollable, type Waker } from "./poll.ts";
+import type { SseMessage } from "../write/encoder.ts";
+import { END, POLL, type Pollable, type Waker } from "../write/poll.ts";
 
 type Result = IteratorResult<SseMessage, undefined>;
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { SseError } from "./error.ts";
+import type { SseError } from "../error.ts";
 import type { ReconnectOptions } from "./reconnect.ts";
 import type { ServerSentEvent } from "./server_sent_event.ts";
 

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { check, MAX_TIMER_DELAY } from "./check.ts";
-import { reasonOf, SseError, withoutSecrets } from "./error.ts";
+import { check, MAX_TIMER_DELAY } from "../internal/check.ts";
+import { reasonOf, SseError, withoutSecrets } from "../error.ts";
 
 /** Reads the body of a response. */
 type Reader = ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>;

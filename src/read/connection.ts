@@ -10,9 +10,9 @@ import {
   checkSignal,
   checkTimeout,
   checkType,
-} from "./check.ts";
+} from "../internal/check.ts";
 import { SseDecoder } from "./decoder.ts";
-import { SseError } from "./error.ts";
+import { SseError } from "../error.ts";
 import { Exchange, isRefused, saysNoStream } from "./exchange.ts";
 import type { ConnectSseOptions, SseAttempt } from "./options.ts";
 import { type ReconnectPolicy, reconnectPolicy } from "./reconnect.ts";

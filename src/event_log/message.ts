@@ -4,9 +4,14 @@
  * @module
  */
 
-import { check, checkType } from "./check.ts";
-import { dataOf, encodeShared, encodeSse, type SseMessage } from "./encoder.ts";
-import { notedRetry } from "./unsaid_retry.ts";
+import { check, checkType } from "../internal/check.ts";
+import {
+  dataOf,
+  encodeShared,
+  encodeSse,
+  type SseMessage,
+} from "../write/encoder.ts";
+import { notedRetry } from "../unsaid_retry.ts";
 
 /** The fields of a message that are kept, `json` as `data`. */
 export type KeptMessage = Pick<

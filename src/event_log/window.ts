@@ -4,8 +4,8 @@
  * @module
  */
 
-import type { SseMessage } from "./encoder.ts";
-import type { Waker } from "./poll.ts";
+import type { SseMessage } from "../write/encoder.ts";
+import type { Waker } from "../write/poll.ts";
 
 /** A message, and where in the log it is. */
 export interface Entry {

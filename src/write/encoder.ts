@@ -4,8 +4,8 @@
  * @module
  */
 
-import { check, checkType } from "./check.ts";
-import { notedRetry } from "./unsaid_retry.ts";
+import { check, checkType } from "../internal/check.ts";
+import { notedRetry } from "../unsaid_retry.ts";
 
 /**
  * What one block of an event stream says; all of it optional.

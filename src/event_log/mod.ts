@@ -37,7 +37,7 @@ export {
   type EventLogReadOptions,
   type EventLogStatus,
 } from "./event_log.ts";
-export type { SseMessage } from "./encoder.ts";
+export type { SseMessage } from "../write/encoder.ts";
 export {
   type KvAtomic,
   type KvEntry,
@@ -46,14 +46,11 @@ export {
   type KvKey,
   type KvKeyPart,
   type KvStore,
-} from "./kv_event_log.ts";
-export {
-  MemoryEventLog,
-  type MemoryEventLogOptions,
-} from "./memory_event_log.ts";
+} from "./kv.ts";
+export { MemoryEventLog, type MemoryEventLogOptions } from "./memory.ts";
 export {
   RedisEventLog,
   type RedisEventLogOptions,
   type SendRedisCommand,
-} from "./redis_event_log.ts";
+} from "./redis.ts";
 export { resume, type ResumeOptions } from "./resume.ts";

@@ -4,7 +4,12 @@
  * @module
  */
 
-import { check, checkSignal, checkTimeout, checkType } from "./check.ts";
+import {
+  check,
+  checkSignal,
+  checkTimeout,
+  checkType,
+} from "../internal/check.ts";
 import { encodeAfter, sharedBytes, type SseMessage } from "./encoder.ts";
 import { POLL, type Pollable, type Waker } from "./poll.ts";
 

@@ -4,10 +4,15 @@
  * @module
  */
 
-import { check, checkFunction, checkLimit, checkType } from "./check.ts";
-import { SseError } from "./error.ts";
+import {
+  check,
+  checkFunction,
+  checkLimit,
+  checkType,
+} from "../internal/check.ts";
+import { SseError } from "../error.ts";
 import { ServerSentEvent } from "./server_sent_event.ts";
-import { noteRetry } from "./unsaid_retry.ts";
+import { noteRetry } from "../unsaid_retry.ts";
 
 /**
  * Options of {@linkcode SseDecoder} and `SseEventStream`.

@@ -4,17 +4,22 @@
  * @module
  */
 
-import { check, checkFunction, checkSignal, checkType } from "./check.ts";
-import type { SseMessage } from "./encoder.ts";
+import {
+  check,
+  checkFunction,
+  checkSignal,
+  checkType,
+} from "../internal/check.ts";
+import type { SseMessage } from "../write/encoder.ts";
 import {
   type EventLog,
   EventLogGapError,
   type EventLogReadOptions,
 } from "./event_log.ts";
-import { lastEventIdOf } from "./last_event_id.ts";
-import { toKept } from "./log_message.ts";
-import { LogReader } from "./log_reader.ts";
-import { END, POLL, type Waker } from "./poll.ts";
+import { lastEventIdOf } from "../last_event_id.ts";
+import { toKept } from "./message.ts";
+import { LogReader } from "./reader.ts";
+import { END, POLL, type Waker } from "../write/poll.ts";
 
 /**
  * How {@linkcode resume} begins, and what it says of missing messages.

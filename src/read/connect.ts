@@ -4,10 +4,10 @@
  * @module
  */
 
-import { check, checkFunction, checkType } from "./check.ts";
+import { check, checkFunction, checkType } from "../internal/check.ts";
 import { type Send, SseConnection } from "./connection.ts";
-import { reasonOf, SseError, withoutSecrets } from "./error.ts";
-import { headerValue, idOf } from "./last_event_id.ts";
+import { reasonOf, SseError, withoutSecrets } from "../error.ts";
+import { headerValue, idOf } from "../last_event_id.ts";
 import type {
   ConnectSseOptions,
   ReadSseOptions,

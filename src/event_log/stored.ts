@@ -5,17 +5,17 @@
  * @module
  */
 
-import { checkSignal, checkType, textOf } from "./check.ts";
-import type { SseMessage } from "./encoder.ts";
+import { checkSignal, checkType, textOf } from "../internal/check.ts";
+import type { SseMessage } from "../write/encoder.ts";
 import {
   EventLogGapError,
   type EventLogReadOptions,
   type EventLogStatus,
 } from "./event_log.ts";
-import { toJson, toRead } from "./log_message.ts";
-import { LogReader } from "./log_reader.ts";
-import { type Entry, LogWindow } from "./log_window.ts";
-import { END, type Waker } from "./poll.ts";
+import { toJson, toRead } from "./message.ts";
+import { LogReader } from "./reader.ts";
+import { type Entry, LogWindow } from "./window.ts";
+import { END, type Waker } from "../write/poll.ts";
 
 /** Where a log is kept. A position is the id of a message, or one like it. */
 export interface LogStore {

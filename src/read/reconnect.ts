@@ -4,8 +4,8 @@
  * @module
  */
 
-import { check, checkFunction, checkRange } from "./check.ts";
-import { causesOf, SseError } from "./error.ts";
+import { check, checkFunction, checkRange } from "../internal/check.ts";
+import { causesOf, SseError } from "../error.ts";
 
 /**
  * How to reconnect; all of it optional.
