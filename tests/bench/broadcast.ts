@@ -1,8 +1,8 @@
 /** A message to many clients: event logs against peers and the floor. */
 import { broadcasters } from "./broadcasters.ts";
 import { runChild } from "./child.ts";
-import { median, number, printTable, ratio } from "./print.ts";
-import type { Options } from "./table.ts";
+import { median, printTable, ratio, threeDigits } from "./print.ts";
+import type { Options } from "./print.ts";
 
 const CLIENTS = 10_000;
 const BLOCKS = 20;
@@ -28,9 +28,9 @@ export async function broadcast({ rounds, markdown, contender }: Options) {
     const middle = (of: keyof Cost) => median(costs.map((cost) => cost[of]));
     rows.push([
       name,
-      number(middle("ns")),
+      threeDigits(middle("ns")),
       ratio(middle("ratio")),
-      number(middle("bytes")),
+      threeDigits(middle("bytes")),
     ]);
   }
   printTable(
@@ -48,7 +48,7 @@ export async function broadcast({ rounds, markdown, contender }: Options) {
   printTable(
     `A log with ${IDLE_CLIENTS} clients that stopped reading`,
     ["messages", "heap MB"],
-    Object.entries(heap).map(([messages, mb]) => [messages, number(mb)]),
+    Object.entries(heap).map(([messages, mb]) => [messages, threeDigits(mb)]),
     markdown,
   );
 }

@@ -3,7 +3,7 @@ import { createChannel, createResponse } from "better-sse";
 import { Hono } from "hono";
 import { type SSEStreamingApi, streamSSE } from "hono/streaming";
 import { encodeSse, sseResponse } from "../../mod.ts";
-import { MemoryEventLog, resume } from "../../src/event_logs.ts";
+import { MemoryEventLog, resume } from "../../src/event_log/mod.ts";
 
 export interface Broadcaster {
   /** Answers one client. */

@@ -1,8 +1,8 @@
 /** Thousands of mostly idle connections at once. */
 import { runChild, withServer } from "./child.ts";
 import { clients } from "./http_clients.ts";
-import { median, number, printTable, ratio } from "./print.ts";
-import type { Options } from "./table.ts";
+import { median, printTable, ratio, threeDigits } from "./print.ts";
+import type { Options } from "./print.ts";
 
 const COUNT = 2000;
 const EVERY_MS = 5000;
@@ -56,11 +56,11 @@ export async function connections({ rounds, markdown, contender }: Options) {
     ],
     names.map((name) => [
       name,
-      number(middle(name, "rss")),
+      threeDigits(middle(name, "rss")),
       overRaw(name, "rss"),
-      number(middle(name, "heap")),
+      threeDigits(middle(name, "heap")),
       overRaw(name, "heap"),
-      number(middle(name, "cpu")),
+      threeDigits(middle(name, "cpu")),
       overRaw(name, "cpu"),
     ]),
     markdown,

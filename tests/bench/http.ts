@@ -1,8 +1,8 @@
 /** Events over loopback HTTP, from a server in another process. */
 import { runChild, withServer } from "./child.ts";
 import { clients } from "./http_clients.ts";
-import { median, number, printTable, ratio } from "./print.ts";
-import type { Options } from "./table.ts";
+import { median, printTable, ratio, threeDigits } from "./print.ts";
+import type { Options } from "./print.ts";
 
 interface Cost {
   cpu: number;
@@ -26,7 +26,7 @@ export async function http(options: Options) {
 
 async function compare(
   workload: string,
-  events: number,
+  events: threeDigits,
   port: number,
   { rounds, markdown, contender }: Options,
 ) {
@@ -50,8 +50,8 @@ async function compare(
     ["client", "events/s", "CPU ns an event", "over the raw body's"],
     names.map((name) => [
       name,
-      number(1e9 / median(costs[name].map(({ real }) => real))),
-      number(median(costs[name].map(({ cpu }) => cpu))),
+      threeDigits(1e9 / median(costs[name].map(({ real }) => real))),
+      threeDigits(median(costs[name].map(({ cpu }) => cpu))),
       ratio(
         median(
           costs[name].map(({ cpu }, i) => cpu / costs["raw body"]?.[i].cpu),

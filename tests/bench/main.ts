@@ -20,11 +20,11 @@ import { connections } from "./connections.ts";
 import { http } from "./http.ts";
 import { redis } from "./redis.ts";
 import { size } from "./size.ts";
-import { type Options, streams, table } from "./table.ts";
+import type { Options } from "./print.ts";
+import { table } from "./table.ts";
 
 const commands: Record<string, (options: Options) => Promise<void>> = {
   table,
-  streams,
   size,
   http,
   connections,

@@ -5,7 +5,7 @@
  */
 import process from "node:process";
 import { sseResponse } from "../../mod.ts";
-import { MemoryEventLog, resume } from "../../src/event_logs.ts";
+import { MemoryEventLog, resume } from "../../src/event_log/mod.ts";
 import { gc } from "./gc.ts";
 
 const [clients, messages] = Deno.args.map(Number);

@@ -3,7 +3,7 @@
  * `measure_redis.ts PORT one|many MESSAGES` prints the µs a message of bare
  * commands and of a log, which take turns.
  */
-import { RedisEventLog } from "../../src/event_logs.ts";
+import { RedisEventLog } from "../../src/event_log/mod.ts";
 import { RawRedis } from "../event_log/raw_redis.ts";
 
 const [port, what, messages] = Deno.args;

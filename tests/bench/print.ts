@@ -1,3 +1,13 @@
+/** How to measure and print: what the command line says. */
+export interface Options {
+  rounds: number;
+  /** How long a measurement lasts. */
+  ms: number;
+  markdown: boolean;
+  contender: (name: string) => boolean;
+  workload: (name: string) => boolean;
+}
+
 /** Prints a table, numbers to the right: as text or as Markdown. */
 export function printTable(
   title: string,
@@ -27,7 +37,7 @@ export function printTable(
 }
 
 /** Three digits that matter, grouped. */
-export function number(value: number | undefined): string {
+export function threeDigits(value: number | undefined): string {
   if (value === undefined || Number.isNaN(value)) return "–";
   return value.toLocaleString("en", { maximumSignificantDigits: 3 });
 }

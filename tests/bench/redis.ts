@@ -1,8 +1,8 @@
 /** What a log on Redis costs beside bare commands. */
 import { RedisServer, redisVersion } from "../event_log/redis_server.ts";
 import { runChild } from "./child.ts";
-import { median, number, printTable, ratio } from "./print.ts";
-import type { Options } from "./table.ts";
+import { median, printTable, ratio, threeDigits } from "./print.ts";
+import type { Options } from "./print.ts";
 
 const MESSAGES = 5000;
 
@@ -32,8 +32,8 @@ export async function redis({ rounds, markdown }: Options) {
     }
     rows.push([
       title,
-      number(median(costs.map(({ bare }) => bare))),
-      number(median(costs.map(({ log }) => log))),
+      threeDigits(median(costs.map(({ bare }) => bare))),
+      threeDigits(median(costs.map(({ log }) => log))),
       ratio(median(costs.map(({ log, bare }) => log / bare))),
     ]);
   }

@@ -1,7 +1,7 @@
 /** How many bytes a program that imports this would ship. */
 import { gzipSync } from "node:zlib";
 import { printTable } from "./print.ts";
-import type { Options } from "./table.ts";
+import type { Options } from "./print.ts";
 
 const root = new URL("../../", import.meta.url);
 const config = new URL("./deno.json", import.meta.url).pathname;
@@ -14,7 +14,7 @@ const entries: [title: string, code: string, most?: number][] = [
   ["SseDecoder", from("SseDecoder", "mod.ts"), 2450],
   ["sseResponse", from("sseResponse", "mod.ts"), 2048],
   ["EventSource", from("EventSource", "src/event_source.ts"), 9410],
-  ["MemoryEventLog, resume", from("*", "src/event_logs.ts")],
+  ["MemoryEventLog, resume", from("*", "src/event_log/mod.ts")],
   ["typedEvents", from("typedEvents", "src/typed_events.ts")],
   ["eventsource-parser/stream", `export * from "eventsource-parser/stream";`],
 ];

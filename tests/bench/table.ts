@@ -1,144 +1,121 @@
-/** Bytes in, events out: every contender on every workload. */
+/**
+ * Bytes in, events out: all contenders on all workloads. A workload has a
+ * process of its own, in which the contenders take turns, so that whatever else
+ * the machine does is the same for all. The minimum of many repetitions is
+ * steady; whole processes, one for each contender, are not.
+ */
 import { runChild } from "./child.ts";
-import { contenders, type Kind, ways } from "./contender.ts";
-import { median, number, printTable, ratio } from "./print.ts";
-import { workloadNames } from "./workloads.ts";
+import { type Contender, contenders } from "./contenders.ts";
+import { type Options, printTable, ratio, threeDigits } from "./print.ts";
+import { makeWorkload, workloadNames } from "./workloads.ts";
 
-export interface Options {
-  rounds: number;
-  /** How long each measurement lasts. */
-  ms: number;
-  markdown: boolean;
-  contender: (name: string) => boolean;
-  workload: (name: string) => boolean;
+/** Nanoseconds a block by contender, for one workload. */
+type Times = Record<string, number>;
+
+if (import.meta.main) {
+  const [workload, ms, ...names] = Deno.args;
+  console.log(JSON.stringify(await measure(workload, Number(ms), names)));
 }
 
-/** Nanoseconds by contender, of one workload in one round. */
-type Round = Partial<Record<string, number>>;
-
-/** Measures each contender in a process of its own. */
+/** Measures contenders for so many ms each. */
 async function measure(
+  workloadName: string,
+  ms: number,
   names: string[],
-  workload: string,
-  ...rest: (string | number)[]
-): Promise<Round> {
-  const round: Round = {};
+): Promise<Times> {
+  const workload = makeWorkload(workloadName);
+  const expected = JSON.stringify(workload.tally);
   for (const name of names) {
-    const child = runChild<{ ns: number }>(
-      "measure.ts",
-      name,
-      workload,
-      ...rest,
-    );
-    round[name] = (await child).ns;
-  }
-  return round;
-}
-
-export async function table(options: Options) {
-  const names = Object.keys(contenders).filter((name) =>
-    options.contender(contenders[name].title)
-  );
-  const workloads = workloadNames.filter(options.workload);
-  const measured = new Map<string, Round[]>();
-  for (let round = 0; round < options.rounds; round++) {
-    for (const workload of workloads) {
-      console.error(`round ${round + 1}/${options.rounds}: ${workload}`);
-      const result = await measure(names, workload, options.ms);
-      measured.set(workload, [...measured.get(workload) ?? [], result]);
+    const found = JSON.stringify(await contenders[name].read(workload));
+    if (found !== expected) {
+      throw new Error(
+        `Expected ${expected} in "${workloadName}", ${name} found ${found}`,
+      );
     }
   }
+  const times: Times = {};
+  const spent: Times = {};
+  let waiting = names;
+  while (waiting.length > 0) {
+    for (const name of waiting) {
+      const { read } = contenders[name];
+      const start = performance.now();
+      await read(workload);
+      const time = performance.now() - start;
+      spent[name] = (spent[name] ?? 0) + time;
+      const ns = time * 1e6 / workload.blocks;
+      times[name] = Math.min(times[name] ?? Infinity, ns);
+    }
+    // Rotates, so that none always runs after the same other one.
+    waiting = [...waiting.slice(1), waiting[0]]
+      .filter((name) => spent[name] < ms);
+  }
+  return times;
+}
 
+export async function table({ ms, markdown, contender, workload }: Options) {
+  const names = Object.keys(contenders).filter(contender);
+  const rows: [name: string, times: Times][] = [];
+  for (const name of workloadNames.filter(workload)) {
+    console.error(name);
+    rows.push([name, await runChild<Times>("table.ts", name, ms, ...names)]);
+  }
+
+  // The other ways to read a stream are in the table of ratios alone.
+  const shown = names.filter((name) => !name.endsWith(")"));
   printTable(
-    "CPU time an event in ns (a block, among heartbeats): less is better",
-    ["workload", ...names.map((name) => contenders[name].title)],
-    workloads.map((workload) => [
+    "Nanoseconds an event (a block, among heartbeats): less is better",
+    ["workload", ...shown],
+    rows.map(([workload, times]) => [
       workload,
-      ...names.map((name) =>
-        number(median(measured.get(workload)!.map((round) => round[name]!)))
-      ),
+      ...shown.map((name) => threeDigits(times[name])),
     ]),
-    options.markdown,
-  );
-
-  const medians = workloads.map((workload) =>
-    comparisons.map(({ of }) =>
-      median(measured.get(workload)!.map(of).map((value) => value ?? NaN))
-    )
+    markdown,
   );
   printTable(
-    "The same as ratios of times within a round",
+    "The fastest peer's time as a multiple of ours: more is better",
     ["workload", ...comparisons.map(({ title }) => title)],
-    [
-      ...workloads.map((name, i) => [name, ...medians[i].map(ratio)]),
-      [
-        "median",
-        ...comparisons.map((_, i) => ratio(median(medians.map((m) => m[i])))),
-      ],
-    ],
-    options.markdown,
-  );
-}
-
-/** Streams of events by each way to read them, over the fastest peer's. */
-export async function streams(options: Options) {
-  const names = Object.keys(contenders).filter((name) =>
-    name === "sse_event_stream" || contenders[name].kind === "stream"
-  );
-  const workloads = workloadNames.filter(options.workload);
-  const rows: string[][] = [];
-  for (const workload of workloads) {
-    const ratios: Record<string, number[]> = {};
-    for (let round = 0; round < options.rounds; round++) {
-      console.error(`round ${round + 1}/${options.rounds}: ${workload}`);
-      for (const way of Object.keys(ways)) {
-        const result = await measure(names, workload, options.ms, way);
-        const value = fastest(result, "stream") / result.sse_event_stream!;
-        (ratios[way] ??= []).push(value);
-      }
-    }
-    rows.push([
+    rows.map(([workload, times]) => [
       workload,
-      ...Object.values(ratios).map((values) => ratio(median(values))),
-    ]);
-  }
-  printTable(
-    "Fastest stream / SseEventStream, by the way it is read",
-    ["workload", ...Object.keys(ways)],
-    rows,
-    options.markdown,
+      ...comparisons.map(({ of }) => ratio(of(times))),
+    ]),
+    markdown,
   );
 }
 
-/** A peer's time over ours is above 1 where ours is faster. */
-const comparisons: { title: string; of: (round: Round) => number }[] = [
+/** The shortest time among peers of some kinds, read in one way. */
+function fastest(times: Times, kinds: Contender["kind"][], way = ""): number {
+  const names = Object.keys(times).filter((name) =>
+    kinds.includes(contenders[name].kind) &&
+    (way === "" ? !name.endsWith(")") : name.endsWith(way))
+  );
+  return Math.min(...names.map((name) => times[name]));
+}
+
+const comparisons: { title: string; of: (times: Times) => number }[] = [
   {
-    title: "connectSse / floor",
-    of: (round) => round.connect_sse! / round.floor!,
+    title: "connectSse: streams",
+    of: (times) => fastest(times, ["stream"]) / times.connectSse,
   },
   {
-    title: "fastest stream / connectSse",
-    of: (round) => fastest(round, "stream", "iterator") / round.connect_sse!,
+    title: "connectSse: all",
+    of: (times) => fastest(times, ["stream", "callback"]) / times.connectSse,
   },
   {
-    title: "fastest peer / connectSse",
-    of: (round) =>
-      fastest(round, "stream", "iterator", "callback") / round.connect_sse!,
+    title: "connectSse: floor",
+    of: (times) => times.floor / times.connectSse,
   },
   {
-    title: "fastest stream / SseEventStream",
-    of: (round) =>
-      fastest(round, "stream", "iterator") / round.sse_event_stream!,
+    title: "SseEventStream",
+    of: (times) => fastest(times, ["stream"]) / times.SseEventStream,
   },
+  ...["getReader()", "pipeTo()"].map((way) => ({
+    title: way,
+    of: (times: Times) =>
+      fastest(times, ["stream"], way) / times[`SseEventStream ${way}`],
+  })),
   {
-    title: "feed / SseDecoder",
-    of: (round) => round.eventsource_parser_feed! / round.sse_decoder!,
+    title: "SseDecoder: feed",
+    of: (times) => fastest(times, ["push"]) / times.SseDecoder,
   },
 ];
-
-function fastest(round: Round, ...kinds: Kind[]): number {
-  const times = Object.entries(contenders)
-    .filter(([name, { kind }]) => kinds.includes(kind) && name in round)
-    .map(([name]) => round[name]!);
-  return times.length ? Math.min(...times) : NaN;
-}
