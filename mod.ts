@@ -29,13 +29,9 @@
  */
 
 export { connectSse, readSse } from "./src/read/connect.ts";
-export { SseConnection } from "./src/read/connection.ts";
+export type { SseConnection } from "./src/read/connection.ts";
 export { SseDecoder, type SseDecoderOptions } from "./src/read/decoder.ts";
-export {
-  SseError,
-  type SseErrorCode,
-  type SseErrorOptions,
-} from "./src/error.ts";
+export { SseError, type SseErrorCode } from "./src/error.ts";
 export { encodeSse, type SseMessage } from "./src/write/encoder.ts";
 export { SseEncoderStream } from "./src/write/encoder_stream.ts";
 export { SseEventStream } from "./src/read/event_stream.ts";

@@ -1,25 +1,27 @@
 /**
- * What went wrong with a stream of server-sent events.
+ * The error of this module.
  *
  * @module
  */
 
 import { textOf } from "./internal/check.ts";
+import { nameErrors } from "./internal/error_name.ts";
 
 /**
- * What an {@linkcode SseError} is about, the same on every runtime:
+ * The kind of an {@linkcode SseError}, the same on every runtime:
  *
- * - `"network"`: no response came, or the connection broke.
- * - `"status"`: the response's status is outside 2xx, or says that there is no
- *   stream: 204 and 205, of which only `shouldReconnect` is told.
+ * - `"network"`: no response arrived, or the connection failed.
+ * - `"status"`: the response's status is outside 2xx. 204 and 205, which end a
+ *   stream, are passed to `shouldReconnect` as this error, too.
  * - `"content-type"`: the response is not `text/event-stream`.
  * - `"event-too-large"`: an event or a line exceeds `maxEventSize`.
- * - `"idle-timeout"`: not a byte came for `idleTimeout` ms.
- * - `"event-timeout"`: no event came for `eventTimeout` ms.
- * - `"connect-timeout"`: no response headers came for `connectTimeout` ms.
- * - `"truncated"`: the stream ended and `until` had not been met.
- * - `"reconnect-failed"`: `maxAttempts` were used up, or the last event ID is
- *   one that no request can carry; the last error is the `cause`.
+ * - `"idle-timeout"`: no byte arrived for `idleTimeout` milliseconds.
+ * - `"event-timeout"`: no event arrived for `eventTimeout` milliseconds.
+ * - `"connect-timeout"`: no response headers arrived for `connectTimeout`
+ *   milliseconds.
+ * - `"truncated"`: the stream ended before `until` was met.
+ * - `"reconnect-failed"`: `maxAttempts` were made without success, or the last
+ *   event ID cannot be sent in a request. The last error is the `cause`.
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#processing-model}
  */
@@ -34,17 +36,10 @@ export type SseErrorCode =
   | "truncated"
   | "reconnect-failed";
 
-/** What a new {@linkcode SseError} may carry beside its code and message. */
-export interface SseErrorOptions extends ErrorOptions {
-  /** The response that the error is about, where one came. */
-  response?: Response | undefined;
-  /** The start of what a refused response says. */
-  body?: string | undefined;
-}
-
 /**
- * The error of this module. Tell errors apart by their `code`; the runtime's
- * own error, which differs from runtime to runtime, is the `cause`.
+ * The error that this module throws if a stream fails. Distinguish errors by
+ * their `code`. The runtime's own error, which differs between runtimes, is the
+ * `cause`.
  *
  * @example
  * ```ts
@@ -63,39 +58,44 @@ export interface SseErrorOptions extends ErrorOptions {
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#processing-model}
  */
 export class SseError extends Error {
-  // On the prototype, as the platform's own errors have it. A pure call, so that
-  // bundlers can leave the class out where nobody uses it.
-  static #isNamed = /* @__PURE__ */ nameErrors(() => SseError.prototype);
+  static #isNamed = /* @__PURE__ */ nameErrors(
+    () => SseError.prototype,
+    "SseError",
+  );
 
-  /** What the error is about. */
+  /** The kind of the error. */
   readonly code: SseErrorCode;
 
   /**
-   * The response that the error is about, where one came. Its status and
-   * headers can be looked at. The body of a refused response can be read in
-   * `shouldReconnect` and `onReconnect`, and not after them.
+   * The response that the error is about, if one arrived. Its status and headers
+   * can be read. The body of a refused response can be read only in
+   * `shouldReconnect` and `onReconnect`.
    */
   declare readonly response?: Response;
 
   /**
-   * The start of what a refused response says, as UTF-8: at most 64 KiB, and
-   * what came within a second. Errors with the code `"status"` or
-   * `"content-type"` have it, and a `"reconnect-failed"` that one of them led
-   * to. Undefined where somebody else has read the response.
+   * The start of a refused response's body, decoded as UTF-8: at most 64 KiB,
+   * and what arrived within a second. Errors with the code `"status"` or
+   * `"content-type"` have it, and a `"reconnect-failed"` that one of them caused.
+   * Undefined if the body is locked or was read by another reader.
    */
   declare readonly body?: string;
 
   /**
    * Makes an error.
    *
-   * @param code What the error is about.
-   * @param message What was expected, what came, and what to do.
-   * @param options The cause, the response and its body, where there are any.
+   * @param code The kind of the error.
+   * @param message What was expected, what was received and what to do.
+   * @param options The cause, the response and the start of its body.
    */
   constructor(
     code: SseErrorCode,
     message: string,
-    options?: SseErrorOptions,
+    options?: {
+      cause?: unknown;
+      response?: Response | undefined;
+      body?: string | undefined;
+    },
   ) {
     super(message, options);
     this.code = code;
@@ -104,12 +104,7 @@ export class SseError extends Error {
   }
 }
 
-function nameErrors(prototype: () => SseError): boolean {
-  prototype().name = "SseError";
-  return true;
-}
-
-/** The error and its causes, outermost first; none where it is no `Error`. */
+/** Returns the error and its causes, the outermost first. */
 export function causesOf(error: unknown): Error[] {
   const causes: Error[] = [];
   // Causes can form a circle, and no runtime wraps an error ten times.
@@ -121,14 +116,14 @@ export function causesOf(error: unknown): Error[] {
 }
 
 /**
- * The message of the innermost cause, as runtimes wrap what happened, without
- * secrets. Of what is no `Error`, its text.
+ * Returns the message of the innermost cause, where runtimes say what happened,
+ * without secrets. If it is no `Error`, returns its text.
  */
 export function reasonOf(cause: unknown): string {
   return withoutSecrets(causesOf(cause).at(-1)?.message ?? textOf(cause));
 }
 
-/** The text, with no user, password, query or fragment in its URLs. */
+/** Removes users, passwords, queries and fragments from the URLs in a text. */
 export function withoutSecrets(text: string): string {
   return text.replace(
     /(?<=:\/\/)\S+/g,

@@ -46,12 +46,12 @@ import {
   isRefused,
   refusalError,
   startOfBody,
-} from "./read/exchange.ts";
+} from "./read/refusal.ts";
 import { idOf } from "./last_event_id.ts";
 import type { ReconnectOptions } from "./read/reconnect.ts";
 import { TaskQueue } from "./event_source/task_queue.ts";
 
-export { SseError, type SseErrorCode, type SseErrorOptions } from "./error.ts";
+export { SseError, type SseErrorCode } from "./error.ts";
 export type { ReconnectInfo, ReconnectOptions } from "./read/reconnect.ts";
 
 /**

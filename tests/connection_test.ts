@@ -9,7 +9,7 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
-import { connectSse, ServerSentEvent, SseConnection } from "../mod.ts";
+import { connectSse, ServerSentEvent, type SseConnection } from "../mod.ts";
 import { assertSseError } from "./support/assert_sse_error.ts";
 import { HttpServer } from "./support/http_server.ts";
 import { eventResponse, OpenResponse } from "./support/open_response.ts";
@@ -23,7 +23,7 @@ Deno.test("SseConnection yields the events of a server and ends with the body", 
     eventResponse("event: add\ndata: 1\nid: a\n\n: comment\n\ndata: é☃🎉\n\n")
   );
   await using sse = await connectSse(server.url);
-  assert(sse instanceof SseConnection);
+  assertStrictEquals(sse[Symbol.asyncIterator](), sse);
   assertEquals(await Array.fromAsync(sse), [
     new ServerSentEvent({ event: "add", data: "1", id: "a" }),
     new ServerSentEvent({ data: "é☃🎉", id: "a" }),

@@ -7,7 +7,13 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
-import { type ServerSentEvent, SseError, SseEventStream } from "../mod.ts";
+import {
+  readSse,
+  type ServerSentEvent,
+  SseError,
+  SseEventStream,
+} from "../mod.ts";
+import { assertSseError } from "./support/assert_sse_error.ts";
 import { deadline } from "./support/deadline.ts";
 import { microtasks } from "./support/microtasks.ts";
 import { Random } from "./support/random.ts";
@@ -446,25 +452,6 @@ Deno.test("SseEventStream's loop may wait for the pipe at the last event", async
   assertEquals(got, ["1", "2"]);
 });
 
-Deno.test("SseEventStream cancels its source at an abort of the pipe, with events that a loop has yet to read", async () => {
-  const controller = new AbortController();
-  const cancelled = Promise.withResolvers<unknown>();
-  const source = new ReadableStream<string>({
-    start: (it) => it.enqueue("data: a\n\ndata: b\n\n"),
-    cancel: cancelled.resolve,
-  });
-  const stream = source.pipeThrough(new SseEventStream(), controller);
-  const iterator = stream.values();
-  await iterator.next();
-  controller.abort("enough");
-  assertEquals(
-    await deadline(cancelled.promise, "the source to be cancelled"),
-    "enough",
-  );
-  assertEquals((await iterator.next()).value?.data, "b");
-  assertEquals(await iterator.next().catch((reason) => reason), "enough");
-});
-
 Deno.test("SseEventStream's loop holds up chunks also where they bring no event", async () => {
   for (const chunk of [":c\n", "data: part\n", "x"]) {
     let pulls = 0;
@@ -481,26 +468,6 @@ Deno.test("SseEventStream's loop holds up chunks also where they bring no event"
     await iterator.return!();
   }
 });
-
-for (const asksFirst of [false, true]) {
-  const how = asksFirst ? "as it asks for more" : "while a chunk waits for it";
-  Deno.test(`SseEventStream decodes nothing more for a loop that is left ${how}`, async () => {
-    const comments: string[] = [];
-    const stream = new SseEventStream({ onComment: (it) => comments.push(it) });
-    const writer = stream.writable.getWriter();
-    const iterator = stream.readable.values();
-    writer.write("data: a\n\n").catch(() => {});
-    await iterator.next();
-    writer.write(":late\ndata: b\n\n").catch(() => {});
-    await microtasks(50);
-    const next = asksFirst ? iterator.next() : undefined;
-    await iterator.return!();
-    if (next !== undefined) assertEquals((await next).done, true);
-    await microtasks(50);
-    assertEquals((await iterator.next()).done, true);
-    assertEquals(comments, []);
-  });
-}
 
 Deno.test("SseEventStream's iterator gives nothing after a return() within onComment", async () => {
   const { readable, writable } = new SseEventStream({
@@ -569,49 +536,6 @@ Deno.test("SseEventStream is locked by its iterator, until that ends", async () 
   assertEquals(whole.locked, false);
 });
 
-Deno.test("SseEventStream gives a loop the events before one that is too large", async () => {
-  const large = `data: ${"x".repeat(100)}\n\n`;
-  const stream = streamOf(["data: a\n\ndata: b\n\n" + large])
-    .pipeThrough(new SseEventStream({ maxEventSize: 50 }));
-  const data: string[] = [];
-  const error = await assertRejects(async () => {
-    for await (const event of stream) data.push(event.data);
-  }, SseError);
-  assertEquals([error.code, data], ["event-too-large", ["a", "b"]]);
-});
-
-Deno.test("SseEventStream gives a loop the events that came before its source failed, then the fault", async () => {
-  const fault = new Error("gone");
-  let controller: ReadableStreamDefaultController<string>;
-  const source = new ReadableStream<string>({
-    start(it) {
-      controller = it;
-      it.enqueue("data: a\n\ndata: b\n\ndata: c\n\n");
-    },
-  });
-  const iterator = source.pipeThrough(new SseEventStream())
-    [Symbol.asyncIterator]();
-  assertEquals((await iterator.next()).value?.data, "a");
-  controller!.error(fault);
-  await new Promise((resolve) => setTimeout(resolve));
-  assertEquals((await iterator.next()).value?.data, "b");
-  assertEquals((await iterator.next()).value?.data, "c");
-  assertStrictEquals(await assertRejects(() => iterator.next()), fault);
-  assertEquals((await iterator.next()).done, true);
-});
-
-Deno.test("SseEventStream's iterator that is closed answers what waits, and cancels its source", async () => {
-  const cancelled = Promise.withResolvers<unknown>();
-  const source = new ReadableStream<string>({ cancel: cancelled.resolve });
-  const stream = source.pipeThrough(new SseEventStream());
-  const iterator = stream.values();
-  const pending = [iterator.next(), iterator.next()];
-  await iterator.return!();
-  for (const { done } of await Promise.all(pending)) assert(done);
-  await cancelled.promise;
-  assertEquals(stream.locked, false);
-});
-
 Deno.test("SseEventStream's iterator that does not cancel leaves the source to others", async () => {
   const stream = numbered(1, 1, 1);
   for await (const _ of stream.values({ preventCancel: true })) break;
@@ -645,24 +569,6 @@ for (const [blocks, expected] of Object.entries(withComments)) {
     });
   }
 }
-
-Deno.test("SseEventStream gives a loop the events before a comment at which onComment throws", async () => {
-  const fault = new Error("not this one");
-  const stream = streamOf(["data: 1\n\ndata: 2\n\n:c\n\ndata: 3\n\n"])
-    .pipeThrough(
-      new SseEventStream({
-        onComment() {
-          throw fault;
-        },
-      }),
-    );
-  const data: string[] = [];
-  const error = await assertRejects(async () => {
-    for await (const event of stream) data.push(event.data);
-  });
-  assertStrictEquals(error, fault);
-  assertEquals(data, ["1", "2"]);
-});
 
 Deno.test("SseEventStream answers a call of next() from within onComment in order", async () => {
   const inner: Promise<IteratorResult<ServerSentEvent>>[] = [];
@@ -768,4 +674,51 @@ Deno.test("SseEventStream's iterator is closed by await using", async () => {
     assertEquals((await iterator.next()).value?.data, "a");
   }
   await cancelled.promise;
+});
+
+Deno.test("SseEventStream errors at an event that is too large, before which readSse returns each event", async () => {
+  const text = `data: a\n\ndata: b\n\ndata: ${"x".repeat(100)}\n\n`;
+  const stream = streamOf([text])
+    .pipeThrough(new SseEventStream({ maxEventSize: 50 }));
+  const error = await assertRejects(() => Array.fromAsync(stream), SseError);
+  assertEquals(error.code, "event-too-large");
+
+  const sse = readSse(new Response(text).body!, { maxEventSize: 50 });
+  assertEquals((await sse.next()).value?.data, "a");
+  assertEquals((await sse.next()).value?.data, "b");
+  await assertSseError(sse.next(), "event-too-large");
+});
+
+Deno.test("SseEventStream errors with what onComment throws", async () => {
+  const fault = new Error("not this one");
+  const stream = streamOf(["data: 1\n\n:c\n\n"]).pipeThrough(
+    new SseEventStream({
+      onComment() {
+        throw fault;
+      },
+    }),
+  );
+  assertStrictEquals(
+    await assertRejects(() => Array.fromAsync(stream)),
+    fault,
+  );
+});
+
+Deno.test("SseEventStream passes a fault of its source and an abort of the pipe on", async () => {
+  const fault = new Error("gone");
+  const controller = new AbortController();
+  const canceled = Promise.withResolvers<unknown>();
+  const sources = [
+    new ReadableStream<string>({ pull: (it) => it.error(fault) }),
+    new ReadableStream<string>({ cancel: canceled.resolve }),
+  ];
+  const reads = sources.map((source) =>
+    assertRejects(() =>
+      Array.fromAsync(source.pipeThrough(new SseEventStream(), controller))
+    )
+  );
+  assertStrictEquals(await reads[0], fault);
+  controller.abort(fault);
+  assertStrictEquals(await reads[1], fault);
+  assertStrictEquals(await deadline(canceled.promise, "the cancel"), fault);
 });

@@ -45,7 +45,7 @@ function order(n: number): string {
 /** The number in the next event. */
 async function orderOf(sse: SseConnection): Promise<number> {
   const { value } = await deadline(sse.next(), "an event");
-  const { n, ...rest } = value.json();
+  const { n, ...rest } = value!.json<{ n: number }>();
   assertEquals(rest, {});
   return n;
 }

@@ -12,7 +12,7 @@ import {
   connectSse,
   readSse,
   type ServerSentEvent,
-  SseConnection,
+  type SseConnection,
 } from "../mod.ts";
 import { assertSseError } from "./support/assert_sse_error.ts";
 import { HttpServer } from "./support/http_server.ts";
@@ -29,7 +29,7 @@ Deno.test("readSse reads a response that came another way", async () => {
   );
   const response = await fetch(server.url);
   const sse = readSse(response);
-  assert(sse instanceof SseConnection);
+  assertStrictEquals(sse[Symbol.asyncIterator](), sse);
   assertStrictEquals(sse.response, response);
   assertEquals(await dataOf(sse), ["a"]);
   assertEquals(sse.lastEventId, "1");

@@ -18,8 +18,12 @@ export interface Interpretation {
   comments: string[];
 }
 
+/**
+ * Interprets a stream. If it has several connections, one after another, give
+ * the bytes of each.
+ */
 export function interpret(
-  bytes: Uint8Array<ArrayBuffer>,
+  stream: Uint8Array<ArrayBuffer> | Uint8Array<ArrayBuffer>[],
   initialLastEventId = "",
 ): Interpretation {
   const events: Interpretation["events"] = [];
@@ -27,29 +31,43 @@ export function interpret(
   let lastEventId = initialLastEventId;
   let reconnectionTime: number | undefined;
 
-  // "Streams must be decoded using the UTF-8 decode algorithm", which "strips
-  // one leading UTF-8 Byte Order Mark (BOM), if any".
-  const text = new TextDecoder("utf-8").decode(bytes);
-
   // "When a stream is parsed, a data buffer, an event type buffer, and a last
-  // event ID buffer must be associated with it. They must be initialized to the
-  // empty string." The third starts from the id that is known already instead,
-  // as it does in browsers: a new connection does not forget it.
-  let dataBuffer = "";
-  let eventTypeBuffer = "";
-  let lastEventIdBuffer = initialLastEventId;
+  // event ID buffer must be associated with it."
+  let dataBuffer: string;
+  let eventTypeBuffer: string;
+  let lastEventIdBuffer: string;
 
-  // Not in the standard: the `retry` that an event carried itself.
-  let retryOfBlock: number | undefined;
+  // Not in the standard: the reconnection time if it was set since the last event.
+  let newRetry: number | undefined;
 
-  // "Lines must be processed, in the order they are received, as follows:"
-  for (const line of splitLines(text)) {
+  for (const bytes of Array.isArray(stream) ? stream : [stream]) {
+    // "They must be initialized to the empty string." The third starts from the
+    // id that is known already instead, as it does in browsers: a new connection
+    // does not forget it.
+    dataBuffer = "";
+    eventTypeBuffer = "";
+    lastEventIdBuffer = lastEventId;
+
+    // "Streams must be decoded using the UTF-8 decode algorithm", which "strips
+    // one leading UTF-8 Byte Order Mark (BOM), if any".
+    const text = new TextDecoder("utf-8").decode(bytes);
+
+    // "Lines must be processed, in the order they are received, as follows:"
+    for (const line of splitLines(text)) processLine(line);
+  }
+
+  // "Once the end of the file is reached, any pending data must be discarded.
+  // (If the file ends in the middle of an event, before the final empty line,
+  // the incomplete event is not dispatched.)"
+  return { events, lastEventId, reconnectionTime, comments };
+
+  function processLine(line: string): void {
     if (line === "") {
       // "If the line is empty (a blank line): Dispatch the event."
       dispatch();
     } else if (line.startsWith(":")) {
       // "If the line starts with a U+003A COLON character (:): Ignore the line."
-      // What is heard of a comment loses one leading space, as a value does.
+      // The text of a comment loses one leading space, as a value does.
       comments.push(withoutLeadingSpace(line.slice(1)));
     } else if (line.includes(":")) {
       // "Collect the characters on the line before the first U+003A COLON
@@ -68,11 +86,6 @@ export function interpret(
       processField(line, "");
     }
   }
-
-  // "Once the end of the file is reached, any pending data must be discarded.
-  // (If the file ends in the middle of an event, before the final empty line,
-  // the incomplete event is not dispatched.)"
-  return { events, lastEventId, reconnectionTime, comments };
 
   function processField(field: string, value: string): void {
     if (field === "event") {
@@ -94,7 +107,7 @@ export function interpret(
       // taken as the largest that it can.
       if (/^[0-9]+$/.test(value)) {
         reconnectionTime = Math.min(Number(value), Number.MAX_SAFE_INTEGER);
-        retryOfBlock = reconnectionTime;
+        newRetry = reconnectionTime;
       }
     } else {
       // "Otherwise: The field is ignored."
@@ -102,10 +115,6 @@ export function interpret(
   }
 
   function dispatch(): void {
-    // Whatever becomes of this block, its `retry` is not the next one's.
-    const retry = retryOfBlock;
-    retryOfBlock = undefined;
-
     // "1. Set the last event ID string of the event source to the value of the
     // last event ID buffer. The buffer does not get reset, so the last event ID
     // string of the event source remains set to this value until the next time
@@ -132,8 +141,9 @@ export function interpret(
       event: "message",
       data: dataBuffer,
       id: lastEventId,
-      retry,
+      retry: newRetry,
     };
+    newRetry = undefined;
 
     // "6. If the event type buffer has a value other than the empty string,
     // change the type of the newly created event to equal the value of the event

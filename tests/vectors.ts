@@ -593,9 +593,10 @@ const cases: Case[] = [
     reconnectionTime: 1500,
   },
   {
-    name: "retry: without an event counts, and belongs to no later one",
-    chunks: ["retry: 1500\n\ndata: a\n\n"],
-    events: [{ data: "a" }],
+    name:
+      "retry: in a block without data belongs to the next event, and no other",
+    chunks: ["retry: 1500\n\ndata: a\n\ndata: b\n\n"],
+    events: [{ data: "a", retry: 1500 }, { data: "b" }],
     reconnectionTime: 1500,
   },
   {
@@ -623,7 +624,7 @@ const cases: Case[] = [
   {
     name: "retry: an empty one is ignored, in each spelling",
     chunks: ["retry: 5\n\nretry\ndata: a\n\nretry:\n\nretry: \n\n"],
-    events: [{ data: "a" }],
+    events: [{ data: "a", retry: 5 }],
     reconnectionTime: 5,
   },
   {
@@ -804,7 +805,7 @@ const cases: Case[] = [
   {
     name: "block without data: between two events",
     chunks: ["data: a\n\nevent: e\nid: 9\nretry: 5\n\ndata: b\n\n"],
-    events: [{ data: "a" }, { data: "b", id: "9" }],
+    events: [{ data: "a" }, { data: "b", id: "9", retry: 5 }],
     lastEventId: "9",
     reconnectionTime: 5,
   },

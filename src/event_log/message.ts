@@ -11,7 +11,6 @@ import {
   encodeSse,
   type SseMessage,
 } from "../write/encoder.ts";
-import { notedRetry } from "../unsaid_retry.ts";
 
 /** The fields of a message that are kept, `json` as `data`. */
 export type KeptMessage = Pick<
@@ -27,7 +26,7 @@ export type KeptMessage = Pick<
  */
 export function toKept(message: SseMessage): KeptMessage {
   checkType(message, "object", "a message object");
-  const { event, retry = notedRetry(message), comment } = message;
+  const { event, retry, comment } = message;
   const data = dataOf(message);
   check(
     event || [data, retry, comment].some((field) => field !== undefined),

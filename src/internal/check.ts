@@ -1,13 +1,16 @@
 /**
- * Checks of arguments.
+ * Checks of arguments. Each throws an error that says what was expected and what
+ * was received.
  *
  * @module
  */
 
-/** The longest delay of a timer in ms; with a longer one it fires at once. */
+import { truncate } from "./truncate.ts";
+
+/** The longest delay of a timer in milliseconds; a longer one fires at once. */
 export const MAX_TIMER_DELAY = 2 ** 31 - 1;
 
-/** Throws an error that says what was expected and what came, unless `ok`. */
+/** Throws unless `ok`. */
 export function check(
   ok: unknown,
   expected: string,
@@ -15,14 +18,13 @@ export function check(
   ErrorType: new (message: string) => Error = TypeError,
 ): asserts ok {
   if (ok) return;
-  const text = typeof value === "string"
-    ? JSON.stringify(value.slice(0, 100))
-    : textOf(value) || typeof value; // An empty array has an empty text.
-  const got = text.length > 100 ? text.slice(0, 100) + "…" : text;
+  const got = typeof value === "string"
+    ? JSON.stringify(truncate(value, 100))
+    : truncate(textOf(value), 100) || typeof value; // [] has an empty text.
   throw new ErrorType(`Expected ${expected}, got ${got}`);
 }
 
-/** The value as a string, or its type where it cannot become one. */
+/** Returns the value as a string, or its type if it cannot be converted. */
 export function textOf(value: unknown): string {
   try {
     return String(value);
@@ -31,7 +33,7 @@ export function textOf(value: unknown): string {
   }
 }
 
-/** Throws unless the value has that type; `null` is no object here. */
+/** Throws unless the value has that type. `null` is not an object here. */
 export function checkType(
   value: unknown,
   type: "string" | "function" | "object",
@@ -40,14 +42,14 @@ export function checkType(
   check(typeof value === type && value !== null, expected, value);
 }
 
-/** Throws unless the option is a function, or not given. */
+/** Throws unless the option is a function or undefined. */
 export function checkFunction(name: string, value: unknown): void {
   if (value !== undefined) {
     checkType(value, "function", `${name} to be a function`);
   }
 }
 
-/** Throws unless it is like a signal, which may be of another realm, or not given. */
+/** Throws unless it is a signal, also one of another realm, or missing. */
 export function checkSignal(signal: AbortSignal | null | undefined): void {
   check(
     !signal || typeof signal.aborted === "boolean",
@@ -82,9 +84,9 @@ export function checkRange(
 }
 
 /**
- * Checks a number of ms; `Infinity` stands for "off".
+ * Checks a number of milliseconds, of which `Infinity` means "off".
  *
- * @returns What a timer takes, or undefined for none.
+ * @returns A delay for a timer, or undefined for none.
  */
 export function checkTimeout(
   name: string,

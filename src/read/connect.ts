@@ -5,7 +5,12 @@
  */
 
 import { check, checkFunction, checkType } from "../internal/check.ts";
-import { type Send, SseConnection } from "./connection.ts";
+import {
+  openConnection,
+  readResponse,
+  type Send,
+  type SseConnection,
+} from "./connection.ts";
 import { reasonOf, SseError, withoutSecrets } from "../error.ts";
 import { headerValue, idOf } from "../last_event_id.ts";
 import type {
@@ -129,7 +134,7 @@ export async function connectSse(
   const { signal = given?.signal } = options;
   const ownOptions = { ...options, headers, lastEventId, signal };
   // In brackets, as TypeScript forbids any other access to a private method.
-  return await SseConnection["open"](makeSend(input, ownOptions), ownOptions);
+  return await openConnection(makeSend(input, ownOptions), ownOptions);
 }
 
 /**
@@ -172,7 +177,7 @@ export function readSse(
     options = { ...options, anyContentType: true };
   }
   checkResponse(source, expected);
-  return SseConnection["read"](source, { ...options, reconnect: false });
+  return readResponse(source, { ...options, reconnect: false });
 }
 
 function checkResponse(

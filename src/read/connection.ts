@@ -1,78 +1,37 @@
 /**
- * An open event stream: the states it goes through, and its events.
+ * An open event stream.
  *
  * @module
  */
 
+import { SseError } from "../error.ts";
 import {
   check,
   checkFunction,
   checkSignal,
   checkTimeout,
-  checkType,
 } from "../internal/check.ts";
-import { SseDecoder } from "./decoder.ts";
-import { SseError } from "../error.ts";
-import { Exchange, isRefused, saysNoStream } from "./exchange.ts";
+import { CallQueue } from "../internal/call_queue.ts";
+import { abortable, wait } from "../internal/wait.ts";
+import { Exchange } from "./exchange.ts";
+import { Inbox } from "./inbox.ts";
 import type { ConnectSseOptions, SseAttempt } from "./options.ts";
-import { type ReconnectPolicy, reconnectPolicy } from "./reconnect.ts";
+import {
+  type Failure,
+  type ReconnectPolicy,
+  reconnectPolicy,
+} from "./reconnect.ts";
+import { endsStream, isRefused } from "./refusal.ts";
 import type { ServerSentEvent } from "./server_sent_event.ts";
 
-/** Sends the request of an attempt; aborting `signal` gives it up. */
-export type Send = (
-  attempt: SseAttempt,
-  signal: AbortSignal,
-) => Promise<Response>;
-
-/** How many ms `close` waits for a source that does not come to an end. */
-const MAX_CLOSE_TIME = 1000;
-
 /**
- * Where the connection stands. It ends from anywhere, by `until`, `close()` or
- * an abort.
+ * An open event stream, as `connectSse` and `readSse` return it: an iterator over
+ * its events. Events are read only on demand, so that at most the events of one
+ * chunk are in memory.
  *
- *     connecting ── an event stream ──▶ open ── bytes ──▶ open
- *      ▲  ▲   │                          │ │
- *      │  │   │ ◀────── reconnect() ─────┘ └── ended, broke, stalled ──▶ lost
- *      │  │   │                                                           │
- *      │  │   └── anything else, for good ──▶ refused ── next() ──▶ ended │
- *      │  └── failed, and is tried again                                  │
- *      └──────────────────────────── next() ──────────────────────────────┘
- *
- * Events that have come are handed out first, whatever the state.
- */
-type State =
-  & {
-    /** The newest. It is released when another replaces it, or at the end. */
-    readonly exchange: Exchange;
-  }
-  & ({
-    /** It asks the policy, waits, or sends the request. */
-    readonly is: "connecting";
-    settled: Promise<void>;
-  } | {
-    readonly is: "open";
-  } | {
-    /** What follows is decided once the caller asks for an event. */
-    readonly is: "lost";
-    readonly error: SseError;
-  } | {
-    /** The response is the caller's until an event is asked for. */
-    readonly is: "refused";
-  } | {
-    readonly is: "ended";
-    /** What the next call of `next` throws. */
-    readonly failure: { readonly reason: unknown } | undefined;
-  });
-
-/**
- * An open event stream, as `connectSse` gives it: an iterator over its events
- * that reads only as far as it is asked to, so that at most the events of one
- * chunk wait in memory.
- *
- * `next()` reads an event and leaves the connection open; leaving a `for await`
- * loop in any way closes it, as `close()` and `await using` do. What the server
- * answered can be looked at before the first event is asked for.
+ * Leaving a `for await` loop in any way closes the connection, as `close()` and
+ * `await using` do. `next()` reads one event, and leaves it open. Check
+ * `response` before you read the first event if you need to.
  *
  * @example
  * ```ts
@@ -93,201 +52,49 @@ type State =
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#processing-model}
  */
-export class SseConnection
-  implements AsyncIterableIterator<ServerSentEvent>, AsyncDisposable {
-  /**
-   * Opens a connection, and waits for a response that no other follows.
-   * Private, for `connectSse`.
-   */
-  private static async open(
-    send: Send,
-    options: ConnectSseOptions,
-  ): Promise<SseConnection> {
-    const connection = new SseConnection(options, send);
-    while (connection.#state.is === "connecting") {
-      await connection.#state.settled;
-    }
-    const { failure } = connection.#state as { failure?: { reason: unknown } };
-    if (failure !== undefined) throw failure.reason;
-    return connection;
-  }
-
-  /** Reads a response that is there. Private, for `readSse`. */
-  private static read(
-    response: Response,
-    options: ConnectSseOptions,
-  ): SseConnection {
-    return new SseConnection(options, undefined, response);
-  }
-
-  readonly #send: Send | undefined;
-  readonly #until: ConnectSseOptions["until"];
-  readonly #idleTimeout: number | undefined;
-  readonly #eventTimeout: number | undefined;
-  readonly #connectTimeout: number | undefined;
-  readonly #anyContentType: boolean;
-  readonly #onOpen: ConnectSseOptions["onOpen"];
-  readonly #onComment: ConnectSseOptions["onComment"];
-  readonly #policy: ReconnectPolicy | undefined;
-  readonly #signal: AbortSignal | null | undefined;
-  readonly #onAbort = () => this.#stop({ reason: this.#signal!.reason });
-  readonly #decoder: SseDecoder;
-
-  #state: State;
-  #response!: Response;
-  /** How many attempts in a row were made since the last event. */
-  #attempts = 0;
-  #hasEvents = false;
-
-  /**
-   * What has come and is yet to be handed out, in reverse, so that `pop` gives
-   * the first; a string is a comment. Nothing is kept longer: an event costs
-   * half where the garbage collector finds it young.
-   */
-  #rest: (ServerSentEvent | string)[] = [];
-  #lastEventId: string;
-  /** How many calls of `next` wait, and the promise of the newest. */
-  #waiting = 0;
-  #newestResult: Promise<IteratorResult<ServerSentEvent>> | undefined;
-
-  private constructor(
-    options: ConnectSseOptions,
-    send: Send | undefined,
-    response?: Response,
-  ) {
-    const { until, idleTimeout, eventTimeout } = options;
-    const { connectTimeout = idleTimeout, reconnect = false } = options;
-    check(
-      until === undefined || typeof until === "string" ||
-        typeof until === "function",
-      "until to be a string or a function",
-      until,
-    );
-    this.#send = send;
-    this.#until = until;
-    this.#idleTimeout = checkTimeout("idleTimeout", idleTimeout);
-    this.#eventTimeout = checkTimeout("eventTimeout", eventTimeout);
-    this.#connectTimeout = checkTimeout("connectTimeout", connectTimeout);
-    this.#anyContentType = options.anyContentType ?? false;
-    checkFunction("onOpen", this.#onOpen = options.onOpen);
-    checkFunction("onComment", this.#onComment = options.onComment);
-    if (reconnect !== false) {
-      if (reconnect !== true) {
-        checkType(reconnect, "object", "reconnect to be a boolean or options");
-      }
-      this.#policy = reconnectPolicy(reconnect === true ? {} : reconnect);
-    }
-    this.#decoder = new SseDecoder({
-      ...options,
-      onComment: this.#onComment &&
-        ((comment) => void this.#rest.push(comment)),
-    });
-    this.#lastEventId = this.#decoder.lastEventId;
-
-    const exchange = new Exchange(response);
-    this.#state = { is: "ended", exchange, failure: undefined };
-    if (response !== undefined) this.#response = response;
-    this.#signal = options.signal;
-    checkSignal(this.#signal);
-    if (this.#signal?.aborted) {
-      this.#onAbort();
-    } else {
-      this.#signal?.addEventListener("abort", this.#onAbort);
-      if (response === undefined) this.#connect();
-      else this.#receive(exchange, response);
-    }
-  }
-
+export interface SseConnection
+  extends AsyncIterableIterator<ServerSentEvent, undefined>, AsyncDisposable {
   /** The response that the events come from: that of the newest connection. */
-  get response(): Response {
-    return this.#response;
-  }
+  readonly response: Response;
 
   /**
-   * The id up to which events were handed out. Store it, and give it as the
-   * option `lastEventId` to go on from here later. A reconnect sends the id of
-   * the newest event that has come, handed out or not.
-   */
-  get lastEventId(): string {
-    return this.#lastEventId;
-  }
-
-  /** The newest reconnection time that the server gave, in ms. */
-  get reconnectionTime(): number | undefined {
-    return this.#decoder.reconnectionTime;
-  }
-
-  /**
-   * Reads the next event. Calls may overlap and are answered in order.
+   * The last event ID of the events that were returned. Store it, and pass it as
+   * the option `lastEventId` to continue from there later.
    *
-   * @returns The event, or `{ done: true }` once the stream has ended or an
-   * earlier call has thrown.
+   * A reconnect sends the id of the newest event that has arrived, returned or
+   * not.
+   */
+  readonly lastEventId: string;
+
+  /** The server's newest reconnection time in milliseconds, if it sent one. */
+  readonly reconnectionTime: number | undefined;
+
+  /**
+   * Reads the next event. Calls may overlap, and are answered in order.
+   *
+   * @returns The event, or `{ done: true }` if the stream has ended or an earlier
+   * call has thrown.
    * @throws {SseError} `"status"`, `"content-type"`, `"network"`,
    * `"idle-timeout"`, `"event-timeout"`, `"event-too-large"` or `"truncated"`;
    * with `reconnect`, also `"reconnect-failed"`.
-   * @throws {TypeError} If somebody else has read the response's body.
-   * @throws {unknown} What the signal was aborted with, or what `until`,
-   * `onOpen`, `onComment`, `shouldReconnect`, `onReconnect` or `input` threw.
+   * @throws {TypeError} If the response's body is locked or was read by another
+   * reader.
+   * @throws {unknown} The signal's reason after an abort, or what `until`,
+   * `onOpen`, `onComment`, `shouldReconnect`, `onReconnect` or `input` throws.
    */
-  next(): Promise<IteratorResult<ServerSentEvent>> {
-    const until = this.#until;
-    const item = this.#rest.at(-1);
-    if (
-      this.#waiting === 0 && this.#rest.length > 1 &&
-      typeof item === "object" && typeof until !== "function" &&
-      item.data !== until
-    ) {
-      // Of large chunks, most events. It is a tenth to a quarter cheaper than
-      // `#take`, which looks at what is special about the others.
-      this.#rest.pop();
-      this.#lastEventId = item.id;
-      return Promise.resolve({ done: false, value: item });
-    }
-    if (this.#waiting > 0) {
-      const newest = this.#newestResult;
-      // Called by a callback, from within the `#take` below.
-      if (newest === undefined) {
-        return Promise.resolve().then(() => this.next());
-      }
-      const pull = () => this.#pull();
-      this.#waiting++;
-      return this.#newestResult = newest.then(pull, pull);
-    }
-    this.#waiting++;
-    this.#newestResult = undefined;
-    // What has come needs no async function, which costs several times more.
-    const result = this.#take();
-    if (result !== undefined) {
-      this.#waiting--;
-      return Promise.resolve(result);
-    }
-    const state = this.#state;
-    const isPlain = state.is === "open" && state.exchange.isRead &&
-      this.#idleTimeout === undefined && this.#eventTimeout === undefined;
-    return this.#newestResult = isPlain ? this.#read(state) : this.#pull();
-  }
+  next(): Promise<IteratorResult<ServerSentEvent, undefined>>;
 
   /**
-   * The common case: one chunk brings an event. It is a tenth cheaper than
-   * `#pull`, which takes over where the chunk brings none.
+   * Closes the connection. Leaving a `for await` loop calls it.
+   *
+   * @returns The end of the iteration.
    */
-  #read(state: State): Promise<IteratorResult<ServerSentEvent>> {
-    return state.exchange.read(undefined).then((chunk) => {
-      this.#receiveChunk(state, chunk);
-      const result = this.#take();
-      if (result === undefined) return this.#pull();
-      this.#waiting--;
-      return result;
-    }, (cause) => {
-      this.#readFailed(state, cause);
-      return this.#pull();
-    });
-  }
+  return(): Promise<IteratorResult<ServerSentEvent, undefined>>;
 
   /**
-   * Drops the connection, or cuts the wait for one short, and opens another
-   * now, as when a network has come back. Events that have arrived are not lost.
-   * After the end it does nothing.
+   * Reconnects now, for example when the network is available again: drops the
+   * connection, or ends the delay before the next attempt. Events that have
+   * arrived are kept. Has no effect if the stream has ended.
    *
    * @throws {TypeError} If the option `reconnect` is off.
    *
@@ -302,336 +109,433 @@ export class SseConnection
    * await sse.close();
    * ```
    */
+  reconnect(): void;
+
+  /**
+   * Closes the connection: aborts the request or cancels the response's body, and
+   * ends the iteration. Has no effect if it is closed.
+   *
+   * @returns A promise that resolves when the body is canceled, or after a second
+   * if canceling it takes longer.
+   */
+  close(): Promise<void>;
+
+  /** Closes the connection at the end of an `await using` scope. */
+  [Symbol.asyncDispose](): Promise<void>;
+
+  /** Returns the connection itself, which is its own iterator. */
+  [Symbol.asyncIterator](): this;
+}
+
+/** Sends the request of an attempt. Aborting the signal gives it up. */
+export type Send = (
+  attempt: SseAttempt,
+  signal: AbortSignal,
+) => Promise<Response>;
+
+/**
+ * Opens a connection. Resolves when there is a response that no other attempt
+ * follows, also if it is not an event stream.
+ */
+export async function openConnection(
+  send: Send,
+  options: ConnectSseOptions,
+): Promise<SseConnection> {
+  const connection = new Connection(options, send);
+  await connection.settled();
+  return connection;
+}
+
+/** Reads a response that has arrived already. */
+export function readResponse(
+  response: Response,
+  options: ConnectSseOptions,
+): SseConnection {
+  return new Connection(options, undefined, response);
+}
+
+/** The maximum time in milliseconds to wait for a body to be canceled. */
+const MAX_CLOSE_TIME = 1000;
+
+/**
+ * The state of a connection. It may become "ended" from any other, if `until` is
+ * met, by `close()` or an abort.
+ *
+ *     connecting ── an event stream ──▶ open ── bytes ──▶ open
+ *      ▲  ▲   │                          │ │
+ *      │  │   │ ◀────── reconnect() ─────┘ └── ended, failed, timeout ──▶ lost
+ *      │  │   │                                                            │
+ *      │  │   └── another response, final ──▶ refused ── next() ──▶ ended  │
+ *      │  └── failed, and reconnects                                       │
+ *      └──────────────────────────── next() ───────────────────────────────┘
+ *
+ * In all states, events that have arrived are delivered first.
+ */
+type State =
+  & {
+    /** The newest exchange. It is aborted when another one replaces it. */
+    readonly exchange: Exchange;
+  }
+  & ({
+    /** The policy is asked, a delay passes, or the request is under way. */
+    readonly kind: "connecting";
+    /** Resolves when the state has changed. */
+    settled: Promise<void>;
+  } | {
+    readonly kind: "open";
+  } | {
+    /** The connection is gone. The next `next()` asks the policy what to do. */
+    readonly kind: "lost";
+    readonly error: SseError;
+  } | {
+    /** The response is the caller's until the next `next()`. */
+    readonly kind: "refused";
+  } | {
+    readonly kind: "ended";
+    /** What the next `next()` throws. */
+    readonly failure: { readonly reason: unknown } | undefined;
+  });
+
+type Result = IteratorResult<ServerSentEvent, undefined>;
+
+class Connection implements SseConnection {
+  readonly #send: Send | undefined;
+  readonly #idleTimeout: number | undefined;
+  readonly #eventTimeout: number | undefined;
+  readonly #connectTimeout: number | undefined;
+  readonly #anyContentType: boolean;
+  readonly #onOpen: ConnectSseOptions["onOpen"];
+  readonly #policy: ReconnectPolicy;
+  readonly #signal: AbortSignal | null | undefined;
+  readonly #onAbort = () => this.#stop({ reason: this.#signal!.reason });
+  readonly #inbox: Inbox;
+  readonly #calls = new CallQueue();
+
+  #state: State;
+  #response!: Response;
+  /** The attempts in a row since the last event. */
+  #attempts = 0;
+  #hasEvents = false;
+
+  constructor(
+    options: ConnectSseOptions,
+    send: Send | undefined,
+    response?: Response,
+  ) {
+    const { idleTimeout, connectTimeout = idleTimeout } = options;
+    this.#send = send;
+    this.#idleTimeout = checkTimeout("idleTimeout", idleTimeout);
+    this.#eventTimeout = checkTimeout("eventTimeout", options.eventTimeout);
+    this.#connectTimeout = checkTimeout("connectTimeout", connectTimeout);
+    this.#anyContentType = options.anyContentType ?? false;
+    checkFunction("onOpen", this.#onOpen = options.onOpen);
+    checkSignal(this.#signal = options.signal);
+    this.#policy = reconnectPolicy(options.reconnect);
+    this.#inbox = new Inbox(options);
+
+    const exchange = new Exchange(response);
+    const settled = Promise.resolve();
+    this.#state = { kind: "connecting", exchange, settled };
+    if (response !== undefined) this.#response = response;
+    if (this.#signal?.aborted) {
+      this.#onAbort();
+    } else {
+      this.#signal?.addEventListener("abort", this.#onAbort);
+      if (response === undefined) this.#connect();
+      else this.#receiveResponse(exchange, response);
+    }
+  }
+
+  get response(): Response {
+    return this.#response;
+  }
+
+  get lastEventId(): string {
+    return this.#inbox.lastEventId;
+  }
+
+  get reconnectionTime(): number | undefined {
+    return this.#inbox.reconnectionTime;
+  }
+
+  next(): Promise<Result> {
+    return this.#calls.run(this.#next);
+  }
+
   reconnect(): void {
     check(
-      this.#policy !== undefined,
+      this.#policy.isEnabled,
       "the option reconnect where reconnect() is called",
       undefined,
     );
     const state = this.#state;
-    if (state.is === "ended") return;
-    state.exchange.release();
-    this.#connect(state.is === "lost" ? state.error : undefined);
+    if (state.kind === "ended") return;
+    state.exchange.abort();
+    this.#connect(state.kind === "lost" ? state.error : undefined);
   }
 
-  /**
-   * Closes the connection; leaving a `for await` loop calls it.
-   *
-   * @returns The end of the iteration.
-   */
-  async return(): Promise<IteratorResult<ServerSentEvent>> {
+  async return(): Promise<Result> {
     await this.close();
     return { done: true, value: undefined };
   }
 
-  /**
-   * Closes the connection: cancels the request or the response's body, and ends
-   * the iteration. Calling it again does nothing.
-   *
-   * @returns Once the body is cancelled, or after a second, where its source
-   * does not end.
-   */
   async close(): Promise<void> {
     this.#stop();
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, MAX_CLOSE_TIME);
-    });
-    await Promise.race([this.#state.exchange.cancelled, late]);
-    clearTimeout(timer);
+    const { canceled } = this.#state.exchange;
+    if (canceled) await wait(MAX_CLOSE_TIME, undefined, canceled);
   }
 
-  /** Closes the connection, at the end of an `await using` scope. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
 
-  /** The connection is its own iterator. */
   [Symbol.asyncIterator](): this {
     return this;
   }
 
-  /** Takes the next event that has come; tells of the comments before it. */
-  #take(): IteratorResult<ServerSentEvent> | undefined {
-    while (this.#rest.length > 0) {
-      const item = this.#rest.pop()!;
-      if (typeof item === "string") {
-        this.#call(() => this.#onComment!(item));
-        continue;
-      }
-      const lastEventId = this.#rest.length > 0
-        ? item.id
-        : this.#decoder.lastEventId;
-      const until = this.#until;
-      if (typeof until === "function") {
-        const answered = this.#call(() => {
-          if (until(item)) this.#stop();
-        });
-        if (!answered) break;
-      }
-      this.#lastEventId = lastEventId;
-      if (item.data === until) {
-        this.#stop();
-        break;
-      }
-      return { done: false, value: item };
-    }
-    if (this.#state.is !== "ended") {
-      this.#lastEventId = this.#decoder.lastEventId;
-    }
+  /** Resolves when the connection is no longer "connecting". */
+  async settled(): Promise<void> {
+    while (this.#state.kind === "connecting") await this.#state.settled;
+    if (this.#state.kind !== "ended" || !this.#state.failure) return;
+    throw this.#state.failure.reason;
   }
 
-  /**
-   * Calls a callback of the caller. Where it throws, the connection ends with
-   * that, and this gives `false`.
-   */
-  #call(callback: () => void): boolean {
-    const before = this.#state;
+  // What has arrived needs no async function, which takes several times longer.
+  readonly #next = () => this.#deliver() ?? this.#pull();
+
+  /** Delivers an event that has arrived, if there is one. */
+  #deliver(): Result | undefined {
     try {
-      callback();
-      return true;
+      const event = this.#inbox.take();
+      if (this.#inbox.isComplete) this.#stop();
+      if (event !== undefined) return { done: false, value: event };
     } catch (reason) {
-      // A callback that first closed the connection has ended it already.
-      const closed = this.#state.is === "ended" && this.#state !== before;
-      if (!closed) this.#stop({ reason });
-      return false;
+      this.#stop({ reason });
     }
   }
 
   /** Goes from state to state, until there is an event or the end. */
-  async #pull(): Promise<IteratorResult<ServerSentEvent>> {
-    let stopClock: (() => void) | undefined;
+  async #pull(): Promise<Result> {
+    let stopTimer: (() => void) | undefined;
     try {
       while (true) {
-        const result = this.#take();
-        if (result !== undefined) return result;
         const state = this.#state;
-        const { exchange } = state;
-        switch (state.is) {
+        switch (state.kind) {
           case "connecting":
-            stopClock?.();
-            stopClock = undefined;
+            stopTimer?.();
+            stopTimer = undefined;
             await state.settled;
             break;
-          case "open": {
-            stopClock ??= exchange.startClock(
+          case "open":
+            stopTimer ??= state.exchange.startTimer(
               "event-timeout",
               "an event (eventTimeout)",
               this.#eventTimeout,
             );
             try {
-              const chunk = await exchange.read(this.#idleTimeout);
-              this.#receiveChunk(state, chunk);
+              const chunk = await state.exchange.read(this.#idleTimeout);
+              if (state === this.#state) this.#receiveChunk(state, chunk);
             } catch (cause) {
-              this.#readFailed(state, cause);
+              if (state === this.#state) {
+                this.#fail(state.exchange.readError(cause));
+              }
             }
             break;
-          }
           case "lost":
-            this.#reconnectOrEnd(state.error);
+            this.#recover(state.exchange, state.error);
             break;
-          case "refused": {
-            const error = await exchange.refusal(false);
-            if (state !== this.#state) break;
-            const isEnd = saysNoStream(error.response!);
-            this.#end(isEnd ? undefined : { reason: error });
+          case "refused":
+            await this.#refuse(state);
             break;
-          }
           case "ended":
-            this.#state = { ...state, failure: undefined };
-            if (state.failure !== undefined) throw state.failure.reason;
-            return { done: true, value: undefined };
+            return this.#finish(state.failure);
         }
+        const result = this.#deliver();
+        if (result !== undefined) return result;
       }
     } finally {
-      stopClock?.();
-      this.#waiting--;
+      stopTimer?.();
     }
   }
 
   #receiveChunk(
-    state: State,
+    { exchange }: State,
     { done, value }: ReadableStreamReadResult<Uint8Array<ArrayBuffer>>,
   ): void {
-    // In the meantime the caller may have ended all, or dropped the connection.
-    if (state !== this.#state) return;
-    if (done) this.#reachEnd(state.exchange.reachEnd());
-    else this.#decode(value);
-  }
-
-  /** A read has failed. */
-  #readFailed(state: State, cause: unknown): void {
-    if (state === this.#state) this.#lose(state.exchange.readError(cause));
-  }
-
-  #decode(chunk: Uint8Array<ArrayBuffer>): void {
+    if (done) return this.#receiveEnd(exchange);
     try {
-      this.#decoder.decode(chunk, this.#rest);
+      this.#inbox.receive(value);
     } catch (error) {
-      this.#lose(Object.assign(error as Error, { response: this.#response }));
+      this.#fail(Object.assign(error as Error, { response: this.#response }));
     }
-    this.#rest.reverse();
-    if (this.#rest.some((item) => typeof item !== "string")) {
+    if (this.#inbox.hasEvents) {
       this.#attempts = 0;
       this.#hasEvents = true;
     }
   }
 
-  /** The body has ended, by a fault or of its own accord. */
-  #reachEnd(fault: unknown): void {
-    const until = this.#until;
-    if (fault !== undefined) {
-      this.#lose(fault);
-    } else if (
-      typeof until === "string" && this.#decoder["unfinishedData"]() === until
-    ) {
-      // Some servers end without the last blank line.
-      this.#stop();
-    } else {
-      const goal = until === undefined ? "" : " until `until` is met";
-      this.#lose(
-        new SseError(
-          "truncated",
-          `Expected the stream to go on${goal}, but its body ended`,
-          { response: this.#response },
-        ),
-      );
-    }
+  /** The body has ended, by an abort or by itself. */
+  #receiveEnd(exchange: Exchange): void {
+    const reason = exchange.endBody();
+    if (reason !== undefined) return this.#fail(reason);
+    this.#inbox.receiveEnd();
+    if (this.#inbox.isComplete) return this.#stop();
+    const goal = this.#inbox.hasUntil ? " until `until` is met" : "";
+    this.#fail(
+      new SseError(
+        "truncated",
+        `Expected the stream to go on${goal}, but its body ended`,
+        { response: this.#response },
+      ),
+    );
   }
 
-  /** From "open" to "lost", or to the end where the fault is no `SseError`. */
-  #lose(fault: unknown): void {
+  /** From "open" to "lost", or to "ended" if the fault is not an `SseError`. */
+  #fail(fault: unknown): void {
     if (!(fault instanceof SseError)) return this.#end({ reason: fault });
     const { exchange } = this.#state;
-    exchange.release(fault);
-    this.#state = { is: "lost", exchange, error: fault };
+    exchange.abort(fault);
+    this.#state = { kind: "lost", exchange, error: fault };
   }
 
-  /** To "connecting"; `settle` leads on from there. */
-  #startConnecting(settle: (state: State) => Promise<void>): void {
-    const settled = Promise.resolve();
+  /** To "connecting". `settle` resolves when that state has changed. */
+  #enterConnecting(settle: (state: State) => Promise<void>): void {
     const exchange = new Exchange();
-    const state: State = { is: "connecting", exchange, settled };
+    const settled = Promise.resolve();
+    const state: State = { kind: "connecting", exchange, settled };
     this.#state = state;
     state.settled = settle(state);
   }
 
   /** To "connecting", with a request. */
   #connect(error?: SseError): void {
-    this.#startConnecting((state) => this.#attempt(state, error));
+    this.#enterConnecting((state) => this.#attempt(state, error));
   }
 
   async #attempt(state: State, error: SseError | undefined): Promise<void> {
     const { exchange } = state;
     const isFirst = this.#response === undefined && error === undefined;
     try {
-      // Of several calls of reconnect() in a row, only the last sends one.
+      // If reconnect() is called several times in a row, only the last call sends
+      // a request.
       if (!isFirst) await undefined;
       if (state !== this.#state) return;
-      this.#decoder.reset();
+      this.#inbox.reconnect();
       const attempt: SseAttempt = {
         attempt: isFirst ? 0 : Math.max(1, this.#attempts),
-        lastEventId: this.#decoder.lastEventId,
+        lastEventId: this.#inbox.receivedId,
         error,
       };
       const response = await exchange.send(
         (signal) => this.#send!(attempt, signal),
         this.#connectTimeout,
       );
-      if (state === this.#state) this.#receive(exchange, response);
+      if (state === this.#state) this.#receiveResponse(exchange, response);
     } catch (failure) {
       if (state !== this.#state) return;
       if (failure instanceof SseError && failure.code !== "reconnect-failed") {
-        this.#reconnectOrEnd(failure);
+        this.#recover(exchange, failure);
       } else {
         this.#end({ reason: failure });
       }
     }
   }
 
-  /** To "open", "refused", or "connecting" again, as the response says. */
-  #receive(exchange: Exchange, response: Response): void {
+  /** To "open", "refused" or again "connecting", depending on the response. */
+  #receiveResponse(exchange: Exchange, response: Response): void {
     this.#response = response;
     if (!isRefused(response, this.#anyContentType)) {
-      this.#state = { is: "open", exchange };
-      this.#call(() => this.#onOpen?.(response));
-    } else if (this.#policy === undefined) {
-      this.#state = { is: "refused", exchange };
+      this.#state = { kind: "open", exchange };
+      try {
+        this.#onOpen?.(response);
+      } catch (reason) {
+        this.#stop({ reason });
+      }
+    } else if (this.#policy.isEnabled) {
+      this.#recover(exchange, exchange.refusal(true));
     } else {
-      this.#reconnectOrEnd(exchange.refusal(true));
+      this.#state = { kind: "refused", exchange };
     }
   }
 
-  /** To "connecting", or to the end, as the policy says of the error. */
-  #reconnectOrEnd(error: SseError | Promise<SseError>): void {
-    const { exchange } = this.#state;
-    this.#startConnecting((state) => this.#decide(state, exchange, error));
+  /** To "connecting", and on from there as the policy plans. */
+  #recover(failed: Exchange, failure: SseError | Promise<SseError>): void {
+    this.#enterConnecting((state) => this.#retry(state, failed, failure));
   }
 
-  async #decide(
+  async #retry(
     state: State,
     failed: Exchange,
     failure: SseError | Promise<SseError>,
   ): Promise<void> {
-    const { exchange } = state;
-    let error: SseError;
+    const { signal } = state.exchange;
     try {
-      error = await exchange.unlessReleased(Promise.resolve(failure));
-      const delay = await this.#delay(error, exchange);
+      const error = await abortable(Promise.resolve(failure), signal);
+      const plan = await abortable(
+        this.#policy.planRetry({
+          error,
+          kind: this.#failureKind(failed, error),
+          attempt: this.#attempts + 1,
+          hasEvents: this.#hasEvents,
+          reconnectionTime: this.reconnectionTime,
+        }, signal),
+        signal,
+      );
       if (state !== this.#state) return;
-      if (delay === undefined) {
-        if (failed.hasRefusal) {
-          this.#state = { is: "refused", exchange: failed };
-        } else {
-          // Without `until`, the end of a body is the end of the stream.
-          const isEnd = error.code === "truncated" && failed.isRead &&
-            this.#until === undefined;
-          this.#end(isEnd ? undefined : { reason: error });
-        }
-        return;
+      switch (plan) {
+        case "refuse":
+          this.#state = { kind: "refused", exchange: failed };
+          break;
+        case "end":
+          this.#end();
+          break;
+        default:
+          this.#attempts++;
+          // Not earlier: `shouldReconnect` may read a refused response.
+          failed.abort(error);
+          await wait(plan.delay, signal);
+          if (state === this.#state) await this.#attempt(state, error);
       }
-      this.#attempts++;
-      // Not before, as shouldReconnect may read a refused response.
-      failed.release(error);
-      await exchange.sleep(delay);
     } catch (reason) {
       if (state === this.#state) this.#end({ reason });
-      return;
     } finally {
-      if (this.#state.exchange !== failed) failed.release();
+      if (this.#state.exchange !== failed) failed.abort();
     }
-    await this.#attempt(state, error);
   }
 
-  /** How many ms to wait before another attempt; undefined for none. */
-  async #delay(
-    error: SseError,
-    exchange: Exchange,
-  ): Promise<number | undefined> {
-    if (this.#policy === undefined) return undefined;
-    // Without `resume`, a stream that has begun is not begun again.
-    if (this.#hasEvents && !this.#policy.resume) return undefined;
-    return await exchange.unlessReleased(
-      this.#policy.decide(
-        error,
-        this.#attempts + 1,
-        this.reconnectionTime,
-        exchange.signal,
-      ),
-    );
+  #failureKind(failed: Exchange, { code }: SseError): Failure["kind"] {
+    if (failed.hasRefusal) return "refused";
+    // Without `until`, the end of the body is the end of the stream.
+    const isEnd = code === "truncated" && failed.isRead &&
+      !this.#inbox.hasUntil;
+    return isEnd ? "ended" : "failed";
   }
 
-  /** Ends at once: what has come and was not handed out is dropped. */
+  /** From "refused" to "ended". */
+  async #refuse(state: State): Promise<void> {
+    const error = await state.exchange.refusal(false);
+    if (state !== this.#state) return;
+    this.#end(endsStream(error.response!) ? undefined : { reason: error });
+  }
+
+  /** Ends the iteration, by the error if there is one, which is thrown once. */
+  #finish(failure: { reason: unknown } | undefined): Result {
+    this.#end();
+    if (failure !== undefined) throw failure.reason;
+    return { done: true, value: undefined };
+  }
+
+  /** To "ended" at once: drops what has arrived and was not delivered. */
   #stop(failure?: { reason: unknown }): void {
-    this.#rest = [];
+    this.#inbox.clear();
     this.#end(failure);
   }
 
-  /** To "ended": what has come is still handed out first. */
+  /** To "ended". What has arrived is delivered before the error is thrown. */
   #end(failure?: { reason: unknown }): void {
     const { exchange } = this.#state;
-    this.#state = { is: "ended", exchange, failure };
+    this.#state = { kind: "ended", exchange, failure };
     this.#signal?.removeEventListener("abort", this.#onAbort);
-    exchange.release(failure?.reason);
+    exchange.abort(failure?.reason);
   }
 }

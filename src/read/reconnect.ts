@@ -4,14 +4,20 @@
  * @module
  */
 
-import { check, checkFunction, checkRange } from "../internal/check.ts";
 import { causesOf, SseError } from "../error.ts";
+import { backoffDelay } from "../internal/backoff.ts";
+import {
+  check,
+  checkFunction,
+  checkRange,
+  checkType,
+} from "../internal/check.ts";
 
 /**
- * How to reconnect; all of it optional.
+ * How to reconnect. All options are optional.
  *
- * In a browser, a request that CORS refuses looks like a lost network. So it is
- * tried again, for ever unless `maxAttempts` ends it.
+ * In a browser, a request that CORS blocks looks like a network error. It is
+ * repeated forever unless `maxAttempts` is set.
  *
  * @example
  * ```ts
@@ -34,57 +40,62 @@ import { causesOf, SseError } from "../error.ts";
  */
 export interface ReconnectOptions {
   /**
-   * Whether a stream that has begun can be gone on with. `false` is for an
-   * answer that each request starts anew, as an LLM's: attempts are made until
-   * the first event, and none after it.
+   * Whether to reconnect after the first event has arrived.
+   *
+   * Set it to `false` if the server starts the answer anew for each request, as
+   * LLM APIs do: attempts are then made until the first event, and none after it.
    *
    * @default {true}
    */
   resume?: boolean | undefined;
   /**
-   * How many ms to wait before the first attempt to connect again. The server's
-   * `retry:` replaces it. From the second attempt in a row on, the wait is at
-   * least 100 ms, unless `maxDelay` is less.
+   * Delay in milliseconds before the first attempt to reconnect. The server's
+   * `retry:` replaces it.
+   *
+   * From the second attempt in a row on, the delay is at least 100 ms, or
+   * `maxDelay` if that is less.
    *
    * @default {1000}
    */
   initialDelay?: number | undefined;
   /**
-   * The longest wait in ms; only a server's `Retry-After` can exceed it.
+   * Maximum delay in milliseconds. Only a server's `Retry-After` can exceed it.
    *
    * @default {30000}
    */
   maxDelay?: number | undefined;
   /**
-   * The factor by which the wait grows from one attempt in a row to the next;
-   * at least 1.
+   * Factor by which the delay grows with each attempt in a row; at least 1.
    *
    * @default {2}
    */
   backoffFactor?: number | undefined;
   /**
-   * The share of the wait that is random, from 0 to 1, so that the clients of a
-   * server that died do not return all at once: with 0.5, a wait of 1000 ms
+   * Share of the delay that is random, from 0 to 1. With 0.5, a delay of 1000 ms
    * becomes one of 500 to 1000 ms.
+   *
+   * Randomness keeps the clients of a server that has crashed from returning all
+   * at once.
    *
    * @default {0.5}
    */
   jitter?: number | undefined;
   /**
-   * How many times in a row to connect again, the first request not counted;
-   * then the stream fails with `"reconnect-failed"`. Each event starts the
-   * count anew.
+   * Maximum number of attempts in a row, without the first request. After them
+   * the stream fails with `"reconnect-failed"`. Each event resets the count.
    *
    * @default {Infinity}
    */
   maxAttempts?: number | undefined;
   /**
-   * Overrules what would follow an error: `true` reconnects, `false` does not.
-   * `undefined` leaves the default. It is not asked after `until`, `close()` or
-   * an abort, and cannot exceed `maxAttempts`.
+   * Decides whether to reconnect after an error: `true` reconnects, `false` does
+   * not, `undefined` does what is done by default.
    *
-   * @param error What happened; `"truncated"` where the body just ended.
-   * @param attempt Which attempt in a row would follow, from 1.
+   * It is not called after `until` was met, `close()` or an abort. It cannot
+   * exceed `maxAttempts`.
+   *
+   * @param error The error; `"truncated"` if the body ended.
+   * @param attempt The number of the next attempt in a row, from 1.
    */
   shouldReconnect?:
     | ((
@@ -92,53 +103,77 @@ export interface ReconnectOptions {
       attempt: number,
     ) => boolean | undefined | Promise<boolean | undefined>)
     | undefined;
-  /** Called before each wait; a promise that it returns is awaited first. */
+  /** Called before each delay. If it returns a promise, it is awaited first. */
   onReconnect?: ((info: ReconnectInfo) => void | Promise<void>) | undefined;
 }
 
 /**
- * What `onReconnect` is told.
+ * The argument of `onReconnect`.
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#reestablish-the-connection}
  */
 export interface ReconnectInfo {
-  /** Which attempt in a row follows, from 1. */
+  /** The number of the next attempt in a row, from 1. */
   attempt: number;
-  /** How many ms later. */
+  /** The delay before it, in milliseconds. */
   delay: number;
-  /** What happened; `"truncated"` where the body just ended. */
+  /** The error; `"truncated"` if the body ended. */
   error: SseError;
 }
 
-/** The least wait in ms, except before the first attempt in a row. */
-const MIN_DELAY = 100;
-
-/** What follows a failure, and when. It keeps no state, and does not wait. */
-export interface ReconnectPolicy {
-  /** Whether a stream that has begun can be gone on with. */
-  readonly resume: boolean;
-
+/** A failure to connect, or of a connection. */
+export interface Failure {
+  error: SseError;
   /**
-   * Decides what follows `error`, and tells the caller.
-   *
-   * @param error What happened.
-   * @param attempt Which attempt in a row would follow, from 1.
-   * @param reconnectionTime The newest `retry:` of the server, in ms.
-   * @param signal Tells, once aborted, that nobody waits for the decision.
-   * @returns How many ms to wait before the attempt, or undefined for none.
-   * @throws {SseError} `"reconnect-failed"`, if the attempts are used up.
+   * What failed: a response that is no event stream (`"refused"`), a body that
+   * ended and whose end is the stream's if it does not reconnect (`"ended"`), or
+   * anything else.
    */
-  decide(
-    error: SseError,
-    attempt: number,
-    reconnectionTime: number | undefined,
-    signal?: AbortSignal,
-  ): Promise<number | undefined>;
+  kind: "refused" | "ended" | "failed";
+  /** The number of the next attempt in a row, from 1. */
+  attempt: number;
+  /** Whether an event has arrived, in any connection. */
+  hasEvents: boolean;
+  /** The server's newest `retry:`, in milliseconds. */
+  reconnectionTime: number | undefined;
 }
 
-/** The policy that the options describe. */
+/**
+ * What to do after a failure: reconnect after a delay in milliseconds, leave the
+ * refused response to the caller, or end the stream.
+ */
+export type RetryPlan = { readonly delay: number } | "refuse" | "end";
+
+/** Decides what to do after failures. It has no state, and does not wait. */
+export interface ReconnectPolicy {
+  /** Whether to reconnect at all. */
+  readonly isEnabled: boolean;
+
+  /**
+   * Plans what to do after a failure, and calls the caller's callbacks.
+   *
+   * @param signal Aborts if the plan is not needed any more.
+   * @throws {SseError} The error itself, if it is final; `"reconnect-failed"`, if
+   * `maxAttempts` were made.
+   * @throws {unknown} What a callback throws.
+   */
+  planRetry(failure: Failure, signal: AbortSignal): Promise<RetryPlan>;
+}
+
+/** The minimum delay in milliseconds, except before the first attempt in a row. */
+const MIN_DELAY = 100;
+
+/** Makes the policy that the option `reconnect` describes. */
 export function reconnectPolicy(
-  {
+  reconnect: boolean | ReconnectOptions = false,
+  random: () => number = Math.random,
+): ReconnectPolicy {
+  const isEnabled = reconnect !== false;
+  const options: ReconnectOptions = typeof reconnect === "boolean"
+    ? {}
+    : reconnect;
+  checkType(options, "object", "reconnect to be a boolean or options");
+  const {
     resume = true,
     initialDelay = 1000,
     maxDelay = 30_000,
@@ -147,9 +182,7 @@ export function reconnectPolicy(
     maxAttempts = Infinity,
     shouldReconnect,
     onReconnect,
-  }: ReconnectOptions,
-  random: () => number = Math.random,
-): ReconnectPolicy {
+  } = options;
   const isBoolean = typeof resume === "boolean";
   check(isBoolean, "reconnect.resume to be a boolean", resume);
   checkRange("reconnect.initialDelay", initialDelay, 0);
@@ -161,22 +194,38 @@ export function reconnectPolicy(
   checkFunction("reconnect.onReconnect", onReconnect);
 
   function delayBefore(attempt: number, first: number): number {
-    // From the second attempt in a row on at least 1 ms, as 0 could not grow.
-    const least = attempt > 1 ? 1 : 0;
-    const base = Math.max(first, least);
-    const longest = Math.min(base * backoffFactor ** (attempt - 1), maxDelay);
-    return Math.max(
-      Math.round(longest * (1 - jitter * random())),
-      least * Math.min(MIN_DELAY, maxDelay),
+    const isFirst = attempt === 1;
+    const delay = backoffDelay(
+      {
+        initial: isFirst ? first : Math.max(first, 1), // 0 could not grow.
+        max: maxDelay,
+        factor: backoffFactor,
+        jitter,
+      },
+      attempt,
+      random,
     );
+    const minimum = isFirst ? 0 : Math.min(MIN_DELAY, maxDelay);
+    return Math.max(Math.round(delay), minimum);
+  }
+
+  async function shouldRetry({ error, attempt, hasEvents }: Failure) {
+    if (!isEnabled || hasEvents && !resume) return false;
+    return await shouldReconnect?.(error, attempt) ?? isTemporary(error);
   }
 
   return {
-    resume,
-    async decide(error, attempt, reconnectionTime, signal) {
-      const wanted = await shouldReconnect?.(error, attempt);
-      if (signal?.aborted) return undefined;
-      if (!(wanted ?? isTransient(error))) return undefined;
+    isEnabled,
+
+    async planRetry(failure, signal) {
+      const { error, kind, attempt, reconnectionTime } = failure;
+      const retries = await shouldRetry(failure);
+      signal.throwIfAborted();
+      if (!retries) {
+        if (kind === "refused") return "refuse";
+        if (kind === "ended") return "end";
+        throw error;
+      }
       if (attempt > maxAttempts) {
         throw new SseError(
           "reconnect-failed",
@@ -190,15 +239,15 @@ export function reconnectPolicy(
         error.code === "status" ? retryAfter(error) : 0,
       );
       await onReconnect?.({ attempt, delay, error });
-      return delay;
+      return { delay };
     },
   };
 }
 
-const RETRIED_STATUS = /^(408|425|429|50[0234])$/;
+const TEMPORARY_STATUS = /^(408|425|429|50[0234])$/;
 
 /** Whether another attempt may succeed. */
-function isTransient(error: SseError): boolean {
+function isTemporary(error: SseError): boolean {
   switch (error.code) {
     case "network":
       return !isPermanent(error.cause);
@@ -208,21 +257,21 @@ function isTransient(error: SseError): boolean {
     case "connect-timeout":
       return true;
     case "status":
-      return RETRIED_STATUS.test(`${error.response?.status}`);
+      return TEMPORARY_STATUS.test(`${error.response?.status}`);
     default:
       return false;
   }
 }
 
 /**
- * Whether a request failed for something that no attempt can mend. Only the
- * words of the runtime's error tell: of a permission that Deno lacks, of
- * redirects without end, of a `fetch` that cannot take a `Request` or a URL.
+ * Whether a request failed for a reason that no other attempt can change. It is
+ * told by the words of the runtime's error: a permission that Deno lacks, too
+ * many redirects, a `fetch` that cannot take a `Request` or a URL.
  */
 function isPermanent(error: unknown): boolean {
   // Node's errors have a code.
   const causes: (Error & { code?: unknown })[] = causesOf(error);
-  // URLs are cut out, as they can hold any word.
+  // URLs are removed, as they can contain any word.
   return causes.some(({ name, code, message }) =>
     PERMANENT.test(`${name} ${code} ${message.replace(/:\/\/\S*/g, "")}`)
   );
@@ -231,7 +280,7 @@ function isPermanent(error: unknown): boolean {
 const PERMANENT =
   /NotCapable|redirect|INVALID_URL|Invalid URL|bad port|port \d+ .*blocked/i;
 
-/** The ms that `Retry-After` asks to wait, in seconds or until a date. */
+/** The milliseconds that `Retry-After` asks to wait: seconds, or until a date. */
 function retryAfter({ response }: SseError): number {
   const value = response?.headers.get("Retry-After") ?? "";
   const delay = /^[0-9]+$/.test(value)

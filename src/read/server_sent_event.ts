@@ -5,7 +5,7 @@
  */
 
 /**
- * What a new {@linkcode ServerSentEvent} is made of; all of it optional.
+ * The fields of a new {@linkcode ServerSentEvent}, all of them optional.
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation}
  */
@@ -23,12 +23,12 @@ export interface ServerSentEventInit {
    */
   data?: string | undefined;
   /**
-   * The last event ID when the event was dispatched.
+   * The last event ID of the stream when the event was dispatched.
    *
    * @default {""}
    */
   id?: string | undefined;
-  /** The reconnection time in ms, where this very event carries one. */
+  /** The reconnection time in milliseconds, if the stream has set one. */
   retry?: number | undefined;
 }
 
@@ -49,12 +49,12 @@ export interface ServerSentEventInit {
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation}
  */
 export class ServerSentEvent {
-  // A pure call, so that bundlers can leave the class out where nobody uses it.
+  // A pure call, which lets bundlers drop the class if it is not used.
   static #isPrintable = /* @__PURE__ */ makePrintable(() =>
     ServerSentEvent.prototype
   );
 
-  /** The event's type, `"message"` where the stream gave none. */
+  /** The event's type: `"message"` if the stream does not name one. */
   readonly event: string;
 
   /** The payload: the event's `data` lines, joined with `\n`. */
@@ -62,18 +62,22 @@ export class ServerSentEvent {
 
   /**
    * The last event ID of the stream when the event was dispatched: the event's
-   * own or, where it had none, the newest one before it. `""` where the stream
-   * gave none.
+   * own or, if it has none, the newest one before it. `""` if the stream has not
+   * set any.
    */
   readonly id: string;
 
-  /** The reconnection time in ms, only where this very event carried it. */
+  /**
+   * The reconnection time in milliseconds that the stream has set with this
+   * event, or since the event before it in a block without data. Undefined if it
+   * has not.
+   */
   readonly retry: number | undefined;
 
   /**
    * Makes an event.
    *
-   * @param init The fields that the event has.
+   * @param init The fields of the event.
    */
   constructor(init: ServerSentEventInit = {}) {
     this.event = init.event || "message";
@@ -83,10 +87,10 @@ export class ServerSentEvent {
   }
 
   /**
-   * The payload, parsed as JSON.
+   * Parses the payload as JSON.
    *
-   * @typeParam T What the payload is known to be; it is not checked.
-   * @returns What `JSON.parse` makes of `data`.
+   * @typeParam T The type of the payload. It is not checked.
+   * @returns The result of `JSON.parse(data)`.
    * @throws {SyntaxError} If `data` is not JSON.
    *
    * @example
@@ -103,10 +107,10 @@ export class ServerSentEvent {
   }
 }
 
-/** Has `console.log` print the fields that are not empty. */
-function makePrintable(prototype: () => ServerSentEvent): boolean {
-  // Deno and Node both look for this symbol. Set from outside, it is no part of
-  // the class's public type.
+/** Makes `console.log` print only the fields that are not empty. */
+function makePrintable(prototype: () => ServerSentEvent): true {
+  // Deno and Node both look for this symbol. Defined from outside the class, it
+  // is not part of its public type.
   Object.defineProperty(
     prototype(),
     Symbol.for("nodejs.util.inspect.custom"),
@@ -121,8 +125,8 @@ function inspectEvent(
   options: unknown,
   inspect: (value: unknown, options: unknown) => string,
 ): string {
-  const said = Object.entries(this).filter(([, value]) =>
+  const nonEmpty = Object.entries(this).filter(([, value]) =>
     value !== "" && value !== undefined
   );
-  return `ServerSentEvent ${inspect(Object.fromEntries(said), options)}`;
+  return `ServerSentEvent ${inspect(Object.fromEntries(nonEmpty), options)}`;
 }

@@ -5,7 +5,6 @@
  */
 
 import { check, checkType } from "../internal/check.ts";
-import { notedRetry } from "../unsaid_retry.ts";
 
 /**
  * What one block of an event stream says; all of it optional.
@@ -183,10 +182,7 @@ export function encodeAfter(
   message: SseMessage,
 ): Uint8Array<ArrayBuffer> {
   checkType(message, "object", "a message object");
-  let { id, retry } = message;
-  if (isMethod(message.json)) {
-    if (id === lastEventId) id = undefined;
-    retry ??= notedRetry(message);
-  }
-  return utf8.encode(encode(message, id, retry));
+  const isEvent = isMethod(message.json);
+  const id = isEvent && message.id === lastEventId ? undefined : message.id;
+  return utf8.encode(encode(message, id, message.retry));
 }

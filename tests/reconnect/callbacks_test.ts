@@ -567,7 +567,7 @@ Deno.test("an abort in onComment ends the stream with its reason", async () => {
   assertEquals(requests.length, 2);
 });
 
-Deno.test("close() in onComment that then throws leaves the end an end", async () => {
+Deno.test("next() throws what onComment throws after close()", async () => {
   const stream = new OpenResponse(": enough\n\ndata: b\n\n");
   await using sse: SseConnection = await connectSse(url, {
     fetch: () => stream.response,
@@ -577,6 +577,7 @@ Deno.test("close() in onComment that then throws leaves the end an end", async (
       throw thrown;
     },
   });
+  assertStrictEquals(await assertRejects(() => sse.next()), thrown);
   assertEquals(await sse.next(), done);
   await stream.cancelled;
 });

@@ -11,7 +11,10 @@ import {
   type ReconnectOptions,
   SseError,
 } from "../../mod.ts";
-import { reconnectPolicy } from "../../src/read/reconnect.ts";
+import {
+  type ReconnectPolicy,
+  reconnectPolicy,
+} from "../../src/read/reconnect.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
 
 const network = new SseError("network", "The cable was cut");
@@ -24,15 +27,37 @@ function statusError(status: number, retryAfter?: string): SseError {
   return new SseError("status", `Got ${status}`, { response });
 }
 
-/** The delay before an attempt, with the random part left out. */
+/** The planned delay, or undefined if the policy throws the error itself. */
+async function plan(
+  policy: ReconnectPolicy,
+  attempt: number,
+  reconnectionTime?: number,
+  error = network,
+): Promise<number | undefined> {
+  try {
+    const plan = await policy.planRetry({
+      error,
+      kind: "failed",
+      attempt,
+      hasEvents: false,
+      reconnectionTime,
+    }, new AbortController().signal);
+    return (plan as { delay: number }).delay;
+  } catch (thrown) {
+    if (thrown !== error) throw thrown;
+    return undefined;
+  }
+}
+
+/** The delay before an attempt, without its random share. */
 function delay(
   options: ReconnectOptions,
   attempt: number,
   reconnectionTime?: number,
   error = network,
 ): Promise<number | undefined> {
-  return reconnectPolicy({ jitter: 0, ...options })
-    .decide(error, attempt, reconnectionTime);
+  const policy = reconnectPolicy({ jitter: 0, ...options });
+  return plan(policy, attempt, reconnectionTime, error);
 }
 
 function delays(
@@ -112,7 +137,7 @@ Deno.test("ReconnectPolicy waits 1, 2, 4, 8, 16, then 30 seconds, unless told ot
 Deno.test("ReconnectPolicy takes away up to half of the wait, unless told otherwise", async () => {
   for (const [random, expected] of [[0, 1000], [0.5, 750], [1, 500]]) {
     const policy = reconnectPolicy({}, () => random);
-    assertEquals(await policy.decide(network, 1, undefined), expected);
+    assertEquals(await plan(policy, 1), expected);
   }
 });
 
@@ -153,8 +178,8 @@ Deno.test("ReconnectPolicy waits 100 ms from the second attempt in a row on, wha
   assertEquals(await delays({}, 3, 10), [10, 100, 100]);
   assertEquals(await delays({ backoffFactor: 1 }, 3, 99), [99, 100, 100]);
   const policy = reconnectPolicy({ jitter: 1 }, () => 1);
-  assertEquals(await policy.decide(network, 1, undefined), 0);
-  assertEquals(await policy.decide(network, 2, undefined), 100);
+  assertEquals(await plan(policy, 1), 0);
+  assertEquals(await plan(policy, 2), 100);
 });
 
 Deno.test("ReconnectPolicy waits less than 100 ms where maxDelay says so", async () => {
@@ -173,7 +198,7 @@ Deno.test("ReconnectPolicy makes the share of the wait random that jitter says",
     ]
   ) {
     const policy = reconnectPolicy({ jitter }, () => random);
-    assertEquals(await policy.decide(network, 1, undefined), expected);
+    assertEquals(await plan(policy, 1), expected);
   }
 });
 
@@ -185,14 +210,14 @@ Deno.test("ReconnectPolicy draws anew for each wait", async () => {
   );
   const waits = [];
   for (let i = 1; i <= 3; i++) {
-    waits.push(await policy.decide(network, i, undefined));
+    waits.push(await plan(policy, i));
   }
   assertEquals(waits, [1000, 500, 750]);
 });
 
 Deno.test("ReconnectPolicy makes the bounded wait random, so that it stays within maxDelay", async () => {
   const policy = reconnectPolicy({}, () => 1);
-  assertEquals(await policy.decide(network, 10, undefined), 15_000);
+  assertEquals(await plan(policy, 10), 15_000);
 });
 
 Deno.test("ReconnectPolicy waits a whole number of ms", async () => {
@@ -200,14 +225,14 @@ Deno.test("ReconnectPolicy waits a whole number of ms", async () => {
     { initialDelay: 10, jitter: 1 },
     () => 1 / 3,
   );
-  assertEquals(await policy.decide(network, 1, undefined), 7);
+  assertEquals(await plan(policy, 1), 7);
 });
 
 Deno.test("ReconnectPolicy uses randomness of its own where none is given", async () => {
   const policy = reconnectPolicy({ jitter: 1, initialDelay: 1e9 });
   const options = { length: 5 };
   const waits = await Promise.all(
-    Array.from(options, () => policy.decide(network, 1, undefined)),
+    Array.from(options, () => plan(policy, 1)),
   );
   assertEquals(new Set(waits).size, 5);
 });
@@ -224,7 +249,7 @@ Deno.test("ReconnectPolicy waits longer than Retry-After where the backoff is lo
 
 Deno.test("ReconnectPolicy does not let jitter take from Retry-After", async () => {
   const policy = reconnectPolicy({ jitter: 1 }, () => 1);
-  assertEquals(await policy.decide(statusError(503, "3"), 1, undefined), 3000);
+  assertEquals(await plan(policy, 1, undefined, statusError(503, "3")), 3000);
 });
 
 Deno.test("ReconnectPolicy waits until the date in Retry-After", async () => {
@@ -295,9 +320,9 @@ Deno.test("ReconnectPolicy gives a number that is exact for an absurd Retry-Afte
 Deno.test("ReconnectPolicy throws reconnect-failed after maxAttempts in a row, with the last error as the cause", async () => {
   const error = statusError(503);
   const policy = reconnectPolicy({ jitter: 0, maxAttempts: 3 });
-  assertEquals(await policy.decide(error, 3, undefined), 4000);
+  assertEquals(await plan(policy, 3, undefined, error), 4000);
   const failure = await assertSseError(
-    policy.decide(error, 4, undefined),
+    plan(policy, 4, undefined, error),
     "reconnect-failed",
   );
   assertStrictEquals(failure.cause, error);
@@ -310,7 +335,7 @@ Deno.test("ReconnectPolicy throws reconnect-failed after maxAttempts in a row, w
 Deno.test("ReconnectPolicy makes no attempt with a maxAttempts of 0", async () => {
   const policy = reconnectPolicy({ maxAttempts: 0 });
   await assertSseError(
-    policy.decide(network, 1, undefined),
+    plan(policy, 1),
     "reconnect-failed",
   );
 });
@@ -318,7 +343,7 @@ Deno.test("ReconnectPolicy makes no attempt with a maxAttempts of 0", async () =
 Deno.test("ReconnectPolicy does not count where it would not reconnect anyway", async () => {
   const policy = reconnectPolicy({ maxAttempts: 0 });
   assertEquals(
-    await policy.decide(statusError(401), 1, undefined),
+    await plan(policy, 1, undefined, statusError(401)),
     undefined,
   );
 });
@@ -329,7 +354,7 @@ Deno.test("ReconnectPolicy holds to maxAttempts where shouldReconnect says true"
     shouldReconnect: () => true,
   });
   await assertSseError(
-    policy.decide(statusError(401), 3, undefined),
+    plan(policy, 3, undefined, statusError(401)),
     "reconnect-failed",
   );
 });
@@ -468,7 +493,7 @@ Deno.test("ReconnectPolicy takes undefined as an option not given", async () => 
   };
   assertEquals(await delays(options, 2), [1000, 2000]);
   const policy = reconnectPolicy({ jitter: undefined }, () => 1);
-  assertEquals(await policy.decide(network, 1, undefined), 500);
+  assertEquals(await plan(policy, 1), 500);
 });
 
 Deno.test("ReconnectPolicy takes Infinity for maxDelay and maxAttempts", async () => {
@@ -482,7 +507,7 @@ Deno.test("ReconnectPolicy does not heed what becomes of its options later", asy
   const policy = reconnectPolicy(options);
   options.initialDelay = 2;
   options.shouldReconnect = () => false;
-  assertEquals(await policy.decide(network, 1, undefined), 1);
+  assertEquals(await plan(policy, 1), 1);
 });
 
 function chain(...causes: [string, Record<string, unknown>?][]): Error {

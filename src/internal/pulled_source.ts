@@ -1,0 +1,65 @@
+/**
+ * One way to read whatever gives values.
+ *
+ * @module
+ */
+
+import { check, checkType } from "./check.ts";
+
+/** A source of values, each of which is read on demand. */
+export interface PulledSource<T> {
+  /** Reads the next value. */
+  next(): Promise<IteratorResult<T>> | IteratorResult<T>;
+  /** Closes the source. A stream also ends a pending `next()`. */
+  return?(): unknown;
+}
+
+/**
+ * Adapts a stream or an iterable, which may be synchronous.
+ *
+ * @param expected What to expect, for the error message.
+ * @throws {TypeError} If it is neither, or a locked stream.
+ */
+export function pullFrom<T>(
+  source: AsyncIterable<T> | Iterable<T> | ReadableStream<T>,
+  expected: string,
+): PulledSource<T> {
+  if (source instanceof ReadableStream) return pullFromStream<T>(source);
+  checkType(source, "object", expected);
+  if (Symbol.asyncIterator in source) return source[Symbol.asyncIterator]();
+  check(Symbol.iterator in source, expected, typeof source);
+  const iterator = source[Symbol.iterator]();
+  return {
+    // Awaits values that are promises, as `for await` does.
+    async next() {
+      const { done, value } = iterator.next();
+      return { done, value: await value } as IteratorResult<T>;
+    },
+    return: () => iterator.return?.(),
+  };
+}
+
+/**
+ * Reads a stream without its own async iterator, which some browsers lack and
+ * which cannot be closed while a value is awaited.
+ */
+function pullFromStream<T>(stream: ReadableStream<T>): PulledSource<T> {
+  const reader = stream.getReader();
+  return {
+    async next() {
+      let isOver = true;
+      try {
+        const result = await reader.read();
+        isOver = result.done;
+        return result as IteratorResult<T>;
+      } finally {
+        if (isOver) reader.releaseLock();
+      }
+    },
+    async return() {
+      const canceled = reader.cancel();
+      reader.releaseLock();
+      await canceled;
+    },
+  };
+}

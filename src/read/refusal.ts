@@ -1,0 +1,106 @@
+/**
+ * Responses that are no event stream.
+ *
+ * @module
+ */
+
+import { SseError, withoutSecrets } from "../error.ts";
+import { truncate } from "../internal/truncate.ts";
+
+/** The bytes and the time, in milliseconds, that a body is read for. */
+const MAX_BODY_LENGTH = 65_536;
+const MAX_BODY_TIME = 1000;
+/** The UTF-16 code units of a body that a message quotes. */
+const MAX_QUOTE_LENGTH = 200;
+
+/** Whether a response is no event stream. */
+export function isRefused(
+  response: Response,
+  anyContentType?: boolean,
+): boolean {
+  return !hasGoodStatus(response) || !anyContentType &&
+      !contentTypes(response).includes("text/event-stream");
+}
+
+function hasGoodStatus(response: Response): boolean {
+  const { status } = response;
+  return status >= 200 && status < 300 && !endsStream(response);
+}
+
+/** Whether the status means that there is no stream, and will be none. */
+export function endsStream({ status }: Response): boolean {
+  return status === 204 || status === 205;
+}
+
+/** The MIME essence of each item of the response's `Content-Type`. */
+export function contentTypes({ headers }: Response): string[] {
+  const value = headers.get("Content-Type") ?? "";
+  // Parameters may be quoted, with commas and semicolons inside. A quote that is
+  // never closed extends to the end, so that this takes linear time.
+  const unquoted = value.replace(/"(?:[^"\\]|\\.)*"?/g, "");
+  return unquoted.split(",").map((type) =>
+    type.split(";", 1)[0].trim().toLowerCase()
+  );
+}
+
+/** Makes the error of a refused response, whose message quotes the body. */
+export function refusalError(response: Response, body?: string): SseError {
+  const { status, statusText, headers } = response;
+  const code = hasGoodStatus(response) ? "content-type" : "status";
+  const message = code === "status"
+    ? `Expected a status of 2xx, got ${`${status} ${statusText}`.trim()}`
+    : "Expected the content type text/event-stream (or anyContentType), got " +
+      withoutSecrets(headers.get("Content-Type") ?? "none");
+  const quote = onOneLine(body);
+  return new SseError(code, message + (quote && `: ${quote}`), {
+    response,
+    body,
+  });
+}
+
+/** The start of a body, on one line. */
+function onOneLine(body = ""): string {
+  const line = body.slice(0, 2000).replace(/\s+/g, " ").trim();
+  return truncate(withoutSecrets(line), MAX_QUOTE_LENGTH);
+}
+
+/**
+ * Reads the start of a response's body. Returns undefined if another reader has
+ * locked or read it.
+ *
+ * @param keep Whether the response's own body must stay readable.
+ */
+export async function startOfBody(
+  response: Response,
+  keep: boolean,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  let reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>> | undefined;
+  try {
+    reader = (keep ? response.clone() : response).body?.getReader();
+  } catch {
+    return undefined;
+  }
+  if (reader === undefined) return "";
+  const stop = () => void reader.cancel().catch(() => {});
+  const timer = setTimeout(stop, MAX_BODY_TIME);
+  signal.addEventListener("abort", stop);
+  const utf8 = new TextDecoder();
+  let text = "";
+  let room = MAX_BODY_LENGTH;
+  try {
+    while (room > 0) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      text += utf8.decode(value.subarray(0, room), { stream: true });
+      room -= value.length;
+    }
+  } catch {
+    // The connection failed. What arrived before has to suffice.
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", stop);
+    stop();
+  }
+  return text;
+}
