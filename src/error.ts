@@ -104,6 +104,12 @@ export class SseError extends Error {
   }
 }
 
+/** Makes the error of a stream that cannot reconnect after another error. */
+export function reconnectFailed(message: string, cause?: SseError): SseError {
+  const { response, body } = cause ?? {};
+  return new SseError("reconnect-failed", message, { cause, response, body });
+}
+
 /** Returns the error and its causes, the outermost first. */
 export function causesOf(error: unknown): Error[] {
   const causes: Error[] = [];

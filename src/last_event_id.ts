@@ -44,11 +44,7 @@ export function lastEventIdOf(request: Request): string {
 /** The header value that is sent as the UTF-8 bytes of `text`. */
 export function headerValue(text: string): string {
   if (takesAnyCharacter()) return text;
-  let value = "";
-  for (const byte of new TextEncoder().encode(text)) {
-    value += String.fromCharCode(byte);
-  }
-  return value;
+  return String.fromCharCode(...new TextEncoder().encode(text));
 }
 
 /** The id that a `Last-Event-ID` header has. */

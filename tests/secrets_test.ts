@@ -16,7 +16,7 @@ import {
 import { runScript } from "./support/run_script.ts";
 import { once } from "./runtimes/heard.ts";
 
-const SECRETS = /secret|hunter2/;
+const SECRETS = /=secret|hunter2/;
 const query = "user:hunter2@127.0.0.1:9/path?key=secret#secret";
 
 Deno.test("withoutSecrets leaves nothing of URLs but scheme, host and path", () => {

@@ -1,10 +1,4 @@
-import {
-  assertEquals,
-  assertInstanceOf,
-  assertStringIncludes,
-  assertThrows,
-} from "@std/assert";
-import { inspect } from "node:util";
+import { assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
 import { ServerSentEvent } from "../mod.ts";
 
 Deno.test("ServerSentEvent is an empty message where nothing is given", () => {
@@ -66,43 +60,4 @@ Deno.test("ServerSentEvent.json throws where the data is no JSON", () => {
   for (const data of ["", "[DONE]", "{"]) {
     assertThrows(() => new ServerSentEvent({ data }).json(), SyntaxError);
   }
-});
-
-const printers: [string, (value: unknown) => string][] = [
-  ["Deno.inspect", (value) => Deno.inspect(value)],
-  ["inspect of node:util", (value) => inspect(value)],
-];
-
-for (const [name, print] of printers) {
-  Deno.test(`ServerSentEvent prints what it says with ${name}`, () => {
-    const text = print(
-      new ServerSentEvent({ event: "tick", data: "hi", id: "7", retry: 250 }),
-    );
-    assertStringIncludes(text, "ServerSentEvent {");
-    for (const said of ["event", "tick", "data", "hi", "id", "7", "250"]) {
-      assertStringIncludes(text, said);
-    }
-  });
-
-  Deno.test(`ServerSentEvent leaves out what is empty with ${name}`, () => {
-    const text = print(new ServerSentEvent({ data: "hi" }));
-    assertStringIncludes(text, "message");
-    assertStringIncludes(text, "hi");
-    for (const absent of ["id:", "retry", "undefined", '""', "''"]) {
-      assertEquals(text.includes(absent), false, text);
-    }
-  });
-
-  Deno.test(`ServerSentEvent prints within other values with ${name}`, () => {
-    const text = print({ list: [new ServerSentEvent({ data: "hi" })] });
-    assertStringIncludes(text, "ServerSentEvent");
-    assertStringIncludes(text, "hi");
-  });
-}
-
-Deno.test("ServerSentEvent prints no data where it is empty", () => {
-  assertEquals(
-    Deno.inspect(new ServerSentEvent()),
-    'ServerSentEvent { event: "message" }',
-  );
 });

@@ -10,8 +10,8 @@ import {
   checkRange,
   checkTimeout,
   checkType,
-  MAX_TIMER_DELAY,
 } from "../internal/check.ts";
+import { wait } from "../internal/wait.ts";
 import type { SseMessage } from "../write/encoder.ts";
 import type {
   EventLog,
@@ -20,13 +20,11 @@ import type {
 } from "./event_log.ts";
 import { endedError, randomTag } from "./message.ts";
 import {
-  delay,
   EntryCache,
   LogFollower,
   type LogStore,
   messageOf,
   type Page,
-  until,
 } from "./stored.ts";
 
 /**
@@ -239,7 +237,7 @@ class KvLogStore implements LogStore {
     this.#headKey = [...key, "head"];
     this.#messagesKey = [...key, "messages"];
     this.#maxMessages = maxMessages;
-    this.#pollInterval = Math.min(pollInterval, MAX_TIMER_DELAY);
+    this.#pollInterval = pollInterval;
     this.#setOptions = expireIn === Infinity ? {} : { expireIn };
     this.onError = onError ?? (() => {});
   }
@@ -306,7 +304,7 @@ class KvLogStore implements LogStore {
         if (!isLocked(error)) throw error;
       }
       // Another process was faster. The more there are, the longer the wait.
-      await delay(2 ** Math.min(attempt, 8) * Math.random());
+      await wait(2 ** Math.min(attempt, 8) * Math.random());
     }
   }
 
@@ -397,7 +395,7 @@ class KvLogStore implements LogStore {
   async wait(position: string, signal: AbortSignal): Promise<void> {
     const changes = this.#kv.watch([this.#headKey]).getReader();
     try {
-      await until(changed(changes, position), this.#pollInterval, signal);
+      await wait(this.#pollInterval, signal, changed(changes, position));
     } finally {
       await changes.cancel();
     }

@@ -10,8 +10,8 @@ import {
   checkLimit,
   checkRange,
   checkType,
-  MAX_TIMER_DELAY,
 } from "../internal/check.ts";
+import { wait } from "../internal/wait.ts";
 import type { SseMessage } from "../write/encoder.ts";
 import type {
   EventLog,
@@ -20,13 +20,11 @@ import type {
 } from "./event_log.ts";
 import { endedError, randomTag } from "./message.ts";
 import {
-  delay,
   EntryCache,
   LogFollower,
   type LogStore,
   messageOf,
   type Page,
-  until,
 } from "./stored.ts";
 
 /**
@@ -224,7 +222,7 @@ class RedisStore implements LogStore {
     this.#key = options.key;
     this.#send = options.send;
     this.#sendBlocking = options.sendBlocking;
-    this.#pollInterval = Math.min(pollInterval, MAX_TIMER_DELAY);
+    this.#pollInterval = pollInterval;
     // With those for the start and the end, which are no messages.
     this.#limit = maxMessages === Infinity
       ? []
@@ -310,7 +308,7 @@ class RedisStore implements LogStore {
 
   async wait(position: string, signal: AbortSignal): Promise<void> {
     if (this.#sendBlocking === undefined) {
-      return await delay(this.#pollInterval, signal);
+      return await wait(this.#pollInterval, signal);
     }
     const [, id] = POSITION.exec(position)!;
     // A wait that was given up cannot be cancelled; its reply serves too.
@@ -323,11 +321,11 @@ class RedisStore implements LogStore {
     };
     const left = due - Date.now();
     if (left > 0) {
-      return await until(reply, Math.min(left, LONGEST_BLOCK), signal);
+      return await wait(Math.min(left, LONGEST_BLOCK), signal, reply);
     }
     // A connection that is dead may never say so. It is not given another
     // command, and meanwhile Redis is asked as if there were none.
-    await delay(this.#pollInterval, signal);
+    await wait(this.#pollInterval, signal);
   }
 
   isLasting(error: unknown): boolean {

@@ -5,7 +5,9 @@
  * @module
  */
 
+import { type Backoff, backoffDelay } from "../internal/backoff.ts";
 import { checkSignal, checkType, textOf } from "../internal/check.ts";
+import { wait } from "../internal/wait.ts";
 import type { SseMessage } from "../write/encoder.ts";
 import {
   EventLogGapError,
@@ -74,9 +76,8 @@ export class EntryCache {
   }
 }
 
-/** How long to wait after a failure, and at most after several, in ms. */
-const FIRST_DELAY = 50;
-const LONGEST_DELAY = 2000;
+/** The delays after failures in a row. */
+const BACKOFF: Backoff = { initial: 50, max: 2000, factor: 2, jitter: 0.5 };
 
 /**
  * The newest messages of a stored log, for the readers in this process that have
@@ -359,35 +360,5 @@ export function messageOf(error: unknown): string {
 
 /** Waits a while, the longer the more often it has failed. */
 function pause(failures: number, signal: AbortSignal): Promise<void> {
-  const longest = Math.min(FIRST_DELAY * 2 ** failures, LONGEST_DELAY);
-  return delay(longest * (0.5 + 0.5 * Math.random()), signal);
-}
-
-/** Settles as the promise does, or resolves after a time or an abort. */
-export async function until(
-  promise: Promise<unknown>,
-  ms: number,
-  signal: AbortSignal,
-): Promise<void> {
-  const settled = new AbortController();
-  const either = AbortSignal.any([signal, settled.signal]);
-  try {
-    await Promise.race([promise, delay(ms, either)]);
-  } finally {
-    settled.abort();
-  }
-}
-
-/** Resolves after so many ms, or when the signal aborts. */
-export function delay(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal?.aborted) return resolve();
-    const finish = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", finish);
-      resolve();
-    };
-    const timer = setTimeout(finish, ms);
-    signal?.addEventListener("abort", finish);
-  });
+  return wait(backoffDelay(BACKOFF, failures + 1), signal);
 }

@@ -20,8 +20,7 @@ export interface Backoff {
 export function backoffDelay(
   { initial, max, factor, jitter }: Backoff,
   attempt: number,
-  random: () => number = Math.random,
 ): number {
   const longest = Math.min(initial * factor ** (attempt - 1), max);
-  return longest * (1 - jitter * random());
+  return longest * (1 - jitter * Math.random());
 }

@@ -6,9 +6,7 @@
  */
 
 import { truncate } from "./truncate.ts";
-
-/** The longest delay of a timer in milliseconds; a longer one fires at once. */
-export const MAX_TIMER_DELAY = 2 ** 31 - 1;
+import { MAX_TIMER_DELAY } from "./wait.ts";
 
 /** Throws unless `ok`. */
 export function check(

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { MAX_TIMER_DELAY } from "./check.ts";
+/** The longest delay of a timer in milliseconds; a longer one fires at once. */
+export const MAX_TIMER_DELAY = 2_147_483_647;
 
 /**
  * Resolves after `ms` milliseconds, or earlier: as soon as the signal aborts or
@@ -16,7 +17,6 @@ export function wait(
   promise?: Promise<unknown>,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
-    if (signal?.aborted) return resolve();
     const finish = () => {
       clearTimeout(timer);
       signal?.removeEventListener("abort", finish);
@@ -28,27 +28,23 @@ export function wait(
       reject(error);
       finish();
     });
+    if (signal?.aborted) finish();
   });
 }
 
 /**
  * Settles as the promise does, or rejects with the signal's reason as soon as
- * the signal aborts.
- *
- * @param onLate Called with the promise's value if it comes after the abort.
+ * the signal aborts. It leaves a listener on the signal, which has to be one of
+ * our own, and short-lived.
  */
 export function abortable<T>(
   promise: Promise<T>,
   signal: AbortSignal,
-  onLate?: (value: T) => void,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const onAbort = () => reject(signal.reason);
     if (signal.aborted) onAbort();
     else signal.addEventListener("abort", onAbort);
-    promise.then((value) => {
-      if (signal.aborted) onLate?.(value);
-      else resolve(value);
-    }, reject).finally(() => signal.removeEventListener("abort", onAbort));
+    promise.then(resolve, reject);
   });
 }

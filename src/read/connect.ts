@@ -5,14 +5,21 @@
  */
 
 import { check, checkFunction, checkType } from "../internal/check.ts";
+import { truncate } from "../internal/truncate.ts";
 import {
   openConnection,
   readResponse,
   type Send,
   type SseConnection,
 } from "./connection.ts";
-import { reasonOf, SseError, withoutSecrets } from "../error.ts";
+import {
+  reasonOf,
+  reconnectFailed,
+  SseError,
+  withoutSecrets,
+} from "../error.ts";
 import { headerValue, idOf } from "../last_event_id.ts";
+import { ID_RULE, MAX_ID_LENGTH } from "./limits.ts";
 import type {
   ConnectSseOptions,
   ReadSseOptions,
@@ -128,12 +135,11 @@ export async function connectSse(
   checkType(lastEventId, "string", "lastEventId to be a string");
   check(
     isSendable(lastEventId),
-    `lastEventId to be ${sendable()}`,
+    `lastEventId to be ${ID_RULE}`,
     lastEventId,
   );
   const { signal = given?.signal } = options;
   const ownOptions = { ...options, headers, lastEventId, signal };
-  // In brackets, as TypeScript forbids any other access to a private method.
   return await openConnection(makeSend(input, ownOptions), ownOptions);
 }
 
@@ -188,70 +194,93 @@ function checkResponse(
   check(typeof headers?.get === "function", expected, value);
 }
 
+/** The options of `fetch`, with headers that can be changed. */
+type Init = RequestInit & { headers: Headers };
+
 /** Makes the function that sends the request of each attempt. */
 function makeSend(
   input: Parameters<typeof connectSse>[0],
   options: ConnectSseOptions & { headers: Headers },
 ): Send {
-  const { fetch = globalThis.fetch, reconnect, signal: callerSignal } = options;
-  /** Read once, and sent with each attempt. */
+  const { reconnect, signal: callerSignal } = options;
+  /** The body, read once to be sent with each attempt. */
   let body: ReturnType<typeof readBody> | undefined;
+
+  async function readBodyOnce(given: SseRequest, init: Init): Promise<void> {
+    const source = init.body ?? (given instanceof Request ? given.body : null);
+    body ??= readBody(source, callerSignal);
+    const { type, bytes } = await body;
+    init.body = bytes;
+    if (type && !init.headers.has("Content-Type")) {
+      init.headers.set("Content-Type", type);
+    }
+  }
 
   return async (attempt, signal) => {
     let given = typeof input === "function" ? await input(attempt) : input;
     signal.throwIfAborted();
-    let init: RequestInit & { duplex?: "half" };
-    let headers: Headers;
+    let init: Init;
     if (typeof input === "function" && given instanceof Request) {
-      init = { signal: AbortSignal.any([signal, given.signal]) };
-      headers = new Headers(given.headers);
+      const both = AbortSignal.any([signal, given.signal]);
+      init = { signal: both, headers: new Headers(given.headers) };
     } else {
-      init = { ...(options as RequestInit), signal };
-      headers = new Headers(options.headers);
+      const headers = new Headers(options.headers);
+      init = { ...options as RequestInit, headers, signal };
       if (!(given instanceof Request)) given = takeCredentials(given, headers);
-      // Node and browsers ask for this where the body is a stream.
-      if (init.body) init.duplex ??= "half";
-      const { method = "GET" } = given instanceof Request
-        ? { ...init, method: init.method ?? given.method }
-        : init;
-      if (reconnect && !/^(GET|HEAD)$/i.test(method)) {
-        body ??= readBody(
-          requestOf(given, { ...init, headers, signal: null }),
-          callerSignal,
-        );
-        const { type, bytes } = await body;
+      const { method = "GET" } = given instanceof Request ? given : init;
+      if (reconnect && !/^(GET|HEAD)$/i.test(init.method ?? method)) {
+        await readBodyOnce(given, init);
         signal.throwIfAborted();
-        init.body = bytes;
-        if (type !== null) headers.set("Content-Type", type);
       }
     }
-    addDefaults(given, init, headers);
-    addLastEventId(headers, attempt);
-    const request = requestOf(given, { ...init, headers });
-
-    const { url } = request;
-    let response: Response;
-    try {
-      response = await fetch(request);
-    } catch (cause) {
-      // A URL that is not HTTP would fail for ever, so it is not tried again.
-      const isHttp = options.fetch || /^https?:/.test(url);
-      check(isHttp, "an HTTP URL", withoutSecrets(url));
-      throw noResponse(url, cause);
-    }
-    checkResponse(response, "fetch to give a Response");
-    if (response.type === "error") throw noResponse(url, "a network error");
-    return response;
+    addDefaults(given, init);
+    addLastEventId(init.headers, attempt);
+    return await send(makeRequest(given, init), options.fetch);
   };
 }
 
+/** Reads a body. Aborting the signal cancels a stream. */
+async function readBody(
+  body: BodyInit | null | undefined,
+  signal: AbortSignal | null | undefined,
+): Promise<{ type: string | null; bytes: ArrayBuffer }> {
+  const { headers, body: stream } = new Response(body);
+  const abortable = stream?.pipeThrough(
+    new TransformStream(),
+    { signal: signal ?? undefined },
+  );
+  const bytes = await new Response(abortable).arrayBuffer();
+  return { type: headers.get("Content-Type"), bytes };
+}
+
 /** Makes a request. Its errors do not show the secrets of the URL. */
-function requestOf(input: SseRequest, init: RequestInit): Request {
+function makeRequest(input: SseRequest, init: RequestInit): Request {
   try {
-    return new Request(input, init);
+    // Node and browsers require `duplex` if the body is a stream.
+    return new Request(input, { duplex: "half", ...init } as RequestInit);
   } catch (error) {
     throw new TypeError(withoutSecrets(String((error as Error).message)));
   }
+}
+
+/** Sends a request. The errors are the same on every runtime. */
+async function send(
+  request: Request,
+  ownFetch: ConnectSseOptions["fetch"],
+): Promise<Response> {
+  const { url } = request;
+  let response: Response;
+  try {
+    response = await (ownFetch ?? globalThis.fetch)(request);
+  } catch (cause) {
+    // A URL that is not HTTP fails each time, so it is not a network error.
+    const isHttp = ownFetch || /^https?:/.test(url);
+    check(isHttp, "an HTTP URL", withoutSecrets(url));
+    throw noResponse(url, cause);
+  }
+  checkResponse(response, "fetch to give a Response");
+  if (response.type === "error") throw noResponse(url, "a network error");
+  return response;
 }
 
 function noResponse(url: string, cause: unknown): SseError {
@@ -288,26 +317,9 @@ function takeCredentials(input: URL | string, headers: Headers): URL | string {
   return url;
 }
 
-/** Reads a request's body; aborting `signal` cancels one that is a stream. */
-async function readBody(
-  request: Request,
-  signal: AbortSignal | null | undefined,
-): Promise<{ type: string | null; bytes: ArrayBuffer }> {
-  const type = request.headers.get("Content-Type");
-  const source = signal && request.body
-    ? new Response(
-      request.body.pipeThrough(new TransformStream(), { signal }),
-    )
-    : request;
-  return { type, bytes: await source.arrayBuffer() };
-}
-
-/** Asks for a stream that is not cached, unless the caller says otherwise. */
-function addDefaults(
-  input: SseRequest,
-  init: RequestInit,
-  headers: Headers,
-): void {
+/** Requests a stream that is not cached, unless the caller says otherwise. */
+function addDefaults(input: SseRequest, init: Init): void {
+  const { headers } = init;
   if (!headers.has("Accept")) headers.set("Accept", "text/event-stream");
   if (headers.has("Cache-Control") || init.cache !== undefined) return;
   // In a browser, the header would cost a CORS preflight. Elsewhere, `cache`
@@ -318,8 +330,8 @@ function addDefaults(
   }
 }
 
-function isBrowser(): boolean {
-  return globalThis.navigator?.userAgent?.startsWith("Mozilla/") ?? false;
+function isBrowser(): boolean | undefined {
+  return globalThis.navigator?.userAgent?.startsWith("Mozilla/");
 }
 
 function addLastEventId(
@@ -328,31 +340,19 @@ function addLastEventId(
 ): void {
   if (lastEventId === "" || headers.has("Last-Event-ID")) return;
   if (!isSendable(lastEventId)) {
-    throw new SseError(
-      "reconnect-failed",
-      `Expected the last event ID to be ${sendable()}, got ` +
-        `${JSON.stringify(lastEventId.slice(0, 100))} (${lastEventId.length} ` +
-        "characters): the stream cannot be resumed",
-      { cause: error, response: error?.response, body: error?.body },
+    const got = JSON.stringify(truncate(lastEventId, 100));
+    throw reconnectFailed(
+      `Expected the last event ID to be ${ID_RULE}, got ${got} ` +
+        `(${lastEventId.length} characters): the stream cannot be resumed`,
+      error,
     );
   }
   headers.set("Last-Event-ID", headerValue(lastEventId));
 }
 
-/** The most bytes of an id that is sent. */
-const MAX_ID_LENGTH = 8192;
-
-/** What an id may hold, but no runtime sends in a header. */
-// deno-lint-ignore no-control-regex
-const UNSENDABLE = /[\x00-\x08\x0a-\x1f\x7f]/;
-
-/** What is expected of an id. */
-function sendable(): string {
-  return `free of control characters and at most ${MAX_ID_LENGTH} bytes`;
-}
-
-/** Whether a request can carry the id; most servers refuse longer headers. */
+/** Whether a request can carry the id: no runtime sends control characters. */
 function isSendable(id: string): boolean {
-  return id.length <= MAX_ID_LENGTH && !UNSENDABLE.test(id) &&
+  // deno-lint-ignore no-control-regex
+  return !/[\x00-\x08\x0a-\x1f\x7f]/.test(id) &&
     new TextEncoder().encode(id).length <= MAX_ID_LENGTH;
 }

@@ -15,9 +15,11 @@ import { CallQueue } from "../internal/call_queue.ts";
 import { abortable, wait } from "../internal/wait.ts";
 import { Exchange } from "./exchange.ts";
 import { Inbox } from "./inbox.ts";
+import { MAX_CLOSE_TIME } from "./limits.ts";
 import type { ConnectSseOptions, SseAttempt } from "./options.ts";
 import {
   type Failure,
+  planRetry,
   type ReconnectPolicy,
   reconnectPolicy,
 } from "./reconnect.ts";
@@ -154,9 +156,6 @@ export function readResponse(
   return new Connection(options, undefined, response);
 }
 
-/** The maximum time in milliseconds to wait for a body to be canceled. */
-const MAX_CLOSE_TIME = 1000;
-
 /**
  * The state of a connection. It may become "ended" from any other, if `until` is
  * met, by `close()` or an abort.
@@ -179,17 +178,18 @@ type State =
   & ({
     /** The policy is asked, a delay passes, or the request is under way. */
     readonly kind: "connecting";
-    /** Resolves when the state has changed. */
-    settled: Promise<void>;
   } | {
     readonly kind: "open";
   } | {
     /** The connection is gone. The next `next()` asks the policy what to do. */
     readonly kind: "lost";
+    readonly cause: "ended" | "failed";
     readonly error: SseError;
   } | {
     /** The response is the caller's until the next `next()`. */
     readonly kind: "refused";
+    /** Undefined if the start of the body has not been read yet. */
+    readonly error?: SseError;
   } | {
     readonly kind: "ended";
     /** What the next `next()` throws. */
@@ -203,7 +203,7 @@ class Connection implements SseConnection {
   readonly #idleTimeout: number | undefined;
   readonly #eventTimeout: number | undefined;
   readonly #connectTimeout: number | undefined;
-  readonly #anyContentType: boolean;
+  readonly #anyContentType: boolean | undefined;
   readonly #onOpen: ConnectSseOptions["onOpen"];
   readonly #policy: ReconnectPolicy;
   readonly #signal: AbortSignal | null | undefined;
@@ -212,7 +212,9 @@ class Connection implements SseConnection {
   readonly #calls = new CallQueue();
 
   #state: State;
-  #response!: Response;
+  /** Resolves when the state "connecting" has changed. */
+  #settled: Promise<void> | undefined;
+  response!: Response;
   /** The attempts in a row since the last event. */
   #attempts = 0;
   #hasEvents = false;
@@ -227,16 +229,15 @@ class Connection implements SseConnection {
     this.#idleTimeout = checkTimeout("idleTimeout", idleTimeout);
     this.#eventTimeout = checkTimeout("eventTimeout", options.eventTimeout);
     this.#connectTimeout = checkTimeout("connectTimeout", connectTimeout);
-    this.#anyContentType = options.anyContentType ?? false;
+    this.#anyContentType = options.anyContentType;
     checkFunction("onOpen", this.#onOpen = options.onOpen);
     checkSignal(this.#signal = options.signal);
     this.#policy = reconnectPolicy(options.reconnect);
     this.#inbox = new Inbox(options);
 
     const exchange = new Exchange(response);
-    const settled = Promise.resolve();
-    this.#state = { kind: "connecting", exchange, settled };
-    if (response !== undefined) this.#response = response;
+    this.#state = { kind: "connecting", exchange };
+    if (response !== undefined) this.response = response;
     if (this.#signal?.aborted) {
       this.#onAbort();
     } else {
@@ -246,26 +247,28 @@ class Connection implements SseConnection {
     }
   }
 
-  get response(): Response {
-    return this.#response;
-  }
-
   get lastEventId(): string {
     return this.#inbox.lastEventId;
   }
 
   get reconnectionTime(): number | undefined {
-    return this.#inbox.reconnectionTime;
+    return this.#inbox.decoder.reconnectionTime;
   }
 
   next(): Promise<Result> {
-    return this.#calls.run(this.#next);
+    if (this.#calls.isRunning) return this.#calls.add(() => this.next());
+    this.#calls.isRunning = true;
+    const value = this.#deliver();
+    // What has not arrived takes an async function, which `value` does not need.
+    if (value === undefined) return this.#pull();
+    this.#calls.finish();
+    return Promise.resolve({ done: false, value });
   }
 
   reconnect(): void {
     check(
       this.#policy.isEnabled,
-      "the option reconnect where reconnect() is called",
+      "the option reconnect",
       undefined,
     );
     const state = this.#state;
@@ -295,20 +298,17 @@ class Connection implements SseConnection {
 
   /** Resolves when the connection is no longer "connecting". */
   async settled(): Promise<void> {
-    while (this.#state.kind === "connecting") await this.#state.settled;
+    while (this.#state.kind === "connecting") await this.#settled;
     if (this.#state.kind !== "ended" || !this.#state.failure) return;
     throw this.#state.failure.reason;
   }
 
-  // What has arrived needs no async function, which takes several times longer.
-  readonly #next = () => this.#deliver() ?? this.#pull();
-
   /** Delivers an event that has arrived, if there is one. */
-  #deliver(): Result | undefined {
+  #deliver(): ServerSentEvent | undefined {
     try {
       const event = this.#inbox.take();
       if (this.#inbox.isComplete) this.#stop();
-      if (event !== undefined) return { done: false, value: event };
+      return event;
     } catch (reason) {
       this.#stop({ reason });
     }
@@ -324,7 +324,7 @@ class Connection implements SseConnection {
           case "connecting":
             stopTimer?.();
             stopTimer = undefined;
-            await state.settled;
+            await this.#settled;
             break;
           case "open":
             stopTimer ??= state.exchange.startTimer(
@@ -334,7 +334,7 @@ class Connection implements SseConnection {
             );
             try {
               const chunk = await state.exchange.read(this.#idleTimeout);
-              if (state === this.#state) this.#receiveChunk(state, chunk);
+              if (state === this.#state) this.#receive(state, chunk);
             } catch (cause) {
               if (state === this.#state) {
                 this.#fail(state.exchange.readError(cause));
@@ -342,31 +342,41 @@ class Connection implements SseConnection {
             }
             break;
           case "lost":
-            this.#recover(state.exchange, state.error);
+            this.#recover(state.exchange, state.cause, state.error);
             break;
-          case "refused":
-            await this.#refuse(state);
+          case "refused": {
+            const error = state.error ?? await state.exchange.refusal(false);
+            if (state !== this.#state) break;
+            const isEnd = endsStream(error.response!);
+            this.#end(isEnd ? undefined : { reason: error });
             break;
+          }
           case "ended":
-            return this.#finish(state.failure);
+            this.#end();
+            if (state.failure !== undefined) throw state.failure.reason;
+            return { done: true, value: undefined };
         }
-        const result = this.#deliver();
-        if (result !== undefined) return result;
+        const value = this.#deliver();
+        if (value !== undefined) return { done: false, value };
       }
     } finally {
       stopTimer?.();
+      this.#calls.finish();
     }
   }
 
-  #receiveChunk(
+  #receive(
     { exchange }: State,
     { done, value }: ReadableStreamReadResult<Uint8Array<ArrayBuffer>>,
   ): void {
-    if (done) return this.#receiveEnd(exchange);
+    if (done) {
+      exchange.endBody();
+      return this.#receiveEnd();
+    }
     try {
       this.#inbox.receive(value);
     } catch (error) {
-      this.#fail(Object.assign(error as Error, { response: this.#response }));
+      this.#fail(Object.assign(error as Error, { response: this.response }));
     }
     if (this.#inbox.hasEvents) {
       this.#attempts = 0;
@@ -374,56 +384,52 @@ class Connection implements SseConnection {
     }
   }
 
-  /** The body has ended, by an abort or by itself. */
-  #receiveEnd(exchange: Exchange): void {
-    const reason = exchange.endBody();
-    if (reason !== undefined) return this.#fail(reason);
+  #receiveEnd(): void {
     this.#inbox.receiveEnd();
     if (this.#inbox.isComplete) return this.#stop();
-    const goal = this.#inbox.hasUntil ? " until `until` is met" : "";
+    const hasUntil = this.#inbox.until !== undefined;
+    const goal = hasUntil ? " until `until` is met" : "";
     this.#fail(
       new SseError(
         "truncated",
         `Expected the stream to go on${goal}, but its body ended`,
-        { response: this.#response },
+        { response: this.response },
       ),
+      // Without `until`, the end of the body is the end of the stream.
+      hasUntil ? "failed" : "ended",
     );
   }
 
   /** From "open" to "lost", or to "ended" if the fault is not an `SseError`. */
-  #fail(fault: unknown): void {
+  #fail(fault: unknown, cause: "ended" | "failed" = "failed"): void {
     if (!(fault instanceof SseError)) return this.#end({ reason: fault });
     const { exchange } = this.#state;
     exchange.abort(fault);
-    this.#state = { kind: "lost", exchange, error: fault };
+    this.#state = { kind: "lost", exchange, cause, error: fault };
   }
 
-  /** To "connecting". `settle` resolves when that state has changed. */
-  #enterConnecting(settle: (state: State) => Promise<void>): void {
-    const exchange = new Exchange();
-    const settled = Promise.resolve();
-    const state: State = { kind: "connecting", exchange, settled };
-    this.#state = state;
-    state.settled = settle(state);
+  /** To "connecting". */
+  #startConnecting(): State {
+    return this.#state = { kind: "connecting", exchange: new Exchange() };
   }
 
   /** To "connecting", with a request. */
   #connect(error?: SseError): void {
-    this.#enterConnecting((state) => this.#attempt(state, error));
+    this.#settled = this.#attempt(this.#startConnecting(), error);
   }
 
   async #attempt(state: State, error: SseError | undefined): Promise<void> {
     const { exchange } = state;
-    const isFirst = this.#response === undefined && error === undefined;
+    const isFirst = this.response === undefined && error === undefined;
     try {
       // If reconnect() is called several times in a row, only the last call sends
       // a request.
       if (!isFirst) await undefined;
       if (state !== this.#state) return;
-      this.#inbox.reconnect();
+      this.#inbox.decoder.reset();
       const attempt: SseAttempt = {
-        attempt: isFirst ? 0 : Math.max(1, this.#attempts),
-        lastEventId: this.#inbox.receivedId,
+        attempt: isFirst ? 0 : this.#attempts || 1,
+        lastEventId: this.#inbox.decoder.lastEventId,
         error,
       };
       const response = await exchange.send(
@@ -434,7 +440,7 @@ class Connection implements SseConnection {
     } catch (failure) {
       if (state !== this.#state) return;
       if (failure instanceof SseError && failure.code !== "reconnect-failed") {
-        this.#recover(exchange, failure);
+        this.#recover(exchange, "failed", failure);
       } else {
         this.#end({ reason: failure });
       }
@@ -443,7 +449,7 @@ class Connection implements SseConnection {
 
   /** To "open", "refused" or again "connecting", depending on the response. */
   #receiveResponse(exchange: Exchange, response: Response): void {
-    this.#response = response;
+    this.response = response;
     if (!isRefused(response, this.#anyContentType)) {
       this.#state = { kind: "open", exchange };
       try {
@@ -452,39 +458,45 @@ class Connection implements SseConnection {
         this.#stop({ reason });
       }
     } else if (this.#policy.isEnabled) {
-      this.#recover(exchange, exchange.refusal(true));
+      this.#recover(exchange, "refused", exchange.refusal(true));
     } else {
       this.#state = { kind: "refused", exchange };
     }
   }
 
   /** To "connecting", and on from there as the policy plans. */
-  #recover(failed: Exchange, failure: SseError | Promise<SseError>): void {
-    this.#enterConnecting((state) => this.#retry(state, failed, failure));
+  #recover(
+    failed: Exchange,
+    kind: Failure["kind"],
+    failure: SseError | Promise<SseError>,
+  ): void {
+    const state = this.#startConnecting();
+    this.#settled = this.#retry(state, failed, kind, failure);
   }
 
   async #retry(
     state: State,
     failed: Exchange,
+    kind: Failure["kind"],
     failure: SseError | Promise<SseError>,
   ): Promise<void> {
     const { signal } = state.exchange;
     try {
-      const error = await abortable(Promise.resolve(failure), signal);
       const plan = await abortable(
-        this.#policy.planRetry({
-          error,
-          kind: this.#failureKind(failed, error),
+        planRetry(this.#policy, {
+          error: failure,
+          kind,
           attempt: this.#attempts + 1,
           hasEvents: this.#hasEvents,
           reconnectionTime: this.reconnectionTime,
         }, signal),
         signal,
       );
+      const error = await failure;
       if (state !== this.#state) return;
       switch (plan) {
         case "refuse":
-          this.#state = { kind: "refused", exchange: failed };
+          this.#state = { kind: "refused", exchange: failed, error };
           break;
         case "end":
           this.#end();
@@ -501,28 +513,6 @@ class Connection implements SseConnection {
     } finally {
       if (this.#state.exchange !== failed) failed.abort();
     }
-  }
-
-  #failureKind(failed: Exchange, { code }: SseError): Failure["kind"] {
-    if (failed.hasRefusal) return "refused";
-    // Without `until`, the end of the body is the end of the stream.
-    const isEnd = code === "truncated" && failed.isRead &&
-      !this.#inbox.hasUntil;
-    return isEnd ? "ended" : "failed";
-  }
-
-  /** From "refused" to "ended". */
-  async #refuse(state: State): Promise<void> {
-    const error = await state.exchange.refusal(false);
-    if (state !== this.#state) return;
-    this.#end(endsStream(error.response!) ? undefined : { reason: error });
-  }
-
-  /** Ends the iteration, by the error if there is one, which is thrown once. */
-  #finish(failure: { reason: unknown } | undefined): Result {
-    this.#end();
-    if (failure !== undefined) throw failure.reason;
-    return { done: true, value: undefined };
   }
 
   /** To "ended" at once: drops what has arrived and was not delivered. */

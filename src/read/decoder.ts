@@ -11,6 +11,8 @@ import {
   checkLimit,
   checkType,
 } from "../internal/check.ts";
+import { BOM, COLON, CR, LF, SPACE } from "./characters.ts";
+import { DEFAULT_MAX_EVENT_SIZE } from "./limits.ts";
 import { ServerSentEvent } from "./server_sent_event.ts";
 import { StringBuilder } from "./string_builder.ts";
 
@@ -42,18 +44,11 @@ export interface SseDecoderOptions {
   onComment?: ((comment: string) => void) | undefined;
 }
 
-/** An array, or anything else that events can be appended to. */
-interface EventSink {
-  push(event: ServerSentEvent): unknown;
-}
+/** A line that is no field and no comment. */
+const IGNORED_LINE = "ignored";
 
-const DEFAULT_MAX_EVENT_SIZE = 67_108_864;
-
-const LF = 0x0a;
-const CR = 0x0d;
-const SPACE = 0x20;
-const COLON = 0x3a;
-const BOM = "\ufeff";
+/** A line that is at least this long is a field, or will never be one. */
+const LONGEST_FIELD_NAME = "retry:".length;
 
 /**
  * The start of a line whose end has not arrived:
@@ -206,39 +201,49 @@ export class SseDecoder {
     if (length === 0) return events;
     this.#needsReset = true;
     // If the whole chunk fits, none of its lines needs to be checked.
-    const mayExceed = this.#size() + this.#line.length + length >
-      this.#maxEventSize;
-
+    const mayExceed =
+      this.#size() + this.#line.length + length > this.#maxEventSize;
     let position = text[0] === this.#ignored ? 1 : 0;
-    this.#ignored = text[length - 1] === "\r" ? "\n" : "";
     let lf = -1;
     let cr = -1;
     while (position < length) {
       if (lf < position) lf = indexOf(text, "\n", position);
       if (cr < position) cr = indexOf(text, "\r", position);
-      const start = position;
-      const end = Math.min(lf, cr);
+      let line = text;
+      let start = position;
+      let end = Math.min(lf, cr);
       if (end === length) {
         this.#addPartialLine(text.slice(start));
         break;
       }
-      position = afterLineEnd(text, end);
+      position = skipLineEnd(text, end);
       if (this.#partialLine !== "none") {
-        this.#completeLine(text.slice(start, end), events);
-      } else if (isData(text, start, end)) {
+        line = this.#completeLine(text.slice(start, end));
+        start = 0;
+        end = line.length;
+      }
+      if (isData(line, start, end)) {
         if (mayExceed) this.#checkSize(end - start);
-        const value = valueOf(text, start + "data".length, end);
-        if (this.#data.count === 0 && isLineEnd(text.charCodeAt(position))) {
-          // Nearly all events have one line of data, before their blank line.
-          position = afterLineEnd(text, position);
+        const value = valueOf(line, start + "data".length, end);
+        const afterBlankLine = skipLineEnd(text, position);
+        if (this.#data.count === 0 && afterBlankLine > position) {
+          // The common case: an event with one line of data. It does not need
+          // the data buffer.
+          position = afterBlankLine;
           this.#dispatch(value, events);
         } else {
           this.#data.append(value);
         }
+      } else if (isField("event", line, start, end)) {
+        if (mayExceed) this.#checkSize(end - start);
+        this.#type = valueOf(line, start + "event".length, end);
+      } else if (start < end) {
+        this.#processField(line, start, end);
       } else {
-        this.#processLine(text, start, end, events);
+        this.#dispatch(this.#data.take(), events);
       }
     }
+    this.#ignored = text[length - 1] === "\r" ? "\n" : "";
     this.#needsReset = false;
     return events;
   }
@@ -267,16 +272,12 @@ export class SseDecoder {
    */
   end(): ServerSentEvent | undefined {
     this.#checkUsable();
-    const line = this.#line.take() + this.#utf8.decode();
+    const line = this.#completeLine(this.#utf8.decode());
     if (isData(line, 0, line.length)) {
       this.#data.append(valueOf(line, "data".length, line.length));
     }
-    const event = this.#data.count === 0 ? undefined : new ServerSentEvent({
-      event: this.#type,
-      data: this.#data.take(),
-      id: this.#id ?? this.#lastEventId,
-      retry: this.#retry,
-    });
+    const data = this.#data.take();
+    const event = data === undefined ? undefined : this.#makeEvent(data);
     this.reset();
     return event;
   }
@@ -309,83 +310,72 @@ export class SseDecoder {
   /** Adds a part of a line whose end has not arrived. */
   #addPartialLine(part: string): void {
     if (this.#partialLine === "ignored") return;
+    this.#line.append(part);
     if (this.#partialLine !== "kept") {
-      part = this.#line.take() + part;
-      this.#partialLine = this.#classify(part);
+      const start = this.#line.take()!;
+      this.#partialLine = this.#classify(start);
+      if (this.#partialLine === "ignored") return;
+      this.#line.append(start);
     }
-    if (this.#partialLine !== "ignored") this.#line.append(part);
     if (this.#partialLine === "kept") this.#checkSize(this.#line.length);
   }
 
-  /** Tells what becomes of a line by its start. */
   #classify(start: string): PartialLine {
     const name = /^(data|event|id|retry|):/.exec(start)?.[1];
     if (name || name === "" && this.#onComment) return "kept";
-    return start.length < "retry:".length ? "short" : "ignored";
+    return start.length < LONGEST_FIELD_NAME ? "short" : "ignored";
   }
 
-  /** Processes the line that earlier chunks started and `part` ends. */
-  #completeLine(part: string, events: EventSink): void {
-    const line = this.#line.take() + part;
+  /** Returns the line that earlier chunks started and `part` ends. */
+  #completeLine(part: string): string {
     const isIgnored = this.#partialLine === "ignored";
     this.#partialLine = "none";
-    if (!isIgnored) this.#processLine(line, 0, line.length, events);
+    this.#line.append(part);
+    const line = this.#line.take()!;
+    return isIgnored ? IGNORED_LINE : line;
   }
 
-  /**
-   * Processes the line from `start` to `end`. Each branch is a field of the HTML
-   * standard, "process the field".
-   */
-  #processLine(
-    text: string,
-    start: number,
-    end: number,
-    events: EventSink,
-  ): void {
-    if (start === end) {
-      const hasData = this.#data.count > 0;
-      this.#dispatch(hasData ? this.#data.take() : undefined, events);
-    } else if (isField("event", text, start, end)) {
+  /** HTML standard, "process the field", for fields other than `data`. */
+  #processField(line: string, start: number, end: number): void {
+    if (isField("id", line, start, end)) {
       this.#checkSize(end - start);
-      this.#type = valueOf(text, start + "event".length, end);
-    } else if (isField("id", text, start, end)) {
-      this.#checkSize(end - start);
-      const id = valueOf(text, start + "id".length, end);
+      const id = valueOf(line, start + "id".length, end);
       if (!id.includes("\0")) this.#id = id;
-    } else if (isData(text, start, end)) {
+    } else if (isField("retry", line, start, end)) {
       this.#checkSize(end - start);
-      this.#data.append(valueOf(text, start + "data".length, end));
-    } else if (isField("retry", text, start, end)) {
-      this.#checkSize(end - start);
-      const value = valueOf(text, start + "retry".length, end);
+      const value = valueOf(line, start + "retry".length, end);
       if (/^[0-9]+$/.test(value)) {
         this.#retry = Math.min(Number(value), Number.MAX_SAFE_INTEGER);
         this.#reconnectionTime = this.#retry;
       }
-    } else if (this.#onComment && text.charCodeAt(start) === COLON) {
+    } else if (this.#onComment && line.charCodeAt(start) === COLON) {
       this.#checkSize(end - start);
-      this.#onComment(valueOf(text, start, end));
+      this.#onComment(valueOf(line, start, end));
     }
   }
 
   /** HTML standard, "dispatch the event". */
-  #dispatch(data: string | undefined, events: EventSink): void {
-    if (this.#id !== undefined) {
-      this.#lastEventId = this.#id;
-      this.#id = undefined;
-    }
-    // Without data there is no event, but the last event ID was set.
-    if (data !== undefined) {
-      const event = new ServerSentEvent({
-        event: this.#type,
-        data,
-        id: this.#lastEventId,
-        retry: this.#retry,
-      });
-      this.#retry = undefined;
-      events.push(event);
-    }
+  #dispatch(
+    data: string | undefined,
+    events: { push(event: ServerSentEvent): unknown },
+  ): void {
+    // Without data there is no event, but the last event ID is set.
+    const event = data === undefined ? undefined : this.#makeEvent(data);
+    this.#lastEventId = this.#id ?? this.#lastEventId;
+    this.#id = undefined;
     this.#type = "";
+    if (event === undefined) return;
+    this.#retry = undefined;
+    events.push(event);
+  }
+
+  #makeEvent(data: string): ServerSentEvent {
+    return new ServerSentEvent({
+      event: this.#type,
+      data,
+      id: this.#id ?? this.#lastEventId,
+      retry: this.#retry,
+    });
   }
 
   /** The UTF-16 code units kept of the unfinished event. */
@@ -440,15 +430,12 @@ function valueOf(text: string, nameEnd: number, end: number): string {
   return text.slice(nameEnd + (hasSpace ? 2 : 1), end);
 }
 
-function isLineEnd(code: number): boolean {
-  return code === LF || code === CR;
-}
-
-/** The position after a line end, which "\r\n" is only one of. */
-function afterLineEnd(text: string, position: number): number {
-  const isPair = text.charCodeAt(position) === CR &&
-    text.charCodeAt(position + 1) === LF;
-  return position + (isPair ? 2 : 1);
+/** The position after the line end that is there, if there is one. */
+function skipLineEnd(text: string, position: number): number {
+  const code = text.charCodeAt(position);
+  if (code === LF) return position + 1;
+  if (code !== CR) return position;
+  return position + (text.charCodeAt(position + 1) === LF ? 2 : 1);
 }
 
 /** As `text.indexOf`, but returns the length if there is none. */

@@ -7,13 +7,11 @@
 import { reasonOf, SseError } from "../error.ts";
 import { check } from "../internal/check.ts";
 import { abortable } from "../internal/wait.ts";
+import { MAX_TIMER_LATENESS } from "./limits.ts";
 import { refusalError, startOfBody } from "./refusal.ts";
 
 /** A chunk of a body, or its end. */
 type Chunk = ReadableStreamReadResult<Uint8Array<ArrayBuffer>>;
-
-/** How late a timer may fire, in milliseconds, before the program was blocked. */
-const MAX_TIMER_LATENESS = 50;
 
 /**
  * One request and its response. Each attempt to connect has its own, so that
@@ -23,7 +21,6 @@ export class Exchange {
   readonly #controller = new AbortController();
   #response: Response | undefined;
   #reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>> | undefined;
-  #refusal: Promise<SseError> | undefined;
   /** Whether the whole body was read, so that there is nothing to abort. */
   #isAtEnd = false;
 
@@ -40,16 +37,6 @@ export class Exchange {
     return this.#controller.signal;
   }
 
-  /** Whether reading the body has begun. */
-  get isRead(): boolean {
-    return this.#reader !== undefined;
-  }
-
-  /** Whether the response was refused. */
-  get hasRefusal(): boolean {
-    return this.#refusal !== undefined;
-  }
-
   /** Sends the request, and waits for the headers of the response. */
   async send(
     send: (signal: AbortSignal) => Promise<Response>,
@@ -61,11 +48,13 @@ export class Exchange {
       "response headers (connectTimeout, by default idleTimeout)",
       timeout,
     );
+    const sent = send(signal).then((response) => {
+      this.#response = response;
+      if (signal.aborted) this.abort(); // It came too late.
+      return response;
+    });
     try {
-      const response = await abortable(send(signal), signal, cancelBody);
-      if (signal.aborted) cancelBody(response);
-      signal.throwIfAborted();
-      return this.#response = response;
+      return await abortable(sent, signal);
     } catch (error) {
       // A fetch may wrap the reason of the abort.
       throw signal.aborted ? signal.reason : error;
@@ -79,11 +68,7 @@ export class Exchange {
    *
    * @param keepBody Whether the body must stay readable.
    */
-  refusal(keepBody: boolean): Promise<SseError> {
-    return this.#refusal ??= this.#readRefusal(keepBody);
-  }
-
-  async #readRefusal(keepBody: boolean): Promise<SseError> {
+  async refusal(keepBody: boolean): Promise<SseError> {
     const response = this.#response!;
     return refusalError(
       response,
@@ -124,8 +109,7 @@ export class Exchange {
     const { bodyUsed, body } = this.#response!;
     if (bodyUsed || body?.locked) {
       throw new TypeError(
-        "Expected a response whose body was not read and is not locked: " +
-          "read its clone()",
+        "Expected a body that is neither read nor locked: read its clone()",
       );
     }
     check(
@@ -163,12 +147,12 @@ export class Exchange {
   }
 
   /**
-   * Ends the body, once a read has returned `done`. Returns the reason of the
-   * abort if it is what ended it.
+   * Ends the body, once a read has returned `done`.
+   *
+   * @throws {unknown} The reason of the abort, if it is what ended the body.
    */
-  endBody(): unknown {
-    const { signal } = this.#controller;
-    if (signal.aborted) return signal.reason;
+  endBody(): void {
+    this.#controller.signal.throwIfAborted();
     this.#isAtEnd = true;
   }
 
@@ -187,12 +171,10 @@ export class Exchange {
 
   /** Aborts the request, and cancels the body of the response. */
   abort(reason?: unknown): void {
-    // Canceling settles a pending read at once, as done.
-    if (this.#reader !== undefined) {
-      this.canceled ??= this.#reader.cancel(reason).catch(() => {});
-    } else if (this.#response !== undefined) {
-      this.canceled ??= cancelBody(this.#response);
-    }
+    // Canceling settles a pending read at once, as done. It fails if the body has
+    // failed or is locked by another reader, or if it is no stream.
+    const body = this.#reader ?? this.#response?.body;
+    this.canceled ??= body?.cancel?.(reason).catch(() => {});
     // Not after the body's end: a handler in the same process would take it for
     // a client that has left.
     if (!this.#isAtEnd) this.#controller.abort(reason);
@@ -200,17 +182,6 @@ export class Exchange {
 }
 
 /** Whether a chunk is empty. Some sources give text instead of bytes. */
-function isEmpty(
-  chunk: { byteLength?: number; length?: number } | null | undefined,
-): boolean {
+function isEmpty(chunk?: { byteLength?: number; length?: number }): boolean {
   return (chunk?.byteLength ?? chunk?.length) === 0;
-}
-
-/** Cancels a body that has no reader. */
-async function cancelBody(response: Response): Promise<void> {
-  try {
-    await response.body?.cancel();
-  } catch {
-    // It has failed, or is locked by another reader.
-  }
 }

@@ -15,13 +15,17 @@ import type { ServerSentEvent } from "./server_sent_event.ts";
  * than a connection, so that a reconnect loses none of them.
  */
 export class Inbox {
-  readonly #until: ReadSseOptions["until"];
+  /** The unfinished event, and what the stream has set up to now. */
+  readonly decoder: SseDecoder;
+  readonly until: ReadSseOptions["until"];
   readonly #onComment: ReadSseOptions["onComment"];
-  readonly #decoder: SseDecoder;
   /** Events and comments in reverse order: `pop` removes the oldest. */
   #items: (ServerSentEvent | string)[] = [];
-  #lastEventId: string;
-  #isComplete = false;
+
+  /** The last event ID of what was delivered. */
+  lastEventId: string;
+  /** Whether `until` was met. */
+  isComplete = false;
 
   /** Checks and uses the options about events. */
   constructor(options: ReadSseOptions) {
@@ -30,43 +34,18 @@ export class Inbox {
       checkType(until, "function", "until to be a string or a function");
     }
     checkFunction("onComment", onComment);
-    this.#until = until;
+    this.until = until;
     this.#onComment = onComment;
-    this.#decoder = new SseDecoder({
+    this.decoder = new SseDecoder({
       ...options,
       onComment: onComment && ((comment) => void this.#items.push(comment)),
     });
-    this.#lastEventId = this.#decoder.lastEventId;
-  }
-
-  /** The last event ID of what was delivered. */
-  get lastEventId(): string {
-    return this.#lastEventId;
-  }
-
-  /** The last event ID of what was received, to reconnect with. */
-  get receivedId(): string {
-    return this.#decoder.lastEventId;
-  }
-
-  /** The newest reconnection time that was received, in milliseconds. */
-  get reconnectionTime(): number | undefined {
-    return this.#decoder.reconnectionTime;
+    this.lastEventId = this.decoder.lastEventId;
   }
 
   /** Whether there are events to deliver. */
   get hasEvents(): boolean {
     return this.#items.some((item) => typeof item !== "string");
-  }
-
-  /** Whether `until` is an option. */
-  get hasUntil(): boolean {
-    return this.#until !== undefined;
-  }
-
-  /** Whether `until` was met. */
-  get isComplete(): boolean {
-    return this.#isComplete;
   }
 
   /**
@@ -77,10 +56,10 @@ export class Inbox {
    */
   receive(chunk: Uint8Array<ArrayBuffer>): void {
     try {
-      this.#decoder.decode(chunk, this.#items);
+      this.decoder.decode(chunk, this.#items);
     } finally {
       this.#items.reverse();
-      if (this.#items.length === 0) this.#lastEventId = this.receivedId;
+      if (this.#items.length === 0) this.lastEventId = this.decoder.lastEventId;
     }
   }
 
@@ -89,15 +68,10 @@ export class Inbox {
    * event that equals `until` meets it.
    */
   receiveEnd(): void {
-    const event = this.#decoder.end();
-    if (event !== undefined && event.data === this.#until) {
-      this.#isComplete = true;
+    const event = this.decoder.end();
+    if (event !== undefined && event.data === this.until) {
+      this.isComplete = true;
     }
-  }
-
-  /** Prepares for another connection: drops the unfinished event. */
-  reconnect(): void {
-    this.#decoder.reset();
   }
 
   /**
@@ -109,25 +83,28 @@ export class Inbox {
   take(): ServerSentEvent | undefined {
     while (this.#items.length > 0) {
       const item = this.#items.pop()!;
-      // A block without data, which is no event, can have set a newer id.
+      // A block without data, which is no event, may have set a newer id.
       const isLast = this.#items.length === 0;
       if (typeof item === "string") {
         this.#onComment!(item);
-        if (isLast) this.#lastEventId = this.receivedId;
+        if (isLast) this.lastEventId = this.decoder.lastEventId;
         continue;
       }
-      const until = this.#until;
-      const isEnd = typeof until === "function"
-        ? until(item)
-        : item.data === until;
-      this.#lastEventId = isLast ? this.receivedId : item.id;
+      const isEnd = this.#meetsUntil(item);
+      this.lastEventId = isLast ? this.decoder.lastEventId : item.id;
       if (isEnd) {
-        this.#isComplete = true;
+        this.isComplete = true;
         this.clear();
+        if (typeof this.until === "string") return undefined;
       }
-      if (isEnd && typeof until === "string") return undefined;
       return item;
     }
+  }
+
+  #meetsUntil(event: ServerSentEvent): boolean {
+    const until = this.until;
+    if (until === undefined) return false;
+    return typeof until === "function" ? until(event) : event.data === until;
   }
 
   /** Drops all that was not delivered. */

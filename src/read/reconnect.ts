@@ -4,14 +4,15 @@
  * @module
  */
 
-import { causesOf, SseError } from "../error.ts";
-import { backoffDelay } from "../internal/backoff.ts";
+import { causesOf, reconnectFailed, type SseError } from "../error.ts";
+import { type Backoff, backoffDelay } from "../internal/backoff.ts";
 import {
   check,
   checkFunction,
   checkRange,
   checkType,
 } from "../internal/check.ts";
+import { MIN_RETRY_DELAY } from "./limits.ts";
 
 /**
  * How to reconnect. All options are optional.
@@ -123,7 +124,7 @@ export interface ReconnectInfo {
 
 /** A failure to connect, or of a connection. */
 export interface Failure {
-  error: SseError;
+  error: SseError | Promise<SseError>;
   /**
    * What failed: a response that is no event stream (`"refused"`), a body that
    * ended and whose end is the stream's if it does not reconnect (`"ended"`), or
@@ -144,104 +145,113 @@ export interface Failure {
  */
 export type RetryPlan = { readonly delay: number } | "refuse" | "end";
 
-/** Decides what to do after failures. It has no state, and does not wait. */
+/** The option `reconnect`, checked and with its defaults. */
 export interface ReconnectPolicy {
-  /** Whether to reconnect at all. */
-  readonly isEnabled: boolean;
-
-  /**
-   * Plans what to do after a failure, and calls the caller's callbacks.
-   *
-   * @param signal Aborts if the plan is not needed any more.
-   * @throws {SseError} The error itself, if it is final; `"reconnect-failed"`, if
-   * `maxAttempts` were made.
-   * @throws {unknown} What a callback throws.
-   */
-  planRetry(failure: Failure, signal: AbortSignal): Promise<RetryPlan>;
+  isEnabled: boolean;
+  resume: boolean;
+  maxAttempts: number;
+  backoff: Backoff;
+  shouldReconnect: ReconnectOptions["shouldReconnect"];
+  onReconnect: ReconnectOptions["onReconnect"];
 }
 
-/** The minimum delay in milliseconds, except before the first attempt in a row. */
-const MIN_DELAY = 100;
-
-/** Makes the policy that the option `reconnect` describes. */
+/** Checks the option `reconnect`, and adds its defaults. */
 export function reconnectPolicy(
   reconnect: boolean | ReconnectOptions = false,
-  random: () => number = Math.random,
 ): ReconnectPolicy {
-  const isEnabled = reconnect !== false;
-  const options: ReconnectOptions = typeof reconnect === "boolean"
-    ? {}
-    : reconnect;
+  const options = typeof reconnect === "boolean" ? {} : reconnect;
   checkType(options, "object", "reconnect to be a boolean or options");
   const {
     resume = true,
-    initialDelay = 1000,
-    maxDelay = 30_000,
-    backoffFactor = 2,
+    initialDelay: initial = 1000,
+    maxDelay: max = 30_000,
+    backoffFactor: factor = 2,
     jitter = 0.5,
     maxAttempts = Infinity,
     shouldReconnect,
     onReconnect,
-  } = options;
+  }: ReconnectOptions = options;
   const isBoolean = typeof resume === "boolean";
   check(isBoolean, "reconnect.resume to be a boolean", resume);
-  checkRange("reconnect.initialDelay", initialDelay, 0);
-  checkRange("reconnect.maxDelay", maxDelay, 0);
-  checkRange("reconnect.backoffFactor", backoffFactor, 1);
+  checkRange("reconnect.initialDelay", initial, 0);
+  checkRange("reconnect.maxDelay", max, 0);
+  checkRange("reconnect.backoffFactor", factor, 1);
   checkRange("reconnect.jitter", jitter, 0, 1);
   checkRange("reconnect.maxAttempts", maxAttempts, 0);
   checkFunction("reconnect.shouldReconnect", shouldReconnect);
   checkFunction("reconnect.onReconnect", onReconnect);
-
-  function delayBefore(attempt: number, first: number): number {
-    const isFirst = attempt === 1;
-    const delay = backoffDelay(
-      {
-        initial: isFirst ? first : Math.max(first, 1), // 0 could not grow.
-        max: maxDelay,
-        factor: backoffFactor,
-        jitter,
-      },
-      attempt,
-      random,
-    );
-    const minimum = isFirst ? 0 : Math.min(MIN_DELAY, maxDelay);
-    return Math.max(Math.round(delay), minimum);
-  }
-
-  async function shouldRetry({ error, attempt, hasEvents }: Failure) {
-    if (!isEnabled || hasEvents && !resume) return false;
-    return await shouldReconnect?.(error, attempt) ?? isTemporary(error);
-  }
-
   return {
-    isEnabled,
-
-    async planRetry(failure, signal) {
-      const { error, kind, attempt, reconnectionTime } = failure;
-      const retries = await shouldRetry(failure);
-      signal.throwIfAborted();
-      if (!retries) {
-        if (kind === "refused") return "refuse";
-        if (kind === "ended") return "end";
-        throw error;
-      }
-      if (attempt > maxAttempts) {
-        throw new SseError(
-          "reconnect-failed",
-          `Expected to reconnect, but maxAttempts (${maxAttempts}) are used ` +
-            `up; the last failure: ${error.message}`,
-          { cause: error, response: error.response, body: error.body },
-        );
-      }
-      const delay = Math.max(
-        delayBefore(attempt, reconnectionTime ?? initialDelay),
-        error.code === "status" ? retryAfter(error) : 0,
-      );
-      await onReconnect?.({ attempt, delay, error });
-      return { delay };
-    },
+    isEnabled: reconnect !== false,
+    resume,
+    maxAttempts,
+    backoff: { initial, max, factor, jitter },
+    shouldReconnect,
+    onReconnect,
   };
+}
+
+/**
+ * Plans what to do after a failure, and calls the caller's callbacks. It does not
+ * wait.
+ *
+ * @param signal Aborts if the plan is not needed any more.
+ * @throws {SseError} The error itself, if it is final; `"reconnect-failed"`, if
+ * `maxAttempts` were made.
+ * @throws {unknown} What a callback throws.
+ */
+export async function planRetry(
+  policy: ReconnectPolicy,
+  failure: Failure,
+  signal: AbortSignal,
+): Promise<RetryPlan> {
+  const { kind, attempt, reconnectionTime } = failure;
+  const { maxAttempts, onReconnect } = policy;
+  const error = await failure.error;
+  const retries = await shouldRetry(policy, failure, error);
+  signal.throwIfAborted();
+  if (!retries) {
+    if (kind === "refused") return "refuse";
+    if (kind === "ended") return "end";
+    throw error;
+  }
+  if (attempt > maxAttempts) {
+    throw reconnectFailed(
+      `Expected to reconnect, but maxAttempts (${maxAttempts}) are used up; ` +
+        `the last failure: ${error.message}`,
+      error,
+    );
+  }
+  const delay = Math.max(
+    delayBefore(attempt, reconnectionTime, policy.backoff),
+    error.code === "status" ? retryAfter(error) : 0,
+  );
+  await onReconnect?.({ attempt, delay, error });
+  return { delay };
+}
+
+async function shouldRetry(
+  { isEnabled, resume, shouldReconnect }: ReconnectPolicy,
+  { attempt, hasEvents }: Failure,
+  error: SseError,
+): Promise<boolean> {
+  if (!isEnabled || hasEvents && !resume) return false;
+  return await shouldReconnect?.(error, attempt) ?? isTemporary(error);
+}
+
+function delayBefore(
+  attempt: number,
+  reconnectionTime: number | undefined,
+  backoff: Backoff,
+): number {
+  const initial = reconnectionTime ?? backoff.initial;
+  if (attempt === 1) {
+    return Math.round(backoffDelay({ ...backoff, initial }, attempt));
+  }
+  const growing = { ...backoff, initial: Math.max(initial, 1) };
+  return Math.max(
+    Math.round(backoffDelay(growing, attempt)),
+    Math.min(MIN_RETRY_DELAY, backoff.max),
+  );
 }
 
 const TEMPORARY_STATUS = /^(408|425|429|50[0234])$/;

@@ -6,12 +6,8 @@
 
 import { SseError, withoutSecrets } from "../error.ts";
 import { truncate } from "../internal/truncate.ts";
-
-/** The bytes and the time, in milliseconds, that a body is read for. */
-const MAX_BODY_LENGTH = 65_536;
-const MAX_BODY_TIME = 1000;
-/** The UTF-16 code units of a body that a message quotes. */
-const MAX_QUOTE_LENGTH = 200;
+import { wait } from "../internal/wait.ts";
+import { MAX_BODY_LENGTH, MAX_BODY_TIME, MAX_QUOTE_LENGTH } from "./limits.ts";
 
 /** Whether a response is no event stream. */
 export function isRefused(
@@ -48,7 +44,7 @@ export function refusalError(response: Response, body?: string): SseError {
   const { status, statusText, headers } = response;
   const code = hasGoodStatus(response) ? "content-type" : "status";
   const message = code === "status"
-    ? `Expected a status of 2xx, got ${`${status} ${statusText}`.trim()}`
+    ? `Expected a status of 2xx, got ${status} ${statusText}`.trim()
     : "Expected the content type text/event-stream (or anyContentType), got " +
       withoutSecrets(headers.get("Content-Type") ?? "none");
   const quote = onOneLine(body);
@@ -82,25 +78,21 @@ export async function startOfBody(
     return undefined;
   }
   if (reader === undefined) return "";
-  const stop = () => void reader.cancel().catch(() => {});
-  const timer = setTimeout(stop, MAX_BODY_TIME);
-  signal.addEventListener("abort", stop);
   const utf8 = new TextDecoder();
   let text = "";
-  let room = MAX_BODY_LENGTH;
-  try {
-    while (room > 0) {
-      const { done, value } = await reader.read();
-      if (done) break;
+  async function read() {
+    for (let room = MAX_BODY_LENGTH; room > 0;) {
+      const { done, value } = await reader!.read();
+      if (done) return;
       text += utf8.decode(value.subarray(0, room), { stream: true });
       room -= value.length;
     }
+  }
+  try {
+    await wait(MAX_BODY_TIME, signal, read());
   } catch {
     // The connection failed. What arrived before has to suffice.
-  } finally {
-    clearTimeout(timer);
-    signal.removeEventListener("abort", stop);
-    stop();
   }
+  reader.cancel().catch(() => {});
   return text;
 }

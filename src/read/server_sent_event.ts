@@ -49,11 +49,6 @@ export interface ServerSentEventInit {
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation}
  */
 export class ServerSentEvent {
-  // A pure call, which lets bundlers drop the class if it is not used.
-  static #isPrintable = /* @__PURE__ */ makePrintable(() =>
-    ServerSentEvent.prototype
-  );
-
   /** The event's type: `"message"` if the stream does not name one. */
   readonly event: string;
 
@@ -105,28 +100,4 @@ export class ServerSentEvent {
   json<T = unknown>(): T {
     return JSON.parse(this.data);
   }
-}
-
-/** Makes `console.log` print only the fields that are not empty. */
-function makePrintable(prototype: () => ServerSentEvent): true {
-  // Deno and Node both look for this symbol. Defined from outside the class, it
-  // is not part of its public type.
-  Object.defineProperty(
-    prototype(),
-    Symbol.for("nodejs.util.inspect.custom"),
-    { value: inspectEvent },
-  );
-  return true;
-}
-
-function inspectEvent(
-  this: ServerSentEvent,
-  _depth: number,
-  options: unknown,
-  inspect: (value: unknown, options: unknown) => string,
-): string {
-  const nonEmpty = Object.entries(this).filter(([, value]) =>
-    value !== "" && value !== undefined
-  );
-  return `ServerSentEvent ${inspect(Object.fromEntries(nonEmpty), options)}`;
 }

@@ -4,21 +4,22 @@
  * @module
  */
 
-/** How many pieces are concatenated before they are copied to one string. */
+/** The number of pieces that are concatenated before they are copied. */
 const PIECES_PER_BLOCK = 256;
+/** The UTF-16 code units from which on a block is not copied. */
+const LONG_BLOCK = 262_144;
 
 /**
  * Concatenates many pieces to one string in linear time and with bounded
  * overhead.
  *
- * Engines defer the work of `+=`: the result refers to its pieces, and a piece
+ * Engines defer the work of `+`: the result refers to its pieces, and a piece
  * that was sliced from a chunk refers to that chunk. A short line so takes
- * several times its size, and keeps all of its chunk in memory. Copying the
- * pieces from time to time bounds that.
+ * several times its size, and keeps all of its chunk in memory. Copying blocks of
+ * short pieces bounds that.
  */
 export class StringBuilder {
   readonly #separator: string;
-  /** Strings that refer to no pieces any more. */
   #blocks: string[] = [];
   #recent = "";
 
@@ -36,17 +37,19 @@ export class StringBuilder {
     this.count++;
     this.length += separator.length + piece.length;
     if (this.count % PIECES_PER_BLOCK > 0) {
-      this.#recent += separator;
-      this.#recent += piece;
-    } else {
-      // Joining an array copies its strings.
-      this.#blocks.push([this.#recent, separator, piece].join(""));
-      this.#recent = "";
+      this.#recent = this.#recent + separator + piece;
+      return;
     }
+    const block = [this.#recent, separator, piece];
+    const isLong = this.#recent.length >= LONG_BLOCK;
+    // Joining an array copies its strings.
+    this.#blocks.push(...(isLong ? block : [block.join("")]));
+    this.#recent = "";
   }
 
-  /** Removes all pieces, and returns them as one string. */
-  take(): string {
+  /** Removes all pieces, and returns them as one string, if there are any. */
+  take(): string | undefined {
+    if (this.count === 0) return undefined;
     let text = this.#recent;
     if (this.#blocks.length > 0) {
       text = [...this.#blocks, text].join("");

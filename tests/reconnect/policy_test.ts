@@ -12,6 +12,7 @@ import {
   SseError,
 } from "../../mod.ts";
 import {
+  planRetry,
   type ReconnectPolicy,
   reconnectPolicy,
 } from "../../src/read/reconnect.ts";
@@ -27,6 +28,17 @@ function statusError(status: number, retryAfter?: string): SseError {
   return new SseError("status", `Got ${status}`, { response });
 }
 
+/** Has `Math.random` return other numbers until it is disposed of. */
+function mockRandom(random: () => number): Disposable {
+  const original = Math.random;
+  Math.random = random;
+  return {
+    [Symbol.dispose]() {
+      Math.random = original;
+    },
+  };
+}
+
 /** The planned delay, or undefined if the policy throws the error itself. */
 async function plan(
   policy: ReconnectPolicy,
@@ -35,7 +47,7 @@ async function plan(
   error = network,
 ): Promise<number | undefined> {
   try {
-    const plan = await policy.planRetry({
+    const plan = await planRetry(policy, {
       error,
       kind: "failed",
       attempt,
@@ -136,7 +148,8 @@ Deno.test("ReconnectPolicy waits 1, 2, 4, 8, 16, then 30 seconds, unless told ot
 
 Deno.test("ReconnectPolicy takes away up to half of the wait, unless told otherwise", async () => {
   for (const [random, expected] of [[0, 1000], [0.5, 750], [1, 500]]) {
-    const policy = reconnectPolicy({}, () => random);
+    using _random = mockRandom(() => random);
+    const policy = reconnectPolicy({});
     assertEquals(await plan(policy, 1), expected);
   }
 });
@@ -177,7 +190,8 @@ Deno.test("ReconnectPolicy waits not at all once, then longer and longer, where 
 Deno.test("ReconnectPolicy waits 100 ms from the second attempt in a row on, whatever else says less", async () => {
   assertEquals(await delays({}, 3, 10), [10, 100, 100]);
   assertEquals(await delays({ backoffFactor: 1 }, 3, 99), [99, 100, 100]);
-  const policy = reconnectPolicy({ jitter: 1 }, () => 1);
+  using _random = mockRandom(() => 1);
+  const policy = reconnectPolicy({ jitter: 1 });
   assertEquals(await plan(policy, 1), 0);
   assertEquals(await plan(policy, 2), 100);
 });
@@ -197,17 +211,16 @@ Deno.test("ReconnectPolicy makes the share of the wait random that jitter says",
       [1, 1, 0],
     ]
   ) {
-    const policy = reconnectPolicy({ jitter }, () => random);
+    using _random = mockRandom(() => random);
+    const policy = reconnectPolicy({ jitter });
     assertEquals(await plan(policy, 1), expected);
   }
 });
 
 Deno.test("ReconnectPolicy draws anew for each wait", async () => {
   const draws = [0, 1, 0.5];
-  const policy = reconnectPolicy(
-    { backoffFactor: 1 },
-    () => draws.shift()!,
-  );
+  using _random = mockRandom(() => draws.shift()!);
+  const policy = reconnectPolicy({ backoffFactor: 1 });
   const waits = [];
   for (let i = 1; i <= 3; i++) {
     waits.push(await plan(policy, i));
@@ -216,15 +229,14 @@ Deno.test("ReconnectPolicy draws anew for each wait", async () => {
 });
 
 Deno.test("ReconnectPolicy makes the bounded wait random, so that it stays within maxDelay", async () => {
-  const policy = reconnectPolicy({}, () => 1);
+  using _random = mockRandom(() => 1);
+  const policy = reconnectPolicy({});
   assertEquals(await plan(policy, 10), 15_000);
 });
 
 Deno.test("ReconnectPolicy waits a whole number of ms", async () => {
-  const policy = reconnectPolicy(
-    { initialDelay: 10, jitter: 1 },
-    () => 1 / 3,
-  );
+  using _random = mockRandom(() => 1 / 3);
+  const policy = reconnectPolicy({ initialDelay: 10, jitter: 1 });
   assertEquals(await plan(policy, 1), 7);
 });
 
@@ -248,7 +260,8 @@ Deno.test("ReconnectPolicy waits longer than Retry-After where the backoff is lo
 });
 
 Deno.test("ReconnectPolicy does not let jitter take from Retry-After", async () => {
-  const policy = reconnectPolicy({ jitter: 1 }, () => 1);
+  using _random = mockRandom(() => 1);
+  const policy = reconnectPolicy({ jitter: 1 });
   assertEquals(await plan(policy, 1, undefined, statusError(503, "3")), 3000);
 });
 
@@ -492,7 +505,8 @@ Deno.test("ReconnectPolicy takes undefined as an option not given", async () => 
     onReconnect: undefined,
   };
   assertEquals(await delays(options, 2), [1000, 2000]);
-  const policy = reconnectPolicy({ jitter: undefined }, () => 1);
+  using _random = mockRandom(() => 1);
+  const policy = reconnectPolicy({ jitter: undefined });
   assertEquals(await plan(policy, 1), 500);
 });
 
