@@ -1,17 +1,23 @@
 /**
- * Server-Sent Events over `fetch`, for Deno and every runtime that has it.
+ * Server-Sent Events for Deno and every runtime with `fetch`: read a stream,
+ * survive network failures, and write streams. It has no dependencies.
  *
- * - {@linkcode connectSse} sends a request and gives an
- *   {@linkcode SseConnection}, an iterator over the response's events, each a
- *   {@linkcode ServerSentEvent}. What goes wrong is an {@linkcode SseError}.
- * - {@linkcode readSse} reads a response that is there already.
- * - {@linkcode SseEventStream} turns any `ReadableStream` of bytes into events,
- *   as `TextDecoderStream` turns one into text.
+ * - {@linkcode connectSse} sends a request, and returns an
+ *   {@linkcode SseConnection}: an iterator over the events of the response, each
+ *   a {@linkcode ServerSentEvent}. If the stream fails, it throws an
+ *   {@linkcode SseError}.
+ * - {@linkcode readSse} reads a response that has arrived already.
+ * - {@linkcode SseEventStream} transforms a `ReadableStream` of bytes into events,
+ *   as `TextDecoderStream` does into text.
  * - {@linkcode sseResponse}, {@linkcode SseEncoderStream} and
- *   {@linkcode encodeSse} write streams into which no string can smuggle an
- *   event; {@linkcode lastEventIdOf} says where a client left off.
- * - {@linkcode SseDecoder} is the parser of them all, for bytes that come another
- *   way.
+ *   {@linkcode encodeSse} write streams into which field values cannot inject
+ *   events. {@linkcode lastEventIdOf} returns where a client stopped.
+ * - {@linkcode SseDecoder} is the parser of all of them, for bytes from other
+ *   sources.
+ *
+ * The other entry points are `@x/sse/event-source` (the standard's
+ * `EventSource`), `@x/sse/event-log` (broadcast and replay), `@x/sse/typed-events`
+ * (events checked by a schema) and `@x/sse/cli` (a command line).
  *
  * @example
  * ```ts
@@ -38,14 +44,9 @@ export { SseEventStream } from "./src/read/event_stream.ts";
 export { lastEventIdOf } from "./src/last_event_id.ts";
 export type {
   ConnectSseOptions,
-  FetchOptions,
   ReadSseOptions,
   SseAttempt,
-  SseRequest,
 } from "./src/read/options.ts";
-export type { ReconnectInfo, ReconnectOptions } from "./src/read/reconnect.ts";
+export type { ReconnectOptions } from "./src/read/reconnect.ts";
 export { sseResponse, type SseResponseInit } from "./src/write/response.ts";
-export {
-  ServerSentEvent,
-  type ServerSentEventInit,
-} from "./src/read/server_sent_event.ts";
+export { ServerSentEvent } from "./src/read/server_sent_event.ts";

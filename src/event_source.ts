@@ -1,6 +1,6 @@
 /**
- * The WHATWG standard's `EventSource`, for every runtime with `fetch`, and with
- * what `fetch` can do: any method, headers and body.
+ * The WHATWG standard's `EventSource` for every runtime with `fetch`, also with
+ * another method, with headers and with a body.
  *
  * ```ts
  * import { EventSource } from "@x/sse/event-source";
@@ -17,19 +17,18 @@
  * source.onerror = ({ message }) => console.log(message);
  * ```
  *
- * Code written for the standard's class runs on it unchanged. But it is built
- * on `fetch`, which cannot do all that the platform's own class does:
+ * Code written for the standard's class runs unchanged. As it is built on `fetch`,
+ * it differs from a browser's own class in these points:
  *
  * - **CORS preflights.** In a browser, a request to another origin with the
- *   header `Last-Event-ID` is preceded by one with the method `OPTIONS`. So each
- *   reconnect after an id costs two requests, and the server has to allow the
- *   header: `Access-Control-Allow-Headers: Last-Event-ID`. The platform's own
- *   sends it without asking.
- * - **Refusals by CORS.** To `fetch` they look like a lost network, so they are
- *   tried again, for ever unless `reconnect.maxAttempts` is given. The platform's
- *   own gives up at once.
- * - **`window.stop()`** is not heard. It closes the platform's own for good. Here
- *   it breaks the connection, which is then established again.
+ *   header `Last-Event-ID` is preceded by an `OPTIONS` request. Each reconnect
+ *   after an id so costs two requests, and the server has to allow the header:
+ *   `Access-Control-Allow-Headers: Last-Event-ID`. The browser's own class sends
+ *   it without a preflight.
+ * - **Requests that CORS blocks** look like network errors, so they are repeated,
+ *   forever unless `reconnect.maxAttempts` is set. The browser's own class closes
+ *   at once.
+ * - **`window.stop()`** closes the browser's own class. This one reconnects.
  * - **`isTrusted`** is `false` on its events.
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#the-eventsource-interface}
@@ -37,168 +36,34 @@
  * @module
  */
 
+import { SseError, withoutSecrets } from "./error.ts";
+import { CALLS_HANDLERS } from "./event_source/handler_probe.ts";
+import { TaskQueue } from "./event_source/task_queue.ts";
+import type {
+  EventSourceErrorEvent,
+  EventSourceEventMap,
+  EventSourceInit,
+  EventSourceMessageEvent,
+} from "./event_source/types.ts";
 import { checkFunction, checkType, textOf } from "./internal/check.ts";
+import { idOf } from "./last_event_id.ts";
 import { connectSse } from "./read/connect.ts";
 import type { SseConnection } from "./read/connection.ts";
-import { SseError, withoutSecrets } from "./error.ts";
 import {
   contentTypes,
   isRefused,
   refusalError,
   startOfBody,
 } from "./read/refusal.ts";
-import { idOf } from "./last_event_id.ts";
-import type { ReconnectOptions } from "./read/reconnect.ts";
-import { TaskQueue } from "./event_source/task_queue.ts";
 
 export { SseError, type SseErrorCode } from "./error.ts";
-export type { ReconnectInfo, ReconnectOptions } from "./read/reconnect.ts";
-
-/**
- * Options of {@linkcode EventSource}: the standard's `withCredentials`, and what
- * this module adds.
- *
- * @example
- * ```ts
- * import { EventSource } from "@x/sse/event-source";
- *
- * const source = new EventSource("https://example.com/jobs/7", {
- *   headers: { Authorization: "Bearer secret" },
- *   idleTimeout: 60_000,
- *   reconnect: { maxAttempts: 10 },
- * });
- * source.addEventListener("done", () => source.close());
- * ```
- *
- * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#eventsourceinit}
- */
-export interface EventSourceInit {
-  /**
-   * Whether to send cookies and the like to other origins. It matters in
-   * browsers only.
-   *
-   * @default {false}
-   */
-  withCredentials?: boolean | undefined;
-  /**
-   * The method of the request.
-   *
-   * @default {"GET"}
-   */
-  method?: string | undefined;
-  /**
-   * Headers of the request. `Last-Event-ID` is added once there is an id, and
-   * `Accept` and `Cache-Control` where they are missing. In a browser, most
-   * headers cost a CORS preflight where the server is of another origin.
-   */
-  headers?: RequestInit["headers"] | undefined;
-  /** The body of the request, sent again with each reconnect. */
-  body?: RequestInit["body"] | undefined;
-  /**
-   * The id after which the stream is to begin: that of the last event which an
-   * earlier source has read. In a browser, it costs a CORS preflight where the
-   * server is of another origin.
-   *
-   * @default {""}
-   */
-  lastEventId?: string | undefined;
-  /**
-   * Another `fetch`, or what answers requests in process, with no network: a
-   * `Deno.serve` handler, an `app.fetch`.
-   *
-   * @default {globalThis.fetch}
-   */
-  fetch?: ((request: Request) => Response | Promise<Response>) | undefined;
-  /**
-   * How to reconnect. The standard waits for the reconnection time, always the
-   * same, so the defaults are: `initialDelay` 3000, until the server's `retry:`
-   * replaces it, `backoffFactor` 1, `jitter` 0, `maxDelay` Infinity.
-   *
-   * `shouldReconnect` may return `true` for what fails for good by the
-   * standard, such as status 503. A status of 2xx other than 200 always fails
-   * for good.
-   *
-   * Give `maxAttempts` where the server is of another origin: what CORS refuses
-   * looks like a lost network, and is tried again.
-   */
-  reconnect?: ReconnectOptions | undefined;
-  /**
-   * Takes the connection for lost after this many ms without a byte. Comments
-   * count as bytes. Off by default.
-   */
-  idleTimeout?: number | undefined;
-  /**
-   * How many ms the response headers may take to come, at each attempt.
-   *
-   * @default {idleTimeout}
-   */
-  connectTimeout?: number | undefined;
-  /**
-   * The most UTF-16 code units held for one event, its unfinished line counted
-   * in. A larger one fails the connection for good.
-   *
-   * @default {67108864}
-   */
-  maxEventSize?: number | undefined;
-  /** Called with the text of each comment, in order with the events. */
-  onComment?: ((comment: string) => void) | undefined;
-}
-
-/**
- * What `error` listeners get. Where the connection failed or has to be
- * established again, it says why; an event of the stream that is named `error`
- * is a `MessageEvent` and has neither property.
- *
- * @example
- * ```ts
- * import { EventSource, SseError } from "@x/sse/event-source";
- *
- * const source = new EventSource("https://example.com/private");
- * source.onerror = ({ error, message }) => {
- *   if (source.readyState === EventSource.CONNECTING) {
- *     console.warn(`Connecting again: ${message}`);
- *   } else if (error instanceof SseError) {
- *     console.error(error.code, error.body); // status Who are you?
- *   }
- * };
- * ```
- *
- * @see {@link https://html.spec.whatwg.org/multipage/webappapis.html#errorevent}
- */
-export interface EventSourceErrorEvent extends Event {
-  /**
-   * What happened, nearly always an {@linkcode SseError}, whose `body` is the
-   * start of what a refused response says.
-   */
-  readonly error?: unknown;
-  /** The message of the error. */
-  readonly message?: string;
-}
-
-/**
- * What the listeners of messages get: the standard's `MessageEvent`, whose `data`
- * is always a string.
- *
- * @see {@link https://html.spec.whatwg.org/multipage/comms.html#messageevent}
- */
-export interface EventSourceMessageEvent extends Omit<MessageEvent, "data"> {
-  /** The payload. */
-  readonly data: string;
-}
-
-/**
- * The events of an {@linkcode EventSource} by name; all others are messages.
- *
- * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#the-eventsource-interface}
- */
-export interface EventSourceEventMap {
-  /** The connection is open, or open again. */
-  open: Event;
-  /** An event of the stream without a name of its own. */
-  message: EventSourceMessageEvent;
-  /** The connection failed, or has to be established again. */
-  error: EventSourceErrorEvent;
-}
+export type {
+  EventSourceErrorEvent,
+  EventSourceEventMap,
+  EventSourceInit,
+  EventSourceMessageEvent,
+} from "./event_source/types.ts";
+export type { ReconnectOptions } from "./read/reconnect.ts";
 
 type Handler<E extends Event> = (event: E) => unknown;
 
@@ -212,23 +77,11 @@ const CONSTANTS = {
   CLOSED: { value: CLOSED, enumerable: true },
 };
 
-/**
- * Whether the runtime itself calls the property `on…` of an event that is
- * dispatched, as workerd does: ahead of all listeners, whenever it was set.
- */
-const CALLS_HANDLERS = ((): boolean => {
-  let called = false;
-  const target = new EventTarget();
-  Object.assign(target, { onprobe: () => void (called = true) });
-  target.dispatchEvent(new Event("probe"));
-  return called;
-})();
-
-/** The reconnection time until the server gives one, about that of browsers. */
+/** The reconnection time until the server sets one, similar to browsers'. */
 const INITIAL_DELAY = 3000;
 
 /**
- * The types of what listeners get.
+ * The types of listeners.
  *
  * @see {@link https://dom.spec.whatwg.org/#interface-eventtarget}
  */
@@ -239,13 +92,13 @@ export interface EventSource {
     listener: (this: EventSource, event: EventSourceEventMap[K]) => unknown,
     options?: Parameters<EventTarget["addEventListener"]>[2],
   ): void;
-  /** Adds a listener for the events of a name that the stream gives them. */
+  /** Adds a listener for the events of the stream that have this name. */
   addEventListener(
     type: string,
     listener: (this: EventSource, event: EventSourceMessageEvent) => unknown,
     options?: Parameters<EventTarget["addEventListener"]>[2],
   ): void;
-  /** Adds a listener for the events of a name. */
+  /** Adds a listener for events of this name. */
   addEventListener(
     type: string,
     listener: Parameters<EventTarget["addEventListener"]>[1],
@@ -257,13 +110,13 @@ export interface EventSource {
     listener: (this: EventSource, event: EventSourceEventMap[K]) => unknown,
     options?: Parameters<EventTarget["removeEventListener"]>[2],
   ): void;
-  /** Removes a listener for the events of a name that the stream gives them. */
+  /** Removes a listener for the events of the stream that have this name. */
   removeEventListener(
     type: string,
     listener: (this: EventSource, event: EventSourceMessageEvent) => unknown,
     options?: Parameters<EventTarget["removeEventListener"]>[2],
   ): void;
-  /** Removes a listener for the events of a name. */
+  /** Removes a listener for events of this name. */
   removeEventListener(
     type: string,
     listener: Parameters<EventTarget["addEventListener"]>[1],
@@ -272,9 +125,9 @@ export interface EventSource {
 }
 
 /**
- * The standard's `EventSource`: connects at once, connects again whenever the
- * connection is lost, and dispatches what comes as events, until it is closed or
- * the server says that there is no such stream.
+ * The standard's `EventSource`: connects at once, reconnects whenever the
+ * connection is lost, and dispatches the events of the stream, until it is closed
+ * or the server responds that there is no stream.
  *
  * @example
  * ```ts
@@ -292,24 +145,24 @@ export interface EventSource {
 export class EventSource extends EventTarget {
   /** 0: the connection is being established, for the first time or again. */
   declare static readonly CONNECTING: 0;
-  /** 1: the connection is open, and events are dispatched as they come. */
+  /** 1: the connection is open, and events are dispatched as they arrive. */
   declare static readonly OPEN: 1;
   /** 2: there is no connection, and will be none. */
   declare static readonly CLOSED: 2;
 
   /** 0: the connection is being established, for the first time or again. */
   declare readonly CONNECTING: 0;
-  /** 1: the connection is open, and events are dispatched as they come. */
+  /** 1: the connection is open, and events are dispatched as they arrive. */
   declare readonly OPEN: 1;
   /** 2: there is no connection, and will be none. */
   declare readonly CLOSED: 2;
 
   static {
-    // What Web IDL demands of a class, and no syntax can say.
+    // Web IDL requires these properties, for which there is no syntax.
     Object.defineProperties(this, {
       ...CONSTANTS,
       fromReadableStream: { enumerable: true },
-      // Bundlers may change it.
+      // Bundlers may change the name.
       name: { value: "EventSource" },
     });
     for (const name of Object.getOwnPropertyNames(this.prototype)) {
@@ -332,26 +185,26 @@ export class EventSource extends EventTarget {
   readonly #initialDelay: number;
   readonly #tasks: TaskQueue;
   readonly #closing = new AbortController();
-  /** The id that was given. Once there is a connection, that has the newest. */
+  /** The initial id. When there is a connection, it has the newest one. */
   #firstEventId = "";
   #readyState = CONNECTING;
-  /** From the first response on. */
+  /** Undefined until the first response. */
   #connection: SseConnection | undefined;
-  /** Of the newest response. */
+  /** The origin of the newest response. */
   #origin = "";
-  /** What was assigned to `onopen` and the others, by the name of the event. */
+  /** The values of `onopen`, `onmessage` and `onerror`, by the event's name. */
   readonly #handlers = new Map<string, object>();
-  /** The name of an event whose handler the runtime is not to find. */
+  /** The event whose handler is hidden from the runtime. */
   #hiddenHandlerType: string | undefined;
 
   /**
    * Connects.
    *
    * @param url The URL of the stream, in browsers also relative.
-   * @param init The standard's `withCredentials`, and what this module adds.
+   * @param init The standard's `withCredentials`, and the options of this module.
    * @throws {DOMException} `"SyntaxError"`, if the URL cannot be parsed.
-   * @throws {TypeError} If an argument is missing or has the wrong type. What is
-   * wrong with an option comes as an `error` event.
+   * @throws {TypeError} If an argument is missing or has the wrong type. A wrong
+   * option is reported by an `error` event.
    */
   constructor(url: string | URL, init: EventSourceInit = {}) {
     super();
@@ -370,16 +223,15 @@ export class EventSource extends EventTarget {
   }
 
   /**
-   * Reads a stream of bytes as if a server had sent it. Where the stream ends or
-   * fails, the source is closed, with an `error` event: there is nothing to
-   * connect to again.
+   * Reads a stream of bytes as if a server had sent it. When the stream ends or
+   * fails, the source closes with an `error` event, as it cannot reconnect.
    *
    * @experimental The standard has not adopted it yet, and may change it.
    *
    * @param stream The bytes of an event stream.
    * @returns A source whose `url` is `about:event-stream`, and whose events have
    * the origin `"null"`.
-   * @throws {TypeError} If `stream` is no stream, or locked.
+   * @throws {TypeError} If `stream` is not a stream, or is locked.
    *
    * @example
    * ```ts
@@ -394,7 +246,7 @@ export class EventSource extends EventTarget {
    * ```
    */
   static fromReadableStream(stream: ReadableStream<Uint8Array>): EventSource {
-    // Locks the stream now; a response would lock it only when it is read.
+    // Locks the stream now. A response would lock it when it is read.
     const body = stream.pipeThrough(new TransformStream());
     return new EventSource("about:event-stream", {
       fetch: () =>
@@ -405,24 +257,24 @@ export class EventSource extends EventTarget {
     });
   }
 
-  /** The URL that was given, as an absolute one. */
+  /** The URL, as an absolute one. */
   get url(): string {
     return this.#url;
   }
 
-  /** Whether cookies and the like are sent to other origins too. */
+  /** Whether cookies and other credentials are sent to other origins, too. */
   get withCredentials(): boolean {
     return this.#withCredentials;
   }
 
-  /** How the connection is: `CONNECTING`, `OPEN` or `CLOSED`. */
+  /** The state of the connection: `CONNECTING`, `OPEN` or `CLOSED`. */
   get readyState(): number {
     return this.#readyState;
   }
 
   /**
-   * The id that a reconnect sends: that of the newest event or, before the
-   * first, the one that was given.
+   * The id that a reconnect sends: that of the newest event or, before the first
+   * event, the initial one.
    *
    * @experimental The standard has not adopted it yet, and may change it.
    */
@@ -431,7 +283,7 @@ export class EventSource extends EventTarget {
   }
 
   /**
-   * How many ms to wait before a reconnect: as the server says, or by default.
+   * The delay before a reconnect in milliseconds: the server's, or the default.
    *
    * @experimental The standard has not adopted it yet, and may change it.
    */
@@ -439,7 +291,7 @@ export class EventSource extends EventTarget {
     return this.#connection?.reconnectionTime ?? this.#initialDelay;
   }
 
-  /** A listener for when the connection is open, or open again. */
+  /** A listener for `open`: the connection is open, for the first time or again. */
   get onopen(): ((event: Event) => unknown) | null {
     return this.#handler("open");
   }
@@ -448,7 +300,7 @@ export class EventSource extends EventTarget {
     this.#setHandler("open", handler);
   }
 
-  /** A listener for the events without a name of their own. */
+  /** A listener for `message`: an event that has no name of its own. */
   get onmessage(): ((event: EventSourceMessageEvent) => unknown) | null {
     return this.#handler("message");
   }
@@ -458,8 +310,8 @@ export class EventSource extends EventTarget {
   }
 
   /**
-   * A listener for failures: `readyState` tells whether the connection is being
-   * established again, and the event says what happened.
+   * A listener for `error`: the connection failed, or has to be reestablished. If
+   * it reconnects, `readyState` is `CONNECTING`.
    */
   get onerror(): ((event: EventSourceErrorEvent) => unknown) | null {
     return this.#handler("error");
@@ -469,12 +321,12 @@ export class EventSource extends EventTarget {
     this.#setHandler("error", handler);
   }
 
-  /** Closes the connection; no event is dispatched any more. */
+  /** Closes the connection. No event is dispatched after it. */
   close(): void {
     this.#close();
   }
 
-  /** Reads events until all is over; never rejects. */
+  /** Reads events until the source closes. Never rejects. */
   async #run(init: EventSourceInit): Promise<void> {
     const { method, headers, body, fetch = globalThis.fetch } = init;
     const { idleTimeout, connectTimeout, maxEventSize, onComment } = init;
@@ -535,9 +387,9 @@ export class EventSource extends EventTarget {
     await this.#fail(reason);
   }
 
-  /** Looks at the response as the standard does, before it is read. */
+  /** Checks the response as the standard does, before it is read. */
   async #inspect(response: Response, signal: AbortSignal): Promise<void> {
-    // `connectSse` reports whatever else is wrong with it.
+    // `connectSse` reports all other faults.
     if (!response?.ok) return;
     if (response.status !== 200) {
       const body = await startOfBody(response, false, signal);
@@ -549,7 +401,7 @@ export class EventSource extends EventTarget {
         ),
       );
     } else if (!isRefused(response)) {
-      // "Extract a MIME type": of several, the last that is one counts.
+      // Fetch standard, "extract a MIME type": the last valid one counts.
       const type = contentTypes(response).findLast((type) =>
         type.includes("/") && type !== "*/*"
       );
@@ -561,7 +413,7 @@ export class EventSource extends EventTarget {
     }
   }
 
-  /** "Announce the connection" */
+  /** HTML standard, "announce the connection". */
   async #announce(response: Response, signal: AbortSignal): Promise<void> {
     await this.#tasks.next();
     if (signal.aborted) return;
@@ -570,7 +422,7 @@ export class EventSource extends EventTarget {
     await this.#dispatch(new Event("open"));
   }
 
-  /** "Reestablish the connection", up to the wait */
+  /** HTML standard, "reestablish the connection", up to the delay. */
   async #reestablish(error: SseError): Promise<void> {
     await this.#tasks.next();
     if (this.#readyState === CLOSED) return;
@@ -578,7 +430,7 @@ export class EventSource extends EventTarget {
     await this.#dispatch(errorEvent(error));
   }
 
-  /** "Fail the connection" */
+  /** HTML standard, "fail the connection". */
   async #fail(error: unknown): Promise<void> {
     await this.#tasks.next();
     if (this.#readyState === CLOSED) return;
@@ -599,14 +451,14 @@ export class EventSource extends EventTarget {
     try {
       this.#dispatchEvent(event);
     } catch (error) {
-      // What a listener threw. Only workerd passes it on, at older
+      // An error of a listener. Only workerd throws it here, with older
       // compatibility dates.
       reportError(error);
     }
     await this.#tasks.next();
   }
 
-  /** As the inherited method, but hides handlers from runtimes that call them. */
+  /** As the inherited method, but hides handlers from a runtime that calls them. */
   #dispatchEvent(event: Event): boolean {
     if (CALLS_HANDLERS) this.#hiddenHandlerType = event?.type;
     try {
@@ -618,7 +470,7 @@ export class EventSource extends EventTarget {
 
   #handler<E extends Event>(type: string): Handler<E> | null {
     if (type === this.#hiddenHandlerType) {
-      // Once only: the runtime looks before it calls the first listener.
+      // Only once: the runtime looks before it calls the first listener.
       this.#hiddenHandlerType = undefined;
       return null;
     }
@@ -628,7 +480,7 @@ export class EventSource extends EventTarget {
   #setHandler(type: string, handler: unknown): void {
     if (isObject(handler)) {
       this.#handlers.set(type, handler);
-      // Where it is a listener already, it keeps its place among them.
+      // If it is a listener already, it keeps its place among them.
       super.addEventListener(type, this.#callHandler);
     } else {
       this.#handlers.delete(type);
@@ -636,7 +488,7 @@ export class EventSource extends EventTarget {
     }
   }
 
-  /** "The event handler processing algorithm" */
+  /** HTML standard, "the event handler processing algorithm". */
   // Not typed as an `Event`: a program with Node's types has two of that name.
   readonly #callHandler = (given: { type: string }): void => {
     const event = given as Event;
@@ -646,19 +498,19 @@ export class EventSource extends EventTarget {
   };
 }
 
-/** Whether the standard gives up where `connectSse` would try again. */
+/** Whether an error is final by the standard, and not for `connectSse`. */
 function failsByStandard(
   error: SseError,
   url: string,
   { fetch }: EventSourceInit,
 ): boolean {
   if (error.code === "status") return true;
-  // Behind other URLs there is no server that could come back.
+  // Other URLs, such as `data:`, have no server that could become available.
   return error.code === "network" && fetch === undefined &&
     !/^https?:/.test(url);
 }
 
-/** The runtime's own, or where it has none, as Node, one with what counts. */
+/** The runtime's own class, or a substitute for Node, which has none. */
 const ErrorEvent: new (
   type: string,
   init: { error: unknown; message: string },
@@ -689,7 +541,7 @@ function parseUrl(url: string): string {
   }
 }
 
-/** What relative URLs are relative to, which a page's `base` element may say. */
+/** The base of relative URLs, which a page's `base` element may set. */
 function baseUrl(): string | undefined {
   try {
     return new Request("").url;

@@ -1,19 +1,19 @@
 /**
- * The id that a client got last, as a request carries it.
+ * The last event ID in a request.
  *
  * @module
  */
 
 /**
- * The id up to which a client has read, and after which it asks to go on: the
- * `Last-Event-ID` header that `EventSource` and `connectSse` send when they
- * connect again, or else the `lastEventId` or `last_event_id` of the URL's
- * query, for clients that can set no header on their first request.
+ * Returns the id after which a client asks to continue: that of the header
+ * `Last-Event-ID`, which `EventSource` and `connectSse` send when they reconnect,
+ * or else `lastEventId` or `last_event_id` of the URL's query, for clients that
+ * cannot set a header on their first request.
  *
- * The header carries the id as UTF-8, which is decoded here on every runtime.
+ * The header is decoded as UTF-8, on every runtime.
  *
  * @param request The client's request.
- * @returns The id, `""` where the request has none.
+ * @returns The id, or `""` if the request has none.
  *
  * @example
  * ```ts
@@ -41,13 +41,13 @@ export function lastEventIdOf(request: Request): string {
   return query.get("lastEventId") || query.get("last_event_id") || "";
 }
 
-/** The header value that is sent as the UTF-8 bytes of `text`. */
+/** Returns the header value that is sent as the UTF-8 bytes of `text`. */
 export function headerValue(text: string): string {
   if (takesAnyCharacter()) return text;
   return String.fromCharCode(...new TextEncoder().encode(text));
 }
 
-/** The id that a `Last-Event-ID` header has. */
+/** Returns the id of a `Last-Event-ID` header. */
 export function idOf(value: string): string {
   if (value === "" || takesAnyCharacter()) return value;
   try {

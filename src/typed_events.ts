@@ -30,14 +30,20 @@
  * @module
  */
 
+import { CallQueue } from "./internal/call_queue.ts";
 import { check, textOf } from "./internal/check.ts";
+import { nameErrors } from "./internal/error_name.ts";
+import { type PulledSource, pullFrom } from "./internal/pulled_source.ts";
+import { truncate } from "./internal/truncate.ts";
 import type { ServerSentEvent } from "./read/server_sent_event.ts";
 
+/** The UTF-16 code units of data that a message quotes: it can be megabytes. */
+const MAX_QUOTE_LENGTH = 200;
+
 /**
- * What a schema has to be: version 1 of Standard Schema, as much of it as is
- * needed here.
+ * A schema: version 1 of Standard Schema, as far as it is used here.
  *
- * @typeParam Output What the schema makes of a valid value.
+ * @typeParam Output The type that the schema returns for a valid value.
  *
  * @example By hand
  * ```ts
@@ -61,66 +67,61 @@ import type { ServerSentEvent } from "./read/server_sent_event.ts";
  * @see {@link https://standardschema.dev/schema}
  */
 export interface StandardSchema<Output = unknown> {
-  /** What the standard defines. */
+  /** The properties that the standard defines. */
   readonly "~standard": {
     /** The version of the standard. */
     readonly version: 1;
     /** The name of the library. */
     readonly vendor: string;
-    /** Gives what the schema makes of the value, or what is wrong with it. */
+    /** Returns the value as the schema transforms it, or what is wrong with it. */
     readonly validate: (
       value: unknown,
-    ) => StandardSchemaResult<Output> | Promise<StandardSchemaResult<Output>>;
+    ) =>
+      | { readonly value: Output; readonly issues?: undefined }
+      | { readonly issues: readonly StandardSchemaIssue[] }
+      | Promise<
+        | { readonly value: Output; readonly issues?: undefined }
+        | { readonly issues: readonly StandardSchemaIssue[] }
+      >;
   };
 }
 
 /**
- * What a schema says of a value. Where there are no `issues`, it is valid.
- *
- * @typeParam Output What the schema makes of a valid one.
- *
- * @see {@link https://standardschema.dev/schema}
- */
-export type StandardSchemaResult<Output> =
-  | { readonly value: Output; readonly issues?: undefined }
-  | { readonly issues: readonly StandardSchemaIssue[] };
-
-/**
- * One thing that is wrong with a value.
+ * Something that is wrong with a value.
  *
  * @see {@link https://standardschema.dev/schema}
  */
 export interface StandardSchemaIssue {
   /** What is wrong. */
   readonly message: string;
-  /** Where: the keys that lead there, each by itself or as the `key` of an object. */
+  /** Where it is: the keys to it, each by itself or as the `key` of an object. */
   readonly path?:
     | readonly (PropertyKey | { readonly key: PropertyKey })[]
     | undefined;
 }
 
 /**
- * An event whose data is what its schema made of it.
+ * An event whose data was checked and transformed by a schema.
  *
  * @typeParam Name The event's type.
- * @typeParam Data What its schema gives.
+ * @typeParam Data The type that the schema returns.
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation}
  */
 export interface TypedEvent<Name extends string = string, Data = unknown> {
-  /** The event's type, `"message"` where the stream gave none. */
+  /** The event's type: `"message"` if the stream does not name one. */
   readonly event: Name;
-  /** The payload, parsed as JSON, as its schema gives it. */
+  /** The payload, parsed as JSON, as the schema returns it. */
   readonly data: Data;
   /** The last event ID of the stream when the event was dispatched. */
   readonly id: string;
-  /** The reconnection time in ms, only where this very event carried it. */
+  /** The reconnection time in milliseconds, as `retry` of `ServerSentEvent`. */
   readonly retry: number | undefined;
 }
 
 /**
- * The events that {@linkcode typedEvents} gives with these schemas: a union
- * that a check of `event` narrows.
+ * The events that {@linkcode typedEvents} returns with these schemas: a union that
+ * a check of `event` narrows.
  *
  * @typeParam Schemas The type of the schemas by name.
  *
@@ -142,7 +143,7 @@ export interface TypedEvent<Name extends string = string, Data = unknown> {
 export type TypedEventOf<Schemas extends Record<string, StandardSchema>> = {
   [Name in keyof Schemas & (string | number)]: TypedEvent<
     `${Name}`,
-    // What `validate` returns for a valid value, however its type is written.
+    // The type of a valid value, however the type of `validate` is written.
     Extract<
       Awaited<ReturnType<Schemas[Name]["~standard"]["validate"]>>,
       { readonly value: unknown; readonly issues?: undefined }
@@ -153,7 +154,7 @@ export type TypedEventOf<Schemas extends Record<string, StandardSchema>> = {
 /** Options of {@linkcode typedEvents}. */
 export interface TypedEventsOptions {
   /**
-   * What to do with an event whose name has no schema: pass over it, or throw a
+   * What to do with an event whose name has no schema: ignore it, or throw a
    * {@linkcode TypedEventError}.
    *
    * @default {"skip"}
@@ -161,15 +162,9 @@ export interface TypedEventsOptions {
   unknown?: "skip" | "throw" | undefined;
 }
 
-/** What a new {@linkcode TypedEventError} may carry beside its event and message. */
-export interface TypedEventErrorOptions extends ErrorOptions {
-  /** What is wrong. By default one issue, with the error's message. */
-  issues?: readonly StandardSchemaIssue[] | undefined;
-}
-
 /**
- * An event that is not what its schema demands: its data does not validate or is
- * not JSON, or its name has no schema and `unknown` is `"throw"`.
+ * An event that its schema does not accept: the data is not valid or is not JSON,
+ * or there is no schema for its name and `unknown` is `"throw"`.
  *
  * @example
  * ```ts
@@ -193,28 +188,32 @@ export interface TypedEventErrorOptions extends ErrorOptions {
  * @see {@link https://standardschema.dev/schema}
  */
 export class TypedEventError extends Error {
-  static {
-    // On the prototype, as the platform's own errors have it.
-    this.prototype.name = "TypedEventError";
-  }
+  static #isNamed = /* @__PURE__ */ nameErrors(
+    () => TypedEventError.prototype,
+    "TypedEventError",
+  );
 
   /** The event, as it was read. */
   readonly event: ServerSentEvent;
 
-  /** What is wrong, as the schema says it. */
+  /** What is wrong, as the schema reports it. */
   readonly issues: readonly StandardSchemaIssue[];
 
   /**
    * Makes an error.
    *
    * @param event The event.
-   * @param message What was expected, and what came.
-   * @param options What is wrong, and the cause, where there is one.
+   * @param message What was expected and what was received.
+   * @param options The cause, and what is wrong: by default one issue, with the
+   * message.
    */
   constructor(
     event: ServerSentEvent,
     message: string,
-    options: TypedEventErrorOptions = {},
+    options: {
+      cause?: unknown;
+      issues?: readonly StandardSchemaIssue[] | undefined;
+    } = {},
   ) {
     super(message, options);
     this.event = event;
@@ -223,32 +222,31 @@ export class TypedEventError extends Error {
 }
 
 /**
- * Gives each event's data the type that the schema of its name says, once it has
- * been parsed as JSON and found valid. Schemas may be asynchronous and may
- * transform what they are given.
+ * Parses each event's data as JSON, validates it with the schema of the event's
+ * name, and returns it with the type of the schema. Schemas may be asynchronous,
+ * and may transform the data.
  *
- * Nothing is read that nobody has asked for. Leaving a `for await` loop in any
- * way closes `events`, and so does an event that is not what its schema demands.
- * `return()` closes them at once, even while an event is awaited. Only an async
- * generator cannot be ended while it awaits something. Closing `events`
- * elsewhere, as with `sse.close()`, ends the loop too. What `events` throw is
- * passed on as it is.
+ * Events are read only on demand. Leaving a `for await` loop in any way closes
+ * `events`, and so does an event that its schema does not accept. `return()` closes
+ * them at once, even while an event is awaited; only an async generator cannot be
+ * closed while it awaits something. If `events` are closed elsewhere, as by
+ * `sse.close()`, the loop ends. Errors of `events` are passed on unchanged.
  *
- * Data that is not JSON throws. Where a stream says so that it is over, as with
- * `[DONE]`, give `until: "[DONE]"` to `connectSse`.
+ * Data that is not JSON throws. If it marks the end of the stream, as `[DONE]`
+ * does, pass `until: "[DONE]"` to `connectSse`.
  *
  * @typeParam Schemas The type of the schemas by name.
  * @param events The events: an `SseConnection`, a stream that was piped through
- * an `SseEventStream`, or anything else that can be iterated.
- * @param schemas A schema for each name that counts. Events without a name are
- * named `"message"`.
+ * an `SseEventStream`, or any other iterable.
+ * @param schemas A schema for each name. Events without a name are named
+ * `"message"`.
  * @param options What to do with events that have no schema.
  * @returns The events that have a schema, in order.
- * @throws {TypeError} If `events` cannot be iterated asynchronously, a schema is
- * not a Standard Schema, or `unknown` is neither of its values.
- * @throws {TypedEventError} From `next()`: if the data of an event is not JSON,
- * or not what its schema demands, or the schema itself throws (then the `cause`
- * is what it threw); or, with `unknown: "throw"`, if there is no schema.
+ * @throws {TypeError} If `events` cannot be iterated, a schema is not a Standard
+ * Schema, or `unknown` is not one of its values.
+ * @throws {TypedEventError} From `next()`: if the data of an event is not JSON or
+ * not valid, or its schema throws (the error is the `cause`); with `unknown:
+ * "throw"`, also if there is no schema.
  *
  * @example
  * ```ts
@@ -260,7 +258,7 @@ export class TypedEventError extends Error {
  * const file = z.object({ url: z.string() })
  *   .transform(({ url }) => new URL(url, "https://example.com"));
  *
- * // Events of other names, as "progress", are passed over.
+ * // Events of other names, such as "progress", are ignored.
  * for await (const { id, data } of typedEvents(sse, { done: file })) {
  *   console.log(id, data.href);
  * }
@@ -286,96 +284,85 @@ export function typedEvents<Schemas extends Record<string, StandardSchema>>(
       schema,
     );
   }
-  const source = iterate(events);
-  let state: "open" | "ended" = "open";
+  const source = pullFrom(events, "events to be iterable or a ReadableStream");
+  return new TypedEvents(source, schemas, unknown);
+}
 
-  async function close(): Promise<void> {
-    if (state === "ended") return;
-    state = "ended";
-    await source.return?.();
+class TypedEvents<Schemas extends Record<string, StandardSchema>>
+  implements AsyncIterableIterator<TypedEventOf<Schemas>, undefined> {
+  readonly #source: PulledSource<ServerSentEvent>;
+  readonly #schemas: Schemas;
+  readonly #unknown: "skip" | "throw";
+  readonly #calls = new CallQueue();
+  #state: "open" | "ended" = "open";
+
+  constructor(
+    source: PulledSource<ServerSentEvent>,
+    schemas: Schemas,
+    unknown: "skip" | "throw",
+  ) {
+    this.#source = source;
+    this.#schemas = schemas;
+    this.#unknown = unknown;
   }
 
-  // A generator, so that overlapping calls of `next` are answered in order.
-  async function* read(): AsyncGenerator<TypedEventOf<Schemas>, undefined> {
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async next(): Promise<IteratorResult<TypedEventOf<Schemas>, undefined>> {
+    if (this.#calls.isRunning) return this.#calls.add(() => this.next());
+    this.#calls.isRunning = true;
     try {
-      while (state === "open") {
-        const { done, value: event } = await source.next();
-        if (done) return;
-        const schema = Object.hasOwn(schemas, event.event)
-          ? schemas[event.event]
-          : undefined;
-        if (schema || unknown === "throw") yield await typed(event, schema);
+      while (this.#state === "open") {
+        const { done, value: event } = await this.#source.next();
+        if (done) break;
+        const schema = this.#schemaOf(event);
+        if (schema || this.#unknown === "throw") {
+          return { done: false, value: await this.#typed(event, schema) };
+        }
       }
+      this.#state = "ended";
+      return { done: true, value: undefined };
+    } catch (error) {
+      this.#state = "ended";
+      throw error;
     } finally {
-      state = "ended";
+      this.#calls.finish();
     }
   }
 
-  async function typed(event: ServerSentEvent, schema?: StandardSchema) {
+  async return(): Promise<IteratorResult<TypedEventOf<Schemas>, undefined>> {
+    await this.#close();
+    return { done: true, value: undefined };
+  }
+
+  #schemaOf({ event }: ServerSentEvent): StandardSchema | undefined {
+    return Object.hasOwn(this.#schemas, event)
+      ? this.#schemas[event]
+      : undefined;
+  }
+
+  async #typed(event: ServerSentEvent, schema: StandardSchema | undefined) {
     try {
       const { event: name, id, retry } = event;
       const data = await validate(event, schema);
       return { event: name, data, id, retry } as TypedEventOf<Schemas>;
     } catch (error) {
-      // An error of closing does not hide this one, as in `for await`.
-      await close().catch(() => {});
+      // An error of closing does not replace this one, as in `for await`.
+      await this.#close().catch(() => {});
       throw error;
     }
   }
 
-  const generator = read();
-  return {
-    [Symbol.asyncIterator]() {
-      return this;
-    },
-    next: () => generator.next(),
-    // Not the generator's own, which would wait for the event that is awaited,
-    // and would close nothing before the first `next`.
-    async return() {
-      await close();
-      return { done: true, value: undefined };
-    },
-  };
-}
-
-/** Where events come from, and how to let go of it. */
-interface Source {
-  next(): Promise<IteratorResult<ServerSentEvent>>;
-  return?(): Promise<unknown>;
-}
-
-function iterate(events: Parameters<typeof typedEvents>[0]): Source {
-  if (events instanceof ReadableStream) {
-    // Its own iterator, which not all runtimes have, cannot be ended while an
-    // event is awaited.
-    const reader = events.getReader();
-    return {
-      async next() {
-        let isOver = true;
-        try {
-          const result = await reader.read();
-          isOver = result.done;
-          return result as IteratorResult<ServerSentEvent>;
-        } finally {
-          if (isOver) reader.releaseLock();
-        }
-      },
-      async return() {
-        const cancelled = reader.cancel();
-        reader.releaseLock();
-        await cancelled;
-      },
-    };
+  async #close(): Promise<void> {
+    if (this.#state === "ended") return;
+    this.#state = "ended";
+    await this.#source.return?.();
   }
-  check(
-    typeof events?.[Symbol.asyncIterator] === "function",
-    "events to be an async iterable or a ReadableStream",
-    events,
-  );
-  return events[Symbol.asyncIterator]();
 }
 
-/** The event's data as its schema gives it. */
+/** Returns the event's data as its schema returns it. */
 async function validate(
   event: ServerSentEvent,
   schema: StandardSchema | undefined,
@@ -385,7 +372,7 @@ async function validate(
     throw new TypedEventError(
       event,
       `Expected an event that has a schema, got ${name}: ` +
-        'with unknown: "skip" it is passed over',
+        'unknown: "skip" ignores it',
     );
   }
 
@@ -400,14 +387,16 @@ async function validate(
     );
   }
 
-  let result: StandardSchemaResult<unknown>;
+  let result: Awaited<
+    ReturnType<StandardSchema["~standard"]["validate"]>
+  >;
   try {
     result = await schema["~standard"].validate(value);
   } catch (cause) {
     throw new TypedEventError(
       event,
       `Expected the schema of ${name} to validate its data, but it threw ` +
-        shorten(textOf(cause)),
+        truncate(textOf(cause), MAX_QUOTE_LENGTH),
       { cause },
     );
   }
@@ -415,22 +404,17 @@ async function validate(
   throw new TypedEventError(
     event,
     `Expected the data of ${name} to match its schema: ` +
-      shorten(result.issues.map(describe).join("; ")),
+      truncate(result.issues.map(describe).join("; "), MAX_QUOTE_LENGTH),
     { issues: result.issues },
   );
 }
 
-/** An issue on one line, with the path to what it is about. */
+/** Returns an issue on one line, with the path to it. */
 function describe({ message, path = [] }: StandardSchemaIssue): string {
   const keys = path.map((it) => String(typeof it === "object" ? it.key : it));
   return keys.length > 0 ? `${keys.join(".")}: ${message}` : message;
 }
 
 function quote(text: string): string {
-  return JSON.stringify(shorten(text));
-}
-
-/** What messages show of a text: data can be megabytes long. */
-function shorten(text: string): string {
-  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
+  return JSON.stringify(truncate(text, MAX_QUOTE_LENGTH));
 }

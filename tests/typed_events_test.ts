@@ -614,11 +614,11 @@ Deno.test("typedEvents says at once what is wrong with what it is given", () => 
   const wrong: [unknown[], string][] = [
     [
       [undefined, {}],
-      "Expected events to be an async iterable or a ReadableStream, got undefined",
+      "Expected events to be iterable or a ReadableStream, got undefined",
     ],
     [
       [Promise.resolve(source), {}],
-      "Expected events to be an async iterable or a ReadableStream, got [object Promise]",
+      "Expected events to be iterable or a ReadableStream, got [object Promise]",
     ],
     [
       [source, {}, { unknown: "ignore" }],

@@ -28,73 +28,49 @@ import {
 } from "./stored.ts";
 
 /**
- * A part of a key.
+ * A key.
  *
- * @see {@link https://docs.deno.com/api/deno/~/Deno.KvKeyPart}
+ * @see {@link https://docs.deno.com/api/deno/~/Deno.KvKey}
  */
-export type KvKeyPart =
+export type KvKey = readonly (
   | Uint8Array
   | string
   | number
   | bigint
   | boolean
-  | symbol;
+  | symbol
+)[];
 
 /**
- * A key.
- *
- * @see {@link https://docs.deno.com/api/deno/~/Deno.KvKey}
- */
-export type KvKey = readonly KvKeyPart[];
-
-/**
- * A key, its value and its version.
- *
- * @see {@link https://docs.deno.com/api/deno/~/Deno.KvEntryMaybe}
- */
-export interface KvEntry {
-  /** The key. */
-  key: KvKey;
-  /** The value, null where there is none. */
-  value: unknown;
-  /** The version of the value, null where there is none. */
-  versionstamp: string | null;
-}
-
-/**
- * Changes that are made together or not at all.
- *
- * @see {@link https://docs.deno.com/api/deno/~/Deno.AtomicOperation}
- */
-export interface KvAtomic {
-  /** Makes them only where this is the present version of a key. */
-  check(version: { key: KvKey; versionstamp: string | null }): KvAtomic;
-  /** Sets a value. */
-  set(key: KvKey, value: unknown, options?: { expireIn?: number }): KvAtomic;
-  /** Deletes a value. */
-  delete(key: KvKey): KvAtomic;
-  /** Makes them. */
-  commit(): Promise<{ ok: boolean }>;
-}
-
-/**
- * What a {@linkcode KvEventLog} needs of a `Deno.Kv`.
+ * The part of `Deno.Kv` that a {@linkcode KvEventLog} uses.
  *
  * @see {@link https://docs.deno.com/api/deno/~/Deno.Kv}
  */
 export interface KvStore {
-  /** Gets a value. */
-  get(key: KvKey): Promise<KvEntry>;
+  /** Reads a value; `null`, with the versionstamp `null`, if there is none. */
+  get(key: KvKey): Promise<
+    { key: KvKey; value: unknown; versionstamp: string | null }
+  >;
   /** Lists values in the order of their keys. */
   list(
     selector: { prefix: KvKey; start: KvKey } | { prefix: KvKey; end: KvKey },
     options?: { limit?: number; batchSize?: number },
-  ): AsyncIterable<KvEntry>;
-  /** Begins changes. */
-  atomic(): KvAtomic;
-  /** Gives values, and gives them again when they have changed. */
-  watch(keys: readonly [KvKey]): ReadableStream<[KvEntry]>;
+  ): AsyncIterable<{ key: KvKey; value: unknown }>;
+  /** Starts changes that are made together, if the checked version is current. */
+  atomic(): {
+    check(version: { key: KvKey; versionstamp: string | null }): unknown;
+    set(key: KvKey, value: unknown, options?: { expireIn?: number }): unknown;
+    delete(key: KvKey): unknown;
+    commit(): Promise<{ ok: boolean }>;
+  };
+  /** Reads a value, and reads it again whenever it changes. */
+  watch(keys: readonly [KvKey]): ReadableStream<
+    [{ key: KvKey; value: unknown; versionstamp: string | null }]
+  >;
 }
+
+type Changes = ReturnType<KvStore["atomic"]>;
+type Entry = Awaited<ReturnType<KvStore["get"]>>;
 
 /** How much a {@linkcode KvEventLog} keeps, and how it is followed. */
 export interface KvEventLogOptions {
@@ -287,7 +263,7 @@ class KvLogStore implements LogStore {
 
   /** Changes the head, and what belongs to it, as one; returns the new head. */
   async #change(
-    change: (head: Head, changes: KvAtomic) => void,
+    change: (head: Head, changes: Changes) => void,
   ): Promise<Head> {
     for (let attempt = 0;; attempt++) {
       try {
@@ -295,8 +271,9 @@ class KvLogStore implements LogStore {
         const head: Head = before.value === null
           ? { epoch: randomTag(), last: 0, ended: false }
           : { ...before.value as Head };
-        const changes = this.#kv.atomic()
-          .check({ key: this.#headKey, versionstamp: before.versionstamp });
+        const changes = this.#kv.atomic();
+        const { versionstamp } = before;
+        changes.check({ key: this.#headKey, versionstamp });
         change(head, changes);
         changes.set(this.#headKey, head, this.#setOptions);
         if ((await changes.commit()).ok) return head;
@@ -416,7 +393,7 @@ function isLocked(error: unknown): boolean {
 
 /** Resolves once the head is no longer at a position. */
 async function changed(
-  heads: ReadableStreamDefaultReader<[KvEntry]>,
+  heads: ReadableStreamDefaultReader<[Entry]>,
   position: string,
 ): Promise<void> {
   while (true) {

@@ -39,12 +39,9 @@ export {
 } from "./event_log.ts";
 export type { SseMessage } from "../write/encoder.ts";
 export {
-  type KvAtomic,
-  type KvEntry,
   KvEventLog,
   type KvEventLogOptions,
   type KvKey,
-  type KvKeyPart,
   type KvStore,
 } from "./kv.ts";
 export { MemoryEventLog, type MemoryEventLogOptions } from "./memory.ts";

@@ -5,12 +5,12 @@
  */
 
 /**
- * Starts a task for each event, so that the microtasks which listeners queued
- * for the event before have run by then.
+ * Starts a task for each event, so that the microtasks that listeners of the
+ * previous event have queued run before it.
  */
 export class TaskQueue {
-  // A timer takes ms, up to a second in a hidden tab. But in workerd it takes
-  // none, and channels deliver within the task.
+  // A timer takes milliseconds, up to a second in a hidden tab. In workerd it
+  // takes none, and a channel delivers its messages within the task.
   readonly #channel = typeof MessageChannel === "function" &&
       globalThis.navigator?.userAgent !== "Cloudflare-Workers"
     ? new MessageChannel()
@@ -22,12 +22,12 @@ export class TaskQueue {
     if (this.#channel === undefined) return;
     const { port1, port2 } = this.#channel;
     port1.onmessage = () => this.#waiting.shift()?.();
-    // There and back, as Deno starts no new task for a message that was sent to
-    // a port while an earlier one of the same port was handled.
+    // There and back: Deno starts no new task for a message that is sent to a port
+    // while an earlier message of that port is handled.
     port2.onmessage = () => port2.postMessage(null);
   }
 
-  /** Resolves in a task of its own; once the queue is closed, at once. */
+  /** Resolves in a new task, or at once if the queue is closed. */
   next(): Promise<void> {
     return new Promise((resolve) => {
       if (this.#closed) {

@@ -1,60 +1,54 @@
 /**
- * Opening an event stream: request, headers, body.
+ * Opening an event stream.
  *
  * @module
  */
 
 import { check, checkFunction, checkType } from "../internal/check.ts";
-import { truncate } from "../internal/truncate.ts";
+import { idOf } from "../last_event_id.ts";
 import {
   openConnection,
   readResponse,
-  type Send,
   type SseConnection,
 } from "./connection.ts";
-import {
-  reasonOf,
-  reconnectFailed,
-  SseError,
-  withoutSecrets,
-} from "../error.ts";
-import { headerValue, idOf } from "../last_event_id.ts";
-import { ID_RULE, MAX_ID_LENGTH } from "./limits.ts";
+import { ID_RULE } from "./limits.ts";
 import type {
   ConnectSseOptions,
   ReadSseOptions,
   SseAttempt,
-  SseRequest,
 } from "./options.ts";
+import { checkResponse, isSendable, makeSend } from "./request.ts";
 
 /**
- * Opens an event stream. The promise resolves when the response's headers
- * arrive, whatever they say: the response can be looked at before the first
- * event is asked for, and only then does a refusal throw. With `reconnect`, it
- * resolves once there is a response that no other attempt follows.
+ * Opens an event stream. Resolves when the response headers arrive, whatever the
+ * status: check `response` before reading the first event if you need to.
+ * Reading the first event of an unsuccessful response throws an `SseError`. With
+ * `reconnect`, it resolves when there is a response that no other attempt
+ * follows.
  *
- * The request asks for `text/event-stream`, unless the caller gives `Accept`,
- * and for no cached answer, unless the caller gives `Cache-Control` or `cache`.
- * A user and a password in the URL become an `Authorization` header, where
- * there is none.
+ * The request has the headers `Accept: text/event-stream` and `Cache-Control:
+ * no-store` (in a browser `cache: "no-store"`), each only if you do not set it. A
+ * user and a password in the URL become an `Authorization` header, if you do not
+ * set one.
  *
- * @param input The URL, or a request, which the options override. Or a function
- * that gives one for each attempt: with a fresh token, at another URL, as a GET
- * that goes on with what a POST began. A `Request` from it is sent as it is,
- * with `Accept`, `Cache-Control` and the `Last-Event-ID` added where it lacks
- * them. Aborting that request's own signal gives up this attempt only. An
- * `SseError` that the function throws counts as a failed attempt, and may be
- * retried; anything else ends the stream.
- * @param options As for `fetch`, and how to read what comes.
- * @returns The open connection, an iterator over its events.
- * @throws {SseError} `"network"`, if no response came, and `"connect-timeout"`,
- * if none came in time; with `reconnect`, also `"reconnect-failed"`.
+ * @param input The URL; or a request, whose properties the options override; or a
+ * function that returns one of them for each attempt, for example with a new
+ * token, at another URL, or as a GET that continues what a POST started. A
+ * `Request` from a function is sent as it is, apart from the headers that are
+ * added if it lacks them: `Accept`, `Cache-Control` and `Last-Event-ID`. Aborting
+ * its own signal aborts that attempt only. If the function throws an `SseError`,
+ * the attempt has failed, and may be repeated; anything else ends the stream.
+ * @param options The options of `fetch`, and how to read the stream.
+ * @returns The open connection, an iterator over the events.
+ * @throws {SseError} `"network"`, if no response arrived, and
+ * `"connect-timeout"`, if none arrived in time; with `reconnect`, also
+ * `"reconnect-failed"`.
  * @throws {TypeError} If the input or an option has the wrong type.
  * @throws {RangeError} If a number among the options is out of range.
- * @throws {unknown} What the signal was aborted with, or what `input`, `onOpen`,
- * `shouldReconnect` or `onReconnect` threw.
+ * @throws {unknown} The signal's reason after an abort, or what `input`,
+ * `onOpen`, `shouldReconnect` or `onReconnect` throws.
  *
- * @example
+ * @example The answer of an LLM
  * ```ts
  * import { connectSse } from "@x/sse";
  *
@@ -67,7 +61,7 @@ import type {
  * for await (const event of sse) console.log(event.data);
  * ```
  *
- * @example In a test, a handler in the network's place
+ * @example In a test, with a handler instead of the network
  * ```ts
  * import { connectSse } from "@x/sse";
  * import { assertEquals } from "@std/assert";
@@ -96,7 +90,7 @@ import type {
  * let hasWorked = false;
  *
  * const sse = await connectSse(
- *   // Called for each attempt, so that each sends the newest token.
+ *   // Called for each attempt, so that each one sends the newest token.
  *   () =>
  *     new Request("https://example.com/events", {
  *       headers: { Authorization: `Bearer ${token}` },
@@ -106,8 +100,8 @@ import type {
  *     onOpen: () => void (hasWorked = true),
  *     reconnect: {
  *       async shouldReconnect({ response }) {
- *         if (response?.status !== 401) return undefined; // As for any error.
- *         if (!hasWorked) return false; // It is wrong, rather than expired.
+ *         if (response?.status !== 401) return undefined; // The default.
+ *         if (!hasWorked) return false; // The token is wrong, not expired.
  *         hasWorked = false;
  *         token = await logIn();
  *         return true;
@@ -122,8 +116,12 @@ import type {
  */
 export async function connectSse(
   input:
-    | SseRequest
-    | ((attempt: SseAttempt) => SseRequest | Promise<SseRequest>),
+    | Request
+    | URL
+    | string
+    | ((
+      attempt: SseAttempt,
+    ) => Request | URL | string | Promise<Request | URL | string>),
   options: ConnectSseOptions = {},
 ): Promise<SseConnection> {
   const given = input instanceof Request ? input : undefined;
@@ -144,21 +142,20 @@ export async function connectSse(
 }
 
 /**
- * Reads an event stream from a response that is there already, or from a stream
- * of bytes. Nothing is sent, and nothing reconnects.
+ * Reads an event stream from a response that has arrived already, or from a
+ * stream of bytes. It sends no request, and does not reconnect.
  *
- * @param source The response, or a stream of bytes, which is taken for an event
- * stream whatever it holds. Nobody else may read either.
- * @param options How to read what comes.
+ * @param source The response; or a stream of bytes, which is read as an event
+ * stream whatever it contains. Neither may be locked or used.
+ * @param options How to read the stream.
  * @returns The connection, an iterator over the events.
  * @throws {TypeError} If the source or an option has the wrong type.
  * @throws {RangeError} If a number among the options is out of range.
  *
- * @example
+ * @example The response of an API client
  * ```ts
  * import { readSse } from "@x/sse";
  *
- * // As the client of an API hands it out.
  * const response = await fetch("https://example.com/chat", { method: "POST" });
  *
  * for await (const event of readSse(response, { until: "[DONE]" })) {
@@ -177,182 +174,13 @@ export function readSse(
   const isStream = typeof (source as ReadableStream).getReader === "function";
   if (isStream) {
     if ((source as ReadableStream).locked) {
-      throw new TypeError("Expected a stream that nobody reads: it is locked");
+      throw new TypeError(
+        "Expected a stream that is not locked by another reader",
+      );
     }
     source = new Response(source as ReadableStream<Uint8Array<ArrayBuffer>>);
     options = { ...options, anyContentType: true };
   }
   checkResponse(source, expected);
   return readResponse(source, { ...options, reconnect: false });
-}
-
-function checkResponse(
-  value: unknown,
-  expected: string,
-): asserts value is Response {
-  const { headers } = (value ?? {}) as Response;
-  check(typeof headers?.get === "function", expected, value);
-}
-
-/** The options of `fetch`, with headers that can be changed. */
-type Init = RequestInit & { headers: Headers };
-
-/** Makes the function that sends the request of each attempt. */
-function makeSend(
-  input: Parameters<typeof connectSse>[0],
-  options: ConnectSseOptions & { headers: Headers },
-): Send {
-  const { reconnect, signal: callerSignal } = options;
-  /** The body, read once to be sent with each attempt. */
-  let body: ReturnType<typeof readBody> | undefined;
-
-  async function readBodyOnce(given: SseRequest, init: Init): Promise<void> {
-    const source = init.body ?? (given instanceof Request ? given.body : null);
-    body ??= readBody(source, callerSignal);
-    const { type, bytes } = await body;
-    init.body = bytes;
-    if (type && !init.headers.has("Content-Type")) {
-      init.headers.set("Content-Type", type);
-    }
-  }
-
-  return async (attempt, signal) => {
-    let given = typeof input === "function" ? await input(attempt) : input;
-    signal.throwIfAborted();
-    let init: Init;
-    if (typeof input === "function" && given instanceof Request) {
-      const both = AbortSignal.any([signal, given.signal]);
-      init = { signal: both, headers: new Headers(given.headers) };
-    } else {
-      const headers = new Headers(options.headers);
-      init = { ...options as RequestInit, headers, signal };
-      if (!(given instanceof Request)) given = takeCredentials(given, headers);
-      const { method = "GET" } = given instanceof Request ? given : init;
-      if (reconnect && !/^(GET|HEAD)$/i.test(init.method ?? method)) {
-        await readBodyOnce(given, init);
-        signal.throwIfAborted();
-      }
-    }
-    addDefaults(given, init);
-    addLastEventId(init.headers, attempt);
-    return await send(makeRequest(given, init), options.fetch);
-  };
-}
-
-/** Reads a body. Aborting the signal cancels a stream. */
-async function readBody(
-  body: BodyInit | null | undefined,
-  signal: AbortSignal | null | undefined,
-): Promise<{ type: string | null; bytes: ArrayBuffer }> {
-  const { headers, body: stream } = new Response(body);
-  const abortable = stream?.pipeThrough(
-    new TransformStream(),
-    { signal: signal ?? undefined },
-  );
-  const bytes = await new Response(abortable).arrayBuffer();
-  return { type: headers.get("Content-Type"), bytes };
-}
-
-/** Makes a request. Its errors do not show the secrets of the URL. */
-function makeRequest(input: SseRequest, init: RequestInit): Request {
-  try {
-    // Node and browsers require `duplex` if the body is a stream.
-    return new Request(input, { duplex: "half", ...init } as RequestInit);
-  } catch (error) {
-    throw new TypeError(withoutSecrets(String((error as Error).message)));
-  }
-}
-
-/** Sends a request. The errors are the same on every runtime. */
-async function send(
-  request: Request,
-  ownFetch: ConnectSseOptions["fetch"],
-): Promise<Response> {
-  const { url } = request;
-  let response: Response;
-  try {
-    response = await (ownFetch ?? globalThis.fetch)(request);
-  } catch (cause) {
-    // A URL that is not HTTP fails each time, so it is not a network error.
-    const isHttp = ownFetch || /^https?:/.test(url);
-    check(isHttp, "an HTTP URL", withoutSecrets(url));
-    throw noResponse(url, cause);
-  }
-  checkResponse(response, "fetch to give a Response");
-  if (response.type === "error") throw noResponse(url, "a network error");
-  return response;
-}
-
-function noResponse(url: string, cause: unknown): SseError {
-  const from = withoutSecrets(url);
-  return new SseError(
-    "network",
-    `Expected a response from ${from}, but none came: ${reasonOf(cause)}`,
-    { cause },
-  );
-}
-
-/**
- * The URL without its user and password, which only Deno accepts in a URL. They
- * go into the headers.
- */
-function takeCredentials(input: URL | string, headers: Headers): URL | string {
-  let url: URL;
-  try {
-    url = new URL(input);
-  } catch {
-    return input;
-  }
-  const { username, password } = url;
-  if (username === "" && password === "") return input;
-  if (!headers.has("Authorization")) {
-    // Escapes are of UTF-8 bytes, and `btoa` takes a character for each byte.
-    const bytes = `${username}:${password}`.replace(
-      /%([0-9a-f]{2})/gi,
-      (_, hex) => String.fromCharCode(parseInt(hex, 16)),
-    );
-    headers.set("Authorization", `Basic ${btoa(bytes)}`);
-  }
-  url.username = url.password = "";
-  return url;
-}
-
-/** Requests a stream that is not cached, unless the caller says otherwise. */
-function addDefaults(input: SseRequest, init: Init): void {
-  const { headers } = init;
-  if (!headers.has("Accept")) headers.set("Accept", "text/event-stream");
-  if (headers.has("Cache-Control") || init.cache !== undefined) return;
-  // In a browser, the header would cost a CORS preflight. Elsewhere, `cache`
-  // has no effect, or throws.
-  if (!isBrowser()) headers.set("Cache-Control", "no-store");
-  else if (!(input instanceof Request) || input.cache === "default") {
-    init.cache = "no-store";
-  }
-}
-
-function isBrowser(): boolean | undefined {
-  return globalThis.navigator?.userAgent?.startsWith("Mozilla/");
-}
-
-function addLastEventId(
-  headers: Headers,
-  { lastEventId, error }: SseAttempt,
-): void {
-  if (lastEventId === "" || headers.has("Last-Event-ID")) return;
-  if (!isSendable(lastEventId)) {
-    const got = JSON.stringify(truncate(lastEventId, 100));
-    throw reconnectFailed(
-      `Expected the last event ID to be ${ID_RULE}, got ${got} ` +
-        `(${lastEventId.length} characters): the stream cannot be resumed`,
-      error,
-    );
-  }
-  headers.set("Last-Event-ID", headerValue(lastEventId));
-}
-
-/** Whether a request can carry the id: no runtime sends control characters. */
-function isSendable(id: string): boolean {
-  // deno-lint-ignore no-control-regex
-  return !/[\x00-\x08\x0a-\x1f\x7f]/.test(id) &&
-    new TextEncoder().encode(id).length <= MAX_ID_LENGTH;
 }

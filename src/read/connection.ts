@@ -16,7 +16,7 @@ import { abortable, wait } from "../internal/wait.ts";
 import { Exchange } from "./exchange.ts";
 import { Inbox } from "./inbox.ts";
 import { MAX_CLOSE_TIME } from "./limits.ts";
-import type { ConnectSseOptions, SseAttempt } from "./options.ts";
+import type { ConnectSseOptions, Send, SseAttempt } from "./options.ts";
 import {
   type Failure,
   planRetry,
@@ -128,12 +128,6 @@ export interface SseConnection
   /** Returns the connection itself, which is its own iterator. */
   [Symbol.asyncIterator](): this;
 }
-
-/** Sends the request of an attempt. Aborting the signal gives it up. */
-export type Send = (
-  attempt: SseAttempt,
-  signal: AbortSignal,
-) => Promise<Response>;
 
 /**
  * Opens a connection. Resolves when there is a response that no other attempt

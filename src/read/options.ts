@@ -1,5 +1,5 @@
 /**
- * The options of reading a stream.
+ * The options of `connectSse` and `readSse`.
  *
  * @module
  */
@@ -9,16 +9,10 @@ import type { ReconnectOptions } from "./reconnect.ts";
 import type { ServerSentEvent } from "./server_sent_event.ts";
 
 /**
- * What `connectSse` sends: what `fetch` takes.
+ * The argument of an `input` that is a function: the attempt to make a request
+ * for.
  *
- * @see {@link https://fetch.spec.whatwg.org/#requestinfo}
- */
-export type SseRequest = Request | URL | string;
-
-/**
- * What an `input` that is a function is told of the attempt.
- *
- * @example A POST begins, and a GET goes on
+ * @example Start with a POST, and continue with a GET
  * ```ts
  * import { connectSse } from "@x/sse";
  *
@@ -32,30 +26,23 @@ export type SseRequest = Request | URL | string;
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#reestablish-the-connection}
  */
 export interface SseAttempt {
-  /**
-   * 0 for the first request of all; then which attempt in a row it is, from 1.
-   */
+  /** 0 for the first request; then the number of the attempt in a row, from 1. */
   readonly attempt: number;
-  /** The id after which the stream is to go on, `""` where there is none. */
+  /** The id after which the stream is to continue, or `""`. */
   readonly lastEventId: string;
-  /** What ended the attempt or the connection before, where an error did. */
+  /** The error that ended the attempt or the connection before, if one did. */
   readonly error: SseError | undefined;
 }
 
-/**
- * The options of `fetch`, each of which may also be given as `undefined`.
- *
- * @see {@link https://fetch.spec.whatwg.org/#requestinit}
- */
-export type FetchOptions = {
-  [Name in Exclude<keyof RequestInit, "client" | "dispatcher">]?:
-    | RequestInit[Name]
-    | undefined;
-};
+/** Sends the request of an attempt. Aborting the signal gives it up. */
+export type Send = (
+  attempt: SseAttempt,
+  signal: AbortSignal,
+) => Promise<Response>;
 
 /**
  * Options of `connectSse`: those of `fetch` (`method`, `headers`, `body`,
- * `signal` …), and how to read what comes.
+ * `signal` …), and how to read the stream.
  *
  * @example
  * ```ts
@@ -76,86 +63,120 @@ export type FetchOptions = {
  *
  * @see {@link https://fetch.spec.whatwg.org/#requestinit}
  */
-export interface ConnectSseOptions extends FetchOptions {
+export interface ConnectSseOptions extends
+  Omit<
+    { [Name in keyof RequestInit]?: RequestInit[Name] | undefined },
+    "client" | "dispatcher"
+  > {
   /**
-   * Another `fetch`, or what answers requests in process, with no network: a
-   * `Deno.serve` handler, an `app.fetch`.
+   * A replacement for `fetch`, or a handler that answers requests in the same
+   * process, without a network: that of `Deno.serve`, or a framework's
+   * `app.fetch`.
    *
    * @default {globalThis.fetch}
    */
   fetch?: ((request: Request) => Response | Promise<Response>) | undefined;
-  /** An HTTP client of Deno, as its own `fetch` takes it. */
+  /** A `Deno.HttpClient`, for Deno's `fetch`. */
   client?: unknown;
-  /** A dispatcher of undici, as Node's `fetch` takes it. */
+  /** A dispatcher of undici, for Node's `fetch`. */
   dispatcher?: unknown;
   /**
-   * Sent as `Last-Event-ID`, and the id of events until the stream sets another.
-   * A `Last-Event-ID` among the headers serves as well.
+   * The id after which to start. It is sent as `Last-Event-ID`, and is the `id`
+   * of events until the stream sets another one. A `Last-Event-ID` among the
+   * headers has the same effect.
    *
-   * In a browser, this header costs a CORS preflight where the server is of
-   * another origin, and that server has to allow it. HTTP drops white space at
-   * the ends of an id.
+   * In a browser, the header costs a CORS preflight if the server is of another
+   * origin, and that server has to allow it. HTTP drops white space at the ends
+   * of an id.
    *
    * @default {""}
    */
   lastEventId?: string | undefined;
   /**
-   * What ends the stream, and closes the connection. A string is compared with
-   * each event's `data`; the event that equals it is not yielded. A function ends
-   * the stream after the event it accepts, which is yielded.
+   * The end of the stream, which closes the connection. A string is compared with
+   * the `data` of each event; the event that equals it is not returned. A
+   * function returns true for the last event, which is returned.
    *
-   * A stream that ends without it is `"truncated"`, or reconnects. A string is
-   * also met by a last event that lacks only its blank line, as some servers
+   * Set it for every stream that has an end, such as the answer of an LLM. A
+   * stream that ends before `until` is met fails with `"truncated"`, or
+   * reconnects. Without `until`, a stream that was cut off may look complete.
+   *
+   * A string is also met by a last event without its blank line, as some servers
    * send it.
    *
-   * By default the end of the body is a normal end.
+   * @default The end of the response's body.
    */
   until?: string | ((event: ServerSentEvent) => boolean) | undefined;
   /**
-   * Fails after this many ms without a byte. Comments count as bytes. The clock
-   * runs only while an event is waited for. Off by default.
+   * Maximum time in milliseconds to wait for data. If no byte arrives for this
+   * long, the connection fails with an `SseError` `"idle-timeout"`, or reconnects
+   * if `reconnect` is set.
+   *
+   * Set it for every stream that has to be reliable: a connection that died
+   * silently (a laptop that slept, a NAT entry that expired) never ends by itself.
+   * Choose twice the server's heartbeat interval. Comments count as data; use
+   * `eventTimeout` if the server keeps sending heartbeats while its work is stuck.
+   *
+   * The timer runs only while an event is being awaited, so a slow consumer does
+   * not trigger it.
+   *
+   * @default No limit.
    */
   idleTimeout?: number | undefined;
   /**
-   * How many ms the response headers may take to come, at each attempt.
+   * Maximum time in milliseconds to wait for the response's headers, at each
+   * attempt. After it, the attempt fails with `"connect-timeout"`.
    *
    * @default {idleTimeout}
    */
   connectTimeout?: number | undefined;
   /**
-   * How many ms an event is waited for, whatever comments come meanwhile: for
-   * servers whose heartbeats go on when their work has stalled. A connection that
-   * replaces another starts the clock anew. Off by default.
+   * Maximum time in milliseconds between events. Comments do not reset it. After
+   * it, the connection fails with `"event-timeout"`, or reconnects.
+   *
+   * Set it for servers that keep sending heartbeats while their work is stuck. The
+   * timer runs only while an event is being awaited, and starts again after a
+   * reconnect.
+   *
+   * @default No limit.
    */
   eventTimeout?: number | undefined;
   /**
-   * Whether to take the body for an event stream whatever the response's
-   * `Content-Type` says, and even without one.
+   * Whether to read the body as an event stream whatever the response's
+   * `Content-Type` is, and also without one.
+   *
+   * Set it for a server that sends the wrong type. Check the response yourself
+   * then: the body may be an HTML page.
    *
    * @default {false}
    */
   anyContentType?: boolean | undefined;
   /**
-   * The most UTF-16 code units held for one event, its unfinished line counted
-   * in. `Infinity` takes the limit away.
+   * Maximum size of an event in UTF-16 code units, including its unfinished
+   * line. A larger event fails with `"event-too-large"`. `Infinity` removes the
+   * limit.
    *
    * @default {67108864}
    */
   maxEventSize?: number | undefined;
   /**
-   * Called for each response that is an event stream, also after a reconnect.
+   * Called with each response that is an event stream, also after a reconnect.
    */
   onOpen?: ((response: Response) => void) | undefined;
   /**
-   * Called with the text of each comment, less the one space that may follow the
-   * colon. Comments come in order with the events: once the events before them
-   * have been handed out, and what follows is waited for.
+   * Called with the text of each comment, without the one space that may follow
+   * the colon. Comments are delivered in order with the events: after the events
+   * before them have been returned, and while the next event is awaited.
    */
   onComment?: ((comment: string) => void) | undefined;
   /**
-   * Whether to connect again where the connection ends or fails, and how: see
-   * `ReconnectOptions`. Each attempt sends the request again, its body included,
-   * and the last event ID.
+   * Whether and how to reconnect if the connection ends, fails, stalls or gets a
+   * temporary error: `true`, or options. Each attempt sends the request again,
+   * with its body and with the last event ID, so that the server can continue
+   * after the last event.
+   *
+   * Set `until` as well if the stream has an end: without it, only status 204 or
+   * 205 ends the stream.
    *
    * @default {false}
    */

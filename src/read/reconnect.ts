@@ -104,22 +104,17 @@ export interface ReconnectOptions {
       attempt: number,
     ) => boolean | undefined | Promise<boolean | undefined>)
     | undefined;
-  /** Called before each delay. If it returns a promise, it is awaited first. */
-  onReconnect?: ((info: ReconnectInfo) => void | Promise<void>) | undefined;
-}
-
-/**
- * The argument of `onReconnect`.
- *
- * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#reestablish-the-connection}
- */
-export interface ReconnectInfo {
-  /** The number of the next attempt in a row, from 1. */
-  attempt: number;
-  /** The delay before it, in milliseconds. */
-  delay: number;
-  /** The error; `"truncated"` if the body ended. */
-  error: SseError;
+  /**
+   * Called before each delay. If it returns a promise, it is awaited first.
+   *
+   * @param info The number of the next attempt in a row, from 1; the delay before
+   * it in milliseconds; and the error, `"truncated"` if the body ended.
+   */
+  onReconnect?:
+    | ((
+      info: { attempt: number; delay: number; error: SseError },
+    ) => void | Promise<void>)
+    | undefined;
 }
 
 /** A failure to connect, or of a connection. */

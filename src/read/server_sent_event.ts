@@ -5,34 +5,6 @@
  */
 
 /**
- * The fields of a new {@linkcode ServerSentEvent}, all of them optional.
- *
- * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation}
- */
-export interface ServerSentEventInit {
-  /**
-   * The event's type.
-   *
-   * @default {"message"}
-   */
-  event?: string | undefined;
-  /**
-   * The payload.
-   *
-   * @default {""}
-   */
-  data?: string | undefined;
-  /**
-   * The last event ID of the stream when the event was dispatched.
-   *
-   * @default {""}
-   */
-  id?: string | undefined;
-  /** The reconnection time in milliseconds, if the stream has set one. */
-  retry?: number | undefined;
-}
-
-/**
  * One event of an event stream.
  *
  * @example
@@ -72,9 +44,18 @@ export class ServerSentEvent {
   /**
    * Makes an event.
    *
-   * @param init The fields of the event.
+   * @param init The fields of the event: its type, by default `"message"`, the
+   * payload and the id, by default `""`, and the reconnection time in
+   * milliseconds, by default none.
    */
-  constructor(init: ServerSentEventInit = {}) {
+  constructor(
+    init: {
+      event?: string | undefined;
+      data?: string | undefined;
+      id?: string | undefined;
+      retry?: number | undefined;
+    } = {},
+  ) {
     this.event = init.event || "message";
     this.data = init.data ?? "";
     this.id = init.id ?? "";

@@ -1,5 +1,5 @@
 /**
- * Messages to the text and bytes of an event stream.
+ * Writing messages as text and bytes.
  *
  * @module
  */
@@ -7,47 +7,47 @@
 import { check, checkType } from "../internal/check.ts";
 
 /**
- * What one block of an event stream says; all of it optional.
+ * The fields of one block of an event stream, all of them optional.
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream}
  */
 export interface SseMessage {
-  /** The event's type, of one line. */
+  /** The event's type, without line ends. */
   event?: string | undefined;
-  /** The payload. Every line end in it starts a new line of the field. */
+  /** The payload. Each line of it becomes a line of the field. */
   data?: string | undefined;
   /**
-   * The payload as a value, written as `data` by `JSON.stringify`. Give one of
-   * the two: both together throw. The method `json()` of an event that was read
-   * does not count.
+   * The payload as a value, which is written as `data` by `JSON.stringify`. Set
+   * either `data` or `json`; both together throw. The method `json()` of an event
+   * that was read does not count.
    */
   json?: unknown;
-  /** The last event ID from this event on, of one line; `""` clears it. */
+  /** The last event ID from this event on, without line ends. `""` clears it. */
   id?: string | undefined;
-  /** The reconnection time, in whole ms from 0. */
+  /** The reconnection time in whole milliseconds, from 0. */
   retry?: number | undefined;
-  /** What readers ignore. Every line end in it starts a new comment. */
+  /** A comment, which readers ignore. Each line of it becomes a comment. */
   comment?: string | undefined;
 }
 
 const LINE_END = /\r\n|\r|\n/;
 
 /**
- * Encodes a message as a block of an event stream. Decoding it gives the fields
- * of the message back, with the line ends in `data` as `\n`: nothing in a string
- * can end a field, or an event, and begin another.
+ * Encodes a message as a block of an event stream. Decoding it returns the fields
+ * of the message, with the line ends in `data` as `\n`. Field values cannot inject
+ * fields or events.
  *
- * An `event` without `data` is written with an empty one, since readers dispatch
- * no event without data. A message that says nothing gives `""`. A comment alone
- * is written without the blank line that ends a block: many clients hand out an
- * empty event there.
+ * An `event` without `data` is written with empty data, as readers dispatch no
+ * event without data. A message without any field is `""`. A comment alone is
+ * written without the blank line that ends a block, at which many clients
+ * dispatch an empty event.
  *
- * @param message What to write.
- * @returns The block with the blank line that ends it.
- * @throws {TypeError} If a field has the wrong type, `event` or `id` holds a
- * line end, `id` holds a NUL, `retry` is not a whole number from 0, `json` is
- * given beside `data` or is nothing that JSON can say, or a string holds a lone
- * surrogate, which UTF-8 cannot carry.
+ * @param message The message.
+ * @returns The block, including the blank line that ends it.
+ * @throws {TypeError} If a field has the wrong type, `event` or `id` contains a
+ * line end, `id` contains a NUL, `retry` is not a whole number from 0, both
+ * `json` and `data` are set, `json` cannot be written as JSON, or a string
+ * contains a lone surrogate, which UTF-8 cannot encode.
  *
  * @example
  * ```ts
@@ -69,7 +69,7 @@ export function encodeSse(message: SseMessage): string {
   return encode(message, message.id, message.retry);
 }
 
-/** Encodes a message, but for what it says of the stream. */
+/** Encodes a message with another id and reconnection time. */
 function encode(
   message: SseMessage,
   id: string | undefined,
@@ -83,7 +83,7 @@ function encode(
     const line = oneLine("event", event);
     if (event !== "") {
       data ??= "";
-      // Readers assume "message" where no type is given.
+      // "message" is the default of readers.
       if (event !== "message") fields += line;
     }
   }
@@ -112,7 +112,7 @@ function encode(
   return block;
 }
 
-/** The data of a message, which `json` may stand for. */
+/** Returns the data of a message, or its `json` as text. */
 export function dataOf({ data, json }: SseMessage): string | undefined {
   if (json === undefined || (data !== undefined && isMethod(json))) return data;
   check(data === undefined, "data or json", "both");
@@ -125,12 +125,12 @@ export function dataOf({ data, json }: SseMessage): string | undefined {
   return text;
 }
 
-/** Whether it is `json()`, which events that were read have. */
+/** Whether a message's `json` is the method of an event that was read. */
 function isMethod(json: unknown): boolean {
   return typeof json === "function";
 }
 
-/** One field line for each line of `value`. */
+/** Returns a field line for each line of `value`. */
 function lines(name: string, option: string, value: string): string {
   checkType(value, "string", `${option} to be a string`);
   let text = "";
@@ -146,15 +146,15 @@ function oneLine(name: string, value: string): string {
 
 const utf8 = /* @__PURE__ */ new TextEncoder();
 
-/** The bytes of messages that many streams write. */
+/** The bytes of messages that many streams write. Only the logs make them. */
 const shared = /* @__PURE__ */ new WeakMap<
   SseMessage,
   Uint8Array<ArrayBuffer>
 >();
 
 /**
- * Encodes a message for all the streams that will write it. It must not change
- * after that.
+ * Encodes a message once for all the streams that will write it. The message must
+ * not change after that.
  */
 export function encodeShared(message: SseMessage): Uint8Array<ArrayBuffer> {
   const bytes = utf8.encode(encodeSse(message));
@@ -162,7 +162,7 @@ export function encodeShared(message: SseMessage): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** The bytes of a message that was encoded for all streams. */
+/** Returns the bytes of a message that was encoded by `encodeShared`. */
 export function sharedBytes(
   message: SseMessage,
 ): Uint8Array<ArrayBuffer> | undefined {
@@ -170,19 +170,19 @@ export function sharedBytes(
 }
 
 /**
- * Encodes a message for a stream that has said a last event ID, or is not known
- * to have said any.
+ * Encodes a message for a stream whose last event ID is `previousId`, or not
+ * known if it is undefined.
  *
- * An event that was read says the last event ID whether or not it carried it, so
- * that of those only a new one is written. The first one is: a reader that has
- * connected again may hold an id that is no longer the stream's.
+ * A parsed event always has the stream's last event ID, so `id:` is written only
+ * when it changes. It is written for the first event in any case: a client that
+ * has reconnected may have an id that is no longer the stream's.
  */
-export function encodeAfter(
-  lastEventId: string | undefined,
+export function encodeEvent(
   message: SseMessage,
+  previousId: string | undefined,
 ): Uint8Array<ArrayBuffer> {
   checkType(message, "object", "a message object");
-  const isEvent = isMethod(message.json);
-  const id = isEvent && message.id === lastEventId ? undefined : message.id;
-  return utf8.encode(encode(message, id, message.retry));
+  const { id, retry } = message;
+  const isUnchanged = isMethod(message.json) && id === previousId;
+  return utf8.encode(encode(message, isUnchanged ? undefined : id, retry));
 }

@@ -1,17 +1,17 @@
 /**
- * Messages to bytes, as a stream.
+ * The encoder as a stream.
  *
  * @module
  */
 
-import { encodeAfter, sharedBytes, type SseMessage } from "./encoder.ts";
+import { encodeEvent, sharedBytes, type SseMessage } from "./encoder.ts";
 
 /**
- * Encodes messages as an event stream, the other way round of `SseEventStream`.
- * Events that were read are messages too, and are written on as they came.
+ * Encodes messages as an event stream, the opposite of `SseEventStream`. Use it as
+ * `TextEncoderStream`, in `pipeThrough`. Events that were read are messages, too.
  *
- * It is used as `TextEncoderStream` is, in `pipeThrough`. It errors with the
- * `TypeError` of `encodeSse` where a message cannot be written.
+ * If a message cannot be written, the stream errors with the `TypeError` of
+ * `encodeSse`.
  *
  * @example
  * ```ts
@@ -29,13 +29,13 @@ import { encodeAfter, sharedBytes, type SseMessage } from "./encoder.ts";
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream}
  */
-// Not a subclass, as `TextEncoderStream` is none: bundlers keep a class that
-// extends a global, though nothing uses it.
+// Not a subclass of `TransformStream`: bundlers keep a class that extends a
+// global in each bundle, also if nothing uses it.
 export class SseEncoderStream
   implements TransformStream<SseMessage, Uint8Array<ArrayBuffer>> {
-  /** Where the bytes come out. */
+  /** The bytes. */
   readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
-  /** Where the messages go in. */
+  /** Takes the messages. */
   readonly writable: WritableStream<SseMessage>;
 
   /** Makes a stream. */
@@ -47,7 +47,7 @@ export class SseEncoderStream
     >({
       transform(message, controller) {
         const bytes = sharedBytes(message) ??
-          encodeAfter(lastEventId, message);
+          encodeEvent(message, lastEventId);
         lastEventId = message.id ?? lastEventId;
         if (bytes.length > 0) controller.enqueue(bytes);
       },

@@ -1,22 +1,19 @@
 /**
- * A response that streams messages.
+ * A response that is an event stream.
  *
  * @module
  */
 
-import {
-  check,
-  checkSignal,
-  checkTimeout,
-  checkType,
-} from "../internal/check.ts";
-import { encodeAfter, sharedBytes, type SseMessage } from "./encoder.ts";
+import { check, checkSignal, checkTimeout } from "../internal/check.ts";
+import { type PulledSource, pullFrom } from "../internal/pulled_source.ts";
+import { encodeEvent, sharedBytes, type SseMessage } from "./encoder.ts";
 import { POLL, type Pollable, type Waker } from "./poll.ts";
 
 /**
- * As for a `Response`, and how to keep it alive and end it.
+ * Options of `sseResponse`: those of a `Response`, and how to keep the stream
+ * alive and to end it.
  *
- * @example A server that can be shut down, and lets clients go after an hour
+ * @example A server that can be shut down, and closes each stream after an hour
  * ```ts
  * import { type SseMessage, sseResponse } from "@x/sse";
  *
@@ -35,57 +32,66 @@ import { POLL, type Pollable, type Waker } from "./poll.ts";
  */
 export interface SseResponseInit extends ResponseInit {
   /**
-   * After how many ms without a message to write an empty comment, so that no
-   * proxy takes the connection for dead. Off by default.
+   * Time in milliseconds without a message after which an empty comment is
+   * written.
+   *
+   * Set it to less than the idle timeout of each proxy on the way, often 60
+   * seconds, so that none of them closes a silent connection. Clients can then
+   * use `idleTimeout` to notice a connection that has died.
+   *
+   * @default No heartbeat.
    */
   heartbeat?: number | undefined;
   /**
-   * Ends the stream when it aborts, after what the client is being sent. With
-   * the signal of a server's shutdown, no open stream holds it up; with
-   * `AbortSignal.timeout(ms)`, clients connect anew before a platform cuts them
-   * off. A client that reconnects asks for what it has not got.
+   * Ends the stream when it aborts, after the message that is being sent.
    *
-   * Node warns of a leak where more than ten streams listen to one signal, though
-   * each stops when it ends: `events.setMaxListeners(0, signal)` says so.
+   * Pass the signal of a server's shutdown, so that no open stream delays it, or
+   * `AbortSignal.timeout(ms)`, so that clients reconnect before a platform cuts
+   * them off. A client that reconnects continues after the last event.
+   *
+   * Node prints a warning if more than ten streams listen to one signal, though
+   * each of them stops when it ends. `events.setMaxListeners(0, signal)` turns it
+   * off.
    */
   signal?: AbortSignal | undefined;
 }
 
 const DEFAULT_HEADERS = {
   "Content-Type": "text/event-stream",
-  // Caches keep a copy at most to ask whether it still holds, and compress
-  // nothing, which would hold events back.
+  // Caches store nothing that they use without asking, and proxies do not
+  // compress, which would delay events.
   "Cache-Control": "no-cache, no-transform",
-  // Has nginx pass events on as they come.
+  // Turns off buffering in nginx.
   "X-Accel-Buffering": "no",
-  // Has every proxy that knows RFC 10036 do so.
+  // Turns it off in every proxy that implements RFC 10036.
   "Incremental": "?1",
 };
 
 const HEARTBEAT = /* @__PURE__ */ new TextEncoder().encode(":\n");
 
 /**
- * Answers a request with an event stream. The source is asked for a message only
- * when the client takes it, and its `return()` is called when the client goes,
- * so that the `finally` blocks of a generator run.
+ * Answers a request with an event stream. Messages are read from the source only
+ * as fast as the client accepts them. When the client leaves, the source is
+ * closed by its `return()`, so that the `finally` blocks of a generator run.
  *
- * A generator cannot be ended while it awaits something: one that passes on what
- * comes from elsewhere lets go only with the next message. Give the connection or
- * stream itself, or pipe it through a `TransformStream`. To push messages, give
+ * A generator cannot be closed while it awaits something: one that passes on
+ * messages from elsewhere stops only at the next message. Pass the connection or
+ * stream itself, or pipe it through a `TransformStream`. To push messages, pass
  * the `readable` of a `TransformStream`, and write to its `writable`.
  *
- * Where the source fails, the connection is cut: the client sees an error, not
- * an end, and can reconnect.
+ * If the source fails, the response errors: the client sees a failed connection
+ * instead of an end, and can reconnect.
  *
- * @param source The messages. Events that were read are messages too.
- * @param init Status, headers, heartbeat and signal. Headers given here replace
- * `Content-Type`, `Cache-Control`, `X-Accel-Buffering` and `Incremental`, which
- * are set so that nothing on the way caches, compresses or holds back.
+ * @param source The messages. Events that were read are messages, too.
+ * @param init Status, headers, heartbeat and signal. The headers replace those
+ * that are set by default, so that nothing on the way caches, compresses or
+ * buffers the stream: `Content-Type`, `Cache-Control`, `X-Accel-Buffering` and
+ * `Incremental`.
  * @returns The response.
  * @throws {TypeError} If the source cannot be iterated, or is a locked stream,
- * or `signal` is no `AbortSignal`.
- * @throws {RangeError} If `heartbeat` is not a positive number, or `status` is
- * none that a body can have: 200 to 599, but for 204, 205 and 304.
+ * or `signal` is not an `AbortSignal`.
+ * @throws {RangeError} If `heartbeat` is not a positive number, or `status` does
+ * not allow a body: 200 to 599, except 204, 205 and 304.
  *
  * @example
  * ```ts
@@ -128,7 +134,7 @@ export function sseResponse(
     | ReadableStream<SseMessage>,
   init: SseResponseInit = {},
 ): Response {
-  const writer = new Writer(iterate(source), init);
+  const pulled = pullFrom(source, "an iterable or a stream of messages");
   try {
     const { status = 200 } = init;
     const headers = new Headers(init.headers);
@@ -141,79 +147,51 @@ export function sseResponse(
       status,
       RangeError,
     );
-    const body = new ReadableStream(writer, { highWaterMark: 0 });
+    const body = new ReadableStream(new Writer(pulled, init), {
+      highWaterMark: 0,
+    });
     return new Response(body, { ...init, headers });
   } catch (error) {
-    writer.cancel().catch(() => {});
+    closeSource(pulled).catch(() => {});
     throw error;
   }
 }
 
-/** Where messages come from, and how to let go of it. */
-interface Source extends Partial<Pollable> {
-  next(): Promise<IteratorResult<SseMessage>> | IteratorResult<SseMessage>;
-  return?(): unknown;
+/** Closes a source. Async, so that what `return` throws is a rejection. */
+async function closeSource(source: PulledSource<SseMessage>): Promise<void> {
+  await source.return?.();
 }
 
-function iterate(source: Parameters<typeof sseResponse>[0]): Source {
-  if (source instanceof ReadableStream) {
-    // Not all runtimes can iterate over one.
-    const reader = source.getReader();
-    return {
-      next: () => reader.read() as Promise<IteratorResult<SseMessage>>,
-      return: () => reader.cancel(),
-    };
-  }
-  const expected = "an iterable or a stream of messages";
-  checkType(source, "object", expected);
-  if (Symbol.asyncIterator in source) return source[Symbol.asyncIterator]();
-  check(Symbol.iterator in source, expected, typeof source);
-  const iterator = source[Symbol.iterator]();
-  return {
-    // As `for await` has it, which waits for promises.
-    async next() {
-      const { done, value } = iterator.next();
-      return { done, value: await value } as IteratorResult<SseMessage>;
-    },
-    return: () => iterator.return?.(),
-  };
-}
-
-/** What the stream of a response is made of: it writes what its source has. */
+/** The source of a response's stream: writes the messages as bytes. */
 class Writer
   implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>>, Waker {
-  readonly #source: Source;
-  readonly #init: SseResponseInit;
-  #heartbeat: number | undefined;
-  #signal: AbortSignal | undefined;
+  readonly #source: PulledSource<SseMessage> & Partial<Pollable>;
+  readonly #heartbeat: number | undefined;
+  readonly #signal: AbortSignal | undefined;
   /**
-   * `"idle"` while the client has asked for nothing more, `"asked"` while it
-   * waits for a message, and `"over"` once the source or the client has come to
-   * an end.
+   * `"idle"`: the client has requested nothing more. `"asked"`: it waits for a
+   * message. `"over"`: the source has ended, or the client has left.
    */
   #state: "idle" | "asked" | "over" = "idle";
   #controller!: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
   #lastEventId: string | undefined;
-  /** What to call once the client is slower than a source that is followed. */
+  /** Settle `#follow`. */
   #resolve!: () => void;
   #reject!: (error: unknown) => void;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  /** When the last message was written, or the client asked for one. */
+  /** The time of the last message or of the client's last request for one. */
   #quietSince = 0;
 
-  constructor(source: Source, init: SseResponseInit) {
+  constructor(source: PulledSource<SseMessage>, init: SseResponseInit) {
     this.#source = source;
-    this.#init = init;
+    this.#heartbeat = checkTimeout("heartbeat", init.heartbeat);
+    checkSignal(this.#signal = init.signal);
   }
 
   start(
     controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>,
   ): void {
     this.#controller = controller;
-    const { heartbeat, signal } = this.#init;
-    this.#heartbeat = checkTimeout("heartbeat", heartbeat);
-    checkSignal(signal);
-    this.#signal = signal;
   }
 
   async pull(): Promise<void> {
@@ -226,10 +204,10 @@ class Writer
     }
     try {
       if (this.#source[POLL]) await this.#follow();
-      else while (this.#pass(await this.#source.next()));
+      else while (this.#writeResult(await this.#source.next()));
     } catch (error) {
       if (this.#isOver) return;
-      // Where the message was at fault, the source does not know of it.
+      // If the message is at fault, the source has not ended.
       this.cancel().catch(() => {});
       throw error;
     }
@@ -237,10 +215,10 @@ class Writer
   }
 
   async cancel(): Promise<void> {
-    // What ended before may still have had a message on its way.
+    // The client may leave after the source has ended.
     if (this.#isOver) return;
     this.#finish();
-    await this.#source.return?.();
+    await closeSource(this.#source);
   }
 
   /** The signal's listener. */
@@ -253,8 +231,8 @@ class Writer
     return this.#state === "over";
   }
 
-  /** Writes what the source gave. True if that wrote nothing, so ask again. */
-  #pass(result: IteratorResult<SseMessage>): boolean {
+  /** Writes a result of the source. Returns true if nothing was written. */
+  #writeResult(result: IteratorResult<SseMessage>): boolean {
     if (this.#isOver) return false;
     if (!result.done) return !this.#write(result.value);
     this.#finish();
@@ -262,15 +240,15 @@ class Writer
     return false;
   }
 
-  /** Writes a message; whether there was anything to write. */
+  /** Writes a message. Returns whether there was anything to write. */
   #write(message: SseMessage): boolean {
     let bytes = sharedBytes(message);
     if (bytes !== undefined) {
-      // Not known any more, rather than the new one: to keep a new string in
-      // each of thousands of writers costs more than the rest.
+      // Unknown from here on. To store a new id in each of thousands of writers
+      // costs more than the rest.
       this.#lastEventId = undefined;
     } else {
-      bytes = encodeAfter(this.#lastEventId, message);
+      bytes = encodeEvent(message, this.#lastEventId);
       this.#lastEventId = message.id ?? this.#lastEventId;
     }
     if (bytes.length === 0) return false;
@@ -280,9 +258,9 @@ class Writer
   }
 
   /**
-   * Writes whatever the source has, as soon as it has it, until one message
-   * waits for the client. A promise for each, as of `next()`, would cost more
-   * than all the rest.
+   * Writes messages as soon as the source has them, until one waits for the
+   * client. A promise for each message, as of `next()`, would cost more than the
+   * rest.
    */
   #follow(): Promise<void> {
     return new Promise((resolve, reject) => {
@@ -301,7 +279,7 @@ class Writer
       while (!this.#isOver && this.#controller.desiredSize === 0) {
         const result = (this.#source as Pollable)[POLL](this);
         if (result === undefined) return true;
-        this.#pass(result);
+        this.#writeResult(result);
       }
       this.#resolve();
     } catch (error) {
@@ -310,7 +288,7 @@ class Writer
     return false;
   }
 
-  /** Only while the client waits: one that is slow has enough to read. */
+  /** Writes a heartbeat if it is due, and if the client waits for a message. */
   #beat(): void {
     this.#timer = undefined;
     if (this.#state !== "asked") return;

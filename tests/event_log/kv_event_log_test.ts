@@ -1,7 +1,6 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import {
   EventLogGapError,
-  type KvAtomic,
   KvEventLog,
   type KvStore,
 } from "../../src/event_log/mod.ts";
@@ -154,7 +153,7 @@ function changed(kv: Deno.Kv, methods: Partial<KvStore>): KvStore {
   return {
     get: (key) => kv.get(key),
     list: (selector, options) => kv.list(selector, options),
-    atomic: () => kv.atomic() as KvAtomic,
+    atomic: () => kv.atomic() as ReturnType<KvStore["atomic"]>,
     watch: (keys) => kv.watch([keys[0]]),
     ...methods,
   };
@@ -240,7 +239,7 @@ Deno.test({
     const store = changed(kv, {
       atomic() {
         if (failures.length > 0) throw new Error(failures.shift());
-        return kv.atomic() as KvAtomic;
+        return kv.atomic() as ReturnType<KvStore["atomic"]>;
       },
     });
     const log = new KvEventLog(store, ["log"]);
@@ -289,7 +288,7 @@ Deno.test({
     const expiries: unknown[] = [];
     const store = changed(kv, {
       atomic() {
-        const changes = kv.atomic() as KvAtomic;
+        const changes = kv.atomic() as ReturnType<KvStore["atomic"]>;
         const set = changes.set.bind(changes);
         changes.set = (key, value, options) => {
           expiries.push(options?.expireIn);

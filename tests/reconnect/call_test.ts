@@ -5,11 +5,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
-import {
-  connectSse,
-  type ReconnectInfo,
-  type SseConnection,
-} from "../../mod.ts";
+import { connectSse, type SseConnection } from "../../mod.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
 import { deadline } from "../support/deadline.ts";
 import { HttpServer } from "../support/http_server.ts";
@@ -17,6 +13,7 @@ import { inTurn } from "../support/in_turn.ts";
 import { microtasks } from "../support/microtasks.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
 import { eventStreamHead, RawServer } from "../support/raw_server.ts";
+import type { ReconnectInfo } from "../support/reconnect_info.ts";
 
 const url = "http://in.process/";
 const done = { done: true, value: undefined } as const;

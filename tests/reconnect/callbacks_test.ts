@@ -1,7 +1,6 @@
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import {
   connectSse,
-  type ReconnectInfo,
   type ReconnectOptions,
   type SseConnection,
   type SseError,
@@ -11,6 +10,7 @@ import { deadline } from "../support/deadline.ts";
 import { HttpServer } from "../support/http_server.ts";
 import { inTurn } from "../support/in_turn.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
+import type { ReconnectInfo } from "../support/reconnect_info.ts";
 
 const url = "http://in.process/";
 const done = { done: true, value: undefined } as const;

@@ -8,7 +8,6 @@ import {
 import { FakeTime } from "@std/testing/time";
 import {
   connectSse,
-  type ReconnectInfo,
   type ReconnectOptions,
   type SseConnection,
   type SseError,
@@ -21,6 +20,7 @@ import {
   RawServer,
   type Script,
 } from "../support/raw_server.ts";
+import type { ReconnectInfo } from "../support/reconnect_info.ts";
 
 const done = { done: true, value: undefined } as const;
 

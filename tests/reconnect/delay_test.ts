@@ -1,9 +1,10 @@
 import { assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
-import { connectSse, type ReconnectInfo } from "../../mod.ts";
+import { connectSse } from "../../mod.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
 import { inTurn } from "../support/in_turn.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
+import type { ReconnectInfo } from "../support/reconnect_info.ts";
 
 const url = "http://in.process/";
 const done = { done: true, value: undefined } as const;

@@ -6,17 +6,14 @@ import {
   assertThrows,
 } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
-import {
-  type ReconnectInfo,
-  type ReconnectOptions,
-  SseError,
-} from "../../mod.ts";
+import { type ReconnectOptions, SseError } from "../../mod.ts";
 import {
   planRetry,
   type ReconnectPolicy,
   reconnectPolicy,
 } from "../../src/read/reconnect.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
+import type { ReconnectInfo } from "../support/reconnect_info.ts";
 
 const network = new SseError("network", "The cable was cut");
 

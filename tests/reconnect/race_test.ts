@@ -5,12 +5,12 @@ import { FakeTime } from "@std/testing/time";
 import {
   connectSse,
   type ConnectSseOptions,
-  type ReconnectInfo,
   type ServerSentEvent,
   type SseConnection,
 } from "../../mod.ts";
 import { microtasks } from "../support/microtasks.ts";
 import { eventResponse } from "../support/open_response.ts";
+import type { ReconnectInfo } from "../support/reconnect_info.ts";
 
 const url = "http://in.process/";
 const reason = new Error("enough");

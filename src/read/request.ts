@@ -1,0 +1,192 @@
+/**
+ * The request of each attempt.
+ *
+ * @module
+ */
+
+import {
+  reasonOf,
+  reconnectFailed,
+  SseError,
+  withoutSecrets,
+} from "../error.ts";
+import { check } from "../internal/check.ts";
+import { truncate } from "../internal/truncate.ts";
+import { headerValue } from "../last_event_id.ts";
+import { ID_RULE, MAX_ID_LENGTH } from "./limits.ts";
+import type { ConnectSseOptions, Send, SseAttempt } from "./options.ts";
+
+/** What `fetch` takes. */
+type Target = Request | URL | string;
+
+/** The options of `fetch`, with headers that can be changed. */
+type Init = RequestInit & { headers: Headers };
+
+/** Makes the function that sends the request of each attempt. */
+export function makeSend(
+  input: Target | ((attempt: SseAttempt) => Target | Promise<Target>),
+  options: ConnectSseOptions & { headers: Headers },
+): Send {
+  const { reconnect, signal: callerSignal } = options;
+  /** The body, read once to be sent with each attempt. */
+  let body: ReturnType<typeof readBody> | undefined;
+
+  async function readBodyOnce(given: Target, init: Init): Promise<void> {
+    const source = init.body ?? (given instanceof Request ? given.body : null);
+    body ??= readBody(source, callerSignal);
+    const { type, bytes } = await body;
+    init.body = bytes;
+    if (type && !init.headers.has("Content-Type")) {
+      init.headers.set("Content-Type", type);
+    }
+  }
+
+  return async (attempt, signal) => {
+    let given = typeof input === "function" ? await input(attempt) : input;
+    signal.throwIfAborted();
+    let init: Init;
+    if (typeof input === "function" && given instanceof Request) {
+      // Sent as it is: the options are for URLs and for the caller's request.
+      const both = AbortSignal.any([signal, given.signal]);
+      init = { signal: both, headers: new Headers(given.headers) };
+    } else {
+      const headers = new Headers(options.headers);
+      init = { ...options as RequestInit, headers, signal };
+      if (!(given instanceof Request)) given = takeCredentials(given, headers);
+      const method = init.method ??
+        (given instanceof Request ? given.method : "GET");
+      if (reconnect && !/^(GET|HEAD)$/i.test(method)) {
+        await readBodyOnce(given, init);
+        signal.throwIfAborted();
+      }
+    }
+    addDefaults(given, init);
+    addLastEventId(init.headers, attempt);
+    return await send(makeRequest(given, init), options.fetch);
+  };
+}
+
+/** Reads a body. Aborting the signal cancels a stream. */
+async function readBody(
+  body: BodyInit | null | undefined,
+  signal: AbortSignal | null | undefined,
+): Promise<{ type: string | null; bytes: ArrayBuffer }> {
+  const { headers, body: stream } = new Response(body);
+  const options = signal ? { signal } : {};
+  const abortable = stream?.pipeThrough(new TransformStream(), options);
+  const bytes = await new Response(abortable).arrayBuffer();
+  return { type: headers.get("Content-Type"), bytes };
+}
+
+/** Makes a request. Its errors do not show the secrets of the URL. */
+function makeRequest(input: Target, init: RequestInit): Request {
+  try {
+    // Node and browsers require `duplex` if the body is a stream.
+    return new Request(input, { duplex: "half", ...init } as RequestInit);
+  } catch (error) {
+    throw new TypeError(withoutSecrets(String((error as Error).message)));
+  }
+}
+
+/** Sends a request. The errors are the same on every runtime. */
+async function send(
+  request: Request,
+  ownFetch: ConnectSseOptions["fetch"],
+): Promise<Response> {
+  const { url } = request;
+  let response: Response;
+  try {
+    response = await (ownFetch ?? globalThis.fetch)(request);
+  } catch (cause) {
+    // A URL that is not HTTP fails each time, so it is not a network error.
+    const isHttp = ownFetch || /^https?:/.test(url);
+    check(isHttp, "an HTTP URL", withoutSecrets(url));
+    throw noResponse(url, cause);
+  }
+  checkResponse(response, "fetch to give a Response");
+  if (response.type === "error") throw noResponse(url, "a network error");
+  return response;
+}
+
+/** Throws unless the value is a response, also one of another realm. */
+export function checkResponse(
+  value: unknown,
+  expected: string,
+): asserts value is Response {
+  const { headers } = (value ?? {}) as Response;
+  check(typeof headers?.get === "function", expected, value);
+}
+
+function noResponse(url: string, cause: unknown): SseError {
+  const from = withoutSecrets(url);
+  return new SseError(
+    "network",
+    `Expected a response from ${from}, but none came: ${reasonOf(cause)}`,
+    { cause },
+  );
+}
+
+/**
+ * Moves the user and the password of a URL, which only Deno accepts there, to the
+ * header `Authorization`.
+ */
+function takeCredentials(input: URL | string, headers: Headers): URL | string {
+  let url: URL;
+  try {
+    url = new URL(input);
+  } catch {
+    return input;
+  }
+  const { username, password } = url;
+  if (username === "" && password === "") return input;
+  if (!headers.has("Authorization")) {
+    // Escapes are of UTF-8 bytes, and `btoa` takes a character for each byte.
+    const bytes = `${username}:${password}`.replace(
+      /%([0-9a-f]{2})/gi,
+      (_, hex) => String.fromCharCode(parseInt(hex, 16)),
+    );
+    headers.set("Authorization", `Basic ${btoa(bytes)}`);
+  }
+  url.username = url.password = "";
+  return url;
+}
+
+/** Requests a stream that is not cached, unless the caller says otherwise. */
+function addDefaults(input: Target, init: Init): void {
+  const { headers } = init;
+  if (!headers.has("Accept")) headers.set("Accept", "text/event-stream");
+  if (headers.has("Cache-Control") || init.cache !== undefined) return;
+  // In a browser, the header would cost a CORS preflight. Elsewhere, `cache`
+  // has no effect, or throws.
+  if (!isBrowser()) headers.set("Cache-Control", "no-store");
+  else if (!(input instanceof Request) || input.cache === "default") {
+    init.cache = "no-store";
+  }
+}
+
+function isBrowser(): boolean | undefined {
+  return globalThis.navigator?.userAgent?.startsWith("Mozilla/");
+}
+
+function addLastEventId(
+  headers: Headers,
+  { lastEventId, error }: SseAttempt,
+): void {
+  if (lastEventId === "" || headers.has("Last-Event-ID")) return;
+  if (!isSendable(lastEventId)) {
+    const got = JSON.stringify(truncate(lastEventId, 100));
+    throw reconnectFailed(
+      `Expected the last event ID to be ${ID_RULE}, got ${got} ` +
+        `(${lastEventId.length} characters): the stream cannot be resumed`,
+      error,
+    );
+  }
+  headers.set("Last-Event-ID", headerValue(lastEventId));
+}
+
+/** Whether a request can carry the id: no runtime sends control characters. */
+export function isSendable(id: string): boolean {
+  // deno-lint-ignore no-control-regex
+  return !/[\x00-\x08\x0a-\x1f\x7f]/.test(id) &&
+    new TextEncoder().encode(id).length <= MAX_ID_LENGTH;
+}
