@@ -87,7 +87,7 @@ Deno.test("chat.ts takes no answer that was cut off for a whole one", async () =
     OPENAI_API_KEY: "secret",
   });
   assertEquals(stdout, "Of ");
-  assertStringIncludes(stderr, "SseError: Expected the stream to go on");
+  assertStringIncludes(stderr, "SseError: Expected the stream to continue");
   assertEquals(code, 1);
   assertEquals(server.requests.length, 1);
 });

@@ -15,7 +15,7 @@ export class TaskQueue {
       globalThis.navigator?.userAgent !== "Cloudflare-Workers"
     ? new MessageChannel()
     : undefined;
-  #waiting: (() => void)[] = [];
+  readonly #waiting: (() => void)[] = [];
   #closed = false;
 
   constructor() {
@@ -45,7 +45,6 @@ export class TaskQueue {
     this.#closed = true;
     this.#channel?.port1.close();
     this.#channel?.port2.close();
-    for (const resolve of this.#waiting) resolve();
-    this.#waiting = [];
+    for (const resolve of this.#waiting.splice(0)) resolve();
   }
 }

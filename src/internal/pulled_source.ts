@@ -27,7 +27,7 @@ export function pullFrom<T>(
   if (source instanceof ReadableStream) return pullFromStream<T>(source);
   checkType(source, "object", expected);
   if (Symbol.asyncIterator in source) return source[Symbol.asyncIterator]();
-  check(Symbol.iterator in source, expected, typeof source);
+  check(Symbol.iterator in source, expected, source);
   const iterator = source[Symbol.iterator]();
   return {
     // Awaits values that are promises, as `for await` does.

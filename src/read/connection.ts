@@ -386,7 +386,7 @@ class Connection implements SseConnection {
     this.#fail(
       new SseError(
         "truncated",
-        `Expected the stream to go on${goal}, but its body ended`,
+        `Expected the stream to continue${goal}, but it ended`,
         { response: this.response },
       ),
       // Without `until`, the end of the body is the end of the stream.

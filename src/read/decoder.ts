@@ -95,7 +95,9 @@ export class SseDecoder {
   #retry: number | undefined;
 
   // The state of the connection.
-  #utf8!: TextDecoder;
+  // It keeps byte order marks: it would drop one from each chunk that is decoded
+  // by itself.
+  readonly #utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
   /** Whether `#utf8` may hold the start of a UTF-8 sequence. */
   #midSequence!: boolean;
   /** A character to drop at the start of the next chunk: half of a `\r\n`. */
@@ -103,10 +105,10 @@ export class SseDecoder {
   /** Whether a call failed, or is still running. */
   #needsReset!: boolean;
   #partialLine!: PartialLine;
-  #line!: StringBuilder;
+  readonly #line = new StringBuilder("");
 
   // The standard's buffers, of the unfinished event.
-  #data!: StringBuilder;
+  readonly #data = new StringBuilder("\n");
   #type!: string;
   /** Undefined if the event has no id of its own. */
   #id!: string | undefined;
@@ -162,15 +164,13 @@ export class SseDecoder {
    * ```
    */
   reset(): void {
-    // A new decoder, as the old one may hold the start of a sequence. It keeps
-    // byte order marks: it would drop one from each chunk decoded by itself.
-    this.#utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
+    this.#utf8.decode(); // Drops the start of a sequence.
     this.#midSequence = false;
     this.#ignored = BOM;
     this.#needsReset = false;
     this.#partialLine = "none";
-    this.#line = new StringBuilder("");
-    this.#data = new StringBuilder("\n");
+    this.#line.take();
+    this.#data.take();
     this.#type = "";
     this.#id = undefined;
   }

@@ -109,7 +109,7 @@ export class Exchange {
     const { bodyUsed, body } = this.#response!;
     if (bodyUsed || body?.locked) {
       throw new TypeError(
-        "Expected a body that is neither read nor locked: read its clone()",
+        "Expected a body that is not in use: read its clone()",
       );
     }
     check(
@@ -164,7 +164,7 @@ export class Exchange {
     if (this.#reader === undefined) return cause;
     return new SseError(
       "network",
-      `Expected the stream to go on, but it broke: ${reasonOf(cause)}`,
+      `Expected the stream to continue, but it failed: ${reasonOf(cause)}`,
       { response: this.#response, cause },
     );
   }

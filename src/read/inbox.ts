@@ -20,7 +20,7 @@ export class Inbox {
   readonly until: ReadSseOptions["until"];
   readonly #onComment: ReadSseOptions["onComment"];
   /** Events and comments in reverse order: `pop` removes the oldest. */
-  #items: (ServerSentEvent | string)[] = [];
+  readonly #items: (ServerSentEvent | string)[] = [];
 
   /** The last event ID of what was delivered. */
   lastEventId: string;
@@ -109,6 +109,6 @@ export class Inbox {
 
   /** Drops all that was not delivered. */
   clear(): void {
-    this.#items = [];
+    this.#items.length = 0;
   }
 }

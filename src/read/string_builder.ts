@@ -20,7 +20,7 @@ const LONG_BLOCK = 262_144;
  */
 export class StringBuilder {
   readonly #separator: string;
-  #blocks: string[] = [];
+  readonly #blocks: string[] = [];
   #recent = "";
 
   /** The number of pieces. */
@@ -52,8 +52,7 @@ export class StringBuilder {
     if (this.count === 0) return undefined;
     let text = this.#recent;
     if (this.#blocks.length > 0) {
-      text = [...this.#blocks, text].join("");
-      this.#blocks = [];
+      text = [...this.#blocks.splice(0), text].join("");
     }
     this.#recent = "";
     this.count = this.length = 0;
