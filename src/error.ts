@@ -91,16 +91,17 @@ export class SseError extends Error {
   constructor(
     code: SseErrorCode,
     message: string,
-    options?: {
+    options: {
       cause?: unknown;
       response?: Response | undefined;
       body?: string | undefined;
-    },
+    } = {},
   ) {
     super(message, options);
+    const { response, body } = options;
     this.code = code;
-    if (options?.response !== undefined) this.response = options.response;
-    if (options?.body !== undefined) this.body = options.body;
+    if (response !== undefined) this.response = response;
+    if (body !== undefined) this.body = body;
   }
 }
 

@@ -49,7 +49,7 @@ export function headerValue(text: string): string {
 
 /** Returns the id of a `Last-Event-ID` header. */
 export function idOf(value: string): string {
-  if (value === "" || takesAnyCharacter()) return value;
+  if (takesAnyCharacter()) return value;
   try {
     const bytes = Uint8Array.from(value, (char) => char.charCodeAt(0));
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })

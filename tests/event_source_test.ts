@@ -157,7 +157,7 @@ Deno.test("EventSource tells the type of an event by its name", async () => {
   const message = await new Promise<string | undefined>((resolve) => {
     source.addEventListener("error", (event) => resolve(event.message));
   });
-  assertEquals(message, "Expected the stream to continue, but it ended");
+  assertEquals(message, "Expected more events, but the stream ended");
   source.close();
 });
 

@@ -87,7 +87,7 @@ Deno.test("chat.ts takes no answer that was cut off for a whole one", async () =
     OPENAI_API_KEY: "secret",
   });
   assertEquals(stdout, "Of ");
-  assertStringIncludes(stderr, "SseError: Expected the stream to continue");
+  assertStringIncludes(stderr, "SseError: Expected `until` to be met");
   assertEquals(code, 1);
   assertEquals(server.requests.length, 1);
 });

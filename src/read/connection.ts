@@ -232,13 +232,10 @@ class Connection implements SseConnection {
     const exchange = new Exchange(response);
     this.#state = { kind: "connecting", exchange };
     if (response !== undefined) this.response = response;
-    if (this.#signal?.aborted) {
-      this.#onAbort();
-    } else {
-      this.#signal?.addEventListener("abort", this.#onAbort);
-      if (response === undefined) this.#connect();
-      else this.#receiveResponse(exchange, response);
-    }
+    this.#signal?.addEventListener("abort", this.#onAbort);
+    if (this.#signal?.aborted) this.#onAbort();
+    else if (response === undefined) this.#connect();
+    else this.#receiveResponse(exchange, response);
   }
 
   get lastEventId(): string {
@@ -282,8 +279,8 @@ class Connection implements SseConnection {
     if (canceled) await wait(MAX_CLOSE_TIME, undefined, canceled);
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   [Symbol.asyncIterator](): this {
@@ -346,9 +343,11 @@ class Connection implements SseConnection {
             break;
           }
           case "ended":
+            if (state.failure === undefined) {
+              return { done: true, value: undefined };
+            }
             this.#end();
-            if (state.failure !== undefined) throw state.failure.reason;
-            return { done: true, value: undefined };
+            throw state.failure.reason;
         }
         const value = this.#deliver();
         if (value !== undefined) return { done: false, value };
@@ -382,11 +381,11 @@ class Connection implements SseConnection {
     this.#inbox.receiveEnd();
     if (this.#inbox.isComplete) return this.#stop();
     const hasUntil = this.#inbox.until !== undefined;
-    const goal = hasUntil ? " until `until` is met" : "";
+    const goal = hasUntil ? "`until` to be met" : "more events";
     this.#fail(
       new SseError(
         "truncated",
-        `Expected the stream to continue${goal}, but it ended`,
+        `Expected ${goal}, but the stream ended`,
         { response: this.response },
       ),
       // Without `until`, the end of the body is the end of the stream.
@@ -414,7 +413,7 @@ class Connection implements SseConnection {
 
   async #attempt(state: State, error: SseError | undefined): Promise<void> {
     const { exchange } = state;
-    const isFirst = this.response === undefined && error === undefined;
+    const isFirst = !this.response && !error;
     try {
       // If reconnect() is called several times in a row, only the last call sends
       // a request.

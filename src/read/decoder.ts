@@ -11,7 +11,6 @@ import {
   checkLimit,
   checkType,
 } from "../internal/check.ts";
-import { BOM, COLON, CR, LF, SPACE } from "./characters.ts";
 import { DEFAULT_MAX_EVENT_SIZE } from "./limits.ts";
 import { ServerSentEvent } from "./server_sent_event.ts";
 import { StringBuilder } from "./string_builder.ts";
@@ -44,11 +43,12 @@ export interface SseDecoderOptions {
   onComment?: ((comment: string) => void) | undefined;
 }
 
-/** A line that is no field and no comment. */
-const IGNORED_LINE = "ignored";
-
-/** A line that is at least this long is a field, or will never be one. */
-const LONGEST_FIELD_NAME = "retry:".length;
+// Here, as constants that are imported cost 4 ns an event.
+const LF = 0x0a;
+const CR = 0x0d;
+const SPACE = 0x20;
+const COLON = 0x3a;
+const BOM = "\ufeff";
 
 /**
  * The start of a line whose end has not arrived:
@@ -216,7 +216,7 @@ export class SseDecoder {
         this.#addPartialLine(text.slice(start));
         break;
       }
-      position = skipLineEnd(text, end);
+      position = end === lf ? end + 1 : skipLineEnd(text, end);
       if (this.#partialLine !== "none") {
         line = this.#completeLine(text.slice(start, end));
         start = 0;
@@ -225,11 +225,12 @@ export class SseDecoder {
       if (isData(line, start, end)) {
         if (mayExceed) this.#checkSize(end - start);
         const value = valueOf(line, start + "data".length, end);
-        const afterBlankLine = skipLineEnd(text, position);
-        if (this.#data.count === 0 && afterBlankLine > position) {
+        const isFirst = this.#data.count === 0;
+        const next = isFirst ? skipLineEnd(text, position) : position;
+        if (next > position) {
           // The common case: an event with one line of data. It does not need
           // the data buffer.
-          position = afterBlankLine;
+          position = next;
           this.#dispatch(value, events);
         } else {
           this.#data.append(value);
@@ -323,7 +324,8 @@ export class SseDecoder {
   #classify(start: string): PartialLine {
     const name = /^(data|event|id|retry|):/.exec(start)?.[1];
     if (name || name === "" && this.#onComment) return "kept";
-    return start.length < LONGEST_FIELD_NAME ? "short" : "ignored";
+    // "retry:" is the longest field name.
+    return start.length < "retry:".length ? "short" : "ignored";
   }
 
   /** Returns the line that earlier chunks started and `part` ends. */
@@ -332,7 +334,8 @@ export class SseDecoder {
     this.#partialLine = "none";
     this.#line.append(part);
     const line = this.#line.take()!;
-    return isIgnored ? IGNORED_LINE : line;
+    // A line that is no field and no comment.
+    return isIgnored ? "ignored" : line;
   }
 
   /** HTML standard, "process the field", for fields other than `data`. */
@@ -359,14 +362,17 @@ export class SseDecoder {
     data: string | undefined,
     events: { push(event: ServerSentEvent): unknown },
   ): void {
-    // Without data there is no event, but the last event ID is set.
-    const event = data === undefined ? undefined : this.#makeEvent(data);
-    this.#lastEventId = this.#id ?? this.#lastEventId;
-    this.#id = undefined;
+    if (this.#id !== undefined) {
+      this.#lastEventId = this.#id;
+      this.#id = undefined;
+    }
+    // Without data there is no event.
+    if (data !== undefined) {
+      const event = this.#makeEvent(data);
+      this.#retry = undefined;
+      events.push(event);
+    }
     this.#type = "";
-    if (event === undefined) return;
-    this.#retry = undefined;
-    events.push(event);
   }
 
   #makeEvent(data: string): ServerSentEvent {

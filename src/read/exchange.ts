@@ -45,7 +45,7 @@ export class Exchange {
     const { signal } = this.#controller;
     const stopTimer = this.startTimer(
       "connect-timeout",
-      "response headers (connectTimeout, by default idleTimeout)",
+      "response headers (connectTimeout or idleTimeout)",
       timeout,
     );
     const sent = send(signal).then((response) => {
@@ -164,7 +164,7 @@ export class Exchange {
     if (this.#reader === undefined) return cause;
     return new SseError(
       "network",
-      `Expected the stream to continue, but it failed: ${reasonOf(cause)}`,
+      `Expected more events, but the connection failed: ${reasonOf(cause)}`,
       { response: this.#response, cause },
     );
   }

@@ -69,9 +69,7 @@ export class Inbox {
    */
   receiveEnd(): void {
     const event = this.decoder.end();
-    if (event !== undefined && event.data === this.until) {
-      this.isComplete = true;
-    }
+    this.isComplete = event !== undefined && event.data === this.until;
   }
 
   /**
@@ -102,8 +100,7 @@ export class Inbox {
   }
 
   #meetsUntil(event: ServerSentEvent): boolean {
-    const until = this.until;
-    if (until === undefined) return false;
+    const { until } = this;
     return typeof until === "function" ? until(event) : event.data === until;
   }
 

@@ -34,8 +34,8 @@ export function contentTypes({ headers }: Response): string[] {
   // Parameters may be quoted, with commas and semicolons inside. A quote that is
   // never closed extends to the end, so that this takes linear time.
   const unquoted = value.replace(/"(?:[^"\\]|\\.)*"?/g, "");
-  return unquoted.split(",").map((type) =>
-    type.split(";", 1)[0].trim().toLowerCase()
+  return unquoted.toLowerCase().split(",").map((type) =>
+    type.split(";", 1)[0].trim()
   );
 }
 
@@ -48,7 +48,7 @@ export function refusalError(response: Response, body?: string): SseError {
     : "Expected the content type text/event-stream (or anyContentType), got " +
       withoutSecrets(headers.get("Content-Type") ?? "none");
   const quote = onOneLine(body);
-  return new SseError(code, message + (quote && `: ${quote}`), {
+  return new SseError(code, quote ? `${message}: ${quote}` : message, {
     response,
     body,
   });

@@ -28,13 +28,12 @@ export function makeSend(
   options: ConnectSseOptions & { headers: Headers },
 ): Send {
   const { reconnect, signal: callerSignal } = options;
-  /** The body, read once to be sent with each attempt. */
-  let body: ReturnType<typeof readBody> | undefined;
+  let readOnce: ReturnType<typeof readBody> | undefined;
 
-  async function readBodyOnce(given: Target, init: Init): Promise<void> {
-    const source = init.body ?? (given instanceof Request ? given.body : null);
-    body ??= readBody(source, callerSignal);
-    const { type, bytes } = await body;
+  /** Sets a body that can be sent several times. */
+  async function useBody(source: BodyInit | null, init: Init): Promise<void> {
+    readOnce ??= readBody(source, callerSignal);
+    const { type, bytes } = await readOnce;
     init.body = bytes;
     if (type && !init.headers.has("Content-Type")) {
       init.headers.set("Content-Type", type);
@@ -53,10 +52,10 @@ export function makeSend(
       const headers = new Headers(options.headers);
       init = { ...options as RequestInit, headers, signal };
       if (!(given instanceof Request)) given = takeCredentials(given, headers);
-      const method = init.method ??
-        (given instanceof Request ? given.method : "GET");
-      if (reconnect && !/^(GET|HEAD)$/i.test(method)) {
-        await readBodyOnce(given, init);
+      // A URL has neither a method nor a body.
+      const { method = "GET", body = null } = given as Partial<Request>;
+      if (reconnect && !/^(GET|HEAD)$/i.test(init.method ?? method)) {
+        await useBody(init.body ?? body, init);
         signal.throwIfAborted();
       }
     }
@@ -113,7 +112,7 @@ export function checkResponse(
   value: unknown,
   expected: string,
 ): asserts value is Response {
-  const { headers } = (value ?? {}) as Response;
+  const headers = (value as Response | undefined)?.headers;
   check(typeof headers?.get === "function", expected, value);
 }
 
@@ -138,7 +137,7 @@ function takeCredentials(input: URL | string, headers: Headers): URL | string {
     return input;
   }
   const { username, password } = url;
-  if (username === "" && password === "") return input;
+  if (!username && !password) return input;
   if (!headers.has("Authorization")) {
     // Escapes are of UTF-8 bytes, and `btoa` takes a character for each byte.
     const bytes = `${username}:${password}`.replace(

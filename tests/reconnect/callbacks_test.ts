@@ -42,7 +42,7 @@ Deno.test("shouldReconnect is told truncated where the body ends, and its false 
   assertEquals([error.code, attempt, others], ["truncated", 1, []]);
   assertEquals(
     error.message,
-    "Expected the stream to continue, but it ended",
+    "Expected more events, but the stream ended",
   );
   assertStrictEquals(error.response, sse.response);
   assertEquals(requests.length, 1);

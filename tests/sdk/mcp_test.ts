@@ -349,7 +349,7 @@ function assertToldOfCut(own: unknown[], replaced: unknown[]): void {
     failure.message,
     message.replace(
       ": TypeError: ",
-      ": SseError: Expected the stream to continue, but it failed: ",
+      ": SseError: Expected more events, but the connection failed: ",
     ),
   );
 }
