@@ -34,6 +34,6 @@ export class CallQueue {
   /** Ends the call that is running, and runs the next one. */
   finish(): void {
     this.isRunning = false;
-    this.#waiting.shift()?.();
+    if (this.#waiting.length > 0) this.#waiting.shift()!();
   }
 }

@@ -299,63 +299,67 @@ class Connection implements SseConnection {
     try {
       const event = this.#inbox.take();
       if (this.#inbox.isComplete) this.#stop();
+      if (event !== undefined) {
+        this.#attempts = 0;
+        this.#hasEvents = true;
+      }
       return event;
     } catch (reason) {
       this.#stop({ reason });
     }
   }
 
-  /** Goes from state to state, until there is an event or the end. */
+  /** Goes from state to state until there is an event or the end. */
   async #pull(): Promise<Result> {
+    let event: ServerSentEvent | undefined;
     let stopTimer: (() => void) | undefined;
-    try {
-      while (true) {
-        const state = this.#state;
-        switch (state.kind) {
-          case "connecting":
-            stopTimer?.();
-            stopTimer = undefined;
-            await this.#settled;
-            break;
-          case "open":
-            stopTimer ??= state.exchange.startTimer(
-              "event-timeout",
-              "an event (eventTimeout)",
-              this.#eventTimeout,
-            );
-            try {
-              const chunk = await state.exchange.read(this.#idleTimeout);
-              if (state === this.#state) this.#receive(state, chunk);
-            } catch (cause) {
-              if (state === this.#state) {
-                this.#fail(state.exchange.readError(cause));
-              }
-            }
-            break;
-          case "lost":
-            this.#recover(state.exchange, state.cause, state.error);
-            break;
-          case "refused": {
-            const error = state.error ?? await state.exchange.refusal(false);
-            if (state !== this.#state) break;
-            const isEnd = endsStream(error.response!);
-            this.#end(isEnd ? undefined : { reason: error });
-            break;
+    while (event === undefined && this.#state.kind !== "ended") {
+      const state = this.#state;
+      const { exchange } = state;
+      switch (state.kind) {
+        case "connecting":
+          stopTimer?.();
+          stopTimer = undefined;
+          await this.#settled;
+          break;
+        case "open":
+          stopTimer ??= exchange.startTimer(
+            "event-timeout",
+            "an event (eventTimeout)",
+            this.#eventTimeout,
+          );
+          try {
+            const chunk = await exchange.read(this.#idleTimeout);
+            if (state === this.#state) this.#receive(state, chunk);
+          } catch (cause) {
+            if (state === this.#state) this.#fail(exchange.readError(cause));
           }
-          case "ended":
-            if (state.failure === undefined) {
-              return { done: true, value: undefined };
-            }
-            this.#end();
-            throw state.failure.reason;
+          break;
+        case "lost":
+          this.#recover(exchange, state.cause, state.error);
+          break;
+        case "refused": {
+          const error = state.error ?? await exchange.refusal(false);
+          if (state !== this.#state) break;
+          const isEnd = endsStream(error.response!);
+          this.#end(isEnd ? undefined : { reason: error });
+          break;
         }
-        const value = this.#deliver();
-        if (value !== undefined) return { done: false, value };
       }
-    } finally {
-      stopTimer?.();
-      this.#calls.finish();
+      event = this.#deliver();
     }
+    stopTimer?.();
+    return this.#finish(event);
+  }
+
+  /** Ends a call of `next()`. An error is thrown once. */
+  #finish(value: ServerSentEvent | undefined): Result {
+    const { failure } = this.#state as { failure?: { reason: unknown } };
+    if (value === undefined) this.#end();
+    this.#calls.finish();
+    if (value !== undefined) return { done: false, value };
+    if (failure !== undefined) throw failure.reason;
+    return { done: true, value: undefined };
   }
 
   #receive(
@@ -370,10 +374,6 @@ class Connection implements SseConnection {
       this.#inbox.receive(value);
     } catch (error) {
       this.#fail(Object.assign(error as Error, { response: this.response }));
-    }
-    if (this.#inbox.hasEvents) {
-      this.#attempts = 0;
-      this.#hasEvents = true;
     }
   }
 

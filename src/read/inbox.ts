@@ -43,11 +43,6 @@ export class Inbox {
     this.lastEventId = this.decoder.lastEventId;
   }
 
-  /** Whether there are events to deliver. */
-  get hasEvents(): boolean {
-    return this.#items.some((item) => typeof item !== "string");
-  }
-
   /**
    * Decodes a chunk. Call it only if `take` has returned undefined.
    *
