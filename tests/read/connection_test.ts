@@ -9,11 +9,11 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
-import { connectSse, ServerSentEvent, type SseConnection } from "../mod.ts";
-import { assertSseError } from "./support/assert_sse_error.ts";
-import { HttpServer } from "./support/http_server.ts";
-import { eventResponse, OpenResponse } from "./support/open_response.ts";
-import { eventStreamHead, RawServer } from "./support/raw_server.ts";
+import { connectSse, ServerSentEvent, type SseConnection } from "../../mod.ts";
+import { assertSseError } from "../support/assert_sse_error.ts";
+import { HttpServer } from "../support/http_server.ts";
+import { eventResponse, OpenResponse } from "../support/open_response.ts";
+import { eventStreamHead, RawServer } from "../support/raw_server.ts";
 
 const url = "http://in.process/";
 const done = { done: true, value: undefined } as const;

@@ -5,16 +5,16 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
-import { connectSse } from "../mod.ts";
-import { assertSseError } from "./support/assert_sse_error.ts";
-import { deadline } from "./support/deadline.ts";
-import { inTurn } from "./support/in_turn.ts";
-import { eventResponse, OpenResponse } from "./support/open_response.ts";
+import { connectSse } from "../../mod.ts";
+import { assertSseError } from "../support/assert_sse_error.ts";
+import { deadline } from "../support/deadline.ts";
+import { inTurn } from "../support/in_turn.ts";
+import { eventResponse, OpenResponse } from "../support/open_response.ts";
 import {
   eventStreamHead,
   RawServer,
   type Script,
-} from "./support/raw_server.ts";
+} from "../support/raw_server.ts";
 
 const url = "http://in.process/";
 const done = { done: true, value: undefined } as const;

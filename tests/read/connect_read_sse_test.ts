@@ -13,11 +13,11 @@ import {
   readSse,
   type ServerSentEvent,
   type SseConnection,
-} from "../mod.ts";
-import { assertSseError } from "./support/assert_sse_error.ts";
-import { HttpServer } from "./support/http_server.ts";
-import { countListeners } from "./support/listeners.ts";
-import { eventResponse, OpenResponse } from "./support/open_response.ts";
+} from "../../mod.ts";
+import { assertSseError } from "../support/assert_sse_error.ts";
+import { HttpServer } from "../support/http_server.ts";
+import { countListeners } from "../support/listeners.ts";
+import { eventResponse, OpenResponse } from "../support/open_response.ts";
 
 const done = { done: true, value: undefined } as const;
 

@@ -18,12 +18,12 @@ import {
   type SseMessage,
   sseResponse,
   type SseResponseInit,
-} from "../mod.ts";
-import { MemoryEventLog, resume } from "../src/event_log/mod.ts";
-import { assertSseError } from "./support/assert_sse_error.ts";
-import { dataOf } from "./support/data_of.ts";
-import { deadline } from "./support/deadline.ts";
-import { HttpServer } from "./support/http_server.ts";
+} from "../../mod.ts";
+import { MemoryEventLog, resume } from "../../src/event_log/mod.ts";
+import { assertSseError } from "../support/assert_sse_error.ts";
+import { dataOf } from "../support/data_of.ts";
+import { deadline } from "../support/deadline.ts";
+import { HttpServer } from "../support/http_server.ts";
 
 const BEAT = ":\n";
 

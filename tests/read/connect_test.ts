@@ -7,11 +7,11 @@ import {
   assertStrictEquals,
   assertStringIncludes,
 } from "@std/assert";
-import { connectSse, type ConnectSseOptions } from "../mod.ts";
-import { assertSseError } from "./support/assert_sse_error.ts";
-import { HttpServer } from "./support/http_server.ts";
-import { eventResponse, OpenResponse } from "./support/open_response.ts";
-import { eventStreamHead, RawServer } from "./support/raw_server.ts";
+import { connectSse, type ConnectSseOptions } from "../../mod.ts";
+import { assertSseError } from "../support/assert_sse_error.ts";
+import { HttpServer } from "../support/http_server.ts";
+import { eventResponse, OpenResponse } from "../support/open_response.ts";
+import { eventStreamHead, RawServer } from "../support/raw_server.ts";
 
 const url = "http://in.process/";
 

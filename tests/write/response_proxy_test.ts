@@ -1,12 +1,12 @@
 /** The edge proxy of the examples, between an upstream and a browser. */
 import { assert, assertEquals } from "@std/assert";
-import proxy from "../examples/proxy.ts";
-import { connectSse, ServerSentEvent, type SseConnection } from "../mod.ts";
-import { assertSseError } from "./support/assert_sse_error.ts";
-import { deadline } from "./support/deadline.ts";
-import { type Handler, HttpServer } from "./support/http_server.ts";
-import { eventResponse, OpenResponse } from "./support/open_response.ts";
-import { eventStreamHead, RawServer } from "./support/raw_server.ts";
+import proxy from "../../examples/proxy.ts";
+import { connectSse, ServerSentEvent, type SseConnection } from "../../mod.ts";
+import { assertSseError } from "../support/assert_sse_error.ts";
+import { deadline } from "../support/deadline.ts";
+import { type Handler, HttpServer } from "../support/http_server.ts";
+import { eventResponse, OpenResponse } from "../support/open_response.ts";
+import { eventStreamHead, RawServer } from "../support/raw_server.ts";
 
 /** The proxy on a port of its own, before the upstream at the URL. */
 function serveProxy(upstreamUrl: string) {

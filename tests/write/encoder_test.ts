@@ -15,10 +15,10 @@ import {
   SseEventStream,
   type SseMessage,
   sseResponse,
-} from "../mod.ts";
-import { deadline } from "./support/deadline.ts";
-import { Random, randomChunks, randomText } from "./support/random.ts";
-import { interpret } from "./reference.ts";
+} from "../../mod.ts";
+import { deadline } from "../support/deadline.ts";
+import { Random, randomChunks, randomText } from "../support/random.ts";
+import { interpret } from "../reference.ts";
 
 const utf8 = new TextEncoder();
 

@@ -1,12 +1,12 @@
 // Streams that each request starts anew, as an LLM's: `reconnect.resume: false`.
 
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
-import { connectSse, type ConnectSseOptions } from "../mod.ts";
-import { assertSseError } from "./support/assert_sse_error.ts";
-import { HttpServer } from "./support/http_server.ts";
-import { inTurn } from "./support/in_turn.ts";
-import { eventResponse, OpenResponse } from "./support/open_response.ts";
-import { eventStreamHead, RawServer } from "./support/raw_server.ts";
+import { connectSse, type ConnectSseOptions } from "../../mod.ts";
+import { assertSseError } from "../support/assert_sse_error.ts";
+import { HttpServer } from "../support/http_server.ts";
+import { inTurn } from "../support/in_turn.ts";
+import { eventResponse, OpenResponse } from "../support/open_response.ts";
+import { eventStreamHead, RawServer } from "../support/raw_server.ts";
 
 const url = "http://in.process/";
 const done = { done: true, value: undefined } as const;

@@ -1,8 +1,8 @@
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
-import { connectSse, type SseConnection } from "../mod.ts";
-import { assertSseError } from "./support/assert_sse_error.ts";
-import { inTurn } from "./support/in_turn.ts";
-import { eventResponse, OpenResponse } from "./support/open_response.ts";
+import { connectSse, type SseConnection } from "../../mod.ts";
+import { assertSseError } from "../support/assert_sse_error.ts";
+import { inTurn } from "../support/in_turn.ts";
+import { eventResponse, OpenResponse } from "../support/open_response.ts";
 
 const url = "http://in.process/";
 const done = { done: true, value: undefined } as const;

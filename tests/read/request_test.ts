@@ -14,12 +14,12 @@ import {
   type ConnectSseOptions,
   type SseAttempt,
   SseError,
-} from "../mod.ts";
-import { assertSseError } from "./support/assert_sse_error.ts";
-import { deadline } from "./support/deadline.ts";
-import { HttpServer } from "./support/http_server.ts";
-import { inTurn } from "./support/in_turn.ts";
-import { eventResponse, OpenResponse } from "./support/open_response.ts";
+} from "../../mod.ts";
+import { assertSseError } from "../support/assert_sse_error.ts";
+import { deadline } from "../support/deadline.ts";
+import { HttpServer } from "../support/http_server.ts";
+import { inTurn } from "../support/in_turn.ts";
+import { eventResponse, OpenResponse } from "../support/open_response.ts";
 
 const url = "http://in.process/";
 const done = { done: true, value: undefined } as const;

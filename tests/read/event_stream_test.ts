@@ -12,12 +12,12 @@ import {
   type ServerSentEvent,
   SseError,
   SseEventStream,
-} from "../mod.ts";
-import { assertSseError } from "./support/assert_sse_error.ts";
-import { deadline } from "./support/deadline.ts";
-import { microtasks } from "./support/microtasks.ts";
-import { Random } from "./support/random.ts";
-import { vectors } from "./vectors.ts";
+} from "../../mod.ts";
+import { assertSseError } from "../support/assert_sse_error.ts";
+import { deadline } from "../support/deadline.ts";
+import { microtasks } from "../support/microtasks.ts";
+import { Random } from "../support/random.ts";
+import { vectors } from "../vectors.ts";
 
 type Chunk = BufferSource | string;
 

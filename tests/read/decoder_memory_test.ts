@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { type ServerSentEvent, SseDecoder, SseError } from "../mod.ts";
-import { interpret } from "./reference.ts";
-import { heldBytes } from "./support/garbage.ts";
+import { type ServerSentEvent, SseDecoder, SseError } from "../../mod.ts";
+import { interpret } from "../reference.ts";
+import { heldBytes } from "../support/garbage.ts";
 
 const MiB = 1024 * 1024;
 

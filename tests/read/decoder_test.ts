@@ -10,16 +10,16 @@ import {
   SseDecoder,
   type SseDecoderOptions,
   SseError,
-} from "../mod.ts";
+} from "../../mod.ts";
 import {
   asText,
   Random,
   randomBytes,
   randomChunks,
   randomText,
-} from "./support/random.ts";
-import { interpret, type Interpretation } from "./reference.ts";
-import { type Vector, vectors } from "./vectors.ts";
+} from "../support/random.ts";
+import { interpret, type Interpretation } from "../reference.ts";
+import { type Vector, vectors } from "../vectors.ts";
 
 type Chunks = Iterable<BufferSource | string>;
 

@@ -6,9 +6,9 @@ import {
   connectSse,
   type ConnectSseOptions,
   type ServerSentEvent,
-} from "../mod.ts";
-import { ChaosServer, loggedEvent } from "./support/chaos_server.ts";
-import { Random } from "./support/random.ts";
+} from "../../mod.ts";
+import { ChaosServer, loggedEvent } from "../support/chaos_server.ts";
+import { Random } from "../support/random.ts";
 
 const length = Number(Deno.env.get("SSE_CHAOS_EVENTS") ?? 20_000);
 const seed = Number(Deno.env.get("SSE_CHAOS_SEED") ?? 1);

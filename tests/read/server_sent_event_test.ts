@@ -1,5 +1,5 @@
 import { assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
-import { ServerSentEvent } from "../mod.ts";
+import { ServerSentEvent } from "../../mod.ts";
 
 Deno.test("ServerSentEvent is an empty message where nothing is given", () => {
   for (const event of [new ServerSentEvent(), new ServerSentEvent({})]) {

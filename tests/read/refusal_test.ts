@@ -9,13 +9,13 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
-import { connectSse, type ConnectSseOptions, SseError } from "../mod.ts";
-import { assertSseError } from "./support/assert_sse_error.ts";
-import { HttpServer } from "./support/http_server.ts";
-import { inTurn } from "./support/in_turn.ts";
-import { eventResponse, OpenResponse } from "./support/open_response.ts";
-import { RawServer } from "./support/raw_server.ts";
-import { runScript } from "./support/run_script.ts";
+import { connectSse, type ConnectSseOptions, SseError } from "../../mod.ts";
+import { assertSseError } from "../support/assert_sse_error.ts";
+import { HttpServer } from "../support/http_server.ts";
+import { inTurn } from "../support/in_turn.ts";
+import { eventResponse, OpenResponse } from "../support/open_response.ts";
+import { RawServer } from "../support/raw_server.ts";
+import { runScript } from "../support/run_script.ts";
 
 const url = "http://in.process/";
 const done = { done: true, value: undefined } as const;
@@ -79,7 +79,7 @@ Deno.test("refused responses in a loop, none of them closed, use up no sockets",
   await runScript(
     `
     import { connectSse } from ${
-      JSON.stringify(import.meta.resolve("../mod.ts"))
+      JSON.stringify(import.meta.resolve("../../mod.ts"))
     };
     const url = ${JSON.stringify(server.url)};
     const round = async () => {
@@ -252,7 +252,7 @@ Deno.test("a Content-Type of any length and kind is looked at in linear time", a
   // time: so it is tried where it can be stopped.
   await runScript(`
     import { connectSse } from ${
-    JSON.stringify(import.meta.resolve("../mod.ts"))
+    JSON.stringify(import.meta.resolve("../../mod.ts"))
   };
     for (const part of ['\\\\"', '"', '\\\\', '",', ";", ",", " ", 'a"b']) {
       const type = "text/event-stream;x=" + part.repeat(2_000_000);

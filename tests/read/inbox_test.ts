@@ -4,11 +4,11 @@ import {
   assertStrictEquals,
   assertStringIncludes,
 } from "@std/assert";
-import { connectSse, type ServerSentEvent } from "../mod.ts";
-import { assertSseError } from "./support/assert_sse_error.ts";
-import { HttpServer } from "./support/http_server.ts";
-import { inTurn } from "./support/in_turn.ts";
-import { eventResponse, OpenResponse } from "./support/open_response.ts";
+import { connectSse, type ServerSentEvent } from "../../mod.ts";
+import { assertSseError } from "../support/assert_sse_error.ts";
+import { HttpServer } from "../support/http_server.ts";
+import { inTurn } from "../support/in_turn.ts";
+import { eventResponse, OpenResponse } from "../support/open_response.ts";
 
 const url = "http://in.process/";
 const done = { done: true, value: undefined } as const;
