@@ -2,6 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { connectSse } from "../../mod.ts";
 import { Random } from "../support/random.ts";
+import { slowTest } from "../support/slow_test.ts";
 import { RedisServer, whyNoRedis } from "./redis_server.ts";
 
 const notRun = whyNoRedis();
@@ -41,11 +42,9 @@ class ServerProcess implements AsyncDisposable {
   }
 }
 
-Deno.test({
-  name:
-    `${CLIENTS} clients of two servers get each of ${MESSAGES} messages once and in order, or are told of a gap`,
-  ignore: notRun !== undefined,
-  async fn() {
+slowTest(
+  `${CLIENTS} clients of two servers get each of ${MESSAGES} messages once and in order, or are told of a gap`,
+  async () => {
     await using redis = await RedisServer.start("everysec");
     await using stack = new AsyncDisposableStack();
     const servers = [
@@ -107,4 +106,5 @@ Deno.test({
     assert(reconnects > CLIENTS / 4, `${reconnects} reconnects`);
     console.log(`${reconnects} reconnects, ${gaps} gaps`);
   },
-});
+  notRun,
+);

@@ -59,7 +59,6 @@ export class ChaosServer implements AsyncDisposable {
   readonly #random: Random;
   readonly #length: number;
   #server!: RawServer;
-  #refusing = false;
 
   static async listen(length: number, seed: number): Promise<ChaosServer> {
     const chaos = new ChaosServer(length, seed);
@@ -83,10 +82,8 @@ export class ChaosServer implements AsyncDisposable {
   }
 
   /** Takes connections again, where it refused them; called by the refused. */
-  async comeBack(): Promise<void> {
-    if (!this.#refusing) return;
-    this.#refusing = false;
-    await this.#server.accept();
+  comeBack(): void {
+    this.#server.accept();
   }
 
   async #serve(connection: RawConnection): Promise<void> {
@@ -106,10 +103,7 @@ export class ChaosServer implements AsyncDisposable {
       case "stall":
         return await connection.disconnected;
       case "reset and refusal":
-        if (!this.#refusing) {
-          this.#refusing = true;
-          this.#server.refuse();
-        }
+        this.#server.refuse();
         return connection.reset();
       case "reset":
         return connection.reset();

@@ -1,4 +1,3 @@
-import { createSocket, type Socket as DatagramSocket } from "node:dgram";
 import { createServer, type Server, type Socket } from "node:net";
 import type { AddressInfo } from "node:net";
 import { deadline } from "./deadline.ts";
@@ -85,40 +84,25 @@ export class RawServer implements AsyncDisposable {
   /** All connections so far that sent a request, in order. */
   readonly connections: RawConnection[] = [];
   #server: Server;
-  /** What keeps the port from other servers like this one. */
-  #lock: DatagramSocket;
+  #isRefusing = false;
   #sockets = new Set<Socket>();
   #arrivals: PromiseWithResolvers<RawConnection>[] = [];
   #failures: unknown[] = [];
 
   static async listen(...scripts: [Script, ...Script[]]): Promise<RawServer> {
-    while (true) {
-      // Below the ports that systems give out: such a one could be taken by
-      // anybody between `refuse` and `accept`. Others like this take none whose
-      // UDP port is taken.
-      const port = 20_000 + Math.floor(Math.random() * 10_000);
-      const lock = createSocket("udp4");
-      const server = createServer();
-      try {
-        await bound(lock, port);
-        await listening(server, port);
-        return new RawServer(server, lock, scripts);
-      } catch (error) {
-        lock.close();
-        if ((error as { code?: string }).code !== "EADDRINUSE") throw error;
-      }
-    }
+    const server = createServer();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", resolve);
+    await promise;
+    return new RawServer(server, scripts);
   }
 
-  private constructor(
-    server: Server,
-    lock: DatagramSocket,
-    scripts: Script[],
-  ) {
-    this.#lock = lock;
+  private constructor(server: Server, scripts: Script[]) {
     this.#server = server;
     this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
     server.on("connection", (socket) => {
+      if (this.#isRefusing) return void socket.resetAndDestroy();
       const { promise: disconnected, resolve } = Promise.withResolvers<void>();
       let head = "";
       this.#sockets.add(socket);
@@ -168,14 +152,17 @@ export class RawServer implements AsyncDisposable {
     return this.#arrivals[index] ??= Promise.withResolvers();
   }
 
-  /** Refuses connections from now on. */
+  /**
+   * Resets each new connection at once. The port stays taken: another program
+   * could take it until `accept`.
+   */
   refuse(): void {
-    this.#server.close();
+    this.#isRefusing = true;
   }
 
-  /** Takes connections again after {@linkcode refuse}, on the same port. */
-  accept(): Promise<void> {
-    return listening(this.#server, Number(new URL(this.url).port));
+  /** Accepts connections again after {@linkcode refuse}. */
+  accept(): void {
+    this.#isRefusing = false;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -186,34 +173,11 @@ export class RawServer implements AsyncDisposable {
       return promise;
     });
     await Promise.all(closed);
-    if (this.#server.listening) {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      this.#server.close(() => resolve());
-      await promise;
-    }
-    this.#lock.close();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#server.close(() => resolve());
+    await promise;
     if (this.#failures.length > 0) {
       throw new AggregateError(this.#failures, "A script of RawServer failed");
     }
   }
-}
-
-function listening(server: Server, port: number): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  server.once("error", reject);
-  server.listen(port, "127.0.0.1", () => {
-    server.off("error", reject);
-    resolve();
-  });
-  return promise;
-}
-
-function bound(socket: DatagramSocket, port: number): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  socket.once("error", reject);
-  socket.bind(port, "127.0.0.1", () => {
-    socket.off("error", reject);
-    resolve();
-  });
-  return promise;
 }
