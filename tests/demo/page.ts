@@ -1,14 +1,15 @@
 /**
- * The demo's page in Chromium. `page_test.ts` runs this in a process of its own:
- * what drives a browser may do what tests may not, and comes from npm.
+ * The demo's page in Chromium. `page_slow_test.ts` runs this in a process of its
+ * own, as playwright is loaded only there.
  */
+/// <reference lib="dom" />
 import assert from "node:assert/strict";
 import {
   type BrowserContextOptions,
   chromium,
   type Locator,
   type Page as Tab,
-} from "playwright-core";
+} from "npm:playwright-core@1.65.1";
 import { events } from "../../examples/demo/job.ts";
 import { installChromium } from "../runtimes/install.ts";
 import { Page, start } from "./start.ts";

@@ -1,5 +1,6 @@
 /** The example for `node:http`, in Express, with a log and a push source. */
-import express from "express";
+// @ts-types="npm:@types/express@5.0.3"
+import express from "npm:express@5.1.0";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { sseResponse } from "../../mod.ts";

@@ -4,31 +4,24 @@ import { connectSse } from "../../mod.ts";
 import { dataOf } from "../support/data_of.ts";
 import { deadline } from "../support/deadline.ts";
 import { isInstalled, notRunFor } from "../support/not_run.ts";
+import { temporaryDirectory } from "../support/temporary_directory.ts";
 
-const directory = import.meta.dirname!;
 const notRun = notRunFor(
   "Tests of servers on Node",
   isInstalled("node") ? undefined : "node is not installed",
 );
 
-async function run(...args: string[]): Promise<void> {
+/** Bundles a server, and runs it on Node, until it is disposed of. */
+async function start(path: string) {
+  await using directory = await temporaryDirectory();
+  const bundle = `${directory.path}/server.mjs`;
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-    args,
-    cwd: directory,
+    args: [
+      ...["bundle", "--quiet", "--no-check", `--output=${bundle}`],
+      new URL(path, import.meta.url).pathname,
+    ],
   }).output();
   assert(success, new TextDecoder().decode(stderr));
-}
-
-/** Bundles a server, and runs it on Node, until disposed of. */
-async function start(path: string) {
-  await run("install", "--quiet");
-  // Where Node finds what `deno install` has put there.
-  const bundle = `${directory}/node_modules/.bundles/` +
-    path.split("/").at(-1)!.replace(".ts", ".mjs");
-  await run(
-    ...["bundle", "--quiet", "--no-check", "--external=express"],
-    ...["--config=../../deno.json", `--output=${bundle}`, path],
-  );
   const process = new Deno.Command("node", {
     args: [bundle],
     env: { PORT: "0" },
