@@ -1,38 +1,41 @@
-const config = new URL("./deno.json", import.meta.url).pathname;
+/** Runs a file of this folder in a process of its own. */
 
-/** The arguments that run a file of this folder in a process of its own. */
-export function childArgs(file: string, args: (string | number)[]): string[] {
-  return [
-    "run",
-    "--quiet",
-    "--allow-all",
-    `--config=${config}`,
-    "--v8-flags=--expose-gc",
-    new URL(file, import.meta.url).pathname,
-    ...args.map(String),
-  ];
+/** V8's garbage collector, which child processes can call. */
+export function collectGarbage(): void {
+  (globalThis as unknown as { gc(): void }).gc();
 }
 
-/** Runs a file of this folder to its end; the JSON it printed. */
+function command(file: string, args: (string | number)[]): Deno.Command {
+  return new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "--quiet",
+      "--allow-all",
+      "--no-check",
+      "--v8-flags=--expose-gc",
+      new URL(file, import.meta.url).pathname,
+      ...args.map(String),
+    ],
+    stdout: "piped",
+    stderr: "inherit",
+  });
+}
+
+/** Runs a file to its end. Returns the JSON that it printed. */
 export async function runChild<T>(
   file: string,
   ...args: (string | number)[]
 ): Promise<T> {
-  const { success, stdout } = await new Deno.Command(Deno.execPath(), {
-    args: childArgs(file, args),
-    stderr: "inherit",
-  }).output();
+  const { success, stdout } = await command(file, args).output();
   if (!success) throw new Error(`${file} ${args.join(" ")} failed`);
   return JSON.parse(new TextDecoder().decode(stdout));
 }
 
-/** Runs `http_server.ts` for as long as `use` works. */
-export async function withServer(use: (port: number) => Promise<void>) {
-  const server = new Deno.Command(Deno.execPath(), {
-    args: childArgs("http_server.ts", []),
-    stdout: "piped",
-    stderr: "inherit",
-  }).spawn();
+/** Runs `http_server.ts` while `use` is pending. */
+export async function withServer(
+  use: (port: number) => Promise<void>,
+): Promise<void> {
+  const server = command("http_server.ts", []).spawn();
   const reader = server.stdout.getReader();
   try {
     const { value } = await reader.read();

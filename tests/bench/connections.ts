@@ -1,18 +1,68 @@
-/** Thousands of mostly idle connections at once. */
-import { runChild, withServer } from "./child.ts";
+/**
+ * Thousands of mostly idle connections at once. Run by itself, as
+ * `connections.ts CLIENT PORT`, it measures one client.
+ */
+import process from "node:process";
+import { collectGarbage, runChild, withServer } from "./child.ts";
 import { clients } from "./http_clients.ts";
-import { median, printTable, ratio, threeDigits } from "./print.ts";
-import type { Options } from "./print.ts";
+import {
+  median,
+  type Options,
+  printTable,
+  ratio,
+  threeDigits,
+} from "./print.ts";
 
 const COUNT = 2000;
-const EVERY_MS = 5000;
-const FOR_MS = 10_000;
+const EVENT_INTERVAL_MS = 5000;
+const DURATION_MS = 10_000;
 
+/** KiB a connection, and milliseconds of CPU time a second for all. */
 interface Cost {
   rss: number;
   heap: number;
   cpu: number;
-  events: number;
+}
+
+if (import.meta.main) {
+  const [name, port] = Deno.args;
+  console.log(JSON.stringify(await measure(name, Number(port))));
+  Deno.exit(); // The connections never end by themselves.
+}
+
+async function measure(name: string, port: number): Promise<Cost> {
+  const url = `http://127.0.0.1:${port}/idle/${EVENT_INTERVAL_MS}`;
+  await open(name, url, 1);
+  const before = await settledMemory();
+  for (let opened = 0; opened < COUNT; opened += 50) await open(name, url, 50);
+  const after = await settledMemory();
+
+  const cpu = process.cpuUsage();
+  await new Promise((resolve) => setTimeout(resolve, DURATION_MS));
+  const { user, system } = process.cpuUsage(cpu);
+  return {
+    rss: (after.rss - before.rss) / COUNT / 1024,
+    heap: (after.heapUsed - before.heapUsed) / COUNT / 1024,
+    cpu: (user + system) / DURATION_MS,
+  };
+}
+
+/** Opens more connections, and waits until each has received an event. */
+async function open(name: string, url: string, count: number) {
+  await Promise.all(
+    Array.from({ length: count }, () =>
+      new Promise<void>((resolve) => {
+        clients[name](url, resolve);
+      })),
+  );
+}
+
+async function settledMemory() {
+  for (let i = 0; i < 3; i++) {
+    collectGarbage();
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  return process.memoryUsage();
 }
 
 export async function connections({ rounds, markdown, contender }: Options) {
@@ -22,29 +72,22 @@ export async function connections({ rounds, markdown, contender }: Options) {
     for (const name of names) {
       console.error(`round ${round + 1}: ${COUNT} connections, ${name}`);
       await withServer(async (port) => {
-        const child = runChild<Cost>(
-          "measure_connections.ts",
-          name,
-          port,
-          COUNT,
-          EVERY_MS,
-          FOR_MS,
-        );
-        (costs[name] ??= []).push(await child);
+        const cost = await runChild<Cost>("connections.ts", name, port);
+        (costs[name] ??= []).push(cost);
       });
     }
   }
 
-  const middle = (name: string, of: keyof Cost) =>
-    median(costs[name].map((cost) => cost[of]));
-  const overRaw = (name: string, of: keyof Cost) =>
+  const columns = (name: string, of: keyof Cost) => [
+    threeDigits(median(costs[name].map((cost) => cost[of]))),
     ratio(
       median(
         costs[name].map((cost, i) => cost[of] / costs["raw body"]?.[i][of]),
       ),
-    );
+    ),
+  ];
   printTable(
-    `${COUNT} connections, an event each every ${EVERY_MS / 1000} s`,
+    `${COUNT} connections, an event each every ${EVENT_INTERVAL_MS / 1000} s`,
     [
       "client",
       "KiB each (RSS)",
@@ -56,12 +99,9 @@ export async function connections({ rounds, markdown, contender }: Options) {
     ],
     names.map((name) => [
       name,
-      threeDigits(middle(name, "rss")),
-      overRaw(name, "rss"),
-      threeDigits(middle(name, "heap")),
-      overRaw(name, "heap"),
-      threeDigits(middle(name, "cpu")),
-      overRaw(name, "cpu"),
+      ...columns(name, "rss"),
+      ...columns(name, "heap"),
+      ...columns(name, "cpu"),
     ]),
     markdown,
   );

@@ -3,12 +3,14 @@ import {
   getBytes,
   getLines,
   getMessages,
-} from "@microsoft/fetch-event-source/parse";
-// @ts-types="./std_parse_stream.d.ts"
-import { ServerSentEventParseStream } from "deno-std/parse-stream";
-import { createParser, type EventSourceMessage } from "eventsource-parser";
-import { EventSourceParserStream } from "eventsource-parser/stream";
-import { events as fetchEventStream } from "fetch-event-stream";
+} from "npm:@microsoft/fetch-event-source@2.0.1/lib/cjs/parse.js";
+import { ServerSentEventParseStream } from "npm:deno-std@1.4.0/http/server_sent_event_parse_stream.js";
+import {
+  createParser,
+  type EventSourceMessage,
+} from "npm:eventsource-parser@4.1.3";
+import { EventSourceParserStream } from "npm:eventsource-parser@4.1.3/stream";
+import { events as fetchEventStream } from "npm:fetch-event-stream@0.1.6";
 import { connectSse, SseDecoder, SseEventStream } from "../../mod.ts";
 import { count, Tally, type Workload } from "./workloads.ts";
 

@@ -1,22 +1,62 @@
-/** Events over loopback HTTP, from a server in another process. */
+/**
+ * Events over loopback HTTP, from a server in another process. Run by itself, as
+ * `http.ts CLIENT PORT WORKLOAD EVENTS`, it measures one client on one stream.
+ */
+import process from "node:process";
 import { runChild, withServer } from "./child.ts";
 import { clients } from "./http_clients.ts";
-import { median, printTable, ratio, threeDigits } from "./print.ts";
-import type { Options } from "./print.ts";
+import {
+  median,
+  type Options,
+  printTable,
+  ratio,
+  threeDigits,
+} from "./print.ts";
+import { makeWorkload } from "./workloads.ts";
 
+/** Nanoseconds an event. */
 interface Cost {
   cpu: number;
   real: number;
 }
 
 /**
- * Streams, and how many events of them are read at a time. With 40,000 of the
+ * Workloads, and how many of their events are read at a time. With 40,000 of the
  * first, the engine's compilers took half of what a client adds to the raw body.
  */
-const streams: [string, number][] = [
+const streams: [workload: string, events: number][] = [
   ["LLM, one a chunk", 160_000],
   ["LLM, 16 KiB", 400_000],
 ];
+
+if (import.meta.main) {
+  const [name, port, workload, events] = Deno.args;
+  const { blocks } = makeWorkload(workload);
+  const times = Math.ceil(Number(events) / blocks);
+  const url = (times: number) =>
+    `http://127.0.0.1:${port}/${encodeURIComponent(workload)}/${times}`;
+  await measure(name, url(Math.ceil(times / 4)), Math.ceil(times / 4) * blocks);
+  console.log(
+    JSON.stringify(await measure(name, url(times), times * blocks)),
+  );
+}
+
+async function measure(
+  name: string,
+  url: string,
+  events: number,
+): Promise<Cost> {
+  let count = 0;
+  const cpu = process.cpuUsage();
+  const start = performance.now();
+  await clients[name](url, () => count++);
+  const { user, system } = process.cpuUsage(cpu);
+  const ms = performance.now() - start;
+  if (name !== "raw body" && count !== events) {
+    throw new Error(`${name} saw ${count} events of ${events}`);
+  }
+  return { cpu: (user + system) * 1000 / events, real: ms * 1e6 / events };
+}
 
 export async function http(options: Options) {
   for (const [workload, events] of streams) {
@@ -26,7 +66,7 @@ export async function http(options: Options) {
 
 async function compare(
   workload: string,
-  events: threeDigits,
+  events: number,
   port: number,
   { rounds, markdown, contender }: Options,
 ) {
@@ -35,14 +75,14 @@ async function compare(
   for (let round = 0; round < rounds; round++) {
     console.error(`round ${round + 1}/${rounds}: ${workload} over HTTP`);
     for (const name of names) {
-      const child = runChild<Cost>(
-        "measure_http.ts",
+      const cost = await runChild<Cost>(
+        "http.ts",
         name,
         port,
         workload,
         events,
       );
-      (costs[name] ??= []).push(await child);
+      (costs[name] ??= []).push(cost);
     }
   }
   printTable(

@@ -1,6 +1,6 @@
 /** Those that read events over HTTP, each in the way its README shows. */
-import { EventSource as EventSourcePackage } from "eventsource";
-import { createEventSource } from "eventsource-client";
+import { EventSource as EventSourcePackage } from "npm:eventsource@5.1.5";
+import { createEventSource } from "npm:eventsource-client@1.2.0";
 import { connectSse } from "../../mod.ts";
 
 /** Reads until `[DONE]` or the end; calls `seen` for each event. */

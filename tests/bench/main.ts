@@ -1,26 +1,29 @@
 /**
- * The benchmarks. `deno task bench [WHAT] [OPTIONS]`, with WHAT one of
+ * The benchmarks: `deno task bench [BENCHMARK] [OPTIONS]`. BENCHMARK is one of
  *
  * - `table` (the default): bytes in, events out, against peers and the floor;
- * - `streams`: the same, by each way to read a stream;
  * - `size`: bytes of the bundled module;
  * - `http`: events over loopback HTTP;
  * - `connections`: many idle connections at once;
  * - `broadcast`: a message to many clients of an event log;
+ * - `idle-clients`: the memory that clients take that stopped reading;
  * - `redis`: messages through Redis and back;
  * - `all` of them.
  *
- * `--rounds=5` and `--ms=200` say how long to measure; `--only=connectSse,floor`
- * and `--workload=LLM,CRLF` pick contenders and workloads by the start of their
- * names; `--markdown` prints Markdown. Nothing here passes or fails: it prints.
+ * `--rounds=5` sets how often each is measured, and `--ms=200` how long a
+ * contender of the table is measured in a round. `--only=connectSse,floor` and
+ * `--workload=LLM,CRLF` select contenders and workloads by the start of their
+ * names. `--isolated` gives each contender of the table a process of its own.
+ * `--markdown` prints Markdown. Only `size` can fail.
  */
 import { parseArgs } from "node:util";
 import { broadcast } from "./broadcast.ts";
 import { connections } from "./connections.ts";
 import { http } from "./http.ts";
+import { idleClients } from "./idle_clients.ts";
+import type { Options } from "./print.ts";
 import { redis } from "./redis.ts";
 import { size } from "./size.ts";
-import type { Options } from "./print.ts";
 import { table } from "./table.ts";
 
 const commands: Record<string, (options: Options) => Promise<void>> = {
@@ -29,6 +32,7 @@ const commands: Record<string, (options: Options) => Promise<void>> = {
   http,
   connections,
   broadcast,
+  "idle-clients": idleClients,
   redis,
 };
 
@@ -40,24 +44,27 @@ const { values, positionals } = parseArgs({
     ms: { type: "string", default: "200" },
     only: { type: "string", default: "" },
     workload: { type: "string", default: "" },
+    isolated: { type: "boolean", default: false },
     markdown: { type: "boolean", default: false },
   },
 });
 const options: Options = {
   rounds: Number(values.rounds),
   ms: Number(values.ms),
+  isolated: values.isolated,
   markdown: values.markdown,
   contender: startsWithOneOf(values.only),
   workload: startsWithOneOf(values.workload),
 };
 
-const [what = "table"] = positionals;
-if (what !== "all" && !(what in commands)) {
-  console.error(`${what}: not one of ${Object.keys(commands).join(", ")}, all`);
+const [benchmark = "table"] = positionals;
+if (benchmark !== "all" && !(benchmark in commands)) {
+  const names = Object.keys(commands).join(", ");
+  console.error(`Expected one of ${names} or all, got ${benchmark}`);
   Deno.exit(2);
 }
 for (const [name, command] of Object.entries(commands)) {
-  if (name === what || what === "all") await command(options);
+  if (name === benchmark || benchmark === "all") await command(options);
 }
 
 function startsWithOneOf(list: string) {

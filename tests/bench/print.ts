@@ -1,14 +1,16 @@
-/** How to measure and print: what the command line says. */
+/** How to measure and print, as given on the command line. */
 export interface Options {
   rounds: number;
-  /** How long a measurement lasts. */
+  /** Duration of a measurement in milliseconds. */
   ms: number;
+  /** Whether each contender of the table gets a process of its own. */
+  isolated: boolean;
   markdown: boolean;
   contender: (name: string) => boolean;
   workload: (name: string) => boolean;
 }
 
-/** Prints a table, numbers to the right: as text or as Markdown. */
+/** Prints a table as text or as Markdown. Numbers are aligned to the right. */
 export function printTable(
   title: string,
   head: string[],
@@ -36,7 +38,7 @@ export function printTable(
   }
 }
 
-/** Three digits that matter, grouped. */
+/** Formats a number with three significant digits. */
 export function threeDigits(value: number | undefined): string {
   if (value === undefined || Number.isNaN(value)) return "–";
   return value.toLocaleString("en", { maximumSignificantDigits: 3 });

@@ -4,7 +4,6 @@ import { printTable } from "./print.ts";
 import type { Options } from "./print.ts";
 
 const root = new URL("../../", import.meta.url);
-const config = new URL("./deno.json", import.meta.url).pathname;
 
 /** What is imported from where, and how many bytes it may be at most. */
 const entries: [title: string, code: string, most?: number][] = [
@@ -16,7 +15,10 @@ const entries: [title: string, code: string, most?: number][] = [
   ["EventSource", from("EventSource", "src/event_source.ts"), 9050],
   ["MemoryEventLog, resume", from("*", "src/event_log/mod.ts")],
   ["typedEvents", from("typedEvents", "src/typed_events.ts")],
-  ["eventsource-parser/stream", `export * from "eventsource-parser/stream";`],
+  [
+    "eventsource-parser/stream",
+    `export * from "npm:eventsource-parser@4.1.3/stream";`,
+  ],
 ];
 
 function from(name: string, file: string): string {
@@ -54,14 +56,7 @@ async function bundle(code: string): Promise<Uint8Array<ArrayBuffer>> {
     const { success, stdout, stderr } = await new Deno.Command(
       Deno.execPath(),
       {
-        args: [
-          "bundle",
-          "--quiet",
-          "--minify",
-          "--platform=browser",
-          `--config=${config}`,
-          entry,
-        ],
+        args: ["bundle", "--quiet", "--minify", "--platform=browser", entry],
       },
     ).output();
     if (!success) throw new Error(new TextDecoder().decode(stderr));

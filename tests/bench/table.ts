@@ -1,8 +1,14 @@
 /**
- * Bytes in, events out: all contenders on all workloads. A workload has a
- * process of its own, in which the contenders take turns, so that whatever else
- * the machine does is the same for all. The minimum of many repetitions is
- * steady; whole processes, one for each contender, are not.
+ * Bytes in, events out: all contenders on all workloads.
+ *
+ * A workload has a process of its own, in which the contenders take turns, so
+ * that the noise of the machine is the same for all of them. The minimum of many
+ * repetitions is steady to about 3%. Two things are not: the garbage of one
+ * contender can be collected in the time of the next, and the engine compiles
+ * the code of a stream for all contenders that use it. `--isolated` shows what
+ * they contribute.
+ *
+ * Run by itself, as `table.ts WORKLOAD MS CONTENDER…`, it measures one workload.
  */
 import { runChild } from "./child.ts";
 import { type Contender, contenders } from "./contenders.ts";
@@ -17,7 +23,7 @@ if (import.meta.main) {
   console.log(JSON.stringify(await measure(workload, Number(ms), names)));
 }
 
-/** Measures contenders for so many ms each. */
+/** Measures each contender for some milliseconds. */
 async function measure(
   workloadName: string,
   ms: number,
@@ -35,30 +41,40 @@ async function measure(
   }
   const times: Times = {};
   const spent: Times = {};
-  let waiting = names;
-  while (waiting.length > 0) {
-    for (const name of waiting) {
-      const { read } = contenders[name];
+  let pending = names;
+  while (pending.length > 0) {
+    for (const name of pending) {
       const start = performance.now();
-      await read(workload);
+      await contenders[name].read(workload);
       const time = performance.now() - start;
       spent[name] = (spent[name] ?? 0) + time;
       const ns = time * 1e6 / workload.blocks;
       times[name] = Math.min(times[name] ?? Infinity, ns);
     }
-    // In random order: a contender also pays for the garbage of the one before.
-    waiting = waiting.filter((name) => spent[name] < ms)
+    // In random order, as a contender may pay for the garbage of the one before.
+    pending = pending.filter((name) => spent[name] < ms)
       .toSorted(() => Math.random() - 0.5);
   }
   return times;
 }
 
-export async function table({ ms, markdown, contender, workload }: Options) {
+export async function table(options: Options) {
+  const { rounds, ms, isolated, markdown, contender, workload } = options;
   const names = Object.keys(contenders).filter(contender);
+  const processes = isolated ? names.map((name) => [name]) : [names];
   const rows: [name: string, times: Times][] = [];
   for (const name of workloadNames.filter(workload)) {
-    console.error(name);
-    rows.push([name, await runChild<Times>("table.ts", name, ms, ...names)]);
+    const times: Times = {};
+    for (let round = 0; round < rounds; round++) {
+      console.error(`round ${round + 1}/${rounds}: ${name}`);
+      for (const group of processes) {
+        const found = await runChild<Times>("table.ts", name, ms, ...group);
+        for (const [contender, ns] of Object.entries(found)) {
+          times[contender] = Math.min(times[contender] ?? Infinity, ns);
+        }
+      }
+    }
+    rows.push([name, times]);
   }
 
   // The other ways to read a stream are in the table of ratios alone.
