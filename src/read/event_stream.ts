@@ -14,8 +14,7 @@ import type { ServerSentEvent } from "./server_sent_event.ts";
  * If an event exceeds `maxEventSize`, the stream errors with an `SseError`
  * `"event-too-large"`. As with any stream that errors, events that have not been
  * read yet are then lost, also those before the fault. Use `readSse` if you need
- * each of them. It also works in browsers whose `ReadableStream` is not async
- * iterable.
+ * each of them, and in browsers whose `ReadableStream` is not async iterable.
  *
  * As the standard demands, an unfinished event at the end is dropped.
  *
