@@ -11,7 +11,7 @@ import {
   type Page as Tab,
 } from "npm:playwright-core@1.65.1";
 import { events } from "../../examples/demo/job.ts";
-import { installChromium } from "../runtimes/install.ts";
+import { chromium as chromiumPath } from "../runtimes/install.ts";
 import { Page, start } from "./start.ts";
 
 const TOTAL = events.length;
@@ -23,7 +23,7 @@ const STALL = { name: "Stall the connection" };
 const KILL = { name: "Kill the server" };
 
 const browser = await chromium.launch({
-  executablePath: await installChromium(),
+  executablePath: await chromiumPath(),
 });
 const server = await Page.servedBy(start(["--page"]));
 

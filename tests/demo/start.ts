@@ -14,6 +14,18 @@ export function start(
   }).spawn();
 }
 
+/** Runs `deno task start` with these arguments to its end. */
+export async function run(...args: string[]) {
+  const signal = AbortSignal.timeout(60_000);
+  const { code, stdout, stderr } = await start(args, { signal }).output();
+  const decoder = new TextDecoder();
+  return {
+    code,
+    stdout: decoder.decode(stdout),
+    stderr: decoder.decode(stderr),
+  };
+}
+
 /** A child that serves the demo's page, until disposed of. */
 export class Page implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;

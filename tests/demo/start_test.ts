@@ -1,41 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { events } from "../../examples/demo/job.ts";
 import { HttpServer } from "../support/http_server.ts";
 import { eventResponse } from "../support/open_response.ts";
-import { Page, start } from "./start.ts";
-
-async function run(...args: string[]) {
-  const signal = AbortSignal.timeout(60_000);
-  const { code, stdout, stderr } = await start(args, { signal }).output();
-  const decoder = new TextDecoder();
-  return {
-    code,
-    stdout: decoder.decode(stdout),
-    stderr: decoder.decode(stderr),
-  };
-}
-
-Deno.test("start shows on the terminal that nothing is lost, if told to or if there is none", async () => {
-  const results = await Promise.all([run("--terminal"), run()]);
-  for (const { code, stdout, stderr } of results) {
-    assertEquals({ code, stderr }, { code: 0, stderr: "" });
-    assertStringIncludes(
-      stdout,
-      `\n${events.length} events over 4 connections: 0 lost, 0 repeated.\n`,
-    );
-    for (const code of ["network", "idle-timeout", "status"]) {
-      assertStringIncludes(stdout, ` ✕ ${code}: Expected `);
-    }
-    // A line of words starts with a number, and may end with the progress.
-    const words = stdout.split("\n").flatMap((line) =>
-      line.match(/^ *\d+ {2}([^█]+)/)?.[1].trim().split(" ") ?? []
-    );
-    assertEquals(
-      words,
-      events.filter(({ event }) => event === "token").map(({ data }) => data),
-    );
-  }
-});
+import { Page, run, start } from "./start.ts";
 
 Deno.test("start reads the stream at a URL, as the command line does", async () => {
   await using server = new HttpServer(() =>

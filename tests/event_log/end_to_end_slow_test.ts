@@ -3,12 +3,13 @@ import { assert, assertEquals } from "@std/assert";
 import { connectSse } from "../../mod.ts";
 import { Random } from "../support/random.ts";
 import { slowTest } from "../support/slow_test.ts";
+import { scaled } from "../support/scale.ts";
 import { RedisServer, whyNoRedis } from "./redis_server.ts";
 
 const notRun = whyNoRedis();
 const CLIENTS = 200;
 const SLOW = 10;
-const MESSAGES = Number(Deno.env.get("SSE_LOG_MESSAGES") ?? 1000);
+const MESSAGES = scaled(1000);
 
 /** A server of the log; it ends connections at random, as networks do. */
 class ServerProcess implements AsyncDisposable {

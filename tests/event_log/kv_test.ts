@@ -17,7 +17,7 @@ const notRun = notRunFor(
 testContract({
   name: "KvEventLog",
   notRun,
-  steps: 5000,
+  steps: 1500,
   async open() {
     const kv = await Deno.openKv(":memory:");
     return {

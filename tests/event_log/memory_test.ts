@@ -14,7 +14,7 @@ import { appendAll, Reader, rest, testContract } from "./contract.ts";
 
 testContract({
   name: "MemoryEventLog",
-  steps: 20_000,
+  steps: 10_000,
   open() {
     const logs = new Map<string, MemoryEventLog>();
     return {

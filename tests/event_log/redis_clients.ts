@@ -8,15 +8,15 @@ export interface RedisClient extends AsyncDisposable {
   send: SendRedisCommand;
 }
 
-export type Connect = (port: number) => Promise<RedisClient>;
+type Connect = (port: number) => Promise<RedisClient>;
 
-export const clients: Record<string, Connect> = {
-  "a raw socket": (port) => RawRedis.connect(port, 2),
-  "a raw socket with RESP3": (port) => RawRedis.connect(port, 3),
-  "redis": (port) => connectRedis(port, 2),
-  "redis with RESP3": (port) => connectRedis(port, 3),
+export const clients = {
+  "a raw socket": (port: number) => RawRedis.connect(port, 2),
+  "a raw socket with RESP3": (port: number) => RawRedis.connect(port, 3),
+  "redis": (port: number) => connectRedis(port, 2),
+  "redis with RESP3": (port: number) => connectRedis(port, 3),
   "ioredis": connectIoredis,
-};
+} satisfies Record<string, Connect>;
 
 async function connectRedis(port: number, RESP: 2 | 3): Promise<RedisClient> {
   const client = createClient({

@@ -14,65 +14,18 @@ import {
   type SendRedisCommand,
 } from "../../src/event_log/mod.ts";
 import { deadline } from "../support/deadline.ts";
-import {
-  appendAll,
-  type Kind,
-  numbers,
-  Reader,
-  rest,
-  testContract,
-} from "./contract.ts";
+import { appendAll, numbers, Reader, rest, testContract } from "./contract.ts";
 import { assertInterleaved, LogProcess } from "./processes.ts";
 import { RawRedis } from "./raw_redis.ts";
-import { clients, type Connect } from "./redis_clients.ts";
+import { redisKind, sharedRedisServer } from "./redis_kind.ts";
 import { RedisServer, whyNoRedis } from "./redis_server.ts";
 
 const notRun = whyNoRedis();
 
-/** For all tests of the contract, each of which has keys of its own. */
-const sharedServer = notRun === undefined
-  ? await RedisServer.start("everysec")
-  : undefined;
-globalThis.addEventListener("unload", () => sharedServer?.disposeNow());
-let places = 0;
-
-function kind(client: string, connect: Connect): Kind {
-  return {
-    name: `RedisEventLog over ${client}`,
-    notRun,
-    steps: client === "a raw socket" ? 5000 : 500,
-    // The clients from npm keep timers and sockets of their own.
-    leaks: client.includes("redis"),
-    async open() {
-      const { port } = sharedServer!;
-      const stack = new AsyncDisposableStack();
-      const command = stack.use(await connect(port));
-      const blocking = [
-        stack.use(await connect(port)),
-        stack.use(await connect(port)),
-      ];
-      const place = ++places;
-      let logs = 0;
-      return {
-        shared: true,
-        slack: 20,
-        log: (name = "log", maxMessages) =>
-          new RedisEventLog({
-            key: `${place}:${name}`,
-            send: command.send,
-            sendBlocking: blocking[logs++]?.send,
-            pollInterval: 10,
-            maxMessages,
-          }),
-        [Symbol.asyncDispose]: () => stack.disposeAsync(),
-      };
-    },
-  };
-}
-
-for (const [client, connect] of Object.entries(clients)) {
-  testContract(kind(client, connect));
-}
+// `redis_clients_slow_test.ts` has the clients from npm.
+const contractServer = notRun ?? await sharedRedisServer();
+testContract(redisKind("a raw socket", 1500, contractServer));
+testContract(redisKind("a raw socket with RESP3", 300, contractServer));
 
 function testRedis(
   what: string,
@@ -244,16 +197,18 @@ testRedis(
 );
 
 testRedis(
-  "serves a thousand readers through one blocking command at a time",
+  "serves 200 readers through one blocking command at a time",
   async (server, stack) => {
     const { commands, blocking } = await open(server, stack);
     const writer = await open(server, stack);
     let [now, most] = [0, 0];
+    const blocked = Promise.withResolvers<void>();
     const log = new RedisEventLog({
       key: "log",
       send: commands.send,
       async sendBlocking(command) {
         most = Math.max(most, ++now);
+        blocked.resolve();
         try {
           return await blocking.send(command);
         } finally {
@@ -262,9 +217,10 @@ testRedis(
       },
     });
     const readers = Array.from(
-      { length: 1000 },
+      { length: 200 },
       () => Array.fromAsync(log.read("")),
     );
+    await deadline(blocked.promise, "a blocking command");
     await appendAll(writer.log, numbers(1, 100));
     // Its own messages too, of which it learns before Redis tells.
     await appendAll(log, numbers(101, 200));

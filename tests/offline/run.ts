@@ -1,10 +1,10 @@
-// Runs `deno SUBCOMMAND ARGS`, and where JSR cannot be reached puts stand-ins
-// from npm in the place of @std.
+// Runs `deno SUBCOMMAND ARGS`. If JSR cannot be reached, stand-ins from npm take
+// the place of @std.
 
 import config from "../../deno.json" with { type: "json" };
 import importMap from "./import_map.json" with { type: "json" };
 
-/** Whether every `jsr:` module that the import map replaces can be loaded. */
+/** Returns whether each `jsr:` module that the import map replaces can be loaded. */
 async function canLoadFromJsr(): Promise<boolean> {
   const packages: Record<string, string> = config.imports;
   const modules = Object.keys(importMap.imports).flatMap((name) => {
@@ -22,12 +22,38 @@ async function canLoadFromJsr(): Promise<boolean> {
   return success;
 }
 
+/**
+ * Copies the lines of a test report. Leaves out the dots of `--reporter=dot`,
+ * each of which is a line of its own if stdout is not a terminal.
+ */
+async function printReport(
+  report: ReadableStream<BufferSource>,
+): Promise<void> {
+  let partial = "";
+  const print = (line: string) => {
+    if (!/^[.,]?$/.test(line)) console.log(line);
+  };
+  for await (const text of report.pipeThrough(new TextDecoderStream())) {
+    const lines = (partial + text).split("\n");
+    partial = lines.pop()!;
+    lines.forEach(print);
+  }
+  print(partial);
+}
+
 const [subcommand, ...args] = Deno.args;
 if (!await canLoadFromJsr()) {
   console.error("JSR cannot be reached: npm packages stand in for @std.");
   args.unshift(`--import-map=${import.meta.resolve("./import_map.json")}`);
 }
-const { code } = await new Deno.Command(Deno.execPath(), {
+const isPiped = subcommand === "test" && !Deno.stdout.isTerminal();
+const child = new Deno.Command(Deno.execPath(), {
   args: [subcommand, ...args],
-}).spawn().status;
+  // With `--parallel`: many tests wait for processes and timeouts, so that twice
+  // as many workers as cores finish sooner.
+  env: { DENO_JOBS: String(2 * navigator.hardwareConcurrency) },
+  stdout: isPiped ? "piped" : "inherit",
+}).spawn();
+if (isPiped) await printReport(child.stdout);
+const { code } = await child.status;
 Deno.exit(code);

@@ -6,6 +6,7 @@ import { FakeTime } from "@std/testing/time";
 import { connectSse, type ServerSentEvent } from "../../mod.ts";
 import { Random } from "../support/random.ts";
 import { microtasks } from "../support/microtasks.ts";
+import { scaled } from "../support/scale.ts";
 
 const url = "http://in.process/";
 const reason = new Error("enough");
@@ -196,5 +197,5 @@ async function walk(seed: number, time: FakeTime): Promise<void> {
 
 Deno.test("SseConnection gives each event once and leaves nothing, whatever server and caller do at any moment", async () => {
   using time = new FakeTime();
-  for (let seed = 1; seed <= 2000; seed++) await walk(seed, time);
+  for (let seed = 1; seed <= scaled(2000); seed++) await walk(seed, time);
 });

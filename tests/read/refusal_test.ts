@@ -70,33 +70,6 @@ for (const [name, [code, options, head]] of Object.entries(refusals)) {
   });
 }
 
-Deno.test("refused responses in a loop, none of them closed, use up no sockets", async () => {
-  await using server = new HttpServer(() =>
-    new Response(new OpenResponse("Who are you?").response.body, {
-      status: 401,
-    })
-  );
-  await runScript(
-    `
-    import { connectSse } from ${
-      JSON.stringify(import.meta.resolve("../../mod.ts"))
-    };
-    const url = ${JSON.stringify(server.url)};
-    const round = async () => {
-      try {
-        for await (const _ of await connectSse(url));
-      } catch ({ code, cause }) {
-        if (code !== "status") throw cause;
-      }
-    };
-    // The body goes on, so that each round takes the second that one waits.
-    for (let i = 0; i < 4; i++) await Promise.all(Array.from({ length: 40 }, round));
-  `,
-    100,
-  );
-  assertEquals(server.requests.length, 160);
-});
-
 Deno.test("the body of a refused response is waited for a second, and no longer", async () => {
   using time = new FakeTime();
   const stream = new OpenResponse("Wait", { status: 404 });
@@ -255,7 +228,7 @@ Deno.test("a Content-Type of any length and kind is looked at in linear time", a
     JSON.stringify(import.meta.resolve("../../mod.ts"))
   };
     for (const part of ['\\\\"', '"', '\\\\', '",', ";", ",", " ", 'a"b']) {
-      const type = "text/event-stream;x=" + part.repeat(2_000_000);
+      const type = "text/event-stream;x=" + part.repeat(500_000);
       const headers = new Headers({ "content-type": type });
       const { body } = new Response("data: a\\n\\n");
       const response = { status: 200, headers, body };

@@ -1,8 +1,8 @@
-/** Gets the runtimes from the npm registry and from Debian's packages. */
+/** Gets the runtimes from the npm registry, and Chromium from the system. */
 
 const CHROMIUM = "chromium-headless-shell";
 
-/** Installs what `deno.json` beside this file names; no script of theirs runs. */
+/** Installs the packages of `deno.json` beside this file, without their scripts. */
 export async function installFromNpm(): Promise<void> {
   if (Deno.build.os !== "linux" || Deno.build.arch !== "x86_64") {
     throw new Error("The packages are for Linux on x86-64");
@@ -12,23 +12,14 @@ export async function installFromNpm(): Promise<void> {
   });
 }
 
-/** Installs Chromium where it is not there; gives the path of its binary. */
-export async function installChromium(): Promise<string> {
-  const install = () => apt("install", "--no-install-recommends", CHROMIUM);
-  let binary = await findChromium();
-  if (binary === undefined) {
-    await install().catch(async () => {
-      // The lists of packages may be missing, or too old.
-      await apt("update");
-      await install();
-    });
-    binary = await findChromium();
-  }
-  if (binary === undefined) throw new Error(`No binary in ${CHROMIUM}`);
-  return binary;
+/** Returns the path of Chromium's binary. */
+export async function chromium(): Promise<string> {
+  const binary = await findChromium();
+  if (binary !== undefined) return binary;
+  throw new Error(`${CHROMIUM} is not installed: apt-get install ${CHROMIUM}`);
 }
 
-/** The path of Chromium's binary, where it is there. */
+/** Returns the path of Chromium's binary, if Debian's package is installed. */
 export async function findChromium(): Promise<string | undefined> {
   const files = await output("dpkg", ["-L", CHROMIUM]).catch(() => "");
   // Not the script in /usr/bin, whose process is not the browser's.
@@ -37,17 +28,7 @@ export async function findChromium(): Promise<string | undefined> {
   );
 }
 
-async function apt(...args: string[]): Promise<void> {
-  // Another apt may be at work.
-  const patience = "--option=DPkg::Lock::Timeout=60";
-  const command = ["apt-get", "--quiet", "--yes", patience, ...args];
-  if (Deno.uid() !== 0) command.unshift("sudo", "--non-interactive");
-  await output(command[0], command.slice(1), {
-    env: { DEBIAN_FRONTEND: "noninteractive" },
-  });
-}
-
-/** What a command prints; throws with all of it where the command fails. */
+/** Returns what a command prints. If it fails, throws with its whole output. */
 export async function output(
   command: string | URL,
   args: string[],

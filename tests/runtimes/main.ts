@@ -1,9 +1,10 @@
 /**
- * Runs one suite on every runtime, and prints a table of runtimes by cases.
+ * Runs one suite on every runtime, and prints a table of runtimes by cases:
+ * `deno run -A tests/runtimes/main.ts`.
  *
- * Whatever is not there is installed: runtimes from the npm registry, below
- * this directory, and Chromium from Debian's packages. A runtime that cannot be
- * had is reported as not run, which on Linux is a failure where `CI` is `true`.
+ * Installs runtimes from the npm registry, below this directory. Chromium has to
+ * be installed. A runtime that is missing is reported as not run. With `CI=true`
+ * on Linux that is a failure.
  */
 import { Fixture } from "./fixture.ts";
 import { output } from "./install.ts";

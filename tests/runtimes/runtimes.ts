@@ -1,5 +1,5 @@
 /** The runtimes: where each comes from, and how it is given the suite. */
-import { installChromium, installFromNpm, output } from "./install.ts";
+import { chromium, installFromNpm, output } from "./install.ts";
 import type { Context } from "./protocol.ts";
 import { checkSignalMemory } from "./signal_memory.ts";
 import { runWorkerExample } from "./worker_example.ts";
@@ -8,7 +8,7 @@ export interface Runtime {
   /** A column of the table. */
   name: string;
   browser?: boolean;
-  /** Installs the runtime where it is not there; gives its binary. */
+  /** Installs the runtime if needed. Returns the path of its binary. */
   install(): Promise<string | URL>;
   /**
    * Writes what the runtime needs into the directory, where `suite.mjs` is;
@@ -86,7 +86,7 @@ export const runtimes: Runtime[] = [
   {
     name: "Chromium",
     browser: true,
-    install: installChromium,
+    install: chromium,
     prepare: ({ directory, page }) => [
       // Root may not have one, and the one page it loads is our own.
       "--no-sandbox",

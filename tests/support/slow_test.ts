@@ -1,12 +1,12 @@
-/**
- * Registers a test that takes long. `deno task test:slow` runs it; anything else
- * ignores it. Slow tests have files of their own, named `*_slow_test.ts`.
- */
+/** Why slow tests are not run: undefined if they are, by `deno task test:slow`. */
+export const slowTestsNotRun: string | undefined =
+  Deno.env.get("SLOW_TESTS") === "1" ? undefined : "SLOW_TESTS is not 1";
+
+/** Registers a test that takes long, in a file named `*_slow_test.ts`. */
 export function slowTest(
   name: string,
-  fn: () => Promise<void>,
-  notRun?: string,
+  fn: () => void | Promise<void>,
+  notRun: string | undefined = slowTestsNotRun,
 ): void {
-  const isWanted = Deno.env.get("SLOW_TESTS") === "1";
-  Deno.test({ name, fn, ignore: !isWanted || notRun !== undefined });
+  Deno.test({ name, fn, ignore: (slowTestsNotRun ?? notRun) !== undefined });
 }

@@ -1,6 +1,6 @@
 /**
  * Checks the declarations of the module as programs see them, with the types of
- * each environment, no check left out, and `undefined` taken exactly.
+ * each environment and the strictest options: `deno run -A tests/types/main.ts`.
  */
 import { output } from "../runtimes/install.ts";
 

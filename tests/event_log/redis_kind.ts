@@ -1,0 +1,56 @@
+/** `RedisEventLog` over a client, for the contract of event logs. */
+import { RedisEventLog } from "../../src/event_log/mod.ts";
+import type { Kind } from "./contract.ts";
+import { clients } from "./redis_clients.ts";
+import { RedisServer } from "./redis_server.ts";
+
+let places = 0;
+
+/** Starts a server for all tests of a file; each test has keys of its own. */
+export async function sharedRedisServer(): Promise<RedisServer> {
+  const server = await RedisServer.start("everysec");
+  globalThis.addEventListener("unload", () => server.disposeNow());
+  return server;
+}
+
+/**
+ * @param server The server, or why the tests are not run.
+ */
+export function redisKind(
+  client: keyof typeof clients,
+  steps: number,
+  server: RedisServer | string,
+): Kind {
+  const connect = clients[client];
+  return {
+    name: `RedisEventLog over ${client}`,
+    notRun: typeof server === "string" ? server : undefined,
+    steps,
+    // The clients from npm keep timers and sockets of their own.
+    leaks: client.includes("redis"),
+    async open() {
+      const { port } = server as RedisServer;
+      const stack = new AsyncDisposableStack();
+      const command = stack.use(await connect(port));
+      const blocking = [
+        stack.use(await connect(port)),
+        stack.use(await connect(port)),
+      ];
+      const place = ++places;
+      let logs = 0;
+      return {
+        shared: true,
+        slack: 20,
+        log: (name = "log", maxMessages) =>
+          new RedisEventLog({
+            key: `${place}:${name}`,
+            send: command.send,
+            sendBlocking: blocking[logs++]?.send,
+            pollInterval: 10,
+            maxMessages,
+          }),
+        [Symbol.asyncDispose]: () => stack.disposeAsync(),
+      };
+    },
+  };
+}
