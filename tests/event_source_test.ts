@@ -12,6 +12,7 @@ import {
 } from "../src/event_source.ts";
 import { deadline } from "./support/deadline.ts";
 import { HttpServer } from "./support/http_server.ts";
+import { empty, failing, url } from "./support/in_process.ts";
 import { inTurn } from "./support/in_turn.ts";
 import { eventResponse, OpenResponse } from "./support/open_response.ts";
 import { eventSource } from "./runtimes/cases/event_source.ts";
@@ -29,10 +30,6 @@ for (const { name, run, browserOnly } of eventSource) {
     await deadline(Promise.resolve(run(context)), "the case");
   });
 }
-
-const url = "http://in.process/";
-const empty = () => new Response(null, { status: 204 });
-const failing = () => Promise.reject(new Error("cable cut"));
 
 /** The ms between requests, until the source is closed. */
 async function waits(

@@ -1,5 +1,6 @@
 /** Starts `log_process.ts`, and reads what it prints. */
 import { assertEquals } from "@std/assert";
+import { TextLineStream } from "@std/streams/text-line-stream";
 import { deadline } from "../support/deadline.ts";
 
 export class LogProcess implements AsyncDisposable {
@@ -8,7 +9,10 @@ export class LogProcess implements AsyncDisposable {
 
   private constructor(process: Deno.ChildProcess) {
     this.#process = process;
-    this.#lines = linesOf(process.stdout);
+    this.#lines = process.stdout
+      .pipeThrough(new TextDecoderStream())
+      .pipeThrough(new TextLineStream())
+      .values();
   }
 
   /** Starts it, and waits until it has opened its log. */
@@ -54,15 +58,6 @@ export class LogProcess implements AsyncDisposable {
       // It has ended.
     }
     await this.#process.status;
-  }
-}
-
-async function* linesOf(stdout: ReadableStream<Uint8Array<ArrayBuffer>>) {
-  let buffer = "";
-  for await (const text of stdout.pipeThrough(new TextDecoderStream())) {
-    const lines = (buffer + text).split("\n");
-    buffer = lines.pop()!;
-    yield* lines;
   }
 }
 

@@ -1,4 +1,5 @@
 /** A `redis-server` of the test's own. */
+import { TextLineStream } from "@std/streams/text-line-stream";
 import { deadline } from "../support/deadline.ts";
 import { notRunFor } from "../support/not_run.ts";
 import { temporaryDirectory } from "../support/temporary_directory.ts";
@@ -73,15 +74,17 @@ export class RedisServer implements AsyncDisposable {
       stderr: "null",
     }).spawn();
     this.#process = process;
-    const output = process.stdout.pipeThrough(new TextDecoderStream());
-    let printed = "";
+    const lines = process.stdout
+      .pipeThrough(new TextDecoderStream())
+      .pipeThrough(new TextLineStream());
+    const printed: string[] = [];
     const ready = Promise.withResolvers<void>();
     (async () => {
-      for await (const text of output) {
-        printed += text;
-        if (printed.includes("Ready to accept connections")) ready.resolve();
+      for await (const line of lines) {
+        printed.push(line);
+        if (line.includes("Ready to accept connections")) ready.resolve();
       }
-      ready.reject(new Error(`redis-server ended: ${printed}`));
+      ready.reject(new Error(`redis-server ended: ${printed.join("\n")}`));
     })();
     await deadline(ready.promise, "redis-server to be ready");
   }

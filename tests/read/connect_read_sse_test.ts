@@ -7,20 +7,13 @@ import {
   assertThrows,
 } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
-import {
-  connectSse,
-  readSse,
-  type ServerSentEvent,
-  type SseConnection,
-} from "../../mod.ts";
+import { connectSse, readSse, type ServerSentEvent } from "../../mod.ts";
+import { allData } from "../support/data_of.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
 import { HttpServer } from "../support/http_server.ts";
+import { done } from "../support/in_process.ts";
 import { countListeners } from "../support/listeners.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
-
-const done = { done: true, value: undefined } as const;
-
-const dataOf = (sse: SseConnection) => Array.fromAsync(sse, ({ data }) => data);
 
 Deno.test("readSse reads a response that came another way", async () => {
   await using server = new HttpServer(() =>
@@ -30,14 +23,14 @@ Deno.test("readSse reads a response that came another way", async () => {
   const sse = readSse(response);
   assertStrictEquals(sse[Symbol.asyncIterator](), sse);
   assertStrictEquals(sse.response, response);
-  assertEquals(await dataOf(sse), ["a"]);
+  assertEquals(await allData(sse), ["a"]);
   assertEquals(sse.lastEventId, "1");
   assertEquals(server.requests.length, 1);
 });
 
 Deno.test("readSse reads a stream of bytes, whatever it is called", async () => {
   const { body } = new Response("data: a\n\n");
-  assertEquals(await dataOf(readSse(body!)), ["a"]);
+  assertEquals(await allData(readSse(body!)), ["a"]);
 });
 
 Deno.test("readSse heeds each of its options", async () => {
@@ -56,7 +49,7 @@ Deno.test("readSse heeds each of its options", async () => {
   assertEquals(comments, ["c"]);
 
   const plain = new Response("data: a\n\n");
-  assertEquals(await dataOf(readSse(plain, { anyContentType: true })), ["a"]);
+  assertEquals(await allData(readSse(plain, { anyContentType: true })), ["a"]);
 
   const large = readSse(eventResponse("data: aaaaaaaa\n\n"), {
     maxEventSize: 8,
@@ -133,7 +126,7 @@ Deno.test("readSse reads no further than it is asked to", async () => {
 });
 
 Deno.test("readSse's end is an end, and truncated where until is not met", async () => {
-  assertEquals(await dataOf(readSse(eventResponse("data: a\n\n"))), ["a"]);
+  assertEquals(await allData(readSse(eventResponse("data: a\n\n"))), ["a"]);
   const cut = readSse(eventResponse("data: a\n\n"), { until: "[DONE]" });
   await cut.next();
   await assertSseError(cut.next(), "truncated");
@@ -142,7 +135,7 @@ Deno.test("readSse's end is an end, and truncated where until is not met", async
 Deno.test("readSse does not reconnect", async () => {
   const sse = readSse(eventResponse("data: a\n\n"));
   assertThrows(() => sse.reconnect(), TypeError, "reconnect");
-  assertEquals(await dataOf(sse), ["a"]);
+  assertEquals(await allData(sse), ["a"]);
 });
 
 Deno.test("readSse takes nothing but a response or a stream, and says so", () => {

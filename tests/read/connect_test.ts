@@ -10,10 +10,9 @@ import {
 import { connectSse, type ConnectSseOptions } from "../../mod.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
 import { HttpServer } from "../support/http_server.ts";
+import { url } from "../support/in_process.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
 import { eventStreamHead, RawServer } from "../support/raw_server.ts";
-
-const url = "http://in.process/";
 
 /** The request that `connectSse` makes of these arguments. */
 async function requestOf(

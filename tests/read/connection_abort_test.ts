@@ -1,12 +1,11 @@
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { connectSse, type SseConnection } from "../../mod.ts";
 import { HttpServer } from "../support/http_server.ts";
+import { done, url } from "../support/in_process.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
 import { RawServer } from "../support/raw_server.ts";
 import { countListeners } from "../support/listeners.ts";
 
-const url = "http://in.process/";
-const done = { done: true, value: undefined } as const;
 const reason = new Error("the user left");
 
 /** Asserts that next() rejects with the reason once, and then ends. */

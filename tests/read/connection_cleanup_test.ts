@@ -15,6 +15,7 @@ import {
 import { assertSseError } from "../support/assert_sse_error.ts";
 import { deadline } from "../support/deadline.ts";
 import { HttpServer } from "../support/http_server.ts";
+import { done } from "../support/in_process.ts";
 import { countListeners } from "../support/listeners.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
 import {
@@ -23,7 +24,6 @@ import {
   type Script,
 } from "../support/raw_server.ts";
 
-const done = { done: true, value: undefined } as const;
 const reason = new Error("enough");
 
 // Long, so that a timer left behind is seen.

@@ -4,10 +4,10 @@ import { assertLess } from "@std/assert";
 import { connectSse, type SseConnection } from "../../mod.ts";
 import { collectGarbage } from "../support/garbage.ts";
 import { HttpServer } from "../support/http_server.ts";
+import { url } from "../support/in_process.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
 import { slowTest } from "../support/slow_test.ts";
 
-const url = "http://in.process/";
 const COUNT = 200;
 /** The newest of them is in use, and the one before may be held somewhere. */
 const FEW = 5;

@@ -1,13 +1,9 @@
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { connectSse, type SseConnection } from "../../mod.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
+import { done, events, url } from "../support/in_process.ts";
 import { inTurn } from "../support/in_turn.ts";
-import { eventResponse, OpenResponse } from "../support/open_response.ts";
-
-const url = "http://in.process/";
-const done = { done: true, value: undefined } as const;
-
-const events = (text: string) => () => eventResponse(text);
+import { OpenResponse } from "../support/open_response.ts";
 
 Deno.test("onOpen is called for each response that is an event stream, and for no other", async () => {
   const { fetch } = inTurn(

@@ -8,11 +8,11 @@ import {
   type ServerSentEvent,
   type SseConnection,
 } from "../../mod.ts";
+import { url } from "../support/in_process.ts";
 import { microtasks } from "../support/microtasks.ts";
 import { eventResponse } from "../support/open_response.ts";
 import type { ReconnectInfo } from "../support/reconnect_info.ts";
 
-const url = "http://in.process/";
 const reason = new Error("enough");
 
 /** More than any path from one step to the next takes. */

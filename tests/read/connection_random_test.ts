@@ -4,11 +4,11 @@
 import { assert, assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { connectSse, type ServerSentEvent } from "../../mod.ts";
+import { url } from "../support/in_process.ts";
 import { Random } from "../support/random.ts";
 import { microtasks } from "../support/microtasks.ts";
 import { scaled } from "../support/scale.ts";
 
-const url = "http://in.process/";
 const reason = new Error("enough");
 const utf8 = new TextEncoder();
 

@@ -9,15 +9,12 @@ import { connectSse, type SseConnection } from "../../mod.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
 import { deadline } from "../support/deadline.ts";
 import { HttpServer } from "../support/http_server.ts";
+import { done, events, url } from "../support/in_process.ts";
 import { inTurn } from "../support/in_turn.ts";
 import { microtasks } from "../support/microtasks.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
 import { eventStreamHead, RawServer } from "../support/raw_server.ts";
 import type { ReconnectInfo } from "../support/reconnect_info.ts";
-
-const url = "http://in.process/";
-const done = { done: true, value: undefined } as const;
-const events = (text: string) => () => eventResponse(text);
 
 async function data(sse: SseConnection): Promise<string | undefined> {
   return (await deadline(sse.next(), "next()")).value?.data;

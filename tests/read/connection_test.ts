@@ -11,11 +11,9 @@ import { FakeTime } from "@std/testing/time";
 import { connectSse, ServerSentEvent } from "../../mod.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
 import { HttpServer } from "../support/http_server.ts";
+import { done, url } from "../support/in_process.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
 import { eventStreamHead, RawServer } from "../support/raw_server.ts";
-
-const url = "http://in.process/";
-const done = { done: true, value: undefined } as const;
 
 Deno.test("SseConnection yields the events of a server and ends with the body", async () => {
   await using server = new HttpServer(() =>

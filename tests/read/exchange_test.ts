@@ -8,6 +8,7 @@ import { FakeTime } from "@std/testing/time";
 import { connectSse } from "../../mod.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
 import { deadline } from "../support/deadline.ts";
+import { done, url } from "../support/in_process.ts";
 import { inTurn } from "../support/in_turn.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
 import {
@@ -15,9 +16,6 @@ import {
   RawServer,
   type Script,
 } from "../support/raw_server.ts";
-
-const url = "http://in.process/";
-const done = { done: true, value: undefined } as const;
 
 Deno.test("idleTimeout ends a stalled connection and disconnects", async () => {
   await using server = await RawServer.listen(async (connection) => {

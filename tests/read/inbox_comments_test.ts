@@ -16,14 +16,11 @@ import {
 } from "../../mod.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
 import { deadline } from "../support/deadline.ts";
+import { done, events, url } from "../support/in_process.ts";
 import { inTurn } from "../support/in_turn.ts";
-import { eventResponse, OpenResponse } from "../support/open_response.ts";
+import { OpenResponse } from "../support/open_response.ts";
 
-const url = "http://in.process/";
-const done = { done: true, value: undefined } as const;
 const text = "data: 1\n\n:c1\n\ndata: 2\n\n:c2\n\n";
-
-const events = (text: string) => () => eventResponse(text);
 
 Deno.test("SseConnection tells of comments in order with the events of their chunk", async () => {
   const heard: string[] = [];

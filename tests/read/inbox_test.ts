@@ -7,11 +7,9 @@ import {
 import { connectSse, type ServerSentEvent } from "../../mod.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
 import { HttpServer } from "../support/http_server.ts";
+import { done, url } from "../support/in_process.ts";
 import { inTurn } from "../support/in_turn.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
-
-const url = "http://in.process/";
-const done = { done: true, value: undefined } as const;
 
 Deno.test("until as a string ends the stream before the event with that data, and disconnects", async () => {
   const stream = new OpenResponse(

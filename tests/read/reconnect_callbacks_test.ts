@@ -6,24 +6,18 @@ import {
   type SseError,
 } from "../../mod.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
+import { allData } from "../support/data_of.ts";
 import { deadline } from "../support/deadline.ts";
 import { HttpServer } from "../support/http_server.ts";
+import { done, empty, events, failing, url } from "../support/in_process.ts";
 import { inTurn } from "../support/in_turn.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
 import type { ReconnectInfo } from "../support/reconnect_info.ts";
 
-const url = "http://in.process/";
-const done = { done: true, value: undefined } as const;
 const thrown = new Error("mine");
-
-const events = (text: string) => () => eventResponse(text);
-const empty = () => new Response(null, { status: 204 });
-const failure = () => Promise.reject(new Error("cable cut"));
 
 /** Lets happen what is due. */
 const turn = () => new Promise<void>((resolve) => setTimeout(resolve));
-
-const dataOf = (sse: SseConnection) => Array.fromAsync(sse, ({ data }) => data);
 
 Deno.test("shouldReconnect is told truncated where the body ends, and its false is then a normal end", async () => {
   const asked: [SseError, number][] = [];
@@ -37,7 +31,7 @@ Deno.test("shouldReconnect is told truncated where the body ends, and its false 
       },
     },
   });
-  assertEquals(await dataOf(sse), ["a"]);
+  assertEquals(await allData(sse), ["a"]);
   const [[error, attempt], ...others] = asked;
   assertEquals([error.code, attempt, others], ["truncated", 1, []]);
   assertEquals(
@@ -97,7 +91,7 @@ Deno.test("shouldReconnect saying false throws what else would be retried, with 
 });
 
 Deno.test("shouldReconnect saying false after a first request without response rejects connectSse", async () => {
-  const { fetch, requests } = inTurn(failure);
+  const { fetch, requests } = inTurn(failing);
   await assertSseError(
     connectSse(url, { fetch, reconnect: { shouldReconnect: () => false } }),
     "network",
@@ -128,7 +122,7 @@ Deno.test("shouldReconnect saying true reconnects after all that would end the s
       },
     },
   });
-  assertEquals(await dataOf(sse), ["a", "b", "d"]);
+  assertEquals(await allData(sse), ["a", "b", "d"]);
   assertEquals(
     asked,
     [401, "truncated", 204, 205, "content-type", "event-too-large"],
@@ -146,7 +140,7 @@ Deno.test("shouldReconnect saying undefined leaves everything as it is", async (
     fetch,
     reconnect: { initialDelay: 0, shouldReconnect: () => undefined },
   });
-  assertEquals(await dataOf(sse), ["a", "b"]);
+  assertEquals(await allData(sse), ["a", "b"]);
   assertEquals(requests.length, 4);
 });
 
@@ -234,7 +228,7 @@ Deno.test("shouldReconnect is not asked about what the caller does", async () =>
     signal: controller.signal,
     reconnect,
   });
-  const rejected = assertRejects(() => dataOf(aborted));
+  const rejected = assertRejects(() => allData(aborted));
   controller.abort(thrown);
   assertStrictEquals(await rejected, thrown);
 
@@ -243,7 +237,7 @@ Deno.test("shouldReconnect is not asked about what the caller does", async () =>
     until: "[DONE]",
     reconnect,
   });
-  assertEquals(await dataOf(met), ["a"]);
+  assertEquals(await allData(met), ["a"]);
 
   await using left = await connectSse(url, {
     fetch: events("data: a\n\n"),
@@ -300,7 +294,7 @@ Deno.test("what onComment throws comes after the events before it, and is not re
 
 Deno.test("onReconnect is told before each wait, of the first request too", async () => {
   const { fetch } = inTurn(
-    failure,
+    failing,
     () => new Response("No", { status: 503 }),
     events("data: a\n\n"),
     empty,
@@ -314,7 +308,7 @@ Deno.test("onReconnect is told before each wait, of the first request too", asyn
       onReconnect: (info) => void told.push(info),
     },
   });
-  assertEquals(await dataOf(sse), ["a"]);
+  assertEquals(await allData(sse), ["a"]);
   assertEquals(
     told.map(({ attempt, delay, error }) => [attempt, delay, error.code]),
     [[1, 0, "network"], [2, 100, "status"], [1, 0, "truncated"]],
@@ -348,7 +342,7 @@ for (const name of callbacks) {
     });
 
     Deno.test(`what ${name} ${how} with rejects connectSse after a first request without response`, async () => {
-      const { fetch, requests } = inTurn(failure);
+      const { fetch, requests } = inTurn(failing);
       const promise = connectSse(url, {
         fetch,
         reconnect: { initialDelay: 0, [name]: callback },
@@ -391,7 +385,7 @@ for (const name of callbacks) {
     const controller = new AbortController();
     const { signal } = controller;
     const promise = connectSse(url, {
-      fetch: failure,
+      fetch: failing,
       signal,
       reconnect: never,
     });
@@ -423,7 +417,7 @@ for (const name of callbacks) {
         },
       },
     });
-    assertEquals(await dataOf(sse), ["a"]);
+    assertEquals(await allData(sse), ["a"]);
     assertEquals(requests.length, 1);
   });
 
@@ -449,7 +443,7 @@ for (const name of callbacks) {
 
   Deno.test(`an abort in ${name} rejects connectSse after a first request without response`, async () => {
     const controller = new AbortController();
-    const { fetch, requests } = inTurn(failure);
+    const { fetch, requests } = inTurn(failing);
     const promise = connectSse(url, {
       fetch,
       signal: controller.signal,
@@ -545,7 +539,7 @@ Deno.test("close() in onComment ends the stream, and the events of its chunk do 
     reconnect: { initialDelay: 0 },
     onComment: () => void sse.close(),
   });
-  assertEquals(await dataOf(sse), ["a"]);
+  assertEquals(await allData(sse), ["a"]);
   assertEquals(requests.length, 2);
 });
 
@@ -592,7 +586,7 @@ Deno.test("close() in until ends the stream with the event that until was asked 
       return false;
     },
   });
-  assertEquals(await dataOf(sse), ["a"]);
+  assertEquals(await allData(sse), ["a"]);
   assertEquals(requests.length, 1);
 });
 
@@ -606,7 +600,7 @@ Deno.test("close() in fetch ends the stream, and the response is cancelled", asy
     fetch,
     reconnect: { initialDelay: 0 },
   });
-  assertEquals(await dataOf(sse), ["a"]);
+  assertEquals(await allData(sse), ["a"]);
   await late.cancelled;
 });
 
@@ -627,7 +621,7 @@ Deno.test("reconnect() in fetch replaces the request that was just made", async 
   });
   assertEquals((await sse.next()).value?.data, "a");
   sse.reconnect();
-  assertEquals(await dataOf(sse), ["c"]);
+  assertEquals(await allData(sse), ["c"]);
   await late.cancelled;
   assertEquals(requests.length, 3);
 });

@@ -14,6 +14,7 @@ import {
 } from "../../mod.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
 import { HttpServer } from "../support/http_server.ts";
+import { done } from "../support/in_process.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
 import {
   eventStreamHead,
@@ -21,8 +22,6 @@ import {
   type Script,
 } from "../support/raw_server.ts";
 import type { ReconnectInfo } from "../support/reconnect_info.ts";
-
-const done = { done: true, value: undefined } as const;
 
 /** Reconnects without a wait to speak of, and keeps what onReconnect is told. */
 function journal(): { options: ReconnectOptions; told: ReconnectInfo[] } {

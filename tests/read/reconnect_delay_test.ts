@@ -2,21 +2,16 @@ import { assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { connectSse } from "../../mod.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
+import { done, empty, events, failing, url } from "../support/in_process.ts";
 import { inTurn } from "../support/in_turn.ts";
-import { eventResponse, OpenResponse } from "../support/open_response.ts";
+import { OpenResponse } from "../support/open_response.ts";
 import type { ReconnectInfo } from "../support/reconnect_info.ts";
-
-const url = "http://in.process/";
-const done = { done: true, value: undefined } as const;
 
 const refusal = (retryAfter?: string) => () =>
   new Response("No", {
     status: 503,
     headers: retryAfter === undefined ? {} : { "retry-after": retryAfter },
   });
-const failure = () => Promise.reject(new Error("cable cut"));
-const events = (text: string) => () => eventResponse(text);
-const empty = () => new Response(null, { status: 204 });
 
 /** The ms between one request and the next. */
 function waits(times: number[]): number[] {
@@ -28,9 +23,9 @@ Deno.test("SseConnection waits longer from one attempt in a row to the next, up 
   const { fetch, times } = inTurn(
     refusal(),
     refusal(),
-    failure,
+    failing,
     refusal(),
-    failure,
+    failing,
     refusal(),
     empty,
   );
@@ -86,9 +81,9 @@ Deno.test("SseConnection waits as long as it tells onReconnect", async () => {
 Deno.test("connectSse waits and tries again, its promise pending, while there is no response", async () => {
   using time = new FakeTime();
   const { fetch, times } = inTurn(
-    failure,
-    failure,
-    failure,
+    failing,
+    failing,
+    failing,
     events("data: a\n\n"),
   );
   const connected = connectSse(url, { fetch, reconnect: { jitter: 0 } });
@@ -114,7 +109,7 @@ Deno.test("connectSse waits and tries again after a refusal that may pass, and r
       [empty, 204],
     ] as const
   ) {
-    const { fetch, times } = inTurn(failure, refusal(), refusal("60"), final);
+    const { fetch, times } = inTurn(failing, refusal(), refusal("60"), final);
     const connected = connectSse(url, { fetch, reconnect: { jitter: 0 } });
     while (await time.nextAsync());
     await using sse = await connected;
@@ -126,11 +121,11 @@ Deno.test("connectSse waits and tries again after a refusal that may pass, and r
 Deno.test("SseConnection takes the server's retry as the first wait from then on", async () => {
   using time = new FakeTime();
   const { fetch, times } = inTurn(
-    failure,
+    failing,
     events("retry: 70\ndata: a\n\n"),
-    failure,
+    failing,
     events("data: b\n\nretry: 50\n"),
-    failure,
+    failing,
     empty,
   );
   const connected = connectSse(url, {
@@ -149,9 +144,9 @@ Deno.test("SseConnection connects again at once where the server's retry is 0, b
   using time = new FakeTime();
   const { fetch, times } = inTurn(
     events("retry: 0\ndata: a\n\n"),
-    failure,
-    failure,
-    failure,
+    failing,
+    failing,
+    failing,
     events("data: b\n\n"),
     empty,
   );
@@ -188,11 +183,11 @@ Deno.test("SseConnection waits short again after an event, but not after a mere 
   using time = new FakeTime();
   const { fetch, times } = inTurn(
     events("data: a\n\n"),
-    failure,
+    failing,
     events(""),
     events(": comment\n\nid: 1\n\n"),
     events("data: b\n\n"),
-    failure,
+    failing,
     empty,
   );
   await using sse = await connectSse(url, {
@@ -281,7 +276,7 @@ Deno.test("SseConnection does not count the wait for a connection as the server'
   const { fetch } = inTurn(
     events("data: a\n\n"),
     () => stream.response,
-    failure,
+    failing,
   );
   await using sse = await connectSse(url, {
     fetch,

@@ -4,15 +4,10 @@ import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { connectSse, type ConnectSseOptions } from "../../mod.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
 import { HttpServer } from "../support/http_server.ts";
+import { done, events, failing, url } from "../support/in_process.ts";
 import { inTurn } from "../support/in_turn.ts";
-import { eventResponse, OpenResponse } from "../support/open_response.ts";
+import { OpenResponse } from "../support/open_response.ts";
 import { eventStreamHead, RawServer } from "../support/raw_server.ts";
-
-const url = "http://in.process/";
-const done = { done: true, value: undefined } as const;
-
-const events = (text: string) => () => eventResponse(text);
-const failing = () => Promise.reject(new Error("cable cut"));
 
 const options = {
   method: "POST",

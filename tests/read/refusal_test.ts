@@ -12,13 +12,12 @@ import { FakeTime } from "@std/testing/time";
 import { connectSse, type ConnectSseOptions, SseError } from "../../mod.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
 import { HttpServer } from "../support/http_server.ts";
+import { done, url } from "../support/in_process.ts";
 import { inTurn } from "../support/in_turn.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
 import { RawServer } from "../support/raw_server.ts";
 import { runScript } from "../support/run_script.ts";
 
-const url = "http://in.process/";
-const done = { done: true, value: undefined } as const;
 const html = { headers: { "content-type": "text/html" } };
 
 /** What reading the stream throws. */

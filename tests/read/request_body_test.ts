@@ -4,10 +4,9 @@ import { connectSse, type ConnectSseOptions } from "../../mod.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
 import { deadline } from "../support/deadline.ts";
 import { HttpServer } from "../support/http_server.ts";
+import { url } from "../support/in_process.ts";
 import { inTurn } from "../support/in_turn.ts";
 import { eventResponse } from "../support/open_response.ts";
-
-const url = "http://in.process/";
 
 /** A body of that content, made anew for each test, as some can be used once. */
 const bodies: Record<string, () => NonNullable<RequestInit["body"]>> = {

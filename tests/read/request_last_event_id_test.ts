@@ -8,11 +8,9 @@ import {
 } from "@std/assert";
 import { connectSse, type SseError } from "../../mod.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
+import { done, url } from "../support/in_process.ts";
 import { inTurn } from "../support/in_turn.ts";
 import { eventResponse } from "../support/open_response.ts";
-
-const url = "http://in.process/";
-const done = { done: true, value: undefined } as const;
 
 /** What `text` is as a header: its UTF-8 bytes, a character each. */
 const bytesOf = (text: string) =>

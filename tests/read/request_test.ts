@@ -18,15 +18,11 @@ import {
 import { assertSseError } from "../support/assert_sse_error.ts";
 import { deadline } from "../support/deadline.ts";
 import { HttpServer } from "../support/http_server.ts";
+import { done, events, failing, url } from "../support/in_process.ts";
 import { inTurn } from "../support/in_turn.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
 
-const url = "http://in.process/";
-const done = { done: true, value: undefined } as const;
 const soon = { initialDelay: 0, maxDelay: 0 };
-
-const events = (text: string) => () => eventResponse(text);
-const failing = () => Promise.reject(new Error("cable cut"));
 
 Deno.test("input as a function is called for each attempt, with what went before", async () => {
   const { fetch } = inTurn(

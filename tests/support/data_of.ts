@@ -1,7 +1,7 @@
 import type { SseConnection } from "../../mod.ts";
 import { deadline } from "./deadline.ts";
 
-/** The data of the next events, read within the deadline. */
+/** Returns the data of the next events, or fails after the deadline. */
 export async function dataOf(
   sse: SseConnection,
   count: number,
@@ -12,4 +12,9 @@ export async function dataOf(
     data.push(value!.data);
   }
   return data;
+}
+
+/** Returns the data of all events until the end. */
+export function allData(sse: SseConnection): Promise<string[]> {
+  return Array.fromAsync(sse, ({ data }) => data);
 }
