@@ -1,0 +1,117 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import {
+  check,
+  checkFunction,
+  checkLimit,
+  checkRange,
+  checkSignal,
+  checkTimeout,
+  checkType,
+  textOf,
+} from "../../src/internal/check.ts";
+
+Deno.test("check says what was expected and what was received", () => {
+  const received: [unknown, string][] = [
+    [undefined, "undefined"],
+    [null, "null"],
+    [5, "5"],
+    ["a\nb", '"a\\nb"'],
+    ["x".repeat(101), `"${"x".repeat(100)}…"`],
+    [[], "object"],
+    [[1, 2], "1,2"],
+    [{}, "[object Object]"],
+    [Object.create(null), "object"],
+    [Symbol("s"), "Symbol(s)"],
+    [{ toString: () => "x".repeat(101) }, `${"x".repeat(100)}…`],
+  ];
+  for (const [value, text] of received) {
+    assertThrows(
+      () => check(false, "a cat", value),
+      TypeError,
+      `Expected a cat, got ${text}`,
+    );
+  }
+  check(true, "a cat", 5);
+  assertThrows(() => check(0, "a cat", 5, RangeError), RangeError);
+});
+
+Deno.test("textOf never throws", () => {
+  assertEquals(textOf("a"), "a");
+  assertEquals(textOf(Object.create(null)), "object");
+});
+
+Deno.test("checkType accepts the type alone, and not null", () => {
+  checkType({}, "object", "");
+  checkType("", "string", "");
+  assertThrows(() => checkType(null, "object", "x"), TypeError, "got null");
+  assertThrows(() => checkType(1, "string", "x"), TypeError, "got 1");
+});
+
+Deno.test("checkFunction accepts a function or undefined", () => {
+  checkFunction("f", undefined);
+  checkFunction("f", () => {});
+  assertThrows(
+    () => checkFunction("f", null),
+    TypeError,
+    "Expected f to be a function, got null",
+  );
+});
+
+Deno.test("checkSignal accepts anything that has `aborted`, null and undefined", () => {
+  for (
+    const signal of [
+      undefined,
+      null,
+      new AbortController().signal,
+      { aborted: false } as AbortSignal,
+    ]
+  ) {
+    checkSignal(signal);
+  }
+  assertThrows(
+    () => checkSignal({} as AbortSignal),
+    TypeError,
+    "Expected signal to be an AbortSignal",
+  );
+});
+
+Deno.test("checkLimit accepts positive whole numbers and Infinity", () => {
+  for (const limit of [1, 100, Number.MAX_SAFE_INTEGER, Infinity]) {
+    checkLimit("max", limit);
+  }
+  for (const limit of [0, -1, 1.5, NaN, -Infinity, 2 ** 53]) {
+    assertThrows(
+      () => checkLimit("max", limit),
+      RangeError,
+      `Expected max to be a positive whole number or Infinity, got ${limit}`,
+    );
+  }
+});
+
+Deno.test("checkRange accepts the numbers of the range, both ends included", () => {
+  checkRange("jitter", 0, 0, 1);
+  checkRange("jitter", 1, 0, 1);
+  checkRange("delay", 1e9, 0);
+  for (const value of [-0.1, 1.1, NaN, "1" as unknown as number]) {
+    assertThrows(
+      () => checkRange("jitter", value, 0, 1),
+      RangeError,
+      "Expected jitter to be a number from 0 to 1, got ",
+    );
+  }
+});
+
+Deno.test("checkTimeout returns a delay for a timer, or undefined for none", () => {
+  assertEquals(checkTimeout("t", undefined), undefined);
+  assertEquals(checkTimeout("t", Infinity), undefined);
+  assertEquals(checkTimeout("t", 0.5), 0.5);
+  assertEquals(checkTimeout("t", 2 ** 31 - 1), 2 ** 31 - 1);
+  assertEquals(checkTimeout("t", 2 ** 31), 2 ** 31 - 1);
+  for (const value of [0, -1, NaN, "5" as unknown as number]) {
+    assertThrows(
+      () => checkTimeout("t", value),
+      RangeError,
+      "Expected t to be a positive number of ms or Infinity, got ",
+    );
+  }
+});

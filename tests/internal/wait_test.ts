@@ -1,0 +1,85 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { FakeTime } from "@std/testing/time";
+import { abortable, MAX_TIMER_DELAY, wait } from "../../src/internal/wait.ts";
+import { countListeners } from "../support/listeners.ts";
+
+/** Returns a function that tells whether the promise has been fulfilled. */
+function isFulfilled(promise: Promise<unknown>): () => boolean {
+  let fulfilled = false;
+  promise.then(() => fulfilled = true, () => {});
+  return () => fulfilled;
+}
+
+Deno.test("wait resolves after the delay", async () => {
+  using time = new FakeTime();
+  const resolved = isFulfilled(wait(100));
+  await time.tickAsync(99);
+  assert(!resolved());
+  await time.tickAsync(1);
+  assert(resolved());
+});
+
+Deno.test("wait takes any delay that a timer cannot take as the longest one", async () => {
+  using time = new FakeTime();
+  const resolved = isFulfilled(wait(Infinity));
+  await time.tickAsync(MAX_TIMER_DELAY - 1);
+  assert(!resolved());
+  await time.tickAsync(1);
+  assert(resolved());
+});
+
+Deno.test("wait resolves when the signal aborts, and clears its timer", async () => {
+  const controller = new AbortController();
+  const waiting = wait(60_000, controller.signal);
+  controller.abort();
+  await waiting;
+  await wait(60_000, controller.signal);
+});
+
+Deno.test("wait removes its listener from the signal", async () => {
+  const { signal } = new AbortController();
+  const listeners = countListeners(signal);
+  const waiting = wait(0, signal);
+  assertEquals(listeners(), 1);
+  await waiting;
+  assertEquals(listeners(), 0);
+});
+
+Deno.test("wait resolves when the promise is fulfilled, and clears its timer", async () => {
+  await wait(60_000, undefined, Promise.resolve("now"));
+});
+
+Deno.test("wait rejects when the promise is rejected, and clears its timer", async () => {
+  const error = await assertRejects(() =>
+    wait(60_000, undefined, Promise.reject(new Error("mine")))
+  );
+  assertEquals((error as Error).message, "mine");
+});
+
+Deno.test("wait ignores a promise that is rejected after the delay", async () => {
+  const { promise, reject } = Promise.withResolvers<void>();
+  await wait(0, undefined, promise);
+  reject(new Error("too late"));
+});
+
+Deno.test("abortable settles as its promise does", async () => {
+  const { signal } = new AbortController();
+  assertEquals(await abortable(Promise.resolve(1), signal), 1);
+  await assertRejects(
+    () => abortable(Promise.reject(new Error("mine")), signal),
+    Error,
+    "mine",
+  );
+});
+
+Deno.test("abortable rejects with the reason when the signal aborts", async () => {
+  const controller = new AbortController();
+  const pending = abortable(new Promise(() => {}), controller.signal);
+  controller.abort(new Error("enough"));
+  await assertRejects(() => pending, Error, "enough");
+  await assertRejects(
+    () => abortable(Promise.resolve(), controller.signal),
+    Error,
+    "enough",
+  );
+});
