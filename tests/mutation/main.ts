@@ -1,48 +1,60 @@
 /**
- * Changes the module a little, time and again, and prints what no test noticed:
- * `deno task mutate [FILE …]`, with FILE as `decoder.ts` or `decoder.ts:100-200`.
+ * Makes small changes to the module, one at a time, and prints those that no
+ * test notices: `deno task mutate [FILE …]`. FILE is a path below `src/`, also
+ * with lines, as `read/decoder.ts:100-200`.
  *
- * It takes hours for all files, so it is no part of what must pass.
+ * All files take hours, so this is not part of CI.
  */
 
 const root = new URL("../..", import.meta.url).pathname;
 
-/** The tests that are to notice, of each file: the quick ones. */
+/** The tests that should notice changes to each file: the quick ones. */
 const tests: Record<string, string[]> = {
-  "decoder.ts": ["until", "comments", "event_stream", "decoder"],
-  "event_stream.ts": ["event_stream", "comments"],
-  "reconnect.ts": [
-    "reconnect/policy",
-    "resume",
-    "reconnect/delay",
-    "reconnect/callbacks",
-  ],
-  "exchange.ts": [
-    "refusal",
-    "timeout",
-    "abort",
+  "read/decoder.ts": ["decoder", "decoder_end", "event_stream", "inbox"],
+  "read/string_builder.ts": ["string_builder", "decoder"],
+  "read/event_stream.ts": ["event_stream"],
+  "read/inbox.ts": [
+    "inbox",
+    "inbox_comments",
     "connection",
-    "read_sse",
-    "reconnect/callbacks",
+    "reconnect_resume",
+    "connect_read_sse",
   ],
-  "connection.ts": [
-    "connection",
-    "comments",
-    "timeout",
-    "until",
-    "abort",
-    "on_open",
-    "resume",
-    "read_sse",
-    "input",
-    "last_event_id",
-    "reconnect/call",
-    "reconnect/callbacks",
-    "reconnect/delay",
-    "reconnect/random",
-    "reconnect/race",
+  "read/reconnect.ts": [
+    "reconnect",
+    "reconnect_causes",
+    "reconnect_delay",
+    "reconnect_resume",
+    "reconnect_callbacks",
+  ],
+  "read/exchange.ts": [
+    "exchange",
     "refusal",
+    "connect_read_sse",
+    "connection",
+    "connection_abort",
+    "connection_cleanup",
+    "reconnect_callbacks",
+  ],
+  "read/connection.ts": [
+    "connection",
+    "connection_abort",
+    "connection_cleanup",
+    "connection_open",
+    "connection_race",
+    "connection_random",
+    "connection_reconnect",
     "connect",
+    "connect_read_sse",
+    "exchange",
+    "inbox",
+    "inbox_comments",
+    "reconnect",
+    "reconnect_callbacks",
+    "reconnect_delay",
+    "reconnect_resume",
+    "refusal",
+    "request",
   ],
 };
 
@@ -62,17 +74,21 @@ try {
 
 async function mutate(file: string): Promise<void> {
   const [name] = file.split(":");
-  const paths = tests[name].map((test) => `tests/${test}_test.ts`);
+  if (!(name in tests)) {
+    const known = Object.keys(tests).join(", ");
+    throw new Error(`Expected one of ${known}, got ${name}`);
+  }
+  const paths = tests[name].map((test) => `tests/read/${test}_test.ts`);
   const config = {
     testRunner: "command",
     commandRunner: {
-      command: "SSE_FUZZ_CASES=300 deno test -P -A --no-check --quiet " +
+      command: "TEST_SCALE=0.03 deno test -A --no-check --quiet " +
         "--fail-fast --import-map=tests/offline/import_map.json " +
         paths.join(" "),
     },
     mutate: [`src/${file}`],
     reporters: ["clear-text"],
-    // What no message is read for.
+    // No test compares each word of a message.
     mutator: { excludedMutations: ["StringLiteral"] },
     concurrency: navigator.hardwareConcurrency,
     timeoutMS: 30_000,
