@@ -82,8 +82,8 @@ async function mutate(file: string): Promise<void> {
   const config = {
     testRunner: "command",
     commandRunner: {
-      command: "TEST_SCALE=0.03 deno test -A --no-check --quiet " +
-        "--fail-fast --import-map=tests/offline/import_map.json " +
+      command: "TEST_SCALE=0.03 DENO_JOBS=4 deno test -A --no-check " +
+        "--parallel --quiet --fail-fast --import-map=tests/offline/import_map.json " +
         paths.join(" "),
     },
     mutate: [`src/${file}`],
