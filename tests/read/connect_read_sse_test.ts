@@ -15,7 +15,7 @@ import { done } from "../support/in_process.ts";
 import { countListeners } from "../support/listeners.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
 
-Deno.test("readSse reads a response that came another way", async () => {
+Deno.test("readSse reads a response of the caller's own fetch", async () => {
   await using server = new HttpServer(() =>
     eventResponse("id: 1\ndata: a\n\n")
   );
@@ -28,12 +28,12 @@ Deno.test("readSse reads a response that came another way", async () => {
   assertEquals(server.requests.length, 1);
 });
 
-Deno.test("readSse reads a stream of bytes, whatever it is called", async () => {
+Deno.test("readSse reads a ReadableStream of bytes, which needs no Content-Type", async () => {
   const { body } = new Response("data: a\n\n");
   assertEquals(await allData(readSse(body!)), ["a"]);
 });
 
-Deno.test("readSse heeds each of its options", async () => {
+Deno.test("readSse supports each of its options", async () => {
   const comments: string[] = [];
   await using sse = readSse(
     eventResponse(":c\n\ndata: a\n\ndata: [DONE]\n\ndata: b\n\n"),
@@ -68,7 +68,7 @@ Deno.test("readSse heeds each of its options", async () => {
   }
 });
 
-Deno.test("readSse refuses what connectSse refuses", async () => {
+Deno.test("readSse checks the response's status and Content-Type as connectSse does", async () => {
   const status = readSse(new Response("Sorry", { status: 500 }));
   const error = await assertSseError(status.next(), "status");
   assertEquals(error.body, "Sorry");
@@ -77,7 +77,7 @@ Deno.test("readSse refuses what connectSse refuses", async () => {
   assertEquals(await empty.next(), done);
 });
 
-Deno.test("readSse cancels what it reads where a loop is left", async () => {
+Deno.test("readSse cancels the response or the stream if the loop is left", async () => {
   for (const asResponse of [true, false]) {
     const { response, cancelled } = new OpenResponse("data: a\n\n");
     for await (const _ of readSse(asResponse ? response : response.body!)) {
@@ -87,7 +87,7 @@ Deno.test("readSse cancels what it reads where a loop is left", async () => {
   }
 });
 
-Deno.test("readSse heeds a signal, also one that has aborted, and leaves no listener", async () => {
+Deno.test("readSse cancels the body on an abort, or at once if the signal is already aborted, and removes its listener", async () => {
   const reason = new Error("enough");
   const aborted = new OpenResponse("data: a\n\n");
   const never = readSse(aborted.response, {
@@ -111,7 +111,7 @@ Deno.test("readSse heeds a signal, also one that has aborted, and leaves no list
   assertEquals(listeners(), 0);
 });
 
-Deno.test("readSse reads no further than it is asked to", async () => {
+Deno.test("readSse reads from the stream only on demand", async () => {
   let pulls = 0;
   const body = new ReadableStream<Uint8Array>({
     pull(controller) {
@@ -125,20 +125,20 @@ Deno.test("readSse reads no further than it is asked to", async () => {
   await sse.close();
 });
 
-Deno.test("readSse's end is an end, and truncated where until is not met", async () => {
+Deno.test('readSse ends with the body, and fails with "truncated" if until is not met', async () => {
   assertEquals(await allData(readSse(eventResponse("data: a\n\n"))), ["a"]);
   const cut = readSse(eventResponse("data: a\n\n"), { until: "[DONE]" });
   await cut.next();
   await assertSseError(cut.next(), "truncated");
 });
 
-Deno.test("readSse does not reconnect", async () => {
+Deno.test("readSse returns a connection whose reconnect() throws a TypeError", async () => {
   const sse = readSse(eventResponse("data: a\n\n"));
   assertThrows(() => sse.reconnect(), TypeError, "reconnect");
   assertEquals(await allData(sse), ["a"]);
 });
 
-Deno.test("readSse takes nothing but a response or a stream, and says so", () => {
+Deno.test("readSse throws a TypeError if the source is neither a Response nor a ReadableStream", () => {
   for (const source of [undefined, null, 5, "data: a\n\n", {}, [], () => {}]) {
     const { message } = assertThrows(
       () => readSse(source as unknown as Response),
@@ -148,7 +148,7 @@ Deno.test("readSse takes nothing but a response or a stream, and says so", () =>
   }
 });
 
-Deno.test("readSse says that a stream or a response is in use", async () => {
+Deno.test("readSse throws a TypeError for a locked stream, and next() rejects with one for a used response", async () => {
   const { body } = new Response("data: a\n\n");
   body!.getReader();
   assertThrows(() => readSse(body!), TypeError, "locked");
@@ -159,7 +159,7 @@ Deno.test("readSse says that a stream or a response is in use", async () => {
   await assertRejects(() => sse.next(), TypeError, "clone()");
 });
 
-Deno.test("readSse says that the body of another library is no ReadableStream", async () => {
+Deno.test("readSse's next() rejects with a TypeError if the body is not a ReadableStream", async () => {
   const response = {
     status: 200,
     headers: new Headers({ "content-type": "text/event-stream" }),
@@ -169,7 +169,7 @@ Deno.test("readSse says that the body of another library is no ReadableStream", 
   await assertRejects(() => sse.next(), TypeError, "ReadableStream");
 });
 
-Deno.test("readSse checks its options", () => {
+Deno.test("readSse throws if an option is invalid, and does not lock the stream", () => {
   const { body } = new Response("");
   for (const options of [{ until: 5 }, { onComment: 5 }, { lastEventId: 5 }]) {
     assertThrows(() => readSse(body!, options as object), TypeError);
@@ -180,7 +180,7 @@ Deno.test("readSse checks its options", () => {
   assertFalse(body!.locked);
 });
 
-Deno.test("readSse takes chunks that are text, as some sources give them", async () => {
+Deno.test("readSse accepts string chunks, as some sources yield them", async () => {
   const source = ReadableStream.from(["data: ☃", "\n\n"]);
   const events: ServerSentEvent[] = [];
   const sse = readSse(source as unknown as ReadableStream<Uint8Array>);
@@ -188,7 +188,7 @@ Deno.test("readSse takes chunks that are text, as some sources give them", async
   assertEquals(events.map(({ data }) => data), ["☃"]);
 });
 
-Deno.test("readSse sends nothing, though the options it is given say reconnect", async () => {
+Deno.test("readSse ignores the option reconnect", async () => {
   const options = { until: "[DONE]", reconnect: true };
   const sse = readSse(eventResponse("data: a\n\n"), options);
   assertEquals((await sse.next()).value?.data, "a");
@@ -196,14 +196,14 @@ Deno.test("readSse sends nothing, though the options it is given say reconnect",
   assertThrows(() => sse.reconnect(), TypeError, "reconnect");
 });
 
-Deno.test("readSse has the response also where the signal has aborted", async () => {
+Deno.test("readSse provides the response even if the signal is already aborted", async () => {
   const response = eventResponse("data: a\n\n");
   const sse = readSse(response, { signal: AbortSignal.abort("enough") });
   assertStrictEquals(sse.response, response);
   assertEquals(await sse.next().catch((reason) => reason), "enough");
 });
 
-Deno.test("readSse and connectSse refuse a signal that is none", async () => {
+Deno.test("readSse throws and connectSse rejects with a TypeError if signal is not an AbortSignal", async () => {
   const signal = new AbortController() as unknown as AbortSignal;
   const expected = "Expected signal to be an AbortSignal";
   assertThrows(

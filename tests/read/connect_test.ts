@@ -14,7 +14,7 @@ import { url } from "../support/in_process.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
 import { eventStreamHead, RawServer } from "../support/raw_server.ts";
 
-/** The request that `connectSse` makes of these arguments. */
+/** Returns the request that `connectSse` sends for these arguments. */
 async function requestOf(
   input: Request | URL | string,
   options: ConnectSseOptions = {},
@@ -30,7 +30,7 @@ async function requestOf(
   return await promise;
 }
 
-Deno.test("connectSse resolves when the headers have come, before any event", async () => {
+Deno.test("connectSse resolves when the headers arrive, before any event", async () => {
   const stream = new OpenResponse("", { headers: { "x-model": "small" } });
   await using server = new HttpServer(() => stream.response);
   await using sse = await connectSse(server.url);
@@ -40,7 +40,7 @@ Deno.test("connectSse resolves when the headers have come, before any event", as
   assertFalse(sse.response.bodyUsed);
 });
 
-Deno.test("connectSse resolves whatever the response says", async () => {
+Deno.test("connectSse resolves even if the response is an error", async () => {
   await using server = new HttpServer(() =>
     new Response("{}", {
       status: 500,
@@ -52,7 +52,7 @@ Deno.test("connectSse resolves whatever the response says", async () => {
   assertEquals(await sse.response.json(), {});
 });
 
-Deno.test("connectSse takes a URL as a string, a URL or a Request", async () => {
+Deno.test("connectSse accepts a string, a URL or a Request", async () => {
   await using server = new HttpServer(() => eventResponse("data: 1\n\n"));
   const inputs = [
     server.url + "a?b=c",
@@ -89,7 +89,7 @@ for (const method of ["POST", "PUT", "PATCH", "DELETE"]) {
   });
 }
 
-Deno.test("connectSse sends a body that is a stream", async () => {
+Deno.test("connectSse sends a ReadableStream as the body", async () => {
   await using server = new HttpServer(() => eventResponse(""));
   const parts = ["one ", "two"].map((part) => new TextEncoder().encode(part));
   await using _sse = await connectSse(server.url, {
@@ -99,7 +99,7 @@ Deno.test("connectSse sends a body that is a stream", async () => {
   assertEquals((await server.request()).body, "one two");
 });
 
-Deno.test("connectSse sends a form with the content type of a form", async () => {
+Deno.test("connectSse sends URLSearchParams with the Content-Type of a form", async () => {
   const request = await requestOf(url, {
     method: "POST",
     body: new URLSearchParams({ q: "a b" }),
@@ -111,7 +111,7 @@ Deno.test("connectSse sends a form with the content type of a form", async () =>
   assertEquals(await request.text(), "q=a+b");
 });
 
-Deno.test("connectSse keeps the method, headers and body of a given Request", async () => {
+Deno.test("connectSse sends the method, headers and body of a given Request", async () => {
   await using server = new HttpServer(() => eventResponse(""));
   const request = new Request(server.url, {
     method: "POST",
@@ -129,7 +129,7 @@ Deno.test("connectSse keeps the method, headers and body of a given Request", as
   );
 });
 
-Deno.test("connectSse lets options replace what a given Request says, as fetch does", async () => {
+Deno.test("connectSse gives its options precedence over a given Request, as fetch does", async () => {
   const given = new Request(url, {
     method: "POST",
     headers: { accept: "application/json", "x-a": "1" },
@@ -147,7 +147,7 @@ Deno.test("connectSse lets options replace what a given Request says, as fetch d
   assertEquals(request.headers.get("accept"), "text/event-stream");
 });
 
-Deno.test("connectSse leaves the caller's Request and Headers as they were", async () => {
+Deno.test("connectSse does not modify the caller's Request, Headers or options", async () => {
   const given = new Request(url);
   await requestOf(given, { lastEventId: "1" });
   assertEquals([...given.headers], []);
@@ -159,7 +159,7 @@ Deno.test("connectSse leaves the caller's Request and Headers as they were", asy
   assertEquals(options, { headers, lastEventId: "1" });
 });
 
-Deno.test("connectSse asks for an event stream that no cache keeps", async () => {
+Deno.test("connectSse sends Accept: text/event-stream and Cache-Control: no-store", async () => {
   await using server = await RawServer.listen((connection) =>
     connection.send(eventStreamHead)
   );
@@ -184,13 +184,13 @@ Deno.test("connectSse keeps the caller's Accept and Cache-Control", async () => 
   assertEquals(request.headers.get("cache-control"), "max-age=0");
 });
 
-Deno.test("connectSse adds no Cache-Control where the caller set the cache mode", async () => {
+Deno.test("connectSse adds no Cache-Control if the caller sets the cache mode", async () => {
   const request = await requestOf(url, { cache: "reload" });
   assertEquals(request.headers.get("cache-control"), null);
   assertEquals(request.headers.get("accept"), "text/event-stream");
 });
 
-Deno.test("connectSse sends no Cache-Control from a browser, where it costs a preflight", async () => {
+Deno.test("connectSse sends no Cache-Control in a browser, because it would require a preflight", async () => {
   const navigator = Object.getOwnPropertyDescriptor(globalThis, "navigator")!;
   Object.defineProperty(globalThis, "navigator", {
     configurable: true,
@@ -205,7 +205,7 @@ Deno.test("connectSse sends no Cache-Control from a browser, where it costs a pr
 });
 
 for (const id of ["7", "é☃🎉", 'a b,c;d="e"', "\u{80}\u{85}\u{a0}"]) {
-  Deno.test(`connectSse sends Last-Event-ID ${JSON.stringify(id)} as its UTF-8 bytes`, async () => {
+  Deno.test(`connectSse sends Last-Event-ID ${JSON.stringify(id)} as UTF-8 bytes`, async () => {
     await using server = await RawServer.listen((connection) =>
       connection.send(eventStreamHead)
     );
@@ -215,24 +215,24 @@ for (const id of ["7", "é☃🎉", 'a b,c;d="e"', "\u{80}\u{85}\u{a0}"]) {
   });
 }
 
-Deno.test("connectSse sends no Last-Event-ID for an empty id", async () => {
+Deno.test("connectSse sends no Last-Event-ID if lastEventId is empty", async () => {
   const request = await requestOf(url, { lastEventId: "" });
   assertFalse(request.headers.has("last-event-id"));
 });
 
-Deno.test("connectSse keeps the caller's own Last-Event-ID where it knows none", async () => {
+Deno.test("connectSse sends the caller's Last-Event-ID header if lastEventId is not set", async () => {
   const headers = { "Last-Event-ID": "mine" };
   const request = await requestOf(url, { headers });
   assertEquals(request.headers.get("last-event-id"), "mine");
 });
 
-Deno.test("connectSse sends lastEventId rather than the caller's header", async () => {
+Deno.test("connectSse sends lastEventId instead of the caller's Last-Event-ID header", async () => {
   const headers = { "Last-Event-ID": "mine" };
   const request = await requestOf(url, { headers, lastEventId: "newer" });
   assertEquals(request.headers.get("last-event-id"), "newer");
 });
 
-Deno.test("connectSse ignores the signal of a given Request where the option is null, as fetch does", async () => {
+Deno.test("connectSse ignores the signal of a given Request if the option signal is null, as fetch does", async () => {
   const request = new Request(url, { signal: AbortSignal.abort() });
   await using sse = await connectSse(request, {
     signal: null,
@@ -241,7 +241,7 @@ Deno.test("connectSse ignores the signal of a given Request where the option is 
   assertEquals((await sse.next()).value?.data, "1");
 });
 
-Deno.test("connectSse follows redirects with method, headers and body", async () => {
+Deno.test("connectSse keeps the method, headers and body if it follows a 307 redirect", async () => {
   await using server = new HttpServer(
     () => new Response(null, { status: 307, headers: { location: "/there" } }),
     () => eventResponse("data: 1\n\n"),
@@ -264,7 +264,7 @@ Deno.test("connectSse follows redirects with method, headers and body", async ()
   }
 });
 
-Deno.test('connectSse with redirect "manual" gives the redirect as the response', async () => {
+Deno.test('connectSse with redirect "manual" resolves, and next() rejects with a status error', async () => {
   await using server = new HttpServer(() =>
     new Response(null, { status: 302, headers: { location: "/there" } })
   );
@@ -284,7 +284,7 @@ Deno.test('connectSse with redirect "error" rejects with a network error', async
   assertEquals(server.requests.length, 1);
 });
 
-Deno.test("connectSse rejects with a network error where nothing listens", async () => {
+Deno.test("connectSse rejects with a network error if the server refuses the connection", async () => {
   await using server = await RawServer.listen(() => {});
   server.refuse();
   const error = await assertSseError(connectSse(server.url), "network");
@@ -293,7 +293,7 @@ Deno.test("connectSse rejects with a network error where nothing listens", async
   assertEquals(error.response, undefined);
 });
 
-Deno.test("connectSse rejects with a network error where the server resets before it answers", async () => {
+Deno.test("connectSse rejects with a network error if the server resets the connection before it responds", async () => {
   await using server = await RawServer.listen((connection) =>
     connection.reset()
   );
@@ -301,7 +301,7 @@ Deno.test("connectSse rejects with a network error where the server resets befor
   assertInstanceOf(error.cause, Error);
 });
 
-Deno.test("connectSse rejects with a network error where the answer is not HTTP", async () => {
+Deno.test("connectSse rejects with a network error if the response is not HTTP", async () => {
   await using server = await RawServer.listen(async (connection) => {
     await connection.send("I do not speak HTTP\r\n\r\n");
     connection.end();
@@ -309,15 +309,15 @@ Deno.test("connectSse rejects with a network error where the answer is not HTTP"
   await assertSseError(connectSse(server.url), "network");
 });
 
-Deno.test("connectSse calls a handler in process with the request", async () => {
+Deno.test("connectSse passes the request to an in-process handler", async () => {
   await using sse = await connectSse("https://example.com/chat?x=1", {
     method: "POST",
     headers: { "x-a": "1" },
     body: "hello",
     async fetch(request) {
       const { method, url } = request;
-      const said = [method, url, request.headers.get("x-a")];
-      return eventResponse(`data: ${said.join()} ${await request.text()}\n\n`);
+      const parts = [method, url, request.headers.get("x-a")];
+      return eventResponse(`data: ${parts.join()} ${await request.text()}\n\n`);
     },
   });
   assertEquals(
@@ -327,14 +327,14 @@ Deno.test("connectSse calls a handler in process with the request", async () => 
   assertEquals(await sse.next(), { done: true, value: undefined });
 });
 
-Deno.test("connectSse takes a handler that returns its Response at once", async () => {
+Deno.test("connectSse accepts a handler that returns a Response instead of a promise", async () => {
   await using sse = await connectSse(url, {
     fetch: () => eventResponse("data: 1\n\n"),
   });
   assertEquals((await sse.next()).value?.data, "1");
 });
 
-Deno.test("connectSse aborts the signal of a handler's request on close", async () => {
+Deno.test("SseConnection.close() aborts the signal of the request that an in-process handler received", async () => {
   const stream = new OpenResponse("data: 1\n\n");
   let signal: AbortSignal | undefined;
   await using sse = await connectSse(url, {
@@ -349,7 +349,7 @@ Deno.test("connectSse aborts the signal of a handler's request on close", async 
   assertEquals(signal?.aborted, true);
 });
 
-Deno.test("connectSse uses the global fetch of the moment", async () => {
+Deno.test("connectSse looks up the global fetch when it is called", async () => {
   const original = globalThis.fetch;
   const seen: string[] = [];
   globalThis.fetch = (input, init) => {
@@ -373,7 +373,7 @@ for (
     ["rejects", (error: Error) => () => Promise.reject(error)],
   ] as const
 ) {
-  Deno.test(`connectSse rejects with a network error where a handler ${how}`, async () => {
+  Deno.test(`connectSse rejects with a network error if the handler ${how}`, async () => {
     const cause = new Error("handler fault");
     const error = await assertSseError(
       connectSse(url, { fetch: fetch(cause) }),
@@ -384,7 +384,7 @@ for (
 }
 
 for (const answer of [undefined, null, "data: 1\n\n", {}]) {
-  Deno.test(`connectSse rejects with a TypeError where fetch answers ${JSON.stringify(answer)}`, async () => {
+  Deno.test(`connectSse rejects with a TypeError if fetch returns ${JSON.stringify(answer)}`, async () => {
     const fetch = () => answer as unknown as Response;
     const error = await assertRejects(
       () => connectSse(url, { fetch }),
@@ -400,10 +400,10 @@ for (
     ["until is null", TypeError, { until: null }],
     ["reconnect is a string", TypeError, { reconnect: "no" }],
     ["reconnect is null", TypeError, { reconnect: null }],
-    ["onComment is no function", TypeError, { onComment: "log" }],
-    ["lastEventId holds a NUL", TypeError, { lastEventId: "a\0" }],
-    ["lastEventId holds a CR", TypeError, { lastEventId: "a\r" }],
-    ["lastEventId holds a LF", TypeError, { lastEventId: "a\nb" }],
+    ["onComment is not a function", TypeError, { onComment: "log" }],
+    ["lastEventId contains a NUL", TypeError, { lastEventId: "a\0" }],
+    ["lastEventId contains a CR", TypeError, { lastEventId: "a\r" }],
+    ["lastEventId contains a LF", TypeError, { lastEventId: "a\nb" }],
     ["idleTimeout is 0", RangeError, { idleTimeout: 0 }],
     ["idleTimeout is negative", RangeError, { idleTimeout: -1 }],
     ["idleTimeout is NaN", RangeError, { idleTimeout: NaN }],
@@ -417,10 +417,10 @@ for (
     ["maxEventSize is NaN", RangeError, { maxEventSize: NaN }],
     ["maxEventSize is a string", RangeError, { maxEventSize: "100" }],
     ["GET has a body", TypeError, { body: "hello" }],
-    ["a header's name is malformed", TypeError, { headers: { "a b": "c" } }],
+    ["a header's name is invalid", TypeError, { headers: { "a b": "c" } }],
   ] as const
 ) {
-  Deno.test(`connectSse rejects with a ${error.name}, and sends nothing, where ${fault}`, async () => {
+  Deno.test(`connectSse rejects with a ${error.name} and sends no request if ${fault}`, async () => {
     let calls = 0;
     const promise = connectSse(url, {
       ...options as ConnectSseOptions,
@@ -436,7 +436,7 @@ for (
   });
 }
 
-Deno.test("connectSse rejects with a TypeError where fetch is no function", async () => {
+Deno.test("connectSse rejects with a TypeError if fetch is not a function", async () => {
   const promise = connectSse(url, {
     fetch: "fetch" as unknown as ConnectSseOptions["fetch"],
   });
@@ -445,20 +445,20 @@ Deno.test("connectSse rejects with a TypeError where fetch is no function", asyn
 });
 
 for (const input of ["", "no url", "/relative", "http://"]) {
-  Deno.test(`connectSse rejects with a TypeError where the URL is ${JSON.stringify(input)}`, async () => {
+  Deno.test(`connectSse rejects with a TypeError if the URL is ${JSON.stringify(input)}`, async () => {
     const promise = connectSse(input, { fetch: () => eventResponse("") });
     await assertRejects(() => promise, TypeError);
   });
 }
 
-Deno.test("connectSse rejects with a TypeError where the Request's body is used", async () => {
+Deno.test("connectSse rejects with a TypeError if the Request's body is used", async () => {
   const request = new Request(url, { method: "POST", body: "hello" });
   await request.text();
   const promise = connectSse(request, { fetch: () => eventResponse("") });
   await assertRejects(() => promise, TypeError);
 });
 
-Deno.test("connectSse takes Infinity as off", async () => {
+Deno.test("connectSse treats Infinity as no limit", async () => {
   await using sse = await connectSse(url, {
     idleTimeout: Infinity,
     connectTimeout: Infinity,
@@ -468,7 +468,7 @@ Deno.test("connectSse takes Infinity as off", async () => {
   assertEquals((await sse.next()).value?.data, "1");
 });
 
-Deno.test("connectSse takes undefined as an option not given", async () => {
+Deno.test("connectSse treats an undefined option as not set", async () => {
   await using sse = await connectSse(url, {
     until: undefined,
     idleTimeout: undefined,
@@ -483,12 +483,12 @@ Deno.test("connectSse takes undefined as an option not given", async () => {
   assertEquals(await sse.next(), { done: true, value: undefined });
 });
 
-Deno.test("connectSse takes a Last-Event-ID header for the id, until the stream sets another", async () => {
+Deno.test("connectSse uses a Last-Event-ID header as the last event ID until the stream sets another one", async () => {
   const sent: (string | null)[] = [];
   const { body } = new Response("data: 1\n\nid\ndata: 2\n\n");
   const streams = [body!, new Response("data: 3\n\n").body!];
   await using sse = await connectSse(url, {
-    // As a server is given it: bytes, each a character.
+    // The ID's UTF-8 bytes, each as one character, as in any header value.
     headers: { "Last-Event-ID": "\xe2\x98\x83" },
     reconnect: { initialDelay: 0 },
     fetch({ headers }) {
@@ -505,14 +505,14 @@ Deno.test("connectSse takes a Last-Event-ID header for the id, until the stream 
   assertEquals(sent, ["\xe2\x98\x83", null]);
 });
 
-Deno.test("connectSse takes Response.error() for a network error", async () => {
+Deno.test("connectSse treats Response.error() as a network error", async () => {
   await assertSseError(
     connectSse(url, { fetch: () => Response.error() }),
     "network",
   );
 });
 
-Deno.test("connectSse does not try a URL again that no fetch takes", async () => {
+Deno.test("connectSse does not retry a URL with an unsupported scheme", async () => {
   const promise = connectSse("htp://example.com/", { reconnect: true });
   const { message } = await assertRejects(() => promise, TypeError);
   assertStringIncludes(message, "htp://example.com/");

@@ -8,7 +8,10 @@ import { countListeners } from "../support/listeners.ts";
 
 const reason = new Error("the user left");
 
-/** Asserts that next() rejects with the reason once, and then ends. */
+/**
+ * Asserts that the pending `next()` rejects with the reason, and that the next
+ * call resolves as done.
+ */
 async function assertAborted(
   sse: SseConnection,
   pending: Promise<unknown>,
@@ -17,7 +20,7 @@ async function assertAborted(
   assertEquals(await sse.next(), done);
 }
 
-Deno.test("abort before connectSse rejects it with the reason and sends nothing", async () => {
+Deno.test("connectSse rejects with the signal's reason and sends no request if the signal is already aborted", async () => {
   let calls = 0;
   const promise = connectSse(url, {
     signal: AbortSignal.abort(reason),
@@ -30,7 +33,7 @@ Deno.test("abort before connectSse rejects it with the reason and sends nothing"
   assertEquals(calls, 0);
 });
 
-Deno.test("abort before the headers rejects connectSse and disconnects", async () => {
+Deno.test("connectSse rejects with the signal's reason and disconnects on an abort before the headers", async () => {
   await using server = await RawServer.listen(() => {});
   const controller = new AbortController();
   const promise = connectSse(server.url, { signal: controller.signal });
@@ -40,7 +43,7 @@ Deno.test("abort before the headers rejects connectSse and disconnects", async (
   await connection.disconnected;
 });
 
-Deno.test("abort before the headers rejects connectSse where fetch ignores signals, and cancels what comes later", async () => {
+Deno.test("connectSse rejects on an abort before the headers even if fetch ignores signals, and cancels a late response", async () => {
   const controller = new AbortController();
   const answer = Promise.withResolvers<Response>();
   const promise = connectSse(url, {
@@ -54,7 +57,7 @@ Deno.test("abort before the headers rejects connectSse where fetch ignores signa
   await stream.cancelled;
 });
 
-Deno.test("abort before the headers is not followed by an unhandled rejection of fetch", async () => {
+Deno.test("connectSse causes no unhandled rejection if fetch rejects after an abort", async () => {
   const controller = new AbortController();
   const answer = Promise.withResolvers<Response>();
   const promise = connectSse(url, {
@@ -64,11 +67,11 @@ Deno.test("abort before the headers is not followed by an unhandled rejection of
   controller.abort(reason);
   assertStrictEquals(await assertRejects(() => promise), reason);
   answer.reject(new Error("too late to matter"));
-  // An unhandled rejection would fail this test by the next turn.
+  // An unhandled rejection would fail this test before the timer fires.
   await new Promise((resolve) => setTimeout(resolve));
 });
 
-Deno.test("abort before the headers gives the reason where fetch rejects with an error of its own", async () => {
+Deno.test("connectSse rejects with the signal's reason even if fetch rejects with another error on an abort", async () => {
   const controller = new AbortController();
   const promise = connectSse(url, {
     signal: controller.signal,
@@ -84,7 +87,7 @@ Deno.test("abort before the headers gives the reason where fetch rejects with an
   assertStrictEquals(await assertRejects(() => promise), reason);
 });
 
-Deno.test("abort during the call of fetch rejects connectSse, and cancels what fetch answers", async () => {
+Deno.test("connectSse rejects if the signal aborts while fetch is called, and cancels the response", async () => {
   const controller = new AbortController();
   const stream = new OpenResponse("data: 1\n\n");
   const promise = connectSse(url, {
@@ -98,7 +101,7 @@ Deno.test("abort during the call of fetch rejects connectSse, and cancels what f
   await stream.cancelled;
 });
 
-Deno.test("abort during the call of a fetch that throws gives the reason", async () => {
+Deno.test("connectSse rejects with the signal's reason if the signal aborts while fetch is called and fetch throws", async () => {
   const controller = new AbortController();
   const promise = connectSse(url, {
     signal: controller.signal,
@@ -110,7 +113,7 @@ Deno.test("abort during the call of a fetch that throws gives the reason", async
   assertStrictEquals(await assertRejects(() => promise), reason);
 });
 
-Deno.test("abort reaches the request of a handler in process", async () => {
+Deno.test("connectSse forwards an abort to the request that an in-process handler received", async () => {
   const controller = new AbortController();
   const stream = new OpenResponse();
   let signal: AbortSignal | undefined;
@@ -126,7 +129,7 @@ Deno.test("abort reaches the request of a handler in process", async () => {
   await assertAborted(sse, sse.next());
 });
 
-Deno.test("abort after the headers disconnects at once, and next() rejects with the reason", async () => {
+Deno.test("SseConnection disconnects at once on an abort after the headers, and next() rejects with the reason", async () => {
   const stream = new OpenResponse("data: 1\n\n");
   await using server = new HttpServer(() => stream.response);
   const controller = new AbortController();
@@ -136,7 +139,7 @@ Deno.test("abort after the headers disconnects at once, and next() rejects with 
   await assertAborted(sse, sse.next());
 });
 
-Deno.test("abort rejects a pending next() with the reason and disconnects", async () => {
+Deno.test("SseConnection disconnects on an abort, and a pending next() rejects with the reason", async () => {
   const stream = new OpenResponse("data: 1\n\n");
   await using server = new HttpServer(() => stream.response);
   const controller = new AbortController();
@@ -148,7 +151,7 @@ Deno.test("abort rejects a pending next() with the reason and disconnects", asyn
   await stream.cancelled;
 });
 
-Deno.test("abort rejects a pending next() where fetch ignores signals, and cancels the body", async () => {
+Deno.test("SseConnection cancels the body on an abort if fetch ignores signals, and a pending next() rejects", async () => {
   const stream = new OpenResponse("data: 1\n\n");
   const controller = new AbortController();
   await using sse = await connectSse(url, {
@@ -162,9 +165,9 @@ Deno.test("abort rejects a pending next() where fetch ignores signals, and cance
   await stream.cancelled;
 });
 
-Deno.test("abort does not wait for a body that is slow to cancel", async () => {
-  const cancelled = Promise.withResolvers<void>();
-  const body = new ReadableStream({ cancel: () => cancelled.promise });
+Deno.test("SseConnection.next() rejects on an abort without waiting for a slow cancel of the body", async () => {
+  const canceled = Promise.withResolvers<void>();
+  const body = new ReadableStream({ cancel: () => canceled.promise });
   const controller = new AbortController();
   const sse = await connectSse(url, {
     signal: controller.signal,
@@ -174,11 +177,11 @@ Deno.test("abort does not wait for a body that is slow to cancel", async () => {
   const pending = sse.next();
   controller.abort(reason);
   await assertAborted(sse, pending);
-  cancelled.resolve();
+  canceled.resolve();
   await sse.close();
 });
 
-Deno.test("abort rejects the first of overlapping next() and ends the others", async () => {
+Deno.test("SseConnection.next() rejects the first of overlapping calls on an abort, and resolves the others as done", async () => {
   const stream = new OpenResponse();
   const controller = new AbortController();
   await using sse = await connectSse(url, {
@@ -191,7 +194,7 @@ Deno.test("abort rejects the first of overlapping next() and ends the others", a
   assertEquals(await Promise.all(others), [done, done]);
 });
 
-Deno.test("abort drops events that wait", async () => {
+Deno.test("SseConnection drops unread events on an abort", async () => {
   const stream = new OpenResponse("data: 1\n\ndata: 2\n\ndata: 3\n\n");
   const controller = new AbortController();
   await using sse = await connectSse(url, {
@@ -203,7 +206,7 @@ Deno.test("abort drops events that wait", async () => {
   await assertAborted(sse, sse.next());
 });
 
-Deno.test("abort in a for await loop throws the reason out of it", async () => {
+Deno.test("SseConnection throws the signal's reason out of a for await loop on an abort", async () => {
   const stream = new OpenResponse("data: 1\n\n");
   await using server = new HttpServer(() => stream.response);
   const controller = new AbortController();
@@ -215,7 +218,7 @@ Deno.test("abort in a for await loop throws the reason out of it", async () => {
   await stream.cancelled;
 });
 
-Deno.test("abort comes before a status error that was not yet reported", async () => {
+Deno.test("SseConnection.next() rejects with the signal's reason instead of an unread status error", async () => {
   const controller = new AbortController();
   await using sse = await connectSse(url, {
     signal: controller.signal,
@@ -225,7 +228,7 @@ Deno.test("abort comes before a status error that was not yet reported", async (
   await assertAborted(sse, sse.next());
 });
 
-Deno.test("abort through the signal of a given Request", async () => {
+Deno.test("SseConnection disconnects if the signal of a given Request aborts, and a pending next() rejects", async () => {
   const stream = new OpenResponse("data: 1\n\n");
   await using server = new HttpServer(() => stream.response);
   const controller = new AbortController();
@@ -238,7 +241,7 @@ Deno.test("abort through the signal of a given Request", async () => {
   await stream.cancelled;
 });
 
-Deno.test("abort with a reason that is no Error gives that reason", async () => {
+Deno.test("SseConnection.next() rejects with the signal's reason even if it is not an Error", async () => {
   const stream = new OpenResponse();
   const controller = new AbortController();
   await using sse = await connectSse(url, {
@@ -252,7 +255,7 @@ Deno.test("abort with a reason that is no Error gives that reason", async () => 
   });
 });
 
-Deno.test("abort without a reason gives the platform's AbortError", async () => {
+Deno.test("SseConnection.next() rejects with an AbortError after an abort without a reason", async () => {
   const stream = new OpenResponse();
   const controller = new AbortController();
   await using sse = await connectSse(url, {
@@ -265,7 +268,7 @@ Deno.test("abort without a reason gives the platform's AbortError", async () => 
   assertEquals(error.name, "AbortError");
 });
 
-Deno.test("abort after close() leaves the end an end", async () => {
+Deno.test("SseConnection.next() resolves as done if the signal aborts after close()", async () => {
   const stream = new OpenResponse("data: 1\n\n");
   const controller = new AbortController();
   const sse = await connectSse(url, {
@@ -278,7 +281,7 @@ Deno.test("abort after close() leaves the end an end", async () => {
   assertEquals(await sse.next(), done);
 });
 
-Deno.test("abort after the body's end leaves the end an end", async () => {
+Deno.test("SseConnection.next() resolves as done if the signal aborts after the end of the body", async () => {
   const controller = new AbortController();
   await using sse = await connectSse(url, {
     signal: controller.signal,
@@ -290,7 +293,7 @@ Deno.test("abort after the body's end leaves the end an end", async () => {
   assertEquals(await sse.next(), done);
 });
 
-Deno.test("abort that nobody waits for is no unhandled rejection, and close() still works", async () => {
+Deno.test("SseConnection causes no unhandled rejection on an abort without a pending next(), and close() discards the reason", async () => {
   const stream = new OpenResponse("data: 1\n\n");
   const controller = new AbortController();
   const sse = await connectSse(url, {
@@ -306,7 +309,7 @@ Deno.test("abort that nobody waits for is no unhandled rejection, and close() st
 for (
   const [when, fetch, read] of [
     [
-      "the stream ended",
+      "the end of the stream",
       () => eventResponse("data: 1\n\n"),
       (sse: SseConnection) => Array.fromAsync(sse),
     ],
@@ -316,18 +319,18 @@ for (
       (sse: SseConnection) => sse.close(),
     ],
     [
-      "an error",
+      "an error response",
       () => new Response("Sorry", { status: 500 }),
       (sse: SseConnection) => assertRejects(() => sse.next()),
     ],
     [
-      "no response came",
+      "a failed request",
       () => Promise.reject(new Error("cable cut")),
       () => Promise.resolve(),
     ],
   ] as const
 ) {
-  Deno.test(`the signal has no listener left after ${when}`, async () => {
+  Deno.test(`connectSse leaves no listener on the signal after ${when}`, async () => {
     const { signal } = new AbortController();
     const listeners = countListeners(signal);
     const sse = await connectSse(url, { signal, fetch }).catch(() => undefined);

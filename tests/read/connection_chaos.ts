@@ -1,4 +1,7 @@
-/** A server that replays after `Last-Event-ID` and dies at random bytes. */
+/**
+ * Tests with a server that replays after `Last-Event-ID`, and whose connections
+ * fail at random bytes.
+ */
 
 import { assert, assertEquals } from "@std/assert";
 import {
@@ -9,7 +12,7 @@ import {
 import { ChaosServer, loggedEvent } from "../support/chaos_server.ts";
 import { Random } from "../support/random.ts";
 
-/** Small delays, and all that is needed to get through. */
+/** Options with short delays and timeouts, to read the whole log quickly. */
 function options(server: ChaosServer, length: number): ConnectSseOptions {
   const last = loggedEvent(length - 1).id;
   return {
@@ -20,7 +23,7 @@ function options(server: ChaosServer, length: number): ConnectSseOptions {
       initialDelay: 0,
       maxDelay: 1,
       onReconnect: ({ error }) => {
-        // No response: it may have been refused.
+        // Without a response, the server may be refusing connections.
         if (error.response === undefined) server.comeBack();
       },
     },
@@ -29,14 +32,14 @@ function options(server: ChaosServer, length: number): ConnectSseOptions {
 
 function assertLogged(event: ServerSentEvent, number: number): void {
   const { event: type, data, id } = event;
-  // Not assertEquals on each, which is slow.
+  // `assertEquals` is too slow to be called for each event.
   const expected = loggedEvent(number);
   if (
     id !== expected.id || data !== expected.data || type !== expected.event
   ) assertEquals({ event: type, data, id }, expected, `event ${number}`);
 }
 
-/** Reads the whole log, and checks that no event is lost or repeated. */
+/** Reads the whole log, and asserts that no event is lost or repeated. */
 export async function readThroughChaos(
   length: number,
   seed: number,
@@ -47,11 +50,17 @@ export async function readThroughChaos(
   for await (const event of sse) assertLogged(event, count++);
   assertEquals(count, length);
   for (const [death, times] of server.deaths) {
-    assert(times > 0 || length < 10_000, `No connection died by ${death}`);
+    assert(
+      times > 0 || length < 10_000,
+      `Expected the server to cause "${death}"`,
+    );
   }
 }
 
-/** The same, with a client that reconnects, restarts and reads several at once. */
+/**
+ * Does the same with a client that calls `reconnect()`, restarts from
+ * `lastEventId`, and makes overlapping calls of `next()`.
+ */
 export async function restartThroughChaos(
   length: number,
   seed: number,
@@ -69,13 +78,14 @@ export async function restartThroughChaos(
       },
     });
     while (count < length && !random.chance(0.002)) {
-      const asked = Array.from({ length: random.below(4) }, () => sse.next());
+      const calls = Array.from({ length: random.below(4) }, () => sse.next());
       if (random.chance(0.01)) sse.reconnect();
-      for (const { value } of await Promise.all(asked)) {
+      for (const { value } of await Promise.all(calls)) {
         if (value !== undefined) assertLogged(value, count++);
       }
     }
-    // All that was asked for was got: the rest is asked for again.
+    // All calls have been answered, so the next connection can continue after
+    // the last event that was read.
     lastEventId = sse.lastEventId;
     assertEquals(lastEventId, count > 0 ? loggedEvent(count - 1).id : "");
   }

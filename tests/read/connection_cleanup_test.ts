@@ -1,5 +1,5 @@
-// What is left when a stream that reconnects is given up: nothing. Deno's own
-// sanitizers look for timers, sockets and ops after each test.
+// Closing a stream that reconnects leaks nothing, in whatever phase it is.
+// Deno's sanitizers check for leaked timers, sockets and ops after each test.
 
 import {
   assert,
@@ -26,8 +26,8 @@ import {
 
 const reason = new Error("enough");
 
-// Long, so that a timer left behind is seen.
-const long = {
+// Long timeouts, so that the sanitizers notice a leaked timer.
+const longTimeouts = {
   idleTimeout: 1e6,
   connectTimeout: 1e6,
 } satisfies ConnectSseOptions;
@@ -43,12 +43,12 @@ const ended: Script = async (connection) => {
 };
 const silent: Script = () => {};
 
-/** Brings a connection whose events are read into a phase, and tells of it. */
+/** A phase that a connection enters after its first two events are read. */
 interface Phase {
   scripts: [Script, ...Script[]];
   options: ConnectSseOptions["reconnect"];
-  /** Resolves once a pending `next` has come to the phase. */
-  reached: (server: RawServer, waiting: Promise<void>) => Promise<unknown>;
+  /** Resolves when a pending `next()` is in the phase. */
+  reached: (server: RawServer, delayStarted: Promise<void>) => Promise<unknown>;
 }
 
 const phases: Record<string, Phase> = {
@@ -57,7 +57,7 @@ const phases: Record<string, Phase> = {
     options: { initialDelay: 0 },
     reached: (server) => server.connection(1),
   },
-  "a request that follows a refusal": {
+  "a request after an error response": {
     scripts: [
       ended,
       async (connection) => {
@@ -70,15 +70,15 @@ const phases: Record<string, Phase> = {
     options: { initialDelay: 0 },
     reached: (server) => server.connection(2),
   },
-  "a wait": {
+  "a delay": {
     scripts: [ended],
     options: { initialDelay: 1e6, maxDelay: 1e6 },
-    reached: (_, waiting) => waiting,
+    reached: (_, delayStarted) => delayStarted,
   },
   "a read": {
     scripts: [open],
     options: true,
-    // Nothing tells when a read has begun, but that nothing else is to be done.
+    // The start of a read cannot be observed, but it precedes the next timer.
     reached: () => new Promise((resolve) => setTimeout(resolve)),
   },
   "a read after a reconnect": {
@@ -100,7 +100,7 @@ const ends: Record<string, (sse: SseConnection) => Promise<unknown>> = {
   "the end of await using": (sse) => sse[Symbol.asyncDispose](),
 };
 
-async function at(
+async function inPhase(
   phase: Phase,
   act: (
     sse: SseConnection,
@@ -112,20 +112,20 @@ async function at(
   await using server = await RawServer.listen(...scripts);
   const controller = new AbortController();
   const listeners = countListeners(controller.signal);
-  const waiting = Promise.withResolvers<void>();
+  const delayStarted = Promise.withResolvers<void>();
   const sse = await connectSse(server.url, {
-    ...long,
+    ...longTimeouts,
     signal: controller.signal,
     reconnect: {
       ...(options as object),
-      onReconnect: () => waiting.resolve(),
+      onReconnect: () => delayStarted.resolve(),
     },
   });
   assertEquals(listeners(), 1);
   assertEquals((await sse.next()).value?.data, "a");
   assertEquals((await sse.next()).value?.data, "b");
   const pending = [sse.next(), sse.next()];
-  await deadline(reached(server, waiting.promise), "the phase");
+  await deadline(reached(server, delayStarted.promise), "the phase");
   await act(sse, pending[0], controller);
   assertEquals(await deadline(pending[1], "another next()"), done);
   assertEquals(await sse.next(), done);
@@ -137,8 +137,8 @@ async function at(
 
 for (const [name, phase] of Object.entries(phases)) {
   for (const [how, end] of Object.entries(ends)) {
-    Deno.test(`${how} during ${name} ends next() and leaves nothing behind`, async () => {
-      await at(phase, async (sse, pending) => {
+    Deno.test(`${how} during ${name} ends next() and leaks nothing`, async () => {
+      await inPhase(phase, async (sse, pending) => {
         await end(sse);
         assertEquals(await deadline(pending, "next()"), done);
         await end(sse);
@@ -146,16 +146,16 @@ for (const [name, phase] of Object.entries(phases)) {
     });
   }
 
-  Deno.test(`abort during ${name} rejects next() and leaves nothing behind`, async () => {
-    await at(phase, async (_, pending, controller) => {
+  Deno.test(`an abort during ${name} rejects next() and leaks nothing`, async () => {
+    await inPhase(phase, async (_, pending, controller) => {
       const rejected = assertRejects(() => pending);
       controller.abort(reason);
       assertStrictEquals(await deadline(rejected, "next()"), reason);
     });
   });
 
-  Deno.test(`close() and abort at once during ${name} end next()`, async () => {
-    await at(phase, async (sse, pending, controller) => {
+  Deno.test(`close() directly before an abort during ${name} ends next() without the reason`, async () => {
+    await inPhase(phase, async (sse, pending, controller) => {
       const closed = sse.close();
       controller.abort(reason);
       await closed;
@@ -164,8 +164,8 @@ for (const [name, phase] of Object.entries(phases)) {
   });
 }
 
-Deno.test("close() that follows abort before next() was told takes the reason away", async () => {
-  await at(phases["a wait"], async (sse, pending, controller) => {
+Deno.test("close() directly after an abort during a delay ends next() without the reason", async () => {
+  await inPhase(phases["a delay"], async (sse, pending, controller) => {
     controller.abort(reason);
     await sse.close();
     assertEquals(await pending, done);
@@ -173,8 +173,8 @@ Deno.test("close() that follows abort before next() was told takes the reason aw
 });
 
 for (
-  const [name, { scripts, options, before }] of Object.entries({
-    "a request": {
+  const [when, { scripts, options, before }] of Object.entries({
+    "during a request": {
       scripts: [open, silent],
       options: {},
       before: async (sse: SseConnection, server: RawServer) => {
@@ -182,24 +182,24 @@ for (
         await server.connection(1);
       },
     },
-    "a wait": {
+    "during a delay": {
       scripts: [open, (connection) => connection.reset()],
       options: { initialDelay: 1e6, maxDelay: 1e6 },
       before: async (
         sse: SseConnection,
         _: RawServer,
-        waiting: Promise<void>,
+        delayStarted: Promise<void>,
       ) => {
         sse.reconnect();
-        await waiting;
+        await delayStarted;
       },
     },
-    "a connection that is open": {
+    "while the connection is open": {
       scripts: [open],
       options: {},
       before: async () => {},
     },
-    "a connection that has ended": {
+    "after the connection has ended": {
       scripts: [ended],
       options: { initialDelay: 1e6, maxDelay: 1e6 },
       before: async () => {},
@@ -210,25 +210,25 @@ for (
     before: (
       sse: SseConnection,
       server: RawServer,
-      waiting: Promise<void>,
+      delayStarted: Promise<void>,
     ) => Promise<void>;
   }>)
 ) {
   for (const how of ["break", "a throw"]) {
-    Deno.test(`${how} during ${name} leaves nothing behind`, async () => {
+    Deno.test(`SseConnection leaks nothing if ${how} leaves the loop ${when}`, async () => {
       await using server = await RawServer.listen(...scripts);
       const { signal } = new AbortController();
       const listeners = countListeners(signal);
-      const waiting = Promise.withResolvers<void>();
+      const delayStarted = Promise.withResolvers<void>();
       const sse = await connectSse(server.url, {
-        ...long,
+        ...longTimeouts,
         signal,
-        reconnect: { ...options, onReconnect: () => waiting.resolve() },
+        reconnect: { ...options, onReconnect: () => delayStarted.resolve() },
       });
       try {
         for await (const event of sse) {
           assertEquals(event.data, "a");
-          await before(sse, server, waiting.promise);
+          await before(sse, server, delayStarted.promise);
           if (how === "break") break;
           throw reason;
         }
@@ -242,13 +242,13 @@ for (
   }
 }
 
-Deno.test("abort during the first request rejects connectSse and leaves nothing behind", async () => {
+Deno.test("connectSse rejects and leaks nothing on an abort during the first request", async () => {
   await using server = await RawServer.listen(silent);
   const controller = new AbortController();
   const listeners = countListeners(controller.signal);
   const rejected = assertRejects(() =>
     connectSse(server.url, {
-      ...long,
+      ...longTimeouts,
       signal: controller.signal,
       reconnect: true,
     })
@@ -260,31 +260,31 @@ Deno.test("abort during the first request rejects connectSse and leaves nothing 
   assertEquals(listeners(), 0);
 });
 
-Deno.test("abort during the wait for the second request rejects connectSse and leaves nothing behind", async () => {
+Deno.test("connectSse rejects and leaks nothing on an abort during the delay before the second request", async () => {
   await using server = await RawServer.listen((connection) =>
     connection.reset()
   );
   const controller = new AbortController();
   const listeners = countListeners(controller.signal);
-  const waiting = Promise.withResolvers<void>();
+  const delayStarted = Promise.withResolvers<void>();
   const rejected = assertRejects(() =>
     connectSse(server.url, {
-      ...long,
+      ...longTimeouts,
       signal: controller.signal,
       reconnect: {
         initialDelay: 1e6,
         maxDelay: 1e6,
-        onReconnect: () => waiting.resolve(),
+        onReconnect: () => delayStarted.resolve(),
       },
     })
   );
-  await waiting.promise;
+  await delayStarted.promise;
   controller.abort(reason);
   assertStrictEquals(await deadline(rejected, "connectSse"), reason);
   assertEquals(listeners(), 0);
 });
 
-Deno.test("abort during the second request rejects connectSse and leaves nothing behind", async () => {
+Deno.test("connectSse rejects and leaks nothing on an abort during the second request", async () => {
   await using server = await RawServer.listen(
     (connection) => connection.reset(),
     silent,
@@ -293,7 +293,7 @@ Deno.test("abort during the second request rejects connectSse and leaves nothing
   const listeners = countListeners(controller.signal);
   const rejected = assertRejects(() =>
     connectSse(server.url, {
-      ...long,
+      ...longTimeouts,
       signal: controller.signal,
       reconnect: { initialDelay: 0 },
     })
@@ -305,29 +305,29 @@ Deno.test("abort during the second request rejects connectSse and leaves nothing
   assertEquals(listeners(), 0);
 });
 
-Deno.test("a Request's own signal ends the wait too", async () => {
+Deno.test("SseConnection.next() rejects if the signal of a given Request aborts during a delay", async () => {
   await using server = await RawServer.listen(ended);
   const controller = new AbortController();
-  const waiting = Promise.withResolvers<void>();
+  const delayStarted = Promise.withResolvers<void>();
   await using sse = await connectSse(
     new Request(server.url, { signal: controller.signal }),
     {
       reconnect: {
         initialDelay: 1e6,
         maxDelay: 1e6,
-        onReconnect: () => waiting.resolve(),
+        onReconnect: () => delayStarted.resolve(),
       },
     },
   );
   await sse.next();
   await sse.next();
   const rejected = assertRejects(() => sse.next());
-  await waiting.promise;
+  await delayStarted.promise;
   controller.abort(reason);
   assertStrictEquals(await deadline(rejected, "next()"), reason);
 });
 
-Deno.test("the signal has one listener while the stream lives, however often it reconnects", async () => {
+Deno.test("SseConnection keeps one listener on the signal while it reconnects, and none after close()", async () => {
   const { signal } = new AbortController();
   const listeners = countListeners(signal);
   await using server = new HttpServer(() => eventResponse("data: a\n\n"));
@@ -345,13 +345,13 @@ Deno.test("the signal has one listener while the stream lives, however often it 
 
 for (
   const [name, handlers, options] of [
-    ["the last attempt has failed", [
+    ["the last attempt fails", [
       () => new Response("No", { status: 503 }),
     ], { reconnect: { initialDelay: 0, maxAttempts: 2 } }],
-    ["a status is not to be retried", [
+    ["the server responds with a permanent error", [
       () => new Response("No", { status: 401 }),
     ], {}],
-    ["the server says that there is no more", [
+    ["the server responds with status 204", [
       () => new Response(null, { status: 204 }),
     ], {}],
     ["until is met", [() => eventResponse("data: [DONE]\n\n")], {}],
@@ -360,7 +360,7 @@ for (
     ], {}],
   ] as [string, (() => Response)[], ConnectSseOptions][]
 ) {
-  Deno.test(`the signal has no listener once ${name}`, async () => {
+  Deno.test(`SseConnection removes its listener from the signal when ${name}`, async () => {
     const controller = new AbortController();
     const { signal } = controller;
     const listeners = countListeners(signal);
@@ -383,7 +383,7 @@ for (
   });
 }
 
-Deno.test("the signal has no listener once connectSse has rejected", async () => {
+Deno.test("connectSse leaves no listener on the signal if it rejects", async () => {
   const { signal } = new AbortController();
   const listeners = countListeners(signal);
   const fetch = () => Promise.reject(new Error("cable cut"));
@@ -402,7 +402,7 @@ Deno.test("the signal has no listener once connectSse has rejected", async () =>
   assertEquals(listeners(), 0);
 });
 
-Deno.test("the error of a refused response that goes on has let go of it", async () => {
+Deno.test("SseConnection cancels the body of a permanent error response that never ends", async () => {
   const refusal = new OpenResponse("No", { status: 401 });
   await using server = new HttpServer(
     () => eventResponse("data: a\n\n"),
@@ -416,18 +416,18 @@ Deno.test("the error of a refused response that goes on has let go of it", async
   await sse.close();
 });
 
-Deno.test("a thousand overlapping next() are answered by close() during a wait", async () => {
+Deno.test("close() during a delay ends a thousand overlapping next() calls", async () => {
   await using server = await RawServer.listen(ended);
-  const waiting = Promise.withResolvers<void>();
+  const delayStarted = Promise.withResolvers<void>();
   const sse = await connectSse(server.url, {
     reconnect: {
       initialDelay: 1e6,
       maxDelay: 1e6,
-      onReconnect: () => waiting.resolve(),
+      onReconnect: () => delayStarted.resolve(),
     },
   });
   const pending = Array.from({ length: 1000 }, () => sse.next());
-  await waiting.promise;
+  await delayStarted.promise;
   await sse.close();
   const results = await Promise.all(pending);
   assertEquals(results.slice(0, 2).map(({ value }) => value?.data), ["a", "b"]);

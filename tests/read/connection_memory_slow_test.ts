@@ -1,4 +1,5 @@
-// What has been given up can be collected, whatever lives on.
+// Ended connections can be garbage collected, even if the stream or the signal is
+// still in use.
 
 import { assertLess } from "@std/assert";
 import { connectSse, type SseConnection } from "../../mod.ts";
@@ -9,13 +10,16 @@ import { eventResponse, OpenResponse } from "../support/open_response.ts";
 import { slowTest } from "../support/slow_test.ts";
 
 const COUNT = 200;
-/** The newest of them is in use, and the one before may be held somewhere. */
+/**
+ * Fewer objects than this may stay alive: the newest is in use, and the runtime may
+ * hold the one before it.
+ */
 const FEW = 5;
 
-/** How many are still there after a collection. */
+/** Returns how many targets are alive after a garbage collection. */
 async function alive(references: WeakRef<object>[]): Promise<number> {
   for (let i = 0; i < 3; i++) {
-    // A reference keeps its target until the end of the turn that made it.
+    // A `WeakRef` keeps its target alive until the end of the job that made it.
     await new Promise((resolve) => setTimeout(resolve));
     collectGarbage();
   }
@@ -23,7 +27,7 @@ async function alive(references: WeakRef<object>[]): Promise<number> {
 }
 
 slowTest(
-  "SseConnection keeps nothing of the connections that have ended",
+  "SseConnection releases the requests and responses of ended connections",
   async () => {
     const { signal } = new AbortController();
     const responses: WeakRef<Response>[] = [];
@@ -49,7 +53,7 @@ slowTest(
 );
 
 slowTest(
-  "SseConnection keeps nothing of the connections that reconnect() dropped",
+  "SseConnection releases the responses of connections that reconnect() dropped",
   async () => {
     const { signal } = new AbortController();
     const responses: WeakRef<Response>[] = [];
@@ -73,7 +77,7 @@ slowTest(
 );
 
 slowTest(
-  "SseConnection keeps nothing of the attempts that failed",
+  "SseConnection releases the errors of failed attempts",
   async () => {
     const { signal } = new AbortController();
     const errors: WeakRef<Error>[] = [];
@@ -94,14 +98,14 @@ slowTest(
 );
 
 const ways: Record<string, (sse: SseConnection) => Promise<unknown>> = {
-  "closed": (sse) => sse.close(),
+  "been closed": (sse) => sse.close(),
   "ended": async (sse) => {
     while (!(await sse.next()).done);
   },
 };
 for (const [how, leave] of Object.entries(ways)) {
   slowTest(
-    `a signal that lives on keeps nothing of connections that have been ${how}`,
+    `SseConnection is not retained by a long-lived signal after it has ${how}`,
     async () => {
       const { signal } = new AbortController();
       const connections: WeakRef<SseConnection>[] = [];
@@ -124,7 +128,7 @@ for (const [how, leave] of Object.entries(ways)) {
 }
 
 slowTest(
-  "a signal that lives on keeps nothing of connections that never came about",
+  "connectSse leaves no reference from a long-lived signal to a failed request",
   async () => {
     const { signal } = new AbortController();
     const requests: WeakRef<Request>[] = [];

@@ -5,7 +5,7 @@ import { done, events, url } from "../support/in_process.ts";
 import { inTurn } from "../support/in_turn.ts";
 import { OpenResponse } from "../support/open_response.ts";
 
-Deno.test("onOpen is called for each response that is an event stream, and for no other", async () => {
+Deno.test("connectSse calls onOpen with each response that is an event stream, and with no other", async () => {
   const { fetch } = inTurn(
     () => new Response("Wait", { status: 503 }),
     events("data: a\n\n"),
@@ -19,14 +19,14 @@ Deno.test("onOpen is called for each response that is an event stream, and for n
     reconnect: { initialDelay: 0, maxDelay: 0 },
     onOpen: (response) => void opened.push(response),
   });
-  // What it resolves with is found out before the first event.
+  // `connectSse` has called it before it resolved.
   assertEquals(opened.length, 1);
   assertStrictEquals(opened[0], sse.response);
   assertEquals(await Array.fromAsync(sse, ({ data }) => data), ["a", "b"]);
   assertEquals(opened.map(({ status }) => status), [200, 200]);
 });
 
-Deno.test("onOpen is called where nothing reconnects, and leaves the body to be read", async () => {
+Deno.test("connectSse calls onOpen before the body is read, even without reconnect", async () => {
   const opened: boolean[] = [];
   await using sse = await connectSse(url, {
     fetch: events("data: a\n\n"),
@@ -42,7 +42,7 @@ Deno.test("onOpen is called where nothing reconnects, and leaves the body to be 
   assertEquals(opened, [false]);
 });
 
-Deno.test("what onOpen throws rejects connectSse, and disconnects", async () => {
+Deno.test("connectSse rejects with the error that onOpen throws, and cancels the body", async () => {
   const thrown = new Error("mine");
   const stream = new OpenResponse("data: a\n\n");
   const promise = connectSse(url, {
@@ -56,7 +56,7 @@ Deno.test("what onOpen throws rejects connectSse, and disconnects", async () => 
   await stream.cancelled;
 });
 
-Deno.test("what onOpen throws in mid-stream ends the stream, after the events that have arrived", async () => {
+Deno.test("SseConnection.next() rejects with the error that onOpen throws after a reconnect", async () => {
   const thrown = new Error("mine");
   const { fetch, requests } = inTurn(events("data: a\n\n"));
   await using sse = await connectSse(url, {
@@ -72,7 +72,7 @@ Deno.test("what onOpen throws in mid-stream ends the stream, after the events th
   assertEquals(requests.length, 2);
 });
 
-Deno.test("close() in onOpen ends the stream", async () => {
+Deno.test("close() in onOpen ends the stream and cancels the body", async () => {
   const stream = new OpenResponse("data: b\n\n");
   const { fetch } = inTurn(events("data: a\n\n"), () => stream.response);
   let count = 0;
@@ -87,7 +87,7 @@ Deno.test("close() in onOpen ends the stream", async () => {
   await stream.cancelled;
 });
 
-Deno.test("onOpen is a function", async () => {
+Deno.test("connectSse rejects with a TypeError if onOpen is not a function", async () => {
   await assertRejects(
     () => connectSse(url, { onOpen: 5 as never }),
     TypeError,

@@ -1,4 +1,5 @@
-// What the caller does, tried at every moment between two steps of a reconnect.
+// Tries `close()`, `return()`, an abort and `reconnect()` at every microtask of a
+// reconnect.
 
 import { assert, assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
@@ -15,10 +16,10 @@ import type { ReconnectInfo } from "../support/reconnect_info.ts";
 
 const reason = new Error("enough");
 
-/** More than any path from one step to the next takes. */
+/** Numbers of microtasks to wait: more than any step of a reconnect takes. */
 const moments = Array.from({ length: 40 }, (_, i) => i);
 
-/** Lets happen all that is due, waits of 0 ms included. */
+/** Runs all pending microtasks and timers of 0 ms. */
 async function settle(time: FakeTime): Promise<void> {
   for (let i = 0; i < 3; i++) {
     await microtasks(moments.length);
@@ -27,15 +28,18 @@ async function settle(time: FakeTime): Promise<void> {
   await microtasks(moments.length);
 }
 
-/** In process: sends one event a connection, its number, and stays open. */
+/**
+ * An in-process server. Sends each connection one event, with the connection's
+ * number as its data, and keeps the connection open.
+ */
 class Server {
-  /** Those that nobody has cancelled or aborted, by number. */
+  /** Connections that were not ended, canceled or aborted, by number. */
   readonly open = new Map<number, ReadableStreamDefaultController>();
   connections = 0;
-  readonly #heedsSignals: boolean;
+  readonly #supportsSignals: boolean;
 
-  constructor(heedsSignals: boolean) {
-    this.#heedsSignals = heedsSignals;
+  constructor(supportsSignals: boolean) {
+    this.#supportsSignals = supportsSignals;
   }
 
   fetch = async ({ signal }: Request): Promise<Response> => {
@@ -45,7 +49,7 @@ class Server {
       start: (controller) => {
         controller.enqueue(new TextEncoder().encode(`data: ${number}\n\n`));
         this.open.set(number, controller);
-        if (!this.#heedsSignals) return;
+        if (!this.#supportsSignals) return;
         const fail = () => {
           this.open.delete(number);
           controller.error(signal.reason);
@@ -60,7 +64,7 @@ class Server {
     });
   };
 
-  /** Ends the body of that connection. */
+  /** Ends the body of the connection with this number. */
   end(number: number): void {
     this.open.get(number)!.close();
     this.open.delete(number);
@@ -72,19 +76,22 @@ interface Outcome {
   reason?: unknown;
 }
 
-/** Calls `next`, whose failure is no unhandled rejection meanwhile. */
+/**
+ * Calls `next()`, and turns a rejection into an outcome, so that it is never an
+ * unhandled rejection.
+ */
 function next(sse: SseConnection): Promise<Outcome> {
   return sse.next().then((value) => ({ value }), (reason) => ({ reason }));
 }
 
-/** What leads to another connection. */
+/** Ways to start another connection. */
 const starts: Record<
   string,
   (sse: SseConnection, server: Server, time: FakeTime) => void | Promise<void>
 > = {
   "reconnect()": (sse) => sse.reconnect(),
-  "the body's end": (_, server) => server.end(0),
-  "the end of the wait": async (_, server, time) => {
+  "the end of the body": (_, server) => server.end(0),
+  "the end of the delay": async (_, server, time) => {
     server.end(0);
     await microtasks(moments.length);
     time.tick();
@@ -100,15 +107,15 @@ const ends: Record<
   "an abort": (_, controller) => controller.abort(reason),
 };
 
-for (const heedsSignals of [true, false]) {
-  const kind = heedsSignals ? "heeds" : "ignores";
+for (const supportsSignals of [true, false]) {
+  const kind = supportsSignals ? "supports" : "ignores";
 
   for (const [how, start] of Object.entries(starts)) {
     for (const [name, end] of Object.entries(ends)) {
-      Deno.test(`${name} leaves nothing open at any moment after ${how}, where fetch ${kind} signals`, async () => {
+      Deno.test(`${name} leaves no connection open at any moment after ${how} if fetch ${kind} signals`, async () => {
         using time = new FakeTime();
         for (const moment of moments) {
-          const server = new Server(heedsSignals);
+          const server = new Server(supportsSignals);
           const controller = new AbortController();
           const sse = await connectSse(url, {
             fetch: server.fetch,
@@ -133,10 +140,10 @@ for (const heedsSignals of [true, false]) {
       });
     }
 
-    Deno.test(`reconnect() leaves the newest connection alone open at any moment after ${how}, where fetch ${kind} signals`, async () => {
+    Deno.test(`reconnect() leaves only the newest connection open at any moment after ${how} if fetch ${kind} signals`, async () => {
       using time = new FakeTime();
       for (const moment of moments) {
-        const server = new Server(heedsSignals);
+        const server = new Server(supportsSignals);
         const sse = await connectSse(url, {
           fetch: server.fetch,
           reconnect: { initialDelay: 0, maxDelay: 0 },
@@ -160,17 +167,17 @@ for (const heedsSignals of [true, false]) {
       }
     });
 
-    Deno.test(`a failure after reconnect() at any moment after ${how} is one for the policy, where fetch ${kind} signals`, async () => {
+    Deno.test(`SseConnection reconnects after the next failure if reconnect() is called at any moment after ${how} and fetch ${kind} signals`, async () => {
       using time = new FakeTime();
       for (const moment of moments) {
-        const server = new Server(heedsSignals);
-        const told: ReconnectInfo[] = [];
+        const server = new Server(supportsSignals);
+        const infos: ReconnectInfo[] = [];
         await using sse = await connectSse(url, {
           fetch: server.fetch,
           reconnect: {
             initialDelay: 0,
             maxDelay: 0,
-            onReconnect: (info) => void told.push(info),
+            onReconnect: (info) => void infos.push(info),
           },
         });
         await sse.next();
@@ -183,7 +190,7 @@ for (const heedsSignals of [true, false]) {
         const where = `at moment ${moment}`;
         let outcome = await pending;
         const newest = server.connections - 1;
-        // The connection before the newest may have brought its event in time.
+        // The event of the previous connection may have arrived before `reconnect()`.
         if (outcome.value?.value?.data !== String(newest)) {
           assertEquals(outcome.reason, undefined, where);
           outcome = await next(sse);
@@ -191,21 +198,25 @@ for (const heedsSignals of [true, false]) {
         assertEquals(outcome.reason, undefined, where);
         assertEquals(outcome.value?.value?.data, String(newest), where);
 
-        told.length = 0;
+        infos.length = 0;
         server.end(newest);
         const last = next(sse);
         await settle(time);
-        assertEquals(told.map(({ error }) => error.code), ["truncated"], where);
+        assertEquals(
+          infos.map(({ error }) => error.code),
+          ["truncated"],
+          where,
+        );
         const { value } = await last;
         assertEquals(value?.value?.data, String(newest + 1), where);
       }
     });
   }
 
-  Deno.test(`an abort at any moment of connectSse and of the first next() leaves nothing open, where fetch ${kind} signals`, async () => {
+  Deno.test(`an abort leaves no connection open at any moment of connectSse and next() if fetch ${kind} signals`, async () => {
     using time = new FakeTime();
     for (const moment of moments) {
-      const server = new Server(heedsSignals);
+      const server = new Server(supportsSignals);
       const controller = new AbortController();
       const rejection = connectSse(url, {
         fetch: server.fetch,
@@ -226,23 +237,23 @@ for (const heedsSignals of [true, false]) {
 }
 
 const failures: Record<string, ConnectSseOptions> = {
-  "a body that ends too soon": {
+  "a truncated body": {
     fetch: () => eventResponse(""),
     until: "[DONE]",
   },
-  "a body that ends too soon, with reconnect": {
+  "a truncated body, with reconnect": {
     fetch: () => eventResponse(""),
     until: "[DONE]",
     reconnect: { shouldReconnect: () => false },
   },
-  "a refused response, with reconnect": {
+  "an error response, with reconnect": {
     fetch: () => new Response(null, { status: 401 }),
     reconnect: true,
   },
 };
 
 for (const [what, options] of Object.entries(failures)) {
-  Deno.test(`an abort at any moment is what a stream fails with, until it has failed for ${what}`, async () => {
+  Deno.test(`connectSse or next() rejects with the reason of an abort at any moment before it fails because of ${what}`, async () => {
     const isAborted: boolean[] = [];
     for (let moment = 0; moment < 100; moment++) {
       const controller = new AbortController();

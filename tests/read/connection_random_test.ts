@@ -1,5 +1,5 @@
-// Random walks through all that server and caller can do at any moment, in
-// process and on a clock of its own, so that thousands take a second.
+// Random sequences of the actions of server and caller. They run in process with a
+// fake clock, so that thousands take a second.
 
 import { assert, assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
@@ -12,24 +12,24 @@ import { scaled } from "../support/scale.ts";
 const reason = new Error("enough");
 const utf8 = new TextEncoder();
 
-/** A stream to one client, from the event after the last one it knows. */
+/** The stream of one connection. It starts after the client's last event ID. */
 interface Stream {
   controller: ReadableStreamDefaultController<Uint8Array>;
   next: number;
 }
 
-/** Sends numbered events, and replays them. */
+/** Sends numbered events, and replays them after `Last-Event-ID`. */
 class Server {
-  /** Those that nobody has ended, cancelled or aborted. */
+  /** Streams that were not ended, canceled or aborted. */
   readonly open = new Set<Stream>();
   readonly #random: Random;
-  readonly #heedsSignals: boolean;
-  /** So that a walk comes to its end. */
+  readonly #supportsSignals: boolean;
+  /** Set at the end of a walk, so that every request succeeds. */
   faultless = false;
 
   constructor(random: Random) {
     this.#random = random;
-    this.#heedsSignals = random.chance(0.5);
+    this.#supportsSignals = random.chance(0.5);
   }
 
   fetch = async ({ headers, signal }: Request): Promise<Response> => {
@@ -49,7 +49,7 @@ class Server {
     });
     stream.next = Number(headers.get("last-event-id") ?? -1) + 1;
     this.open.add(stream);
-    if (this.#heedsSignals) {
+    if (this.#supportsSignals) {
       const fail = () => this.fail(stream, signal.reason);
       if (signal.aborted) fail();
       else signal.addEventListener("abort", fail);
@@ -71,7 +71,7 @@ class Server {
   }
 
   end(stream: Stream): void {
-    this.#unfinished(stream);
+    this.#sendUnfinished(stream);
     this.open.delete(stream);
     stream.controller.close();
   }
@@ -81,8 +81,11 @@ class Server {
     stream.controller.error(error);
   }
 
-  /** Sends what must not become an event, nor an id. */
-  #unfinished(stream: Stream): void {
+  /**
+   * Sometimes sends an unfinished event, of which neither the data nor the ID may
+   * be used.
+   */
+  #sendUnfinished(stream: Stream): void {
     if (this.#random.chance(0.5)) return;
     stream.controller.enqueue(utf8.encode("id: 9999\ndata: unfinis"));
   }
@@ -130,13 +133,13 @@ async function walk(seed: number, time: FakeTime): Promise<void> {
   const connection = sse;
 
   const outcomes: Promise<Outcome>[] = [];
-  const ask = () =>
+  const callNext = () =>
     outcomes.push(
       connection.next().then((value) => ({ value }), (reason) => ({ reason })),
     );
   const steps: (() => unknown)[] = [
-    ask,
-    ask,
+    callNext,
+    callNext,
     () => microtasks(random.below(12)),
     () => microtasks(random.below(12)),
     () => time.tick(random.below(5)),
@@ -149,36 +152,36 @@ async function walk(seed: number, time: FakeTime): Promise<void> {
     () => {
       for (const stream of server.open) {
         if (random.chance(0.5)) server.send(stream);
-        const fate = random.pick(["stays", "ends", "fails"]);
-        if (fate === "ends") server.end(stream);
-        if (fate === "fails") server.fail(stream, new Error("cut"));
+        const action = random.pick(["stays", "ends", "fails"]);
+        if (action === "ends") server.end(stream);
+        if (action === "fails") server.fail(stream, new Error("cut"));
       }
     },
   ];
   for (let i = 20 + random.below(60); i > 0; i--) await random.pick(steps)();
 
-  // To the end, with all answered or at once.
+  // Ends the stream, either at once or when all calls have been answered.
   const aborts = random.chance(0.3);
   if (random.chance(0.5)) {
     server.faultless = true;
     const all = Promise.all(outcomes).then(() => true);
     for (let i = 0; !await Promise.race([all, microtasks(100)]); i++) {
-      assert(i < 1000, `next() is not answered ${where}`);
+      assert(i < 1000, `next() is still pending ${where}`);
       time.tick(1);
       for (const stream of server.open) server.send(stream);
     }
-    // What was replaced by reconnect() may just be on its way.
+    // A connection that `reconnect()` replaced may not be canceled yet.
     await microtasks(100);
-    assert(server.open.size <= 1, `Connections are left ${where}`);
+    assert(server.open.size <= 1, `More than one connection is open ${where}`);
   }
-  ask();
+  callNext();
   if (aborts) controller.abort(reason);
   else await connection.close();
-  ask();
+  callNext();
   await microtasks(200);
 
   assertEquals(server.open.size, 0, `Connections are open ${where}`);
-  assertEquals(time.next(), false, `A timer is left ${where}`);
+  assertEquals(time.next(), false, `A timer is active ${where}`);
   let expected = 0;
   let ended = false;
   for (const { value, reason: error } of await Promise.all(outcomes)) {
@@ -195,7 +198,7 @@ async function walk(seed: number, time: FakeTime): Promise<void> {
   assert(ended, where);
 }
 
-Deno.test("SseConnection gives each event once and leaves nothing, whatever server and caller do at any moment", async () => {
+Deno.test("SseConnection returns each event once and leaks nothing in random sequences of server and caller actions", async () => {
   using time = new FakeTime();
   for (let seed = 1; seed <= scaled(2000); seed++) await walk(seed, time);
 });

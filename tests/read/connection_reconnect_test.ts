@@ -20,7 +20,7 @@ async function data(sse: SseConnection): Promise<string | undefined> {
   return (await deadline(sse.next(), "next()")).value?.data;
 }
 
-Deno.test("reconnect() drops the connection and opens another, with nobody waiting", async () => {
+Deno.test("reconnect() drops the connection and opens another one without a pending next()", async () => {
   const first = new OpenResponse("id: 1\ndata: a\n\nid: 2\ndata: half");
   const second = new OpenResponse("data: b\n\n");
   await using server = new HttpServer(
@@ -37,7 +37,7 @@ Deno.test("reconnect() drops the connection and opens another, with nobody waiti
   assertEquals(server.requests.length, 2);
 });
 
-Deno.test("reconnect() before the first next() drops the response that nobody looked at", async () => {
+Deno.test("reconnect() before the first next() drops the unread response, even if it is an error", async () => {
   for (const init of [{}, { status: 401 }]) {
     const first = new OpenResponse("data: a\n\n", init);
     await using server = new HttpServer(
@@ -52,7 +52,7 @@ Deno.test("reconnect() before the first next() drops the response that nobody lo
   }
 });
 
-Deno.test("reconnect() loses no event that has arrived, and asks for those after it", async () => {
+Deno.test("reconnect() keeps the events that have arrived, and requests those after them", async () => {
   const first = new OpenResponse(
     "id: 1\ndata: a\n\nid: 2\ndata: b\n\nid: 3\ndata: c\n\nid: 4\ndata: ha",
   );
@@ -70,7 +70,7 @@ Deno.test("reconnect() loses no event that has arrived, and asks for those after
   assertEquals(requests[1].headers.get("last-event-id"), "3");
 });
 
-Deno.test("reconnect() during a next() has it wait for the new connection", async () => {
+Deno.test("reconnect() keeps pending next() calls waiting for the new connection", async () => {
   const first = new OpenResponse();
   const second = new OpenResponse();
   await using server = new HttpServer(
@@ -89,7 +89,7 @@ Deno.test("reconnect() during a next() has it wait for the new connection", asyn
   assertEquals(got.map(({ value }) => value?.data), ["a", "b", "c"]);
 });
 
-Deno.test("reconnect() cuts a wait short", async () => {
+Deno.test("reconnect() ends the delay before the next attempt", async () => {
   using time = new FakeTime();
   const { fetch, times } = inTurn(
     events(""),
@@ -111,7 +111,7 @@ Deno.test("reconnect() cuts a wait short", async () => {
   assertEquals(time.next(), false);
 });
 
-Deno.test("reconnect() replaces a request that has not been answered", async () => {
+Deno.test("reconnect() replaces a pending request", async () => {
   await using server = await RawServer.listen(
     async (connection) => {
       await connection.send(eventStreamHead);
@@ -126,9 +126,12 @@ Deno.test("reconnect() replaces a request that has not been answered", async () 
       await connection.chunk("data: b\n\n");
     },
   );
-  const told: ReconnectInfo[] = [];
+  const infos: ReconnectInfo[] = [];
   await using sse = await connectSse(server.url, {
-    reconnect: { initialDelay: 0, onReconnect: (info) => void told.push(info) },
+    reconnect: {
+      initialDelay: 0,
+      onReconnect: (info) => void infos.push(info),
+    },
   });
   assertEquals(await data(sse), "a");
   const pending = data(sse);
@@ -142,31 +145,31 @@ Deno.test("reconnect() replaces a request that has not been answered", async () 
     server.connections.map((connection) => connection.header("Last-Event-ID")),
     [undefined, "1", "1", "1"],
   );
-  // The caller's own wish is no failure.
-  assertEquals(told.length, 1);
+  // Only the end of the first connection is a failure, not `reconnect()`.
+  assertEquals(infos.length, 1);
 });
 
-Deno.test("reconnect() replaces a request also where fetch ignores signals, and cancels what comes late", async () => {
+Deno.test("reconnect() replaces a pending request even if fetch ignores signals, and cancels its late response", async () => {
   const late = new OpenResponse("data: late\n\n");
   const answer = Promise.withResolvers<Response>();
-  const asked = Promise.withResolvers<void>();
+  const requested = Promise.withResolvers<void>();
   const { fetch } = inTurn(
     events("data: a\n\n"),
-    () => (asked.resolve(), answer.promise),
+    () => (requested.resolve(), answer.promise),
     events("data: b\n\n"),
   );
   await using sse = await connectSse(url, { fetch, reconnect: true });
   assertEquals(await data(sse), "a");
   sse.reconnect();
   const pending = data(sse);
-  await asked.promise;
+  await requested.promise;
   sse.reconnect();
   answer.resolve(late.response);
   assertEquals(await pending, "b");
   await late.cancelled;
 });
 
-Deno.test("reconnect() time and again leaves one connection open", async () => {
+Deno.test("reconnect() leaves one connection open if it is called repeatedly", async () => {
   const streams = Array.from(
     { length: 5 },
     (_, i) => new OpenResponse(`data: ${i}\n\n`),
@@ -187,41 +190,44 @@ Deno.test("reconnect() time and again leaves one connection open", async () => {
   }
 });
 
-Deno.test("reconnect() time and again at once sends one request, and asks for one", async () => {
-  let asked = 0;
-  for (const input of [url, () => (asked++, url)]) {
+Deno.test("reconnect() sends one request and calls a function input once if it is called repeatedly", async () => {
+  let calls = 0;
+  for (const input of [url, () => (calls++, url)]) {
     const { fetch, requests } = inTurn(() => new OpenResponse().response);
     await using sse = await connectSse(input, { fetch, reconnect: true });
     for (let i = 0; i < 4; i++) sse.reconnect();
     await microtasks(20);
     assertEquals(requests.length, 2);
   }
-  assertEquals(asked, 2);
+  assertEquals(calls, 2);
 });
 
-Deno.test("reconnect() that fails is followed by what the policy says", async () => {
+Deno.test("reconnect() follows the reconnect policy if its request fails", async () => {
   const { fetch, requests } = inTurn(
     events("data: a\n\n"),
     () => Promise.reject(new Error("cable cut")),
     () => new Response("No", { status: 503 }),
     () => new Response("Never", { status: 401 }),
   );
-  const told: ReconnectInfo[] = [];
+  const infos: ReconnectInfo[] = [];
   await using sse = await connectSse(url, {
     fetch,
-    reconnect: { initialDelay: 0, onReconnect: (info) => void told.push(info) },
+    reconnect: {
+      initialDelay: 0,
+      onReconnect: (info) => void infos.push(info),
+    },
   });
   assertEquals(await data(sse), "a");
   sse.reconnect();
   await assertSseError(sse.next(), "status");
   assertEquals(
-    told.map(({ attempt, error }) => [attempt, error.code]),
+    infos.map(({ attempt, error }) => [attempt, error.code]),
     [[1, "network"], [2, "status"]],
   );
   assertEquals(requests.length, 4);
 });
 
-Deno.test("reconnect() that fails goes on trying with nobody waiting", async () => {
+Deno.test("reconnect() retries a failed request without a pending next()", async () => {
   using time = new FakeTime();
   const second = new OpenResponse("data: b\n\n");
   const { fetch, requests } = inTurn(
@@ -238,7 +244,7 @@ Deno.test("reconnect() that fails goes on trying with nobody waiting", async () 
   assertEquals((await sse.next()).value?.data, "b");
 });
 
-Deno.test("reconnect() where the body has just ended reconnects once", async () => {
+Deno.test("reconnect() sends one request if the body has just ended", async () => {
   const { fetch, requests } = inTurn(
     events("data: a\n\n"),
     events("data: b\n\n"),
@@ -251,7 +257,7 @@ Deno.test("reconnect() where the body has just ended reconnects once", async () 
   assertEquals(requests.length, 2);
 });
 
-Deno.test("reconnect() is followed by the wait that the policy says at the next failure", async () => {
+Deno.test("SseConnection waits for the initial delay at the first failure after reconnect()", async () => {
   using time = new FakeTime();
   const { fetch, times } = inTurn(
     events("data: a\n\n"),
@@ -270,7 +276,7 @@ Deno.test("reconnect() is followed by the wait that the policy says at the next 
   assertEquals((await pending).value?.data, "c");
 });
 
-Deno.test("reconnect() in a loop goes on with the loop", async () => {
+Deno.test("reconnect() in a for await loop continues the loop with the new connection", async () => {
   const first = new OpenResponse("data: a\n\ndata: b\n\n");
   await using server = new HttpServer(
     () => first.response,
@@ -287,7 +293,7 @@ Deno.test("reconnect() in a loop goes on with the loop", async () => {
   await first.cancelled;
 });
 
-Deno.test("reconnect() in until counts the events that had arrived with it", async () => {
+Deno.test("reconnect() in until resumes after the events of the same chunk", async () => {
   const { fetch, requests } = inTurn(
     events("id: 1\ndata: a\n\nid: 2\ndata: b\n\n"),
     events("id: 3\ndata: c\n\n"),
@@ -307,13 +313,13 @@ Deno.test("reconnect() in until counts the events that had arrived with it", asy
   assertEquals(requests[1].headers.get("last-event-id"), "2");
 });
 
-Deno.test("reconnect() in onComment loses no event of the same chunk, and repeats none", async () => {
+Deno.test("reconnect() in onComment neither loses nor repeats an event of the same chunk", async () => {
   const log = ["a", "b", "c", "d"];
   const { fetch } = inTurn(
     events(
       "id: 0\ndata: a\n\n: move over\n\nid: 1\ndata: b\n\nid: 2\ndata: ha",
     ),
-    // A server that replays.
+    // Replays the events after `Last-Event-ID`.
     ({ headers }) => {
       const from = Number(headers.get("last-event-id") ?? -1) + 1;
       const rest = log.slice(from).map((data, i) =>
@@ -331,7 +337,7 @@ Deno.test("reconnect() in onComment loses no event of the same chunk, and repeat
   assertEquals(await Array.fromAsync(sse, ({ data }) => data), log);
 });
 
-Deno.test("reconnect() in onComment makes light of what the rest of the chunk would end with", async () => {
+Deno.test("reconnect() in onComment ignores a too large event in the rest of the chunk", async () => {
   const large = "x".repeat(100);
   const { fetch, requests } = inTurn(
     events(`id: 1\ndata: a\n\n: move over\n\nid: 2\ndata: ${large}\n\n`),
@@ -349,7 +355,7 @@ Deno.test("reconnect() in onComment makes light of what the rest of the chunk wo
   assertEquals(requests[1].headers.get("last-event-id"), "1");
 });
 
-Deno.test("reconnect() in onComment that throws in the same chunk ends all, the new connection too", async () => {
+Deno.test("onComment ends the stream and the new connection if it throws after reconnect() in the same chunk", async () => {
   const thrown = new Error("mine");
   const second = new OpenResponse("data: b\n\n");
   const { fetch, requests } = inTurn(
@@ -370,7 +376,7 @@ Deno.test("reconnect() in onComment that throws in the same chunk ends all, the 
   if (requests.length > 1) await second.cancelled;
 });
 
-Deno.test("reconnect() in a callback that then throws ends all, the new connection too", async () => {
+Deno.test("reconnect() sends no request if the callback that called it throws", async () => {
   const thrown = new Error("mine");
   const { fetch, requests } = inTurn(
     events(":c\n\ndata: a\n\n"),
@@ -389,7 +395,7 @@ Deno.test("reconnect() in a callback that then throws ends all, the new connecti
   assertEquals(requests.length, 1);
 });
 
-Deno.test("onComment that throws ends the stream where reconnect() has failed before its comment is told", async () => {
+Deno.test("SseConnection.next() rejects with the error that onComment throws after a failed reconnect()", async () => {
   const thrown = new Error("mine");
   const { fetch } = inTurn(
     events("data: a\n\n:c\n\ndata: b\n\n"),
@@ -409,7 +415,7 @@ Deno.test("onComment that throws ends the stream where reconnect() has failed be
   assertEquals(await sse.next(), done);
 });
 
-Deno.test("reconnect() does not take away what onComment threw", async () => {
+Deno.test("SseConnection.next() rejects with the error that onComment throws for a comment before reconnect()", async () => {
   const thrown = new Error("mine");
   const { fetch } = inTurn(events("data: a\n\n: boom\n\n"));
   await using sse = await connectSse(url, {
@@ -424,7 +430,7 @@ Deno.test("reconnect() does not take away what onComment threw", async () => {
   assertStrictEquals(await assertRejects(() => data(sse)), thrown);
 });
 
-Deno.test("reconnect() starts the server's silence anew", async () => {
+Deno.test("reconnect() restarts the idle timeout", async () => {
   using time = new FakeTime();
   const streams = [new OpenResponse(), new OpenResponse()];
   const { fetch } = inTurn(
@@ -446,7 +452,7 @@ Deno.test("reconnect() starts the server's silence anew", async () => {
 });
 
 for (const reconnect of [undefined, false]) {
-  Deno.test(`reconnect() throws a TypeError where the option is ${reconnect}, and leaves the connection alone`, async () => {
+  Deno.test(`reconnect() throws a TypeError if the option is ${reconnect}, and does not affect the connection`, async () => {
     await using sse = await connectSse(url, {
       reconnect,
       fetch: events("data: a\n\n"),
@@ -458,7 +464,7 @@ for (const reconnect of [undefined, false]) {
   });
 }
 
-Deno.test("reconnect() does nothing after the end, however that came", async () => {
+Deno.test("reconnect() has no effect after the stream has ended for any reason", async () => {
   const end = "data: a\n\ndata: [DONE]\n\n";
   const controller = new AbortController();
   const { fetch, requests } = inTurn(
@@ -493,7 +499,7 @@ Deno.test("reconnect() does nothing after the end, however that came", async () 
   assertEquals(error.body, "Why?");
 });
 
-Deno.test("reconnect() loses no event of a large chunk that has yet to be read to its end", async () => {
+Deno.test("reconnect() loses no event of a large chunk that is partly unread", async () => {
   const first = Array.from({ length: 10_000 }, (_, i) => `${i}`);
   const { fetch, requests } = inTurn(
     events(first.map((id) => `id: ${id}\ndata: ${id}\n\n`).join("")),
@@ -513,7 +519,7 @@ Deno.test("reconnect() loses no event of a large chunk that has yet to be read t
   assertEquals(requests[1].headers.get("last-event-id"), "9999");
 });
 
-Deno.test("reconnect() loses no event that has arrived where the new request is the last to fail", async () => {
+Deno.test("reconnect() loses no event that has arrived if its request is the last attempt and fails", async () => {
   const { fetch } = inTurn(
     events("data: a\n\ndata: b\n\ndata: c\n\n"),
     () => Promise.reject(new Error("cable cut")),
@@ -524,7 +530,7 @@ Deno.test("reconnect() loses no event that has arrived where the new request is 
   });
   assertEquals(await data(sse), "a");
   sse.reconnect();
-  // All that follows has happened by then.
+  // By then, the request has failed.
   await new Promise((resolve) => setTimeout(resolve, 10));
   assertEquals([await data(sse), await data(sse)], ["b", "c"]);
   await assertSseError(sse.next(), "reconnect-failed");
@@ -533,11 +539,11 @@ Deno.test("reconnect() loses no event that has arrived where the new request is 
 
 for (
   const [what, answer] of Object.entries({
-    "refused for good": () => new Response("Why?", { status: 401 }),
+    "a permanent error": () => new Response("Why?", { status: 401 }),
     "the end": () => new Response(null, { status: 204 }),
   })
 ) {
-  Deno.test(`reconnect() loses no event that has arrived where the new response is ${what}`, async () => {
+  Deno.test(`reconnect() loses no event that has arrived if the new response means ${what}`, async () => {
     const { fetch } = inTurn(events("data: a\n\ndata: b\n\n"), answer);
     await using sse = await connectSse(url, { fetch, reconnect: true });
     assertEquals(await data(sse), "a");
@@ -549,7 +555,7 @@ for (
   });
 }
 
-Deno.test("reconnect() loses no event before one that is too large", async () => {
+Deno.test("reconnect() loses no event before a too large event", async () => {
   const { fetch, requests } = inTurn(
     events(`data: a\n\ndata: b\n\ndata: ${"x".repeat(100)}\n\n`),
     events("data: c\n\n"),
@@ -565,7 +571,7 @@ Deno.test("reconnect() loses no event before one that is too large", async () =>
   assertEquals(requests.length, 2);
 });
 
-Deno.test("reconnect() has the function told of what had cut the connection before", async () => {
+Deno.test("reconnect() passes the error of the previous connection to a function input", async () => {
   const large = "x".repeat(100);
   const { fetch } = inTurn(
     events(`data: a\n\ndata: ${large}\n\n`),
@@ -576,7 +582,7 @@ Deno.test("reconnect() has the function told of what had cut the connection befo
     attempts.push(`${attempt} ${error?.code}`);
     return url;
   }, { fetch, reconnect: true, maxEventSize: 50 });
-  // The connection is lost, and nobody has asked for what follows.
+  // The connection has failed, but no `next()` has received the error yet.
   assertEquals(await data(sse), "a");
   sse.reconnect();
   assertEquals(await data(sse), "b");

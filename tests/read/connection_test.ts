@@ -15,7 +15,7 @@ import { done, url } from "../support/in_process.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
 import { eventStreamHead, RawServer } from "../support/raw_server.ts";
 
-Deno.test("SseConnection yields the events of a server and ends with the body", async () => {
+Deno.test("SseConnection yields the server's events and ends with the body", async () => {
   await using server = new HttpServer(() =>
     eventResponse("event: add\ndata: 1\nid: a\n\n: comment\n\ndata: é☃🎉\n\n")
   );
@@ -38,7 +38,7 @@ Deno.test("SseConnection yields an event as soon as it is complete", async () =>
   }
 });
 
-Deno.test("SseConnection puts together an event that comes in pieces", async () => {
+Deno.test("SseConnection assembles an event from chunks of one byte", async () => {
   const bytes = new TextEncoder().encode("\uFEFFdata: é☃🎉\r\n\r\n");
   const body = ReadableStream.from(Array.from(bytes, (byte) => [byte]))
     .pipeThrough(
@@ -54,7 +54,7 @@ Deno.test("SseConnection puts together an event that comes in pieces", async () 
   assertEquals((await sse.next()).value?.data, "é☃🎉");
 });
 
-Deno.test("SseConnection drops an event that the body's end leaves unfinished", async () => {
+Deno.test("SseConnection drops an unfinished event at the end of the body", async () => {
   await using sse = await connectSse(url, {
     fetch: () => eventResponse("data: 1\n\nid: 2\ndata: 2\n"),
   });
@@ -79,7 +79,7 @@ Deno.test("SseConnection reads a gzip-encoded stream", async () => {
   assertEquals(await Array.fromAsync(sse, (event) => event.data), ["1", "2"]);
 });
 
-Deno.test("SseConnection is its own iterator, and a loop reads on where next() was", async () => {
+Deno.test("SseConnection is its own iterator, and a loop continues after next()", async () => {
   await using sse = await connectSse(url, {
     fetch: () => eventResponse("data: 1\n\ndata: 2\n\ndata: 3\n\n"),
   });
@@ -90,7 +90,7 @@ Deno.test("SseConnection is its own iterator, and a loop reads on where next() w
   assertEquals(rest, ["2", "3"]);
 });
 
-Deno.test("SseConnection.next gives an event that has come with another at once", async () => {
+Deno.test("SseConnection.next() resolves after one microtask if the event is buffered", async () => {
   const stream = new OpenResponse("data: 1\n\ndata: 2\n\n");
   await using sse = await connectSse(url, { fetch: () => stream.response });
   for (const data of ["2", "4", "6"]) {
@@ -103,7 +103,7 @@ Deno.test("SseConnection.next gives an event that has come with another at once"
   }
 });
 
-Deno.test("SseConnection.next answers overlapping calls in order", async () => {
+Deno.test("SseConnection.next() resolves overlapping calls in order", async () => {
   const stream = new OpenResponse();
   await using sse = await connectSse(url, { fetch: () => stream.response });
   const results = [sse.next(), sse.next(), sse.next(), sse.next()];
@@ -116,7 +116,7 @@ Deno.test("SseConnection.next answers overlapping calls in order", async () => {
   );
 });
 
-Deno.test("SseConnection.next answers in order calls that find an event waiting and calls that wait", async () => {
+Deno.test("SseConnection.next() resolves overlapping calls in order if only the first finds a buffered event", async () => {
   const stream = new OpenResponse("data: 1\n\ndata: 2\n\n");
   await using sse = await connectSse(url, { fetch: () => stream.response });
   const order: string[] = [];
@@ -131,7 +131,7 @@ Deno.test("SseConnection.next answers in order calls that find an event waiting 
   assertEquals(order, ["2", "3", "4", "done"]);
 });
 
-Deno.test("SseConnection.next ends all overlapping calls at the body's end", async () => {
+Deno.test("SseConnection.next() resolves all overlapping calls as done at the end of the body", async () => {
   const stream = new OpenResponse();
   await using sse = await connectSse(url, { fetch: () => stream.response });
   const results = [sse.next(), sse.next(), sse.next()];
@@ -139,7 +139,7 @@ Deno.test("SseConnection.next ends all overlapping calls at the body's end", asy
   assertEquals(await Promise.all(results), [done, done, done]);
 });
 
-Deno.test("SseConnection.next gives an error to the first of overlapping calls, and the end to the others", async () => {
+Deno.test("SseConnection.next() rejects the first of overlapping calls on an error, and resolves the others as done", async () => {
   const stream = new OpenResponse();
   await using sse = await connectSse(url, { fetch: () => stream.response });
   const [first, ...others] = [sse.next(), sse.next(), sse.next()];
@@ -149,7 +149,7 @@ Deno.test("SseConnection.next gives an error to the first of overlapping calls, 
 });
 
 for (const status of [400, 404, 418, 429, 500, 503]) {
-  Deno.test(`SseConnection.next rejects status ${status} with what the response says`, async () => {
+  Deno.test(`SseConnection.next() rejects status ${status} with the response and its body`, async () => {
     await using server = new HttpServer(() =>
       Response.json({ error: "why" }, { status })
     );
@@ -164,7 +164,7 @@ for (const status of [400, 404, 418, 429, 500, 503]) {
   });
 }
 
-Deno.test("SseConnection.next rejects an error status even where the body is an event stream", async () => {
+Deno.test("SseConnection.next() rejects an error status even if the body is an event stream", async () => {
   await using sse = await connectSse(url, {
     fetch: () => eventResponse("data: 1\n\n", { status: 500 }),
   });
@@ -189,7 +189,7 @@ for (const status of [204, 205]) {
   });
 }
 
-Deno.test("SseConnection ends without an event where there is no body", async () => {
+Deno.test("SseConnection ends without an event if there is no body", async () => {
   await using sse = await connectSse(url, {
     fetch: () =>
       new Response(null, { headers: { "content-type": "text/event-stream" } }),
@@ -209,7 +209,7 @@ for (
     'text/plain;x="a, b", text/event-stream',
   ]
 ) {
-  Deno.test(`SseConnection takes Content-Type ${JSON.stringify(type)}, as UTF-8`, async () => {
+  Deno.test(`SseConnection accepts Content-Type ${JSON.stringify(type)} and decodes the body as UTF-8`, async () => {
     await using sse = await connectSse(url, {
       fetch: () =>
         eventResponse("data: é\n\n", { headers: { "content-type": type } }),
@@ -230,7 +230,7 @@ for (
     "nonsense",
   ]
 ) {
-  Deno.test(`SseConnection.next rejects Content-Type ${JSON.stringify(type)} with what the response says`, async () => {
+  Deno.test(`SseConnection.next() rejects Content-Type ${JSON.stringify(type)} with the response and its body`, async () => {
     await using server = new HttpServer(() =>
       new Response("data: 1\n\n", { headers: { "content-type": type } })
     );
@@ -244,7 +244,7 @@ for (
   });
 }
 
-Deno.test("SseConnection.next rejects a response without Content-Type", async () => {
+Deno.test("SseConnection.next() rejects a response without Content-Type", async () => {
   const bytes = new TextEncoder().encode("data: 1\n\n");
   await using sse = await connectSse(url, { fetch: () => new Response(bytes) });
   const error = await assertSseError(sse.next(), "content-type");
@@ -253,7 +253,7 @@ Deno.test("SseConnection.next rejects a response without Content-Type", async ()
   assertEquals(error.body, "data: 1\n\n");
 });
 
-Deno.test("SseConnection.next rejects with a TypeError where the caller has read the body", async () => {
+Deno.test("SseConnection.next() rejects with a TypeError if the caller has read the body", async () => {
   await using sse = await connectSse(url, {
     fetch: () => eventResponse("data: 1\n\n"),
   });
@@ -263,7 +263,7 @@ Deno.test("SseConnection.next rejects with a TypeError where the caller has read
   assertEquals(await sse.next(), done);
 });
 
-Deno.test("SseConnection.next rejects with a TypeError where the caller is reading the body", async () => {
+Deno.test("SseConnection.next() rejects with a TypeError if the caller is reading the body", async () => {
   const stream = new OpenResponse("data: 1\n\n");
   await using sse = await connectSse(url, { fetch: () => stream.response });
   const reader = sse.response.body!.getReader();
@@ -272,7 +272,7 @@ Deno.test("SseConnection.next rejects with a TypeError where the caller is readi
   await reader.cancel();
 });
 
-Deno.test("SseConnection.next rejects with a TypeError where the caller has read a part of the body", async () => {
+Deno.test("SseConnection.next() rejects with a TypeError if the caller has read a part of the body", async () => {
   const stream = new OpenResponse("data: 1\n\n");
   await using sse = await connectSse(url, { fetch: () => stream.response });
   const reader = sse.response.body!.getReader();
@@ -282,7 +282,7 @@ Deno.test("SseConnection.next rejects with a TypeError where the caller has read
   assertEquals(await sse.next(), done);
 });
 
-Deno.test("SseConnection reads a response that the caller reads a clone of", async () => {
+Deno.test("SseConnection reads the response if the caller reads a clone of it", async () => {
   await using sse = await connectSse(url, {
     fetch: () => eventResponse("data: 1\n\n"),
   });
@@ -291,7 +291,7 @@ Deno.test("SseConnection reads a response that the caller reads a clone of", asy
   assertEquals(await sse.next(), done);
 });
 
-Deno.test("SseConnection.next rejects with a network error where the server resets", async () => {
+Deno.test("SseConnection.next() rejects with a network error if the server resets the connection", async () => {
   await using server = await RawServer.listen(async (connection) => {
     await connection.send(eventStreamHead);
     await connection.chunk("id: 1\ndata: 1\n\nid: 2\ndata: 2\n");
@@ -319,7 +319,7 @@ for (
     ],
   ]
 ) {
-  Deno.test(`SseConnection.next rejects with a network error where the body is cut off ${what}`, async () => {
+  Deno.test(`SseConnection.next() rejects with a network error if the body is cut off ${what}`, async () => {
     await using server = await RawServer.listen((connection) =>
       connection.send(head + rest)
     );
@@ -332,7 +332,7 @@ for (
   });
 }
 
-Deno.test("SseConnection.next rejects with a network error where the chunks are garbage", async () => {
+Deno.test("SseConnection.next() rejects with a network error if the chunked encoding is invalid", async () => {
   await using server = await RawServer.listen((connection) =>
     connection.send(eventStreamHead + "9\r\ndata: 1\n\n\r\nno length\r\n")
   );
@@ -347,7 +347,7 @@ Deno.test("SseConnection.next rejects with a network error where the chunks are 
   assertInstanceOf(error.cause, Error);
 });
 
-Deno.test("SseConnection.next rejects with a network error where gzip is broken", async () => {
+Deno.test("SseConnection.next() rejects with a network error if the gzip data is invalid", async () => {
   await using server = new HttpServer(() =>
     new Response("data: 1\n\n", {
       headers: {
@@ -361,7 +361,7 @@ Deno.test("SseConnection.next rejects with a network error where gzip is broken"
   assertInstanceOf(error.cause, Error);
 });
 
-Deno.test("SseConnection.next yields what came whole before a body failed, then the cause", async () => {
+Deno.test("SseConnection.next() yields the complete events before a body fails, then rejects with the cause", async () => {
   const stream = new OpenResponse("data: 1\n\ndata: 2\n\ndata: 3");
   await using sse = await connectSse(url, { fetch: () => stream.response });
   assertEquals((await sse.next()).value?.data, "1");
@@ -374,7 +374,7 @@ Deno.test("SseConnection.next yields what came whole before a body failed, then 
   assertEquals(await sse.next(), done);
 });
 
-Deno.test("SseConnection.next yields the events before one that is too large, then rejects and disconnects", async () => {
+Deno.test("SseConnection.next() yields the events before a too large one, then rejects and disconnects", async () => {
   const stream = new OpenResponse(
     `data: 1\n\ndata: 2\n\ndata: ${"x".repeat(200)}`,
   );
@@ -390,7 +390,7 @@ Deno.test("SseConnection.next yields the events before one that is too large, th
   assertEquals(await sse.next(), done);
 });
 
-Deno.test("SseConnection drops an event that was too large, and all after it", async () => {
+Deno.test("SseConnection drops a too large event and all events after it", async () => {
   await using sse = await connectSse(url, {
     maxEventSize: 100,
     fetch: () => eventResponse(`data: ${"x".repeat(200)}\n\ndata: 2\n\n`),
@@ -411,7 +411,7 @@ Deno.test("SseConnection disconnects on break", async () => {
   assertEquals(await sse.next(), done);
 });
 
-Deno.test("SseConnection disconnects on an exception in the loop", async () => {
+Deno.test("SseConnection disconnects if the loop throws", async () => {
   const stream = new OpenResponse("data: 1\n\n");
   await using server = new HttpServer(() => stream.response);
   const sse = await connectSse(server.url);
@@ -423,7 +423,7 @@ Deno.test("SseConnection disconnects on an exception in the loop", async () => {
   await stream.cancelled;
 });
 
-Deno.test("SseConnection.return disconnects and gives the end", async () => {
+Deno.test("SseConnection.return() disconnects and resolves as done", async () => {
   const stream = new OpenResponse("data: 1\n\ndata: 2\n\n");
   await using server = new HttpServer(() => stream.response);
   const sse = await connectSse(server.url);
@@ -434,7 +434,7 @@ Deno.test("SseConnection.return disconnects and gives the end", async () => {
   assertEquals(await sse.return(), done);
 });
 
-Deno.test("SseConnection.return ends a pending next()", async () => {
+Deno.test("SseConnection.return() ends a pending next()", async () => {
   const stream = new OpenResponse();
   const sse = await connectSse(url, { fetch: () => stream.response });
   const pending = sse.next();
@@ -442,7 +442,7 @@ Deno.test("SseConnection.return ends a pending next()", async () => {
   assertEquals(await pending, done);
 });
 
-Deno.test("SseConnection.close disconnects before the first event was asked for", async () => {
+Deno.test("SseConnection.close() disconnects before the first next()", async () => {
   const stream = new OpenResponse("data: 1\n\n");
   await using server = new HttpServer(() => stream.response);
   const sse = await connectSse(server.url);
@@ -451,7 +451,7 @@ Deno.test("SseConnection.close disconnects before the first event was asked for"
   assertEquals(await sse.next(), done);
 });
 
-Deno.test("SseConnection.close drops events that wait, and disconnects", async () => {
+Deno.test("SseConnection.close() drops unread events and disconnects", async () => {
   const stream = new OpenResponse("data: 1\n\ndata: 2\n\n");
   await using server = new HttpServer(() => stream.response);
   const sse = await connectSse(server.url);
@@ -461,7 +461,7 @@ Deno.test("SseConnection.close drops events that wait, and disconnects", async (
   assertEquals(await sse.next(), done);
 });
 
-Deno.test("SseConnection.close ends all pending next()", async () => {
+Deno.test("SseConnection.close() ends all pending next() calls", async () => {
   const stream = new OpenResponse();
   await using server = new HttpServer(() => stream.response);
   const sse = await connectSse(server.url);
@@ -471,7 +471,7 @@ Deno.test("SseConnection.close ends all pending next()", async () => {
   await stream.cancelled;
 });
 
-Deno.test("SseConnection.close may be called again and at once", async () => {
+Deno.test("SseConnection.close() resolves for overlapping and repeated calls", async () => {
   const stream = new OpenResponse("data: 1\n\n");
   const sse = await connectSse(url, { fetch: () => stream.response });
   await sse.next();
@@ -483,7 +483,7 @@ Deno.test("SseConnection.close may be called again and at once", async () => {
   await stream.cancelled;
 });
 
-Deno.test("SseConnection.close is harmless after the end and after an error", async () => {
+Deno.test("SseConnection.close() resolves after the end and after an error", async () => {
   const ended = await connectSse(url, { fetch: () => eventResponse("") });
   assertEquals(await ended.next(), done);
   await ended.close();
@@ -495,7 +495,7 @@ Deno.test("SseConnection.close is harmless after the end and after an error", as
   await failed.close();
 });
 
-Deno.test("SseConnection.close cancels an error body that nobody read", async () => {
+Deno.test("SseConnection.close() cancels the unread body of an error response", async () => {
   const stream = new OpenResponse("Sorry", { status: 500 });
   await using server = new HttpServer(() => stream.response);
   const sse = await connectSse(server.url);
@@ -504,7 +504,7 @@ Deno.test("SseConnection.close cancels an error body that nobody read", async ()
   await stream.cancelled;
 });
 
-Deno.test("SseConnection leaves a refused response alone where the caller reads it", async () => {
+Deno.test("SseConnection does not touch the body of an error response if the caller is reading it", async () => {
   const stream = new OpenResponse("Sorry", { status: 500 });
   await using sse = await connectSse(url, { fetch: () => stream.response });
   const reader = sse.response.body!.getReader();
@@ -526,7 +526,7 @@ Deno.test("SseConnection disconnects at the end of an await using block", async 
   await stream.cancelled;
 });
 
-Deno.test("SseConnection disconnects at the end of a block where an error body is left unread", async () => {
+Deno.test("SseConnection disconnects at the end of an await using block if the Content-Type is wrong", async () => {
   const stream = new OpenResponse("Sorry", {
     headers: { "content-type": "text/html" },
   });
@@ -538,7 +538,7 @@ Deno.test("SseConnection disconnects at the end of a block where an error body i
   await stream.cancelled;
 });
 
-Deno.test("SseConnection reads only what is asked for", async () => {
+Deno.test("SseConnection reads from the body only on demand", async () => {
   let pulls = 0;
   const body = new ReadableStream<Uint8Array>({
     pull(controller) {
@@ -551,22 +551,22 @@ Deno.test("SseConnection reads only what is asked for", async () => {
       new Response(body, { headers: { "content-type": "text/event-stream" } }),
   });
   assertEquals(pulls, 0);
-  const taken: [string | undefined, number][] = [];
+  const reads: [string | undefined, number][] = [];
   for (let i = 0; i < 4; i++) {
-    taken.push([(await sse.next()).value?.data, pulls]);
+    reads.push([(await sse.next()).value?.data, pulls]);
   }
-  assertEquals(taken, [["1a", 1], ["1b", 1], ["2a", 2], ["2b", 2]]);
+  assertEquals(reads, [["1a", 1], ["1b", 1], ["2a", 2], ["2b", 2]]);
 });
 
-Deno.test("SseConnection holds up a server that is faster than the consumer", async () => {
+Deno.test("SseConnection applies backpressure to a server that is faster than the consumer", async () => {
   const event = new TextEncoder().encode(`data: ${"x".repeat(65_527)}\n\n`);
-  const most = 512; // 32 MiB in all, far more than sockets buffer
+  const maxEvents = 512; // 32 MiB in total, far more than sockets buffer
   const sent: number[] = [];
   await using server = new HttpServer(() => {
     const index = sent.push(0) - 1;
     const body = new ReadableStream({
       pull(controller) {
-        if (sent[index] === most) return controller.close();
+        if (sent[index] === maxEvents) return controller.close();
         sent[index]++;
         controller.enqueue(event);
       },
@@ -577,16 +577,16 @@ Deno.test("SseConnection holds up a server that is faster than the consumer", as
   });
   await using slow = await connectSse(server.url);
   for (let i = 0; i < 3; i++) await slow.next();
-  // While this one reads all of its stream, the other's server is held up.
+  // `fast` reads its whole stream while backpressure stops the stream of `slow`.
   await using fast = await connectSse(server.url);
   let count = 0;
   for await (const _ of fast) count++;
-  assertEquals(count, most);
-  assertEquals(sent[1], most);
-  assertLess(sent[0], most / 2);
+  assertEquals(count, maxEvents);
+  assertEquals(sent[1], maxEvents);
+  assertLess(sent[0], maxEvents / 2);
 });
 
-Deno.test("SseConnection.lastEventId is the id of the newest event handed out", async () => {
+Deno.test("SseConnection.lastEventId is the ID of the last event returned", async () => {
   await using sse = await connectSse(url, {
     lastEventId: "0",
     fetch: () =>
@@ -598,7 +598,7 @@ Deno.test("SseConnection.lastEventId is the id of the newest event handed out", 
   assertEquals(ids, [["0", "0"], ["2", "2"], ["2", "2"], ["", ""]]);
 });
 
-Deno.test("SseConnection.lastEventId counts an id without data after the events before it", async () => {
+Deno.test("SseConnection.lastEventId includes an ID without data after the events before it are returned", async () => {
   const stream = new OpenResponse("id: 1\ndata: a\n\ndata: b\n\nid: 2\n\n");
   await using sse = await connectSse(url, { fetch: () => stream.response });
   assertEquals((await sse.next()).value?.id, "1");
@@ -611,7 +611,7 @@ Deno.test("SseConnection.lastEventId counts an id without data after the events 
   assertEquals(sse.lastEventId, "3");
 });
 
-Deno.test("SseConnection.reconnectionTime is the server's newest retry", async () => {
+Deno.test("SseConnection.reconnectionTime is the server's newest retry value", async () => {
   const stream = new OpenResponse();
   await using sse = await connectSse(url, { fetch: () => stream.response });
   assertEquals(sse.reconnectionTime, undefined);
@@ -626,8 +626,8 @@ Deno.test("SseConnection.reconnectionTime is the server's newest retry", async (
   assertEquals(sse.reconnectionTime, 250);
 });
 
-Deno.test("SseConnection passes a comment to onComment as soon as its line is complete", async () => {
-  const { promise: heard, resolve } = Promise.withResolvers<string>();
+Deno.test("SseConnection calls onComment as soon as the comment's line is complete", async () => {
+  const { promise: comment, resolve } = Promise.withResolvers<string>();
   const stream = new OpenResponse();
   await using sse = await connectSse(url, {
     onComment: resolve,
@@ -637,13 +637,13 @@ Deno.test("SseConnection passes a comment to onComment as soon as its line is co
   const pending = sse.next().finally(() => settled = true);
   stream.send(": ke");
   stream.send("ep\n");
-  assertEquals(await heard, "keep");
+  assertEquals(await comment, "keep");
   assertFalse(settled);
   stream.send("data: 1\n\n");
   assertEquals((await pending).value?.data, "1");
 });
 
-Deno.test("SseConnection.next rejects with what onComment throws, and disconnects", async () => {
+Deno.test("SseConnection.next() rejects with the error that onComment throws, and disconnects", async () => {
   const thrown = new Error("mine");
   const stream = new OpenResponse(": comment\n\ndata: 1\n\n");
   await using server = new HttpServer(() => stream.response);
@@ -658,7 +658,7 @@ Deno.test("SseConnection.next rejects with what onComment throws, and disconnect
   assertEquals(await sse.next(), done);
 });
 
-Deno.test("SseConnection leaves further connections to the same server alone", async () => {
+Deno.test("SseConnection.close() does not affect another connection to the same server", async () => {
   const streams = [new OpenResponse(), new OpenResponse()];
   await using server = new HttpServer(
     () => streams[0].response,
@@ -672,21 +672,22 @@ Deno.test("SseConnection leaves further connections to the same server alone", a
   assertEquals((await second.next()).value?.data, "1");
 });
 
-Deno.test("SseConnection.close comes to an end where a clone of the response is kept", async () => {
+Deno.test("SseConnection.close() resolves even if the caller keeps a clone of the response", async () => {
   using time = new FakeTime();
   const stream = new OpenResponse("data: 1\n\n");
   const sse = await connectSse(url, { fetch: () => stream.response });
   const clone = sse.response.clone();
   await sse.next();
   const closed = sse.close();
-  // Both branches of a tee have to be cancelled before either is.
+  // A clone is a branch of a tee. Canceling one branch resolves only when the
+  // other one is canceled too.
   await time.tickAsync(1000);
   await closed;
   await clone.body!.cancel();
   await stream.cancelled;
 });
 
-Deno.test("a signal aborts also what is read of a refused response", async () => {
+Deno.test("SseConnection.next() rejects with the reason on an abort while it reads the body of an error response", async () => {
   await using server = await RawServer.listen(async (connection) => {
     await connection.send(
       "HTTP/1.1 500 Oh\r\ntransfer-encoding: chunked\r\n\r\n",
@@ -704,7 +705,7 @@ Deno.test("a signal aborts also what is read of a refused response", async () =>
   await (await server.connection()).disconnected;
 });
 
-Deno.test("a handler in process sees no abort where its response came to its end", async () => {
+Deno.test("SseConnection does not abort the request of an in-process handler if the response has ended", async () => {
   const signals: AbortSignal[] = [];
   await using sse = await connectSse(url, {
     fetch({ signal }) {
@@ -718,7 +719,7 @@ Deno.test("a handler in process sees no abort where its response came to its end
   assertFalse(signals[0].aborted);
 });
 
-Deno.test("SseConnection hands out every event of a chunk of a megabyte", async () => {
+Deno.test("SseConnection yields every event of a chunk of one megabyte", async () => {
   const data = Array.from({ length: 20_000 }, (_, i) => `${i} é☃🎉`.repeat(3));
   const stream = data.map((it) => `data: ${it}\n\n`).join("");
   await using sse = await connectSse(url, {
@@ -727,7 +728,7 @@ Deno.test("SseConnection hands out every event of a chunk of a megabyte", async 
   assertEquals(await Array.fromAsync(sse, (event) => event.data), data);
 });
 
-Deno.test("SseConnection hands out the events of a large chunk in front of one that is too large", async () => {
+Deno.test("SseConnection yields the events of a large chunk before a too large one", async () => {
   const small = Array.from({ length: 5000 }, (_, i) => `data: ${i}\n\n`);
   const stream = `${small.join("")}data: ${"x".repeat(100)}\n\ndata: late\n\n`;
   await using sse = await connectSse(url, {
