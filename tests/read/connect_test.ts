@@ -408,6 +408,8 @@ for (
     ["idleTimeout is negative", RangeError, { idleTimeout: -1 }],
     ["idleTimeout is NaN", RangeError, { idleTimeout: NaN }],
     ["idleTimeout is a string", RangeError, { idleTimeout: "100" }],
+    ["eventTimeout is 0", RangeError, { eventTimeout: 0 }],
+    ["connectTimeout is 0", RangeError, { connectTimeout: 0 }],
     ["connectTimeout is 0", RangeError, { connectTimeout: 0 }],
     ["connectTimeout is negative", RangeError, { connectTimeout: -1 }],
     ["connectTimeout is NaN", RangeError, { connectTimeout: NaN }],
@@ -459,19 +461,30 @@ Deno.test("connectSse rejects with a TypeError if the Request's body is used", a
 });
 
 Deno.test("connectSse treats Infinity as no limit", async () => {
-  await using sse = await connectSse(url, {
+  using time = new FakeTime();
+  const stream = new OpenResponse();
+  const response = Promise.withResolvers<Response>();
+  const connecting = connectSse(url, {
     idleTimeout: Infinity,
+    eventTimeout: Infinity,
     connectTimeout: Infinity,
     maxEventSize: Infinity,
-    fetch: () => eventResponse("data: 1\n\n"),
+    fetch: () => response.promise,
   });
-  assertEquals((await sse.next()).value?.data, "1");
+  await time.tickAsync(MAX_TIMER_DELAY);
+  response.resolve(stream.response);
+  await using sse = await connecting;
+  const next = sse.next();
+  await time.tickAsync(MAX_TIMER_DELAY);
+  stream.send("data: 1\n\n");
+  assertEquals((await next).value?.data, "1");
 });
 
 Deno.test("connectSse treats an undefined option as not set", async () => {
   await using sse = await connectSse(url, {
     until: undefined,
     idleTimeout: undefined,
+    eventTimeout: undefined,
     connectTimeout: undefined,
     maxEventSize: undefined,
     onComment: undefined,

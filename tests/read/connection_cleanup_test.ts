@@ -344,21 +344,41 @@ Deno.test("SseConnection keeps one listener on the signal while it reconnects, a
 });
 
 for (
-  const [name, handlers, options] of [
-    ["the last attempt fails", [
-      () => new Response("No", { status: 503 }),
-    ], { reconnect: { initialDelay: 0, maxAttempts: 2 } }],
-    ["the server responds with a permanent error", [
-      () => new Response("No", { status: 401 }),
-    ], {}],
-    ["the server responds with status 204", [
-      () => new Response(null, { status: 204 }),
-    ], {}],
-    ["until is met", [() => eventResponse("data: [DONE]\n\n")], {}],
-    ["an event is too large", [
-      () => eventResponse(`data: ${"a".repeat(200)}\n\n`),
-    ], {}],
-  ] as [string, (() => Response)[], ConnectSseOptions][]
+  const [name, handlers, options, outcome] of [
+    [
+      "the last attempt fails",
+      [
+        () => new Response("No", { status: 503 }),
+      ],
+      { reconnect: { initialDelay: 0, maxAttempts: 2 } },
+      "reconnect-failed",
+    ],
+    [
+      "the server responds with a permanent error",
+      [
+        () => new Response("No", { status: 401 }),
+      ],
+      {},
+      "status",
+    ],
+    [
+      "the server responds with status 204",
+      [
+        () => new Response(null, { status: 204 }),
+      ],
+      {},
+      "done",
+    ],
+    ["until is met", [() => eventResponse("data: [DONE]\n\n")], {}, "done"],
+    [
+      "an event is too large",
+      [
+        () => eventResponse(`data: ${"a".repeat(200)}\n\n`),
+      ],
+      {},
+      "event-too-large",
+    ],
+  ] as [string, (() => Response)[], ConnectSseOptions, string][]
 ) {
   Deno.test(`SseConnection removes its listener from the signal when ${name}`, async () => {
     const controller = new AbortController();
@@ -376,7 +396,8 @@ for (
       signal,
     });
     assertEquals((await sse.next()).value?.data, "a");
-    await sse.next().catch(() => {});
+    const ended = sse.next().then(() => "done", (error) => error.code);
+    assertEquals(await ended, outcome);
     assertEquals(listeners(), 0);
     controller.abort(reason);
     assertEquals(await sse.next(), done);

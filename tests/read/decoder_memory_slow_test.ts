@@ -14,18 +14,18 @@ function encode(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text);
 }
 
-slowTest("SseDecoder takes a 16 MiB event in 1 KiB chunks", () => {
+slowTest("SseDecoder decodes a 16 MiB event in 1 KiB chunks", () => {
   const line = "0123456789abcdef".repeat(64);
   const decoder = new SseDecoder();
   decoder.decode("data: ");
-  // Were each chunk to cost what has come before it, this would not end.
+  // If each chunk cost as much as all before it, this would not finish.
   const bytes = encode(line);
   for (let i = 0; i < 16 * 1024; i++) decoder.decode(bytes);
   const [event] = decoder.decode("\n\n");
   assert(event.data === line.repeat(16 * 1024));
 });
 
-slowTest("SseDecoder takes 16 MiB of short data lines as one event", () => {
+slowTest("SseDecoder decodes 16 MiB of short data lines as one event", () => {
   const bytes = encode("data: 0123456789\n".repeat(64));
   const decoder = new SseDecoder();
   for (let i = 0; i < 16 * 1024; i++) decoder.decode(bytes);
@@ -33,7 +33,7 @@ slowTest("SseDecoder takes 16 MiB of short data lines as one event", () => {
   assert(event.data === "0123456789\n".repeat(MiB).slice(0, -1));
 });
 
-slowTest("SseDecoder takes a stream of 512 KiB a byte at a time", () => {
+slowTest("SseDecoder decodes streams of 512 KiB one byte at a time", () => {
   const streams = [
     "data: " + "x".repeat(MiB / 2) + "\n\n",
     "data\n".repeat(MiB / 10) + "\n",
@@ -54,7 +54,7 @@ slowTest("SseDecoder takes a stream of 512 KiB a byte at a time", () => {
   }
 });
 
-slowTest("SseDecoder takes millions of lines in one chunk", () => {
+slowTest("SseDecoder decodes millions of lines in one chunk", () => {
   for (const lineEnd of ["\n", "\r", "\r\n"]) {
     const lines = ("x" + lineEnd).repeat(2 ** 21);
     const event = "data: a" + lineEnd + lineEnd;
@@ -63,13 +63,13 @@ slowTest("SseDecoder takes millions of lines in one chunk", () => {
   }
 });
 
-slowTest("SseDecoder takes a hundred thousand events in one chunk", () => {
+slowTest("SseDecoder decodes 100,000 events in one chunk", () => {
   const events = new SseDecoder().decode("data: a\n\n".repeat(100_000));
   assertEquals(events.length, 100_000);
 });
 
 slowTest(
-  "SseDecoder holds nothing of unknown fields and unheard comments",
+  "SseDecoder does not buffer unknown fields, nor comments without onComment",
   () => {
     const chunk = encode("x".repeat(MiB));
     const starts = ["foo: ", "x", ": ", "data", "idx: ", "Data: ", " data: "];
@@ -85,7 +85,7 @@ slowTest(
 );
 
 slowTest(
-  "SseDecoder does not keep chunks alive for the short lines in them",
+  "SseDecoder does not retain whole chunks for the short lines in them",
   () => {
     const line = "data: a line that is long enough to be a part of its chunk\n";
     const comment = ":" + "x".repeat(256 * 1024) + "\n";
@@ -101,7 +101,7 @@ slowTest(
 
 for (const [what, start] of [["line", "data: "], ["event", ""]]) {
   slowTest(
-    `SseDecoder frees what it held of a ${what} that is too large`,
+    `SseDecoder releases its buffer if the ${what} is too large`,
     () => {
       const decoder = new SseDecoder({ maxEventSize: 64 * MiB });
       const chunk = encode(
@@ -120,7 +120,7 @@ for (const [what, start] of [["line", "data: "], ["event", ""]]) {
 }
 
 slowTest(
-  "SseDecoder holds 64 Mi UTF-16 code units unless told otherwise",
+  "SseDecoder has a default maxEventSize of 64 Mi UTF-16 code units",
   () => {
     const chunk = encode("x".repeat(MiB));
     const decoder = new SseDecoder();

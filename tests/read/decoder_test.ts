@@ -36,7 +36,7 @@ function encode(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text);
 }
 
-/** What a decoder makes of a stream that comes in these chunks. */
+/** Decodes the chunks with `SseDecoder`, and returns all that it reports. */
 function decodeAll(chunks: Chunks): Interpretation {
   const comments: string[] = [];
   const decoder = new SseDecoder({ onComment: (it) => comments.push(it) });
@@ -50,13 +50,13 @@ function decodeAll(chunks: Chunks): Interpretation {
   };
 }
 
-/** The one stream of bytes that the chunks of a vector are. */
+/** Returns the bytes of all chunks of a vector, joined. */
 function bytesOf({ chunks }: Vector): Uint8Array<ArrayBuffer> {
   const parts: Uint8Array[] = [];
   let text = "";
   for (const chunk of [...chunks, new Uint8Array()]) {
     if (typeof chunk === "string") {
-      // Joined first: two chunks may share a surrogate pair.
+      // Join strings before encoding: two chunks may share a surrogate pair.
       text += chunk;
     } else {
       parts.push(encode(text), chunk);
@@ -76,19 +76,19 @@ function assertVector(vector: Vector, actual: Interpretation): void {
   );
 }
 
-Deno.test("The vectors are at least seventy, each with its own name", () => {
+Deno.test("vectors has at least 70 entries with unique names", () => {
   const names = new Set(vectors.map((vector) => vector.name));
   assertEquals(names.size, vectors.length);
   assert(names.size >= 70);
 });
 
-Deno.test("The reference gives what each vector says", () => {
+Deno.test("interpret returns the expected result of each vector", () => {
   for (const vector of vectors) {
     assertVector(vector, interpret(bytesOf(vector)));
   }
 });
 
-Deno.test("SseDecoder decodes each vector in the chunks it is written in", () => {
+Deno.test("SseDecoder decodes each vector in its own chunks", () => {
   for (const vector of vectors) assertVector(vector, decodeAll(vector.chunks));
 });
 
@@ -98,14 +98,14 @@ Deno.test("SseDecoder decodes each vector in one chunk", () => {
   }
 });
 
-Deno.test("SseDecoder decodes each vector a byte at a time", () => {
+Deno.test("SseDecoder decodes each vector one byte at a time", () => {
   for (const vector of vectors) {
     const bytes = Array.from(bytesOf(vector), (byte) => Uint8Array.of(byte));
     assertVector(vector, decodeAll(bytes));
   }
 });
 
-Deno.test("SseDecoder decodes each vector cut in two at every byte", () => {
+Deno.test("SseDecoder decodes each vector split in two at every byte", () => {
   for (const vector of vectors) {
     const bytes = bytesOf(vector);
     for (let cut = 0; cut <= bytes.length; cut++) {
@@ -115,14 +115,14 @@ Deno.test("SseDecoder decodes each vector cut in two at every byte", () => {
   }
 });
 
-Deno.test("SseDecoder decodes each vector that is text from strings", () => {
+Deno.test("SseDecoder decodes each text vector from strings", () => {
   let texts = 0;
   for (const vector of vectors) {
     const text = asText(bytesOf(vector));
     if (text === undefined) continue;
     texts++;
     assertVector(vector, decodeAll([text]));
-    // UTF-16 code units, so that surrogate pairs are cut too.
+    // Split into UTF-16 code units, so that surrogate pairs are split, too.
     assertVector(vector, decodeAll(text.split("")));
     for (let cut = 0; cut <= text.length; cut++) {
       const chunks = [text.slice(0, cut), text.slice(cut)];
@@ -132,7 +132,7 @@ Deno.test("SseDecoder decodes each vector that is text from strings", () => {
   assert(texts >= 70);
 });
 
-Deno.test("SseDecoder is never behind the bytes it was given", () => {
+Deno.test("SseDecoder agrees with interpret after every byte", () => {
   for (const vector of vectors) {
     const comments: string[] = [];
     const decoder = new SseDecoder({ onComment: (it) => comments.push(it) });
@@ -154,27 +154,27 @@ Deno.test("SseDecoder is never behind the bytes it was given", () => {
   }
 });
 
-Deno.test("SseDecoder agrees with the reference on random streams", () => {
+Deno.test("SseDecoder agrees with interpret on random streams", () => {
   const cases = scaled(10_000);
   let events = 0;
   for (let seed = 1; seed <= cases; seed++) events += compareRandom(seed);
-  // Streams that give nothing would agree on nothing.
+  // Without events, the comparison would prove nothing.
   assert(events >= cases);
 });
 
-/** Compares one random stream, and returns the number of its events. */
+/** Compares both on one random stream. Returns the number of its events. */
 function compareRandom(seed: number): number {
   const random = new Random(seed);
   const comments: string[] = [];
   const events: ServerSentEvent[] = [];
-  const listens = random.chance(0.5);
+  const hasOnComment = random.chance(0.5);
   const lastEventId = random.pick(["", "", "known"]);
   const decoder = new SseDecoder({
     lastEventId,
-    onComment: listens ? (comment) => comments.push(comment) : undefined,
+    onComment: hasOnComment ? (comment) => comments.push(comment) : undefined,
   });
 
-  // Sometimes the stream has two connections.
+  // Sometimes the stream spans two connections.
   const connections: Uint8Array<ArrayBuffer>[] = [];
   for (let rest = random.chance(0.1) ? 2 : 1; rest > 0; rest--) {
     const bytes = randomBytes(random);
@@ -185,14 +185,14 @@ function compareRandom(seed: number): number {
         [...connections, bytes.slice(0, end)],
         lastEventId,
       );
-      if (!listens) expected.comments = [];
+      if (!hasOnComment) expected.comments = [];
       const actual = {
         events: events.map(plain),
         lastEventId: decoder.lastEventId,
         reconnectionTime: decoder.reconnectionTime,
         comments,
       };
-      // As strings, which is several times faster.
+      // Comparing JSON is several times faster.
       if (JSON.stringify(actual) === JSON.stringify(expected)) return;
       const cuts = chunks.map(({ chunk, end }) =>
         `${
@@ -208,11 +208,11 @@ function compareRandom(seed: number): number {
       );
     };
 
-    // Also halfway: an event that comes late would be there at the end.
+    // Compare in the middle, too: at the end, a late event would go unnoticed.
     const halfway = random.below(chunks.length);
     for (const [index, { chunk, end }] of chunks.entries()) {
       decoder.decode(chunk, events);
-      // The caller may use its buffer again.
+      // The caller may reuse its buffer.
       if (typeof chunk !== "string") overwrite(chunk);
       if (index === halfway) compare(end);
     }
@@ -227,14 +227,14 @@ function overwrite(chunk: BufferSource): void {
   new Uint8Array(ArrayBuffer.isView(chunk) ? chunk.buffer : chunk).fill(0x0a);
 }
 
-Deno.test("SseDecoder has no event, id or reconnection time at first", () => {
+Deno.test("SseDecoder starts without event, ID and reconnection time", () => {
   const decoder = new SseDecoder();
   assertEquals(decoder.decode(""), []);
   assertEquals(decoder.lastEventId, "");
   assertEquals(decoder.reconnectionTime, undefined);
 });
 
-Deno.test("SseDecoder appends to the array it is given and returns it", () => {
+Deno.test("SseDecoder.decode() appends to the given array and returns it", () => {
   const decoder = new SseDecoder();
   const events: ServerSentEvent[] = [];
   assertStrictEquals(decoder.decode("data: a\n\ndata: b\n\n", events), events);
@@ -243,7 +243,7 @@ Deno.test("SseDecoder appends to the array it is given and returns it", () => {
   assertEquals(dataOf(decoder.decode("data: d\n\n")), ["d"]);
 });
 
-Deno.test("SseDecoder dispatches at a final CR and swallows its LF", () => {
+Deno.test("SseDecoder dispatches at a final CR, and drops the LF that follows", () => {
   const decoder = new SseDecoder();
   assertEquals(dataOf(decoder.decode("data: a\r\n\r")), ["a"]);
   assertEquals(dataOf(decoder.decode("")), []);
@@ -253,7 +253,7 @@ Deno.test("SseDecoder dispatches at a final CR and swallows its LF", () => {
   assertEquals(dataOf(decoder.decode("\r")), ["c"]);
 });
 
-Deno.test("SseDecoder reads buffers and views of them within their bounds", () => {
+Deno.test("SseDecoder reads buffers and views within their bounds", () => {
   const bytes = encode("data: x\n\ndata: abc\n\ndata: y\n\n");
   const from = 9, length = 11;
   const decoder = new SseDecoder();
@@ -270,7 +270,7 @@ Deno.test("SseDecoder reads buffers and views of them within their bounds", () =
   assertEquals(dataOf(decoder.decode(words)), ["abc"]);
 });
 
-Deno.test("SseDecoder takes an empty chunk within a UTF-8 sequence as nothing", () => {
+Deno.test("SseDecoder ignores an empty chunk inside a UTF-8 sequence", () => {
   for (const empty of [new Uint8Array(), new ArrayBuffer(0), ""]) {
     const decoder = new SseDecoder();
     decoder.decode("data: ");
@@ -281,16 +281,16 @@ Deno.test("SseDecoder takes an empty chunk within a UTF-8 sequence as nothing", 
   }
 });
 
-Deno.test("SseDecoder hands events to whatever has a push, each as it is complete", () => {
-  const told: string[] = [];
-  const decoder = new SseDecoder({ onComment: (it) => void told.push(it) });
-  const sink = { push: ({ data }: ServerSentEvent) => told.push(data) };
-  const given = decoder.decode("data: 1\n\n:c\n\ndata: 2\n\n", sink);
-  assertStrictEquals(given, sink);
-  assertEquals(told, ["1", "c", "2"]);
+Deno.test("SseDecoder.decode() calls push() of any object with each event as it completes", () => {
+  const log: string[] = [];
+  const decoder = new SseDecoder({ onComment: (it) => void log.push(it) });
+  const sink = { push: ({ data }: ServerSentEvent) => log.push(data) };
+  const returned = decoder.decode("data: 1\n\n:c\n\ndata: 2\n\n", sink);
+  assertStrictEquals(returned, sink);
+  assertEquals(log, ["1", "c", "2"]);
 });
 
-Deno.test("SseDecoder refuses what is no chunk, says what came and goes on", () => {
+Deno.test("SseDecoder.decode() throws at an invalid chunk, quotes it and remains usable", () => {
   const decoder = new SseDecoder();
   decoder.decode("data: a\n");
   const wrong: [unknown, string][] = [
@@ -314,7 +314,7 @@ Deno.test("SseDecoder refuses what is no chunk, says what came and goes on", () 
   assertEquals(dataOf(decoder.decode("\n")), ["a"]);
 });
 
-Deno.test("SseDecoder starts from the last event id that it is given", () => {
+Deno.test("SseDecoder starts with the given lastEventId", () => {
   const decoder = new SseDecoder({ lastEventId: "7" });
   assertEquals(decoder.lastEventId, "7");
   assertEquals(decoder.decode("data: a\n\n")[0].id, "7");
@@ -322,7 +322,7 @@ Deno.test("SseDecoder starts from the last event id that it is given", () => {
   assertEquals(decoder.lastEventId, "");
 });
 
-Deno.test("SseDecoder commits an id only at a blank line", () => {
+Deno.test("SseDecoder updates lastEventId only at a blank line", () => {
   const decoder = new SseDecoder({ lastEventId: "7" });
   decoder.decode("id: 8\ndata: a\n");
   assertEquals(decoder.lastEventId, "7");
@@ -334,7 +334,7 @@ Deno.test("SseDecoder commits an id only at a blank line", () => {
   assertEquals(decoder.lastEventId, "9");
 });
 
-Deno.test("SseDecoder knows a reconnection time once its line has ended", () => {
+Deno.test("SseDecoder updates reconnectionTime as soon as the line ends", () => {
   const decoder = new SseDecoder();
   decoder.decode("data: a\nretry: 20");
   assertEquals(decoder.reconnectionTime, undefined);
@@ -344,7 +344,7 @@ Deno.test("SseDecoder knows a reconnection time once its line has ended", () => 
   assertEquals(decoder.reconnectionTime, 20);
 });
 
-Deno.test("SseDecoder hears a comment as soon as its line has ended", () => {
+Deno.test("SseDecoder calls onComment as soon as the line ends", () => {
   const comments: string[] = [];
   const decoder = new SseDecoder({ onComment: (it) => comments.push(it) });
   decoder.decode("data: a\n: pi");
@@ -356,7 +356,7 @@ Deno.test("SseDecoder hears a comment as soon as its line has ended", () => {
   assertEquals(comments, ["ping"]);
 });
 
-Deno.test("SseDecoder.reset forgets the unfinished event, its id included", () => {
+Deno.test("SseDecoder.reset() drops the unfinished event and its ID", () => {
   const beginnings: Chunks[] = [
     ["data: x\n"],
     ["data: x"],
@@ -393,7 +393,7 @@ Deno.test("SseDecoder.reset forgets the unfinished event, its id included", () =
   }
 });
 
-Deno.test("SseDecoder.reset keeps the last event id and reconnection time", () => {
+Deno.test("SseDecoder.reset() keeps the last event ID and reconnection time", () => {
   const decoder = new SseDecoder();
   decoder.decode("id: 1\nretry: 10\n\nid: 2\nretry: 20\n");
   decoder.reset();
@@ -403,7 +403,7 @@ Deno.test("SseDecoder.reset keeps the last event id and reconnection time", () =
   assertEquals(decoder.lastEventId, "1");
 });
 
-Deno.test("SseDecoder.reset lets a BOM come again, whole or cut", () => {
+Deno.test("SseDecoder drops a BOM again after reset(), whether whole or split", () => {
   const bom = encode("\uFEFF");
   const starts: Chunks[] = [
     ["\uFEFF"],
@@ -418,7 +418,7 @@ Deno.test("SseDecoder.reset lets a BOM come again, whole or cut", () => {
   }
 });
 
-Deno.test("SseDecoder lets an error of onComment through and then needs a reset", () => {
+Deno.test("SseDecoder.decode() throws the error of onComment, and then requires reset()", () => {
   const fault = new Error("not this one");
   const decoder = new SseDecoder({
     onComment(comment) {
@@ -445,7 +445,7 @@ Deno.test("SseDecoder lets an error of onComment through and then needs a reset"
   ]);
 });
 
-Deno.test("SseDecoder cannot be called from its own onComment", () => {
+Deno.test("SseDecoder.decode() throws if onComment calls it", () => {
   const decoder = new SseDecoder({
     onComment: () => decoder.decode("data: b\n\n"),
   });
@@ -454,7 +454,7 @@ Deno.test("SseDecoder cannot be called from its own onComment", () => {
   assertEquals(dataOf(events), ["a"]);
 });
 
-Deno.test("SseDecoder refuses options of the wrong type and names them", () => {
+Deno.test("SseDecoder throws a TypeError that names an option of the wrong type", () => {
   for (const options of [{ lastEventId: 5 }, { onComment: "log" }]) {
     const [name] = Object.keys(options);
     const wrong = options as unknown as SseDecoderOptions;
@@ -462,7 +462,7 @@ Deno.test("SseDecoder refuses options of the wrong type and names them", () => {
   }
 });
 
-Deno.test("SseDecoder refuses a maxEventSize that is no size", () => {
+Deno.test("SseDecoder throws if maxEventSize is not a positive whole number or Infinity", () => {
   for (const size of [NaN, -1, 1.5, 0, -Infinity, "16", null]) {
     const options = { maxEventSize: size } as SseDecoderOptions;
     const error = assertThrows(() => new SseDecoder(options), Error);
@@ -479,9 +479,12 @@ function assertTooLarge(fail: () => unknown, limit: number): void {
   assertStringIncludes(error.message, "maxEventSize");
 }
 
-/** Texts, and the most code units that must be held at once for them. */
-const sizes: { text: string; size: number; heard?: number }[] = [
-  // The unfinished line as it is, in units, not bytes or code points.
+/**
+ * Texts, and the maximum number of code units that are buffered at once for them,
+ * without `onComment` and with it.
+ */
+const sizes: { text: string; size: number; sizeWithOnComment?: number }[] = [
+  // The unfinished line in UTF-16 code units, not in bytes or code points.
   { text: "data: 1234", size: 10 },
   { text: "data: 1234\n", size: 10 },
   { text: "data:1234\r\n\r\n", size: 9 },
@@ -492,7 +495,7 @@ const sizes: { text: string; size: number; heard?: number }[] = [
   { text: "id: 1", size: 5 },
   { text: "retry: 10", size: 9 },
   { text: "id\n", size: 2 },
-  // What the event holds already, and the line after it.
+  // The buffered fields of the event plus the current line.
   { text: "data:12\ndata:34", size: 2 + 7 },
   { text: "data:12\ndata:34\ndata:5", size: 2 + 1 + 2 + 6 },
   { text: "data\ndata\ndata\ndata\n", size: 2 + 4 },
@@ -500,25 +503,25 @@ const sizes: { text: string; size: number; heard?: number }[] = [
   { text: "event:abcd\nevent:e\nevent:fgh", size: 4 + 7 },
   { text: "id:123456\nid:78\nid:9", size: 6 + 5 },
   { text: "id:1\nevent:2\ndata:3\ndata:4\n", size: 1 + 1 + 1 + 6 },
-  // What is not held afterwards.
+  // Lines and events that are released before the next line.
   { text: "retry:1000\ndata:1", size: 10 },
   { text: "id:\0\0\0\0\0\ndata:1", size: 8 },
   { text: "data:1\n\ndata:2\n\ndata:3\n\n", size: 6 },
   { text: "id:1234567\n\ndata:123\n\n", size: 10 },
   { text: "event:123\n\ndata:1234\n\n", size: 9 },
-  // What may yet become a field, and what cannot.
+  // Lines that may still become a field, and lines that cannot.
   { text: "data:123\nevent", size: 8 },
   { text: "data:123\nevent\n", size: 8 },
   { text: "data:123\nevent:", size: 3 + 6 },
   { text: "data:123\nevents: 123456", size: 8 },
   { text: "data:1\nfoo: 123456\nfoobar\nDATA: 1\n", size: 6 },
-  // Comments, where somebody listens.
-  { text: "data:1\n: 123456", size: 6, heard: 1 + 8 },
-  { text: ": 123456\ndata:1\n:\n", size: 6, heard: 8 },
+  // Comments, which are buffered only for `onComment`.
+  { text: "data:1\n: 123456", size: 6, sizeWithOnComment: 1 + 8 },
+  { text: ": 123456\ndata:1\n:\n", size: 6, sizeWithOnComment: 8 },
 ];
 
-Deno.test("SseDecoder holds exactly maxEventSize and not one unit more", () => {
-  for (const { text, size, heard } of sizes) {
+Deno.test("SseDecoder buffers up to maxEventSize code units, and not one more", () => {
+  for (const { text, size, sizeWithOnComment } of sizes) {
     const bytes = encode(text);
     const cuts: Chunks[] = [
       [text],
@@ -527,7 +530,9 @@ Deno.test("SseDecoder holds exactly maxEventSize and not one unit more", () => {
     ];
     for (const chunks of cuts) {
       for (const onComment of [undefined, () => {}]) {
-        const needed = onComment && heard ? heard : size;
+        const needed = onComment && sizeWithOnComment
+          ? sizeWithOnComment
+          : size;
         const decode = (maxEventSize: number) => {
           const decoder = new SseDecoder({ maxEventSize, onComment });
           for (const chunk of chunks) decoder.decode(chunk);
@@ -539,7 +544,7 @@ Deno.test("SseDecoder holds exactly maxEventSize and not one unit more", () => {
   }
 });
 
-Deno.test("SseDecoder stops what never ends", () => {
+Deno.test("SseDecoder limits the size of endless lines and endless events", () => {
   const endless = [
     "data: 0123456789",
     "data: 0123456789\n",
@@ -554,18 +559,18 @@ Deno.test("SseDecoder stops what never ends", () => {
     const decoder = new SseDecoder({ maxEventSize, onComment() {} });
     decoder.decode(start);
     const more = start.endsWith("\n") ? start : "0123456789";
-    let given = 0;
+    let sent = 0;
     assertTooLarge(() => {
-      // A data line without a value is held as one code unit of its five.
-      for (; given < 10 * maxEventSize; given += more.length) {
+      // Of the five characters of "data\n", one code unit is buffered.
+      for (; sent < 10 * maxEventSize; sent += more.length) {
         decoder.decode(more);
       }
     }, maxEventSize);
-    assert(given >= maxEventSize - 2 * start.length, start);
+    assert(sent >= maxEventSize - 2 * start.length, start);
   }
 });
 
-Deno.test("SseDecoder gives the events in front of one that is too large", () => {
+Deno.test("SseDecoder.decode() appends the events before one that is too large", () => {
   const decoder = new SseDecoder({ maxEventSize: 30 });
   const events: ServerSentEvent[] = [];
   const large = "id: 2\ndata: " + "x".repeat(100) + "\n\n";
@@ -577,7 +582,7 @@ Deno.test("SseDecoder gives the events in front of one that is too large", () =>
   assertEquals(decoder.lastEventId, "1");
 });
 
-Deno.test("SseDecoder needs a reset after an event that is too large", () => {
+Deno.test("SseDecoder requires reset() after an event that is too large", () => {
   const decoder = new SseDecoder({ maxEventSize: 30 });
   decoder.decode("id: 1\nretry: 10\n\nid: 2\nevent: e\ndata: a\n");
   assertTooLarge(() => decoder.decode("data: " + "x".repeat(30)), 30);
@@ -591,7 +596,7 @@ Deno.test("SseDecoder needs a reset after an event that is too large", () => {
   ]);
 });
 
-Deno.test("SseDecoder.reset keeps a retry that no event has had yet", () => {
+Deno.test("SseDecoder.reset() keeps a retry that no event has reported yet", () => {
   const decoder = new SseDecoder();
   decoder.decode("retry: 50\ndata: cut off");
   decoder.reset();
@@ -599,27 +604,27 @@ Deno.test("SseDecoder.reset keeps a retry that no event has had yet", () => {
   assertEquals([b.retry, c.retry], [50, undefined]);
 });
 
-Deno.test("SseDecoder finds the same event too large however it is cut", () => {
+Deno.test("SseDecoder applies maxEventSize independently of chunk boundaries", () => {
   let failures = 0;
   const cases = 4000;
   for (let seed = 1; seed <= cases; seed++) {
     if (compareLimited(seed)) failures++;
   }
-  // Both outcomes must be among them.
+  // Both outcomes must be common.
   assert(failures > cases / 10 && failures < cases * 9 / 10);
 });
 
-/** Compares one random stream under a limit, and tells whether it failed. */
+/** Compares one random stream with a limit. Returns whether it exceeds it. */
 function compareLimited(seed: number): boolean {
   const random = new Random(seed);
   const bytes = encode(randomText(random));
   const text = asText(bytes)!;
   const maxEventSize = 6 + random.below(60);
-  const listens = random.chance(0.5);
+  const hasOnComment = random.chance(0.5);
 
-  const fault = tooLargeAt(text, maxEventSize, listens);
+  const fault = tooLargeAt(text, maxEventSize, hasOnComment);
   const expected = interpret(encode(text.slice(0, fault)));
-  if (!listens) expected.comments = [];
+  if (!hasOnComment) expected.comments = [];
 
   for (const cut of [false, true]) {
     const chunks = cut ? randomChunks(random, bytes) : [{ chunk: bytes }];
@@ -627,7 +632,7 @@ function compareLimited(seed: number): boolean {
     const onComment = (comment: string) => comments.push(comment);
     const decoder = new SseDecoder({
       maxEventSize,
-      onComment: listens ? onComment : undefined,
+      onComment: hasOnComment ? onComment : undefined,
     });
     const events: ServerSentEvent[] = [];
     const decode = () => {
@@ -649,11 +654,11 @@ function compareLimited(seed: number): boolean {
   return fault !== undefined;
 }
 
-/** The index in a text with which an event gets too large, if one does. */
+/** Returns the index of the character that makes an event too large, if any. */
 function tooLargeAt(
   text: string,
   maxEventSize: number,
-  listens: boolean,
+  hasOnComment: boolean,
 ): number | undefined {
   let data: string | undefined;
   let event = "";
@@ -664,11 +669,11 @@ function tooLargeAt(
     const ended = text[at] === "\n" || text[at] === "\r";
     if (!ended) line += text[at];
 
-    // A line counts once it is known what it is.
+    // A line counts as soon as its field name is known.
     const colon = line.indexOf(":");
     const field = colon === -1 ? line : line.slice(0, colon);
     const known = ["data", "event", "id", "retry"].includes(field) ||
-      (listens && colon === 0);
+      (hasOnComment && colon === 0);
     const held = (data ?? "").length + event.length + id.length;
     if (known && (ended || colon !== -1)) {
       if (held + line.length > maxEventSize) return at;
@@ -691,7 +696,7 @@ function tooLargeAt(
   return undefined;
 }
 
-Deno.test("SseDecoder knows a field by every character of its name", () => {
+Deno.test("SseDecoder compares every character of a field name", () => {
   const names = ["data", "event", "id", "retry"];
   for (const name of names) {
     for (let at = 0; at <= name.length; at++) {

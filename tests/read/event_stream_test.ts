@@ -29,13 +29,13 @@ function plain({ event, data, id, retry }: ServerSentEvent) {
   return { event, data, id, retry };
 }
 
-Deno.test("SseEventStream stands where a TransformStream does", () => {
+Deno.test("SseEventStream can be used as a TransformStream", () => {
   const stream: TransformStream<Chunk, ServerSentEvent> = new SseEventStream();
   assertInstanceOf(stream.readable, ReadableStream);
   assertInstanceOf(stream.writable, WritableStream);
 });
 
-Deno.test("SseEventStream reads the body of a response", async () => {
+Deno.test("SseEventStream decodes the body of a response", async () => {
   const { body } = new Response("data: é\n\nevent: e\nid: 1\ndata: 🎉\n\n");
   const events = await Array.fromAsync(body!.pipeThrough(new SseEventStream()));
   assertEquals(events.map(plain), [
@@ -44,7 +44,7 @@ Deno.test("SseEventStream reads the body of a response", async () => {
   ]);
 });
 
-Deno.test("SseEventStream reads each vector", async () => {
+Deno.test("SseEventStream decodes each vector", async () => {
   for (const { name, chunks, events, ...state } of vectors) {
     const stream = new SseEventStream();
     const actual = await Array.fromAsync(streamOf(chunks).pipeThrough(stream));
@@ -54,7 +54,7 @@ Deno.test("SseEventStream reads each vector", async () => {
   }
 });
 
-Deno.test("SseEventStream reads what a TextDecoderStream gives", async () => {
+Deno.test("SseEventStream decodes the output of a TextDecoderStream", async () => {
   const { body } = new Response("data: é☃🎉\n\n");
   const events = body!
     .pipeThrough(new TextDecoderStream())
@@ -62,7 +62,7 @@ Deno.test("SseEventStream reads what a TextDecoderStream gives", async () => {
   assertEquals((await Array.fromAsync(events)).map((it) => it.data), ["é☃🎉"]);
 });
 
-Deno.test("SseEventStream reads any kind of bytes", async () => {
+Deno.test("SseEventStream decodes an ArrayBuffer and any view", async () => {
   const { buffer } = new TextEncoder().encode("data: abc\n\n");
   const chunks = [buffer, new DataView(buffer), new Uint8ClampedArray(buffer)];
   const stream = streamOf(chunks).pipeThrough(new SseEventStream());
@@ -70,7 +70,7 @@ Deno.test("SseEventStream reads any kind of bytes", async () => {
   assertEquals(data, ["abc", "abc", "abc"]);
 });
 
-Deno.test("SseEventStream drops an unfinished event at the end", async () => {
+Deno.test("SseEventStream drops an unfinished event at the end of the stream", async () => {
   const stream = new SseEventStream();
   const chunks = ["id: 1\ndata: a\n\n", "id: 2\ndata: b\n"];
   const events = await Array.fromAsync(streamOf(chunks).pipeThrough(stream));
@@ -78,7 +78,7 @@ Deno.test("SseEventStream drops an unfinished event at the end", async () => {
   assertEquals(stream.lastEventId, "1");
 });
 
-Deno.test("SseEventStream gives an event before the next chunk comes", async () => {
+Deno.test("SseEventStream emits an event before the next chunk arrives", async () => {
   const stream = new SseEventStream();
   const writer = stream.writable.getWriter();
   const reader = stream.readable.getReader();
@@ -90,7 +90,7 @@ Deno.test("SseEventStream gives an event before the next chunk comes", async () 
   assertEquals((await reader.read()).done, true);
 });
 
-Deno.test("SseEventStream knows the id and reconnection time at any moment", async () => {
+Deno.test("SseEventStream updates lastEventId and reconnectionTime with each chunk", async () => {
   const stream = new SseEventStream({ lastEventId: "0" });
   assertEquals(stream.lastEventId, "0");
   assertEquals(stream.reconnectionTime, undefined);
@@ -111,7 +111,7 @@ Deno.test("SseEventStream knows the id and reconnection time at any moment", asy
   await reader.cancel();
 });
 
-Deno.test("SseEventStream hears comments", async () => {
+Deno.test("SseEventStream calls onComment with each comment", async () => {
   const comments: string[] = [];
   const stream = new SseEventStream({ onComment: (it) => comments.push(it) });
   const chunks = [": pi", "ng\n\ndata: a\n:pong\n\n"];
@@ -119,12 +119,12 @@ Deno.test("SseEventStream hears comments", async () => {
   assertEquals(comments, ["ping", "pong"]);
 });
 
-Deno.test("SseEventStream pulls no further than its reader has come", async () => {
+Deno.test("SseEventStream pulls from its source only as fast as its reader reads", async () => {
   let pulls = 0;
   const source = new ReadableStream<string>({
     pull(controller) {
       pulls++;
-      // Without back-pressure it would be pulled up to here at once.
+      // Without backpressure, all chunks would be pulled at once.
       if (pulls === 1000) controller.close();
       else controller.enqueue(`data: ${pulls}\n\n`);
     },
@@ -132,21 +132,21 @@ Deno.test("SseEventStream pulls no further than its reader has come", async () =
   const reader = source.pipeThrough(new SseEventStream()).getReader();
   for (let read = 1; read <= 100; read++) {
     assertEquals((await reader.read()).value?.data, String(read));
-    // One chunk may wait on each side of the transform.
+    // One chunk may be queued on each side of the transform.
     assert(pulls <= read + 2, `${pulls} pulls for ${read} events`);
   }
   await reader.cancel();
 });
 
-Deno.test("SseEventStream takes a next chunk only when one's events are read", async () => {
+Deno.test("SseEventStream accepts a chunk only when the events of the previous one are read", async () => {
   const stream = new SseEventStream();
   const writer = stream.writable.getWriter();
   const reader = stream.readable.getReader();
   writer.write("data: a\n\ndata: b\n\ndata: c\n\n");
-  let taken = false;
-  const next = writer.write("data: d\n\n").then(() => taken = true);
+  let accepted = false;
+  const next = writer.write("data: d\n\n").then(() => accepted = true);
   for (const data of ["a", "b", "c"]) {
-    assertEquals(taken, false);
+    assertEquals(accepted, false);
     assertEquals((await reader.read()).value?.data, data);
   }
   assertEquals((await reader.read()).value?.data, "d");
@@ -154,7 +154,7 @@ Deno.test("SseEventStream takes a next chunk only when one's events are read", a
   await writer.abort();
 });
 
-Deno.test("SseEventStream fails where an event is too large", async () => {
+Deno.test("SseEventStream errors and cancels its source if an event is too large", async () => {
   let cancelled: unknown;
   let lines = 0;
   const source = new ReadableStream<string>({
@@ -170,7 +170,7 @@ Deno.test("SseEventStream fails where an event is too large", async () => {
   assertStrictEquals(cancelled, error);
 });
 
-Deno.test("SseEventStream fails with what onComment throws", async () => {
+Deno.test("SseEventStream errors with the error of onComment", async () => {
   const fault = new Error("not this one");
   const stream = new SseEventStream({
     onComment() {
@@ -183,7 +183,7 @@ Deno.test("SseEventStream fails with what onComment throws", async () => {
   assertStrictEquals(error, fault);
 });
 
-Deno.test("SseEventStream fails where a chunk is neither bytes nor a string", async () => {
+Deno.test("SseEventStream errors if a chunk is neither bytes nor a string", async () => {
   for (const chunk of [5, null, undefined, {}]) {
     const stream = new SseEventStream();
     const writer = stream.writable.getWriter();
@@ -201,7 +201,7 @@ Deno.test("SseEventStream fails where a chunk is neither bytes nor a string", as
   }
 });
 
-Deno.test("SseEventStream fails as its source fails", async () => {
+Deno.test("SseEventStream errors with the error of its source", async () => {
   const fault = new Error("gone");
   const source = new ReadableStream<string>({
     start: (controller) => controller.enqueue("data: a\n\n"),
@@ -212,7 +212,7 @@ Deno.test("SseEventStream fails as its source fails", async () => {
   assertStrictEquals(error, fault);
 });
 
-Deno.test("SseEventStream cancels its source when it is cancelled", async () => {
+Deno.test("SseEventStream cancels its source with the reason when it is canceled", async () => {
   const cancelled = Promise.withResolvers<unknown>();
   const source = new ReadableStream<string>({
     pull: (controller) => controller.enqueue("data: a\n\n"),
@@ -225,7 +225,7 @@ Deno.test("SseEventStream cancels its source when it is cancelled", async () => 
   assertStrictEquals(await cancelled.promise, reason);
 });
 
-Deno.test("SseEventStream cancels its source when a loop is left", async () => {
+Deno.test("SseEventStream cancels its source if a loop is left", async () => {
   const cancelled = Promise.withResolvers<unknown>();
   const source = new ReadableStream<string>({
     pull: (controller) => controller.enqueue("data: a\n\n"),
@@ -238,34 +238,34 @@ Deno.test("SseEventStream cancels its source when a loop is left", async () => {
   await cancelled.promise;
 });
 
-Deno.test("SseEventStream cancels its source when a loop is left within a chunk", async () => {
+Deno.test("SseEventStream cancels its source if a loop is left before all events of a chunk are read", async () => {
   const cancelled = Promise.withResolvers<void>();
   const source = new ReadableStream<string>({
     pull: (controller) => controller.enqueue("data: a\n\ndata: b\n\n"),
     cancel: () => cancelled.resolve(),
   });
   for await (const _ of source.pipeThrough(new SseEventStream())) break;
-  await deadline(cancelled.promise, "the source to be cancelled");
+  await deadline(cancelled.promise, "the source to be canceled");
 });
 
-Deno.test("SseEventStream fails its reader when its writer aborts", async () => {
+Deno.test("SseEventStream rejects a pending read when its writable side is aborted", async () => {
   const reason = new Error("no more");
   const stream = new SseEventStream();
   const reader = stream.readable.getReader();
   const read = reader.read();
-  // Caught at once, as the abort answers it before it is awaited.
+  // Handle the rejection now: it happens before `failed` is awaited.
   const failed = assertRejects(() => read);
   await stream.writable.abort(reason);
   assertStrictEquals(await failed, reason);
   await reader.closed.catch(() => {});
 });
 
-Deno.test("SseEventStream checks its options", () => {
+Deno.test("SseEventStream throws if maxEventSize is invalid", () => {
   const error = assertThrows(() => new SseEventStream({ maxEventSize: -1 }));
   assert(error instanceof RangeError || error instanceof TypeError);
 });
 
-/** A stream of events, of so many a chunk, numbered. */
+/** Returns a stream of numbered events, with these counts of events per chunk. */
 function numbered(...counts: number[]): ReadableStream<ServerSentEvent> {
   let number = 0;
   const chunks = counts.map((count) =>
@@ -277,7 +277,7 @@ function numbered(...counts: number[]): ReadableStream<ServerSentEvent> {
 const numbers = (count: number, from = 0) =>
   Array.from({ length: count }, (_, i) => String(from + i));
 
-/** The data of all events that a reader gives. */
+/** Reads all events with a reader. Returns their data. */
 async function readAll(stream: ReadableStream<ServerSentEvent>) {
   const reader = stream.getReader();
   const data: string[] = [];
@@ -288,13 +288,13 @@ async function readAll(stream: ReadableStream<ServerSentEvent>) {
   }
 }
 
-const ways: Record<
+const readMethods: Record<
   string,
   (stream: ReadableStream<ServerSentEvent>) => Promise<string[]>
 > = {
   "for await": (stream) => Array.fromAsync(stream, ({ data }) => data),
   "values()": (stream) => Array.fromAsync(stream.values(), ({ data }) => data),
-  "values() that do not cancel": (stream) =>
+  "values() and preventCancel": (stream) =>
     Array.fromAsync(
       stream.values({ preventCancel: true }),
       ({ data }) => data,
@@ -320,15 +320,15 @@ const ways: Record<
     return data;
   },
 };
-for (const [how, read] of Object.entries(ways)) {
-  Deno.test(`SseEventStream gives each event once and in order by ${how}`, async () => {
+for (const [how, read] of Object.entries(readMethods)) {
+  Deno.test(`SseEventStream emits each event once and in order, read with ${how}`, async () => {
     assertEquals(await read(numbered(3, 0, 1, 0, 5, 1)), numbers(10));
     assertEquals(await read(numbered()), []);
     assertEquals(await read(numbered(2000)), numbers(2000));
   });
 }
 
-Deno.test("SseEventStream can be read one way after the other, and loses nothing", async () => {
+Deno.test("SseEventStream loses no event if readers and iterators alternate", async () => {
   const stream = numbered(4, 4, 4);
   const reader = stream.getReader();
   assertEquals((await reader.read()).value?.data, "0");
@@ -345,7 +345,7 @@ Deno.test("SseEventStream can be read one way after the other, and loses nothing
   assertEquals(got, ["1", "2", ...numbers(8, 4)]);
 });
 
-Deno.test("SseEventStream answers overlapping calls of its iterator in order", async () => {
+Deno.test("SseEventStream's iterator resolves overlapping calls in order", async () => {
   const iterator = numbered(2, 1, 3)[Symbol.asyncIterator]();
   const results = await Promise.all(
     Array.from({ length: 9 }, () => iterator.next()),
@@ -357,7 +357,7 @@ Deno.test("SseEventStream answers overlapping calls of its iterator in order", a
   assertEquals(results.slice(6).every(({ done }) => done), true);
 });
 
-Deno.test("SseEventStream gives a loop each event once and in order, whatever the pace of both", async () => {
+Deno.test("SseEventStream's iterator returns each event once and in order at any speed of source and reader", async () => {
   for (let seed = 0; seed < 500; seed++) {
     const random = new Random(seed);
     const chunks: string[] = [];
@@ -376,7 +376,7 @@ Deno.test("SseEventStream gives a loop each event once and in order, whatever th
         const chunk = chunks.shift();
         if (chunk !== undefined) controller.enqueue(chunk);
         else if (fault === undefined) controller.close();
-        // What has yet to be decoded would be lost, as with any stream.
+        // Delayed: as in any stream, an error drops chunks not decoded yet.
         else setTimeout(() => controller.error(fault));
       },
     }, { highWaterMark: random.below(3) });
@@ -406,13 +406,13 @@ Deno.test("SseEventStream gives a loop each event once and in order, whatever th
   }
 });
 
-Deno.test("SseEventStream's loop holds up a source that is faster", async () => {
+Deno.test("SseEventStream's iterator applies backpressure to a faster source", async () => {
   for (const perChunk of [1, 2]) {
     let pulls = 0;
     const source = new ReadableStream<string>({
       pull(controller) {
         pulls++;
-        // Without back-pressure it would be pulled up to here at once.
+        // Without backpressure, all chunks would be pulled at once.
         if (pulls === 1000) controller.close();
         else controller.enqueue("data: a\n\n".repeat(perChunk));
       },
@@ -421,7 +421,7 @@ Deno.test("SseEventStream's loop holds up a source that is faster", async () => 
     for (let read = 1; read <= 100; read++) {
       await iterator.next();
       await microtasks(100);
-      // One chunk may wait on each side of the transform.
+      // One chunk may be queued on each side of the transform.
       const most = Math.ceil(read / perChunk) + 2;
       assert(pulls <= most, `${pulls} pulls for ${read} events`);
     }
@@ -429,7 +429,7 @@ Deno.test("SseEventStream's loop holds up a source that is faster", async () => 
   }
 });
 
-Deno.test("SseEventStream's loop has a chunk written before its events are read", async () => {
+Deno.test("SseEventStream resolves a write before all events of the chunk are read", async () => {
   const { readable, writable } = new SseEventStream();
   const writer = writable.getWriter();
   const iterator = readable.values();
@@ -441,7 +441,7 @@ Deno.test("SseEventStream's loop has a chunk written before its events are read"
   assertEquals((await iterator.next()).done, true);
 });
 
-Deno.test("SseEventStream's loop may wait for the pipe at the last event", async () => {
+Deno.test("SseEventStream completes its pipe before a loop reads past the last event", async () => {
   const { readable, writable } = new SseEventStream();
   const piped = streamOf(["data: 1\n\ndata: 2\n\n"]).pipeTo(writable);
   const got: string[] = [];
@@ -452,7 +452,7 @@ Deno.test("SseEventStream's loop may wait for the pipe at the last event", async
   assertEquals(got, ["1", "2"]);
 });
 
-Deno.test("SseEventStream's loop holds up chunks also where they bring no event", async () => {
+Deno.test("SseEventStream's iterator applies backpressure to chunks without events", async () => {
   for (const chunk of [":c\n", "data: part\n", "x"]) {
     let pulls = 0;
     const source = new ReadableStream<string>({
@@ -469,7 +469,7 @@ Deno.test("SseEventStream's loop holds up chunks also where they bring no event"
   }
 });
 
-Deno.test("SseEventStream's iterator gives nothing after a return() within onComment", async () => {
+Deno.test("SseEventStream's iterator returns no event after onComment calls return()", async () => {
   const { readable, writable } = new SseEventStream({
     onComment: () => void iterator.return!(),
   });
@@ -480,7 +480,7 @@ Deno.test("SseEventStream's iterator gives nothing after a return() within onCom
   assertEquals((await iterator.next()).done, true);
 });
 
-Deno.test("SseEventStream answers overlapping calls in order also where the first reads what was there before the loop", async () => {
+Deno.test("SseEventStream's iterator resolves overlapping calls in order if an event is queued before it is created", async () => {
   const { readable, writable } = new SseEventStream();
   const writer = writable.getWriter();
   const reader = readable.getReader();
@@ -489,36 +489,36 @@ Deno.test("SseEventStream answers overlapping calls in order also where the firs
   await read;
   reader.releaseLock();
   const iterator = readable.values();
-  const answered: string[] = [];
+  const settled: string[] = [];
   const note = ({ value }: IteratorResult<ServerSentEvent>) =>
-    answered.push(value?.data);
+    settled.push(value?.data);
   const calls = [iterator.next(), iterator.next()].map((it) => it.then(note));
   await writer.write("data: 3\n\n");
   await Promise.all(calls);
-  assertEquals(answered, ["2", "3"]);
+  assertEquals(settled, ["2", "3"]);
   await iterator.return!();
 });
 
 for (const preventCancel of [false, true]) {
-  Deno.test(`SseEventStream gives a fault to the first of overlapping calls, and the end to the others, with preventCancel ${preventCancel}`, async () => {
+  Deno.test(`SseEventStream's iterator rejects the first of overlapping calls and ends the others after an abort, with preventCancel ${preventCancel}`, async () => {
     const fault = new Error("gone");
     const { readable, writable } = new SseEventStream();
     const iterator = readable.values({ preventCancel });
-    const answered: unknown[] = [];
+    const settled: unknown[] = [];
     const calls = [1, 2, 3].map(() =>
       iterator.next().then(
-        ({ done }) => answered.push(done),
-        (reason) => answered.push(reason),
+        ({ done }) => settled.push(done),
+        (reason) => settled.push(reason),
       )
     );
     await writable.abort(fault);
     await Promise.all(calls);
-    assertEquals(answered, [fault, true, true]);
+    assertEquals(settled, [fault, true, true]);
     assertFalse(readable.locked);
   });
 }
 
-Deno.test("SseEventStream is locked by its iterator, until that ends", async () => {
+Deno.test("SseEventStream's iterator locks the stream until it ends", async () => {
   const stream = numbered(2);
   const iterator = stream.values();
   assert(stream.locked);
@@ -536,24 +536,24 @@ Deno.test("SseEventStream is locked by its iterator, until that ends", async () 
   assertEquals(whole.locked, false);
 });
 
-Deno.test("SseEventStream's iterator that does not cancel leaves the source to others", async () => {
+Deno.test("SseEventStream's iterator with preventCancel leaves later events to the next reader", async () => {
   const stream = numbered(1, 1, 1);
   for await (const _ of stream.values({ preventCancel: true })) break;
   assertEquals(await readAll(stream), ["1", "2"]);
 });
 
-/** What comes of one chunk, each comment in its place where it is heard. */
-const withComments = {
+/** The blocks of a chunk with comments, and the data of its events. */
+const blocksWithComments = {
   "data:1 data:2 :c": ["1", "2"],
   "data:1 :c data:2 data:3": ["1", "2", "3"],
   "data:1 data:2 :c data:3 data:4": ["1", "2", "3", "4"],
   ":c data:1 :c :c data:2 data:3 :c data:4": ["1", "2", "3", "4"],
   ":c :c": [],
 };
-for (const [blocks, expected] of Object.entries(withComments)) {
+for (const [blocks, expected] of Object.entries(blocksWithComments)) {
   const chunk = blocks.replaceAll(" ", "\n\n") + "\n\n";
-  for (const [how, read] of Object.entries(ways)) {
-    Deno.test(`SseEventStream gives ${blocks} in order by ${how}, with comments heard`, async () => {
+  for (const [how, read] of Object.entries(readMethods)) {
+    Deno.test(`SseEventStream with onComment emits ${blocks} in order, read with ${how}`, async () => {
       for (const chunks of [[chunk], [chunk, chunk], [...chunk]]) {
         let comments = 0;
         const stream = streamOf(chunks).pipeThrough(
@@ -570,7 +570,7 @@ for (const [blocks, expected] of Object.entries(withComments)) {
   }
 }
 
-Deno.test("SseEventStream answers a call of next() from within onComment in order", async () => {
+Deno.test("SseEventStream's iterator resolves next() called by onComment in order", async () => {
   const inner: Promise<IteratorResult<ServerSentEvent>>[] = [];
   const stream = streamOf(["data:1\n\n:c\n\ndata:2\n\ndata:3\n\n"]).pipeThrough(
     new SseEventStream({ onComment: () => void inner.push(iterator.next()) }),
@@ -584,15 +584,15 @@ Deno.test("SseEventStream answers a call of next() from within onComment in orde
   assertEquals(results.map(({ value }) => value?.data), ["1", "2", "3"]);
 });
 
-for (const early of [0, 1, 2]) {
-  Deno.test(`SseEventStream gives a loop that begins within a chunk its events in order, with ${early} calls there`, async () => {
+for (const callsInComment of [0, 1, 2]) {
+  Deno.test(`SseEventStream's iterator created by onComment returns the rest of the chunk in order, with ${callsInComment} calls of next() in onComment`, async () => {
     let iterator!: AsyncIterator<ServerSentEvent>;
     const calls: Promise<IteratorResult<ServerSentEvent>>[] = [];
     const { readable, writable } = new SseEventStream({
       onComment() {
         reader.releaseLock();
         iterator = readable.values();
-        for (let i = 0; i < early; i++) calls.push(iterator.next());
+        for (let i = 0; i < callsInComment; i++) calls.push(iterator.next());
       },
     });
     const reader = readable.getReader();
@@ -600,14 +600,14 @@ for (const early of [0, 1, 2]) {
     const writer = writable.getWriter();
     writer.write("data: 1\n\ndata: 2\n\n:c\n\ndata: 3\n\n");
     assertEquals((await read).value?.data, "1");
-    for (let i = early; i < 2; i++) calls.push(iterator.next());
+    for (let i = callsInComment; i < 2; i++) calls.push(iterator.next());
     const results = await Promise.all(calls);
     assertEquals(results.map(({ value }) => value.data), ["2", "3"]);
     await iterator.return!();
   });
 }
 
-Deno.test("SseEventStream's iterator that has ended does not touch the next one", async () => {
+Deno.test("SseEventStream's iterator does not affect a later one after it ends", async () => {
   const stream = numbered(7);
   const first = stream.values({ preventCancel: true });
   assertEquals((await first.next()).value?.data, "0");
@@ -623,14 +623,14 @@ Deno.test("SseEventStream's iterator that has ended does not touch the next one"
   const ended = other.values({ preventCancel: true });
   await ended.return!();
   const loop = other.values();
-  const taken = [(await loop.next()).value?.data];
+  const received = [(await loop.next()).value?.data];
   await ended.return!();
   assertEquals((await ended.next()).done, true);
-  for await (const { data } of loop) taken.push(data);
-  assertEquals(taken, numbers(7));
+  for await (const { data } of loop) received.push(data);
+  assertEquals(received, numbers(7));
 });
 
-Deno.test("SseEventStream's iterator that does not cancel ends once what waits is answered", async () => {
+Deno.test("SseEventStream's iterator with preventCancel ends after the pending call resolves", async () => {
   let controller!: ReadableStreamDefaultController<string>;
   const source = new ReadableStream<string>({
     start(it) {
@@ -651,7 +651,7 @@ Deno.test("SseEventStream's iterator that does not cancel ends once what waits i
   assertEquals(await readAll(stream), ["b"]);
 });
 
-Deno.test("SseEventStream's iterator that does not cancel can be closed after a fault", async () => {
+Deno.test("SseEventStream's iterator with preventCancel resolves return() if the stream fails", async () => {
   const fault = new Error("gone");
   const { readable, writable } = new SseEventStream();
   const iterator = readable.values({ preventCancel: true });
@@ -662,7 +662,7 @@ Deno.test("SseEventStream's iterator that does not cancel can be closed after a 
   assertEquals((await returned).done, true);
 });
 
-Deno.test("SseEventStream's iterator is closed by await using", async () => {
+Deno.test("SseEventStream's iterator cancels the source when await using disposes it", async () => {
   const cancelled = Promise.withResolvers<unknown>();
   const source = new ReadableStream<string>({
     start: (it) => it.enqueue("data: a\n\n"),
@@ -676,7 +676,7 @@ Deno.test("SseEventStream's iterator is closed by await using", async () => {
   await cancelled.promise;
 });
 
-Deno.test("SseEventStream errors at an event that is too large, before which readSse returns each event", async () => {
+Deno.test("SseEventStream errors at an event that is too large, and readSse returns the events before it", async () => {
   const text = `data: a\n\ndata: b\n\ndata: ${"x".repeat(100)}\n\n`;
   const stream = streamOf([text])
     .pipeThrough(new SseEventStream({ maxEventSize: 50 }));
@@ -689,7 +689,7 @@ Deno.test("SseEventStream errors at an event that is too large, before which rea
   await assertSseError(sse.next(), "event-too-large");
 });
 
-Deno.test("SseEventStream errors with what onComment throws", async () => {
+Deno.test("SseEventStream errors with the error of onComment after an event", async () => {
   const fault = new Error("not this one");
   const stream = streamOf(["data: 1\n\n:c\n\n"]).pipeThrough(
     new SseEventStream({
@@ -704,7 +704,7 @@ Deno.test("SseEventStream errors with what onComment throws", async () => {
   );
 });
 
-Deno.test("SseEventStream passes a fault of its source and an abort of the pipe on", async () => {
+Deno.test("SseEventStream errors if its source fails or its pipe is aborted", async () => {
   const fault = new Error("gone");
   const controller = new AbortController();
   const canceled = Promise.withResolvers<unknown>();

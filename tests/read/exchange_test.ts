@@ -31,7 +31,7 @@ Deno.test("idleTimeout ends a stalled connection and disconnects", async () => {
   assertEquals(await sse.next(), done);
 });
 
-Deno.test("idleTimeout runs for the first event too, and not a millisecond short", async () => {
+Deno.test("idleTimeout applies to the first event, and does not fire early", async () => {
   using time = new FakeTime();
   const stream = new OpenResponse();
   await using sse = await connectSse(url, {
@@ -56,7 +56,7 @@ for (
     ["a byte", "i", "last"],
   ]
 ) {
-  Deno.test(`idleTimeout starts anew with ${what}`, async () => {
+  Deno.test(`idleTimeout restarts after ${what}`, async () => {
     using time = new FakeTime();
     const stream = new OpenResponse();
     await using sse = await connectSse(url, {
@@ -74,7 +74,7 @@ for (
   });
 }
 
-Deno.test("idleTimeout is not tripped by a slow consumer", async () => {
+Deno.test("idleTimeout does not fire if the consumer is slow", async () => {
   using time = new FakeTime();
   const stream = new OpenResponse("data: 1\n\ndata: 2\n\n");
   await using sse = await connectSse(url, {
@@ -92,7 +92,7 @@ Deno.test("idleTimeout is not tripped by a slow consumer", async () => {
   assertEquals((await pending).value?.data, "3");
 });
 
-Deno.test("idleTimeout counts from when an event is asked for", async () => {
+Deno.test("idleTimeout starts when next() is called", async () => {
   using time = new FakeTime();
   const stream = new OpenResponse("data: 1\n\n");
   await using sse = await connectSse(url, {
@@ -106,7 +106,7 @@ Deno.test("idleTimeout counts from when an event is asked for", async () => {
   await pending;
 });
 
-Deno.test("idleTimeout rejects the first of overlapping next() and ends the others", async () => {
+Deno.test("idleTimeout rejects the first of overlapping next() calls, and ends the others", async () => {
   using time = new FakeTime();
   const stream = new OpenResponse();
   await using sse = await connectSse(url, {
@@ -136,7 +136,7 @@ Deno.test("idleTimeout leaves no timer behind", async () => {
   assertFalse(time.next());
 });
 
-Deno.test("connectTimeout ends a server that does not answer, and disconnects", async () => {
+Deno.test("connectTimeout rejects connectSse and disconnects if the server does not respond", async () => {
   await using server = await RawServer.listen(() => {});
   const promise = connectSse(server.url, { connectTimeout: 40 });
   const error = await assertSseError(promise, "connect-timeout");
@@ -145,7 +145,7 @@ Deno.test("connectTimeout ends a server that does not answer, and disconnects", 
   await (await server.connection()).disconnected;
 });
 
-Deno.test("connectTimeout aborts a handler's request, and cancels what comes later", async () => {
+Deno.test("connectTimeout aborts the request to a fetch handler, and cancels a late response", async () => {
   using time = new FakeTime();
   const answer = Promise.withResolvers<Response>();
   let signal: AbortSignal | undefined;
@@ -167,7 +167,7 @@ Deno.test("connectTimeout aborts a handler's request, and cancels what comes lat
   await stream.cancelled;
 });
 
-Deno.test("connectTimeout is over when the headers have come", async () => {
+Deno.test("connectTimeout ends when the headers arrive", async () => {
   using time = new FakeTime();
   const stream = new OpenResponse();
   const answer = Promise.withResolvers<Response>();
@@ -185,7 +185,7 @@ Deno.test("connectTimeout is over when the headers have come", async () => {
   assertEquals((await pending).value?.data, "1");
 });
 
-Deno.test("connectTimeout leaves no timer behind where the request fails or is aborted", async () => {
+Deno.test("connectTimeout leaves no timer behind if the request fails or is aborted", async () => {
   using time = new FakeTime();
   const failing = connectSse(url, {
     connectTimeout: 100,
@@ -205,9 +205,9 @@ Deno.test("connectTimeout leaves no timer behind where the request fails or is a
   assertFalse(time.next());
 });
 
-// A platform's timer takes such a delay for one of at most a millisecond.
+// `setTimeout` alone would shorten a delay above its limit to 1 ms or less.
 for (const timeout of [2 ** 31, 2 ** 53, Infinity]) {
-  Deno.test(`idleTimeout and connectTimeout of ${timeout} are not cut short`, async () => {
+  Deno.test(`idleTimeout and connectTimeout of ${timeout} do not fire early`, async () => {
     const stream = new OpenResponse();
     const answer = Promise.withResolvers<Response>();
     const promise = connectSse(url, {
@@ -225,7 +225,7 @@ for (const timeout of [2 ** 31, 2 ** 53, Infinity]) {
   });
 }
 
-Deno.test("a signal's own timeout ends next() with its TimeoutError", async () => {
+Deno.test("SseConnection.next() rejects with a TimeoutError if AbortSignal.timeout() aborts", async () => {
   using time = new FakeTime();
   const stream = new OpenResponse("data: 1\n\n");
   await using sse = await connectSse(url, {
@@ -238,7 +238,7 @@ Deno.test("a signal's own timeout ends next() with its TimeoutError", async () =
   assertEquals(await pending, "TimeoutError");
 });
 
-Deno.test("timeouts do not disturb a stream that ends in time", async () => {
+Deno.test("idleTimeout and connectTimeout do not affect a stream that ends in time", async () => {
   await using sse = await connectSse(url, {
     idleTimeout: 60_000,
     connectTimeout: 60_000,
@@ -247,7 +247,7 @@ Deno.test("timeouts do not disturb a stream that ends in time", async () => {
   assertEquals(await Array.fromAsync(sse, (event) => event.data), ["1"]);
 });
 
-Deno.test("idleTimeout takes no program that was busy for a server that is silent", async () => {
+Deno.test("idleTimeout does not fire if the program was too busy to read in time", async () => {
   const stream = new OpenResponse("data: 1\n\n");
   await using sse = await connectSse(url, {
     idleTimeout: 50,
@@ -255,14 +255,15 @@ Deno.test("idleTimeout takes no program that was busy for a server that is silen
   });
   await sse.next();
   const pending = sse.next();
-  // Due after the timeout, but both long before anybody can be called.
+  // Due later than the timeout, but the loop below blocks both timers until
+  // both are overdue.
   setTimeout(() => stream.send("data: 2\n\n"), 100);
   const end = Date.now() + 200;
   while (Date.now() < end);
   assertEquals((await pending).value?.data, "2");
 });
 
-Deno.test("idleTimeout hears chunks of text too", async () => {
+Deno.test("idleTimeout counts chunks of text as data", async () => {
   using time = new FakeTime();
   let controller!: ReadableStreamDefaultController;
   const body = new ReadableStream({ start: (it) => void (controller = it) });
@@ -279,7 +280,7 @@ Deno.test("idleTimeout hears chunks of text too", async () => {
   }
 });
 
-Deno.test("idleTimeout is connectTimeout too, unless that is given", async () => {
+Deno.test("idleTimeout is the default of connectTimeout", async () => {
   using time = new FakeTime();
   const never = () => new Promise<Response>(() => {});
   const both = assertSseError(
@@ -305,7 +306,7 @@ Deno.test("idleTimeout is connectTimeout too, unless that is given", async () =>
   assertEquals(await off, "enough");
 });
 
-Deno.test("idleTimeout ends a server that takes a reconnect and says nothing", async () => {
+Deno.test("idleTimeout disconnects from a server that accepts a reconnect but sends nothing", async () => {
   const silent: Script = () => {};
   await using server = await RawServer.listen(
     async (connection) => {
@@ -329,7 +330,7 @@ Deno.test("idleTimeout ends a server that takes a reconnect and says nothing", a
   await server.connections[1].disconnected;
 });
 
-Deno.test("idleTimeout does not start anew with an empty chunk", async () => {
+Deno.test("idleTimeout does not restart after an empty chunk", async () => {
   using time = new FakeTime();
   const stream = new OpenResponse();
   await using sse = await connectSse(url, {
@@ -352,7 +353,7 @@ const chunks: Record<string, (text: string) => unknown> = {
   "text": (text) => text,
 };
 for (const [kind, chunk] of Object.entries(chunks)) {
-  Deno.test(`idleTimeout starts anew with a chunk that is ${kind}, unless that is empty`, async () => {
+  Deno.test(`idleTimeout restarts after a chunk that is ${kind}, unless the chunk is empty`, async () => {
     using time = new FakeTime();
     let controller!: ReadableStreamDefaultController<unknown>;
     const body = new ReadableStream<unknown>({
@@ -384,7 +385,7 @@ for (const [kind, chunk] of Object.entries(chunks)) {
 
 for (const idleTimeout of [undefined, 1e6]) {
   for (const chunk of [null, undefined, 5, {}]) {
-    Deno.test(`a chunk that is ${JSON.stringify(chunk)} is the source's fault, whose body is cancelled, idleTimeout ${idleTimeout}`, async () => {
+    Deno.test(`SseConnection.next() rejects and cancels the body if a chunk is ${JSON.stringify(chunk)} and idleTimeout is ${idleTimeout}`, async () => {
       const stream = new OpenResponse("data: a\n\n");
       let requests = 0;
       await using sse = await connectSse(url, {
@@ -402,7 +403,7 @@ for (const idleTimeout of [undefined, 1e6]) {
   }
 }
 
-Deno.test("eventTimeout ends a stream whose comments go on, not a millisecond short", async () => {
+Deno.test("eventTimeout ends a stream that sends only comments, and does not fire early", async () => {
   using time = new FakeTime();
   const stream = new OpenResponse();
   await using sse = await connectSse(url, {
@@ -428,7 +429,7 @@ Deno.test("eventTimeout ends a stream whose comments go on, not a millisecond sh
   assertEquals(await sse.next(), done);
 });
 
-Deno.test("eventTimeout starts anew with each event, and runs only while one is waited for", async () => {
+Deno.test("eventTimeout restarts after each event, and runs only while next() is pending", async () => {
   using time = new FakeTime();
   const stream = new OpenResponse("data: 1\n\ndata: 2\n\n");
   await using sse = await connectSse(url, {
@@ -450,7 +451,7 @@ Deno.test("eventTimeout starts anew with each event, and runs only while one is 
   }
 });
 
-Deno.test("eventTimeout runs anew for each of overlapping next()", async () => {
+Deno.test("eventTimeout restarts for each of overlapping next() calls", async () => {
   using time = new FakeTime();
   const stream = new OpenResponse();
   await using sse = await connectSse(url, {
@@ -469,7 +470,7 @@ Deno.test("eventTimeout runs anew for each of overlapping next()", async () => {
   );
 });
 
-Deno.test("eventTimeout is not fooled by an event without data, an id or a retry", async () => {
+Deno.test("eventTimeout does not restart after an event without data, an id or a retry", async () => {
   using time = new FakeTime();
   const stream = new OpenResponse();
   await using sse = await connectSse(url, {
@@ -483,7 +484,7 @@ Deno.test("eventTimeout is not fooled by an event without data, an id or a retry
   await pending;
 });
 
-Deno.test("eventTimeout reconnects, and gives the new connection as long", async () => {
+Deno.test("eventTimeout reconnects, and restarts for the new connection", async () => {
   using time = new FakeTime();
   const streams = [new OpenResponse(), new OpenResponse()];
   const { fetch, requests } = inTurn(

@@ -1,4 +1,4 @@
-// Comments come in order with the events, also where they end or change things.
+// Tests the order of comments and events, also if onComment closes or reconnects.
 
 import {
   assertEquals,
@@ -22,49 +22,49 @@ import { OpenResponse } from "../support/open_response.ts";
 
 const text = "data: 1\n\n:c1\n\ndata: 2\n\n:c2\n\n";
 
-Deno.test("SseConnection tells of comments in order with the events of their chunk", async () => {
-  const heard: string[] = [];
+Deno.test("SseConnection calls onComment in order with the events of the chunk", async () => {
+  const log: string[] = [];
   await using sse = await connectSse(url, {
     fetch: events(text),
-    onComment: (comment) => void heard.push(comment),
+    onComment: (comment) => void log.push(comment),
   });
-  for await (const { data } of sse) heard.push(data);
-  assertEquals(heard, ["1", "c1", "2", "c2"]);
+  for await (const { data } of sse) log.push(data);
+  assertEquals(log, ["1", "c1", "2", "c2"]);
 });
 
-Deno.test("SseConnection tells of a comment only once something after it is waited for", async () => {
-  const heard: string[] = [];
+Deno.test("SseConnection calls onComment only when the next event is requested", async () => {
+  const log: string[] = [];
   const stream = new OpenResponse(text);
   await using sse = await connectSse(url, {
     fetch: () => stream.response,
-    onComment: (comment) => void heard.push(comment),
+    onComment: (comment) => void log.push(comment),
   });
   assertEquals((await sse.next()).value?.data, "1");
-  assertEquals(heard, []);
+  assertEquals(log, []);
   assertEquals((await sse.next()).value?.data, "2");
-  assertEquals(heard, ["c1"]);
+  assertEquals(log, ["c1"]);
   const pending = sse.next();
   stream.send(":c3\n\n");
   stream.send("data: 3\n\n");
   assertEquals((await pending).value?.data, "3");
-  assertEquals(heard, ["c1", "c2", "c3"]);
+  assertEquals(log, ["c1", "c2", "c3"]);
 });
 
-Deno.test("SseConnection tells of comments in order also where calls of next() overlap", async () => {
-  const heard: string[] = [];
+Deno.test("SseConnection keeps comments in order and events in order if calls of next() overlap", async () => {
+  const log: string[] = [];
   await using sse = await connectSse(url, {
     fetch: events(text),
-    onComment: (comment) => void heard.push(comment),
+    onComment: (comment) => void log.push(comment),
   });
   const note = ({ value }: IteratorResult<{ data: string }>) =>
-    void heard.push(value?.data ?? "done");
+    void log.push(value?.data ?? "done");
   await Promise.all([1, 2, 3].map(() => sse.next().then(note)));
-  assertEquals(heard.filter((it) => it.startsWith("c")), ["c1", "c2"]);
-  assertEquals(heard.filter((it) => !it.startsWith("c")), ["1", "2", "done"]);
+  assertEquals(log.filter((it) => it.startsWith("c")), ["c1", "c2"]);
+  assertEquals(log.filter((it) => !it.startsWith("c")), ["1", "2", "done"]);
 });
 
-Deno.test("SseConnection keeps the order where onComment calls reconnect()", async () => {
-  const heard: string[] = [];
+Deno.test("SseConnection keeps the order if onComment calls reconnect()", async () => {
+  const log: string[] = [];
   const { fetch, requests } = inTurn(
     events("id: 1\ndata: 1\n\n:c1\n\nid: 2\ndata: 2\n\n:c2\n\n"),
     events("data: 3\n\n:c3\n\ndata: [DONE]\n\n"),
@@ -74,26 +74,26 @@ Deno.test("SseConnection keeps the order where onComment calls reconnect()", asy
     until: "[DONE]",
     reconnect: true,
     onComment(comment) {
-      heard.push(comment);
+      log.push(comment);
       if (comment === "c1") sse.reconnect();
     },
   });
-  for await (const { data } of sse) heard.push(data);
-  assertEquals(heard, ["1", "c1", "2", "c2", "3", "c3"]);
+  for await (const { data } of sse) log.push(data);
+  assertEquals(log, ["1", "c1", "2", "c2", "3", "c3"]);
   assertEquals(requests[1].headers.get("last-event-id"), "2");
 });
 
-Deno.test("SseConnection tells of nothing after a comment at which onComment calls close()", async () => {
-  const heard: string[] = [];
+Deno.test("SseConnection delivers nothing after onComment calls close()", async () => {
+  const log: string[] = [];
   const sse: SseConnection = await connectSse(url, {
     fetch: events(text),
     onComment(comment) {
-      heard.push(comment);
+      log.push(comment);
       sse.close();
     },
   });
-  for await (const { data } of sse) heard.push(data);
-  assertEquals(heard, ["1", "c1"]);
+  for await (const { data } of sse) log.push(data);
+  assertEquals(log, ["1", "c1"]);
   assertEquals(await sse.next(), done);
 });
 
@@ -105,7 +105,7 @@ const ends: Record<
   "an abort": (_, controller) => controller.abort("enough"),
 };
 for (const [how, end] of Object.entries(ends)) {
-  Deno.test(`SseConnection.lastEventId stays at what was handed out after ${how} in onComment`, async () => {
+  Deno.test(`SseConnection.lastEventId is the ID of the last delivered event after ${how} in onComment`, async () => {
     const controller = new AbortController();
     await using sse: SseConnection = await connectSse(url, {
       fetch: events("id: 1\ndata: a\n\n:c\n\nid: 2\ndata: b\n\n"),
@@ -119,7 +119,7 @@ for (const [how, end] of Object.entries(ends)) {
   });
 }
 
-Deno.test("SseConnection.lastEventId is that of the event before a comment that is told", async () => {
+Deno.test("SseConnection.lastEventId in onComment is the ID of the event before the comment", async () => {
   const ids: string[] = [];
   await using sse: SseConnection = await connectSse(url, {
     fetch: events("id: 1\ndata: a\n\n:c\n\nid: 2\ndata: b\n\n:c\n\n"),
@@ -129,7 +129,7 @@ Deno.test("SseConnection.lastEventId is that of the event before a comment that 
   assertEquals(ids, ["1", "2"]);
 });
 
-Deno.test("comments that are heard do not start the count of attempts anew", async () => {
+Deno.test("SseConnection does not reset its count of attempts after a comment", async () => {
   const comment = events(":c\n\n");
   await using sse = await connectSse(url, {
     fetch: inTurn(comment, comment, comment, events("data: late\n\n")).fetch,
@@ -139,7 +139,7 @@ Deno.test("comments that are heard do not start the count of attempts anew", asy
   await assertSseError(sse.next(), "reconnect-failed");
 });
 
-Deno.test("comments that are heard begin no answer, so that resume: false asks again", async () => {
+Deno.test("SseConnection with resume: false reconnects if only comments have arrived", async () => {
   const { fetch } = inTurn(events(":c\n\n"), events("data: a\n\n"));
   await using sse = await connectSse(url, {
     fetch,
@@ -149,17 +149,17 @@ Deno.test("comments that are heard begin no answer, so that resume: false asks a
   assertEquals(await Array.fromAsync(sse, ({ data }) => data), ["a"]);
 });
 
-Deno.test("an SseError that onComment, until or onOpen throws ends the stream, and is not retried", async () => {
+Deno.test("SseConnection does not retry after an SseError thrown by onComment, until or onOpen", async () => {
   for (const name of ["onComment", "until", "onOpen"]) {
     const thrown = new SseError("network", "mine");
     const { fetch, requests } = inTurn(events(":c\n\ndata: a\n\n"));
-    const asked: unknown[] = [];
+    const errors: unknown[] = [];
     const reading = async () => {
       await using sse = await connectSse(url, {
         fetch,
         reconnect: {
           initialDelay: 0,
-          shouldReconnect: (error) => !!asked.push(error),
+          shouldReconnect: (error) => !!errors.push(error),
         },
         [name]() {
           throw thrown;
@@ -169,32 +169,32 @@ Deno.test("an SseError that onComment, until or onOpen throws ends the stream, a
     };
     const error = await deadline(assertRejects(reading), name);
     assertStrictEquals(error, thrown);
-    assertEquals([requests.length, asked], [1, []]);
+    assertEquals([requests.length, errors], [1, []]);
   }
 });
 
-Deno.test("SseDecoder has appended the events before a comment when it tells of it", () => {
-  const heard: string[] = [];
+Deno.test("SseDecoder appends the events before a comment before it calls onComment", () => {
+  const log: string[] = [];
   const list: { data: string }[] = [];
   const decoder = new SseDecoder({
     onComment: (comment) => {
-      heard.push(...list.splice(0).map(({ data }) => data), comment);
+      log.push(...list.splice(0).map(({ data }) => data), comment);
     },
   });
   decoder.decode(text, list as Parameters<SseDecoder["decode"]>[1]);
-  assertEquals(heard, ["1", "c1", "2", "c2"]);
+  assertEquals(log, ["1", "c1", "2", "c2"]);
 });
 
-Deno.test("SseEventStream has enqueued the events before a comment when it tells of it", async () => {
-  const told: string[] = [];
-  let waiting = 0;
+Deno.test("SseEventStream calls onComment after the events of earlier chunks are read", async () => {
+  const log: string[] = [];
+  let received = 0;
   const stream = new SseEventStream({
-    onComment: (comment) => void told.push(`${comment} after ${waiting}`),
+    onComment: (comment) => void log.push(`${comment} after ${received}`),
   });
   const counted = new TransformStream<{ data: string }, string>(
     {
       transform({ data }, controller) {
-        waiting++;
+        received++;
         controller.enqueue(data);
       },
     },
@@ -206,12 +206,12 @@ Deno.test("SseEventStream has enqueued the events before a comment when it tells
       .pipeThrough(counted),
   );
   assertEquals(await all, ["1", "2"]);
-  assertEquals(told.length, 3);
-  // What the chunk before brought has been read by then.
-  assertEquals(told[2], "c3 after 2");
+  assertEquals(log.length, 3);
+  // By then, the events of the previous chunk have been read.
+  assertEquals(log[2], "c3 after 2");
 });
 
-Deno.test("SseEventStream gives the events before a comment at which onComment throws", async () => {
+Deno.test("SseEventStream emits the events before a comment if onComment throws", async () => {
   const thrown = new Error("mine");
   const stream = new SseEventStream({
     onComment() {
@@ -227,7 +227,7 @@ Deno.test("SseEventStream gives the events before a comment at which onComment t
   assertStrictEquals(await assertRejects(() => reader.read()), thrown);
 });
 
-Deno.test("SseDecoder leaves the events before a comment at which onComment throws", () => {
+Deno.test("SseDecoder appends the events before a comment if onComment throws", () => {
   const decoder = new SseDecoder({
     onComment() {
       throw new Error("mine");
@@ -240,7 +240,7 @@ Deno.test("SseDecoder leaves the events before a comment at which onComment thro
   assertEquals(list.map(({ data }) => data), ["1"]);
 });
 
-Deno.test("SseConnection answers a next() called within onComment after the one that tells of it", async () => {
+Deno.test("SseConnection.next() called by onComment resolves after the pending call", async () => {
   const inner: Promise<IteratorResult<ServerSentEvent>>[] = [];
   await using sse = await connectSse(url, {
     fetch: events("data: 0\n\n:c\n\ndata: 1\n\ndata: 2\n\n:d\n\ndata: 3\n\n"),

@@ -11,7 +11,7 @@ import { done, url } from "../support/in_process.ts";
 import { inTurn } from "../support/in_turn.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
 
-Deno.test("until as a string ends the stream before the event with that data, and disconnects", async () => {
+Deno.test("until as a string ends the stream before the matching event, and closes the connection", async () => {
   const stream = new OpenResponse(
     "data: a\n\ndata: [DONE]\n\ndata: after\n\n",
   );
@@ -23,7 +23,7 @@ Deno.test("until as a string ends the stream before the event with that data, an
   assertEquals(await sse.next(), done);
 });
 
-Deno.test("until as a string is compared with the whole data", async () => {
+Deno.test("until as a string must equal the whole data", async () => {
   await using sse = await connectSse(url, {
     until: "[DONE]",
     fetch: () =>
@@ -37,7 +37,7 @@ Deno.test("until as a string is compared with the whole data", async () => {
   );
 });
 
-Deno.test("until as an empty string is met by empty data", async () => {
+Deno.test("until as an empty string matches empty data", async () => {
   await using sse = await connectSse(url, {
     until: "",
     fetch: () => eventResponse("data: a\n\ndata\n\ndata: b\n\n"),
@@ -45,7 +45,7 @@ Deno.test("until as an empty string is met by empty data", async () => {
   assertEquals(await Array.fromAsync(sse, (event) => event.data), ["a"]);
 });
 
-Deno.test("until as a function yields the event it accepts, and disconnects", async () => {
+Deno.test("until as a function ends the stream after the matching event, and closes the connection", async () => {
   const stream = new OpenResponse(
     "data: a\n\nevent: end\ndata: b\n\ndata: c\n\n",
   );
@@ -59,23 +59,23 @@ Deno.test("until as a function yields the event it accepts, and disconnects", as
   assertEquals(await sse.next(), done);
 });
 
-Deno.test("until as a function is asked once of each event, up to the one it accepts", async () => {
-  const asked: ServerSentEvent[] = [];
+Deno.test("until as a function is called once with each event, up to the matching one", async () => {
+  const seen: ServerSentEvent[] = [];
   await using sse = await connectSse(url, {
     until(event) {
-      asked.push(event);
+      seen.push(event);
       return event.data === "b";
     },
     fetch: () => eventResponse("data: a\n\ndata: b\n\ndata: c\n\n"),
   });
   const got = await Array.fromAsync(sse);
   assertEquals(got.map((event) => event.data), ["a", "b"]);
-  assertEquals(asked.length, 2);
-  assertStrictEquals(asked[0], got[0]);
-  assertStrictEquals(asked[1], got[1]);
+  assertEquals(seen.length, 2);
+  assertStrictEquals(seen[0], got[0]);
+  assertStrictEquals(seen[1], got[1]);
 });
 
-Deno.test("until ends every overlapping next() after the one that met it", async () => {
+Deno.test("until ends all overlapping calls of next() after the matching event", async () => {
   const stream = new OpenResponse();
   await using sse = await connectSse(url, {
     until: (event) => event.data === "a",
@@ -94,7 +94,7 @@ for (
     ["a function", (event: ServerSentEvent) => event.data === "[DONE]"],
   ] as const
 ) {
-  Deno.test(`until as ${kind} makes a body that ends without it truncated`, async () => {
+  Deno.test(`until as ${kind} makes next() reject as truncated if the body ends without a match`, async () => {
     await using server = new HttpServer(() =>
       eventResponse("data: a\n\ndata: [DONE")
     );
@@ -106,7 +106,7 @@ for (
   });
 }
 
-Deno.test("until makes an empty body truncated", async () => {
+Deno.test("until makes next() reject as truncated if the body is empty", async () => {
   await using sse = await connectSse(url, {
     until: "[DONE]",
     fetch: () => eventResponse(""),
@@ -114,7 +114,7 @@ Deno.test("until makes an empty body truncated", async () => {
   await assertSseError(sse.next(), "truncated");
 });
 
-Deno.test("until leaves 204 the end, without an error", async () => {
+Deno.test("until does not make next() reject if the status is 204", async () => {
   await using sse = await connectSse(url, {
     until: "[DONE]",
     fetch: () => new Response(null, { status: 204 }),
@@ -122,7 +122,7 @@ Deno.test("until leaves 204 the end, without an error", async () => {
   assertEquals(await sse.next(), done);
 });
 
-Deno.test("until leaves a broken connection a network error", async () => {
+Deno.test("until does not change the network error of a failed connection", async () => {
   const stream = new OpenResponse("data: a\n\n");
   await using sse = await connectSse(url, {
     until: "[DONE]",
@@ -133,7 +133,7 @@ Deno.test("until leaves a broken connection a network error", async () => {
   await assertSseError(sse.next(), "network");
 });
 
-Deno.test("until that is not met leaves close() an end without an error", async () => {
+Deno.test("until does not make next() reject if close() ends the stream", async () => {
   const stream = new OpenResponse("data: a\n\n");
   const sse = await connectSse(url, {
     until: "[DONE]",
@@ -145,7 +145,7 @@ Deno.test("until that is not met leaves close() an end without an error", async 
   assertEquals(await pending, done);
 });
 
-Deno.test("until that throws rejects next() with what it threw, and disconnects", async () => {
+Deno.test("until that throws rejects next() with its error, and closes the connection", async () => {
   const thrown = new Error("mine");
   const stream = new OpenResponse("data: a\n\ndata: b\n\n");
   await using server = new HttpServer(() => stream.response);
@@ -159,7 +159,7 @@ Deno.test("until that throws rejects next() with what it threw, and disconnects"
   assertEquals(await sse.next(), done);
 });
 
-Deno.test("until that throws at an event that waited rejects next() too", async () => {
+Deno.test("until that throws at a buffered event rejects next(), too", async () => {
   const thrown = new Error("mine");
   const stream = new OpenResponse("data: a\n\ndata: b\n\ndata: c\n\n");
   await using sse = await connectSse(url, {
@@ -193,10 +193,10 @@ const unfinished: Record<string, boolean> = {
   "data: a\n\ndatax: [DONE]": false,
   "data: a\n\n[DONE]": false,
 };
-for (const [text, isMet] of Object.entries(unfinished)) {
+for (const [text, matches] of Object.entries(unfinished)) {
   for (const size of [Infinity, 1]) {
-    const how = size === 1 ? ", a byte at a time" : "";
-    Deno.test(`until is ${isMet ? "" : "not "}met by ${JSON.stringify(text)} at the body's end${how}`, async () => {
+    const how = size === 1 ? ", one byte at a time" : "";
+    Deno.test(`until ${matches ? "matches" : "does not match"} at the end of the body ${JSON.stringify(text)}${how}`, async () => {
       const stream = new OpenResponse();
       const chunks = size === 1 ? [...text] : [text];
       for (const chunk of chunks) stream.send(chunk);
@@ -206,7 +206,7 @@ for (const [text, isMet] of Object.entries(unfinished)) {
         fetch: () => stream.response,
       });
       assertEquals((await sse.next()).value?.data, "a");
-      if (isMet) assertEquals(await sse.next(), done);
+      if (matches) assertEquals(await sse.next(), done);
       else await assertSseError(sse.next(), "truncated");
       assertEquals(await sse.next(), done);
       assertEquals([sse.lastEventId, sse.reconnectionTime], ["", undefined]);
@@ -214,7 +214,7 @@ for (const [text, isMet] of Object.entries(unfinished)) {
   }
 }
 
-Deno.test("until is met by data of several lines at the body's end, and by empty data", async () => {
+Deno.test("until matches unfinished data of several lines, and empty data, at the end of the body", async () => {
   for (const [until, text] of [["a\nb", "data: a\ndata: b"], ["", "data"]]) {
     await using sse = await connectSse(url, {
       until,
@@ -224,7 +224,7 @@ Deno.test("until is met by data of several lines at the body's end, and by empty
   }
 });
 
-Deno.test("until is not met by an unfinished event where the body breaks off, or for a function", async () => {
+Deno.test("until does not match an unfinished event if the connection fails, or until is a function", async () => {
   const stream = new OpenResponse("data: a\n\ndata: [DONE]");
   await using broken = await connectSse(url, {
     until: "[DONE]",
@@ -233,14 +233,14 @@ Deno.test("until is not met by an unfinished event where the body breaks off, or
   await broken.next();
   stream.fail(new Error("cable cut"));
   await assertSseError(broken.next(), "network");
-  await using asked = await connectSse(url, {
+  await using withFunction = await connectSse(url, {
     until: ({ data }) => data === "[DONE]",
     fetch: () => eventResponse("data: [DONE]\n"),
   });
-  await assertSseError(asked.next(), "truncated");
+  await assertSseError(withFunction.next(), "truncated");
 });
 
-Deno.test("until as an empty string is not met where an unfinished event has no data", async () => {
+Deno.test("until as an empty string does not match an unfinished event without data", async () => {
   for (const text of ["", "event: a\n", "id: 1", ":"]) {
     await using sse = await connectSse(url, {
       until: "",
@@ -250,7 +250,7 @@ Deno.test("until as an empty string is not met where an unfinished event has no 
   }
 });
 
-Deno.test("until is looked for at the end of an event as large as it may be", async () => {
+Deno.test("until is compared at the end of the body also if the event exceeds maxEventSize", async () => {
   await using sse = await connectSse(url, {
     until: "[DONE]",
     maxEventSize: 10,
@@ -259,7 +259,7 @@ Deno.test("until is looked for at the end of an event as large as it may be", as
   await assertSseError(sse.next(), "truncated");
 });
 
-Deno.test("until that throws leaves lastEventId at what was handed out", async () => {
+Deno.test("until that throws leaves lastEventId at the last delivered event", async () => {
   const fault = new Error("not this one");
   await using sse = await connectSse(url, {
     fetch: () => eventResponse("id: 1\ndata: a\n\nid: 2\ndata: b\n\n"),
@@ -273,7 +273,7 @@ Deno.test("until that throws leaves lastEventId at what was handed out", async (
   assertEquals(sse.lastEventId, "1");
 });
 
-Deno.test("an unfinished event that does not meet until leaves its id and retry behind", async () => {
+Deno.test("SseConnection drops the id and retry of an unfinished event that does not match until", async () => {
   const { fetch, requests } = inTurn(
     () => eventResponse("id: 1\ndata: a\n\nid: 2\nretry: 50"),
     () => eventResponse("data: [DONE]"),
@@ -289,7 +289,7 @@ Deno.test("an unfinished event that does not meet until leaves its id and retry 
 });
 
 for (const body of ["null", "empty"]) {
-  Deno.test(`a body that is ${body} reconnects, or is truncated where until is not met`, async () => {
+  Deno.test(`SseConnection reconnects after a body that is ${body}, or rejects it as truncated if until is set`, async () => {
     const { fetch, requests } = inTurn(
       () =>
         new Response(body === "null" ? null : "", {
@@ -303,7 +303,7 @@ for (const body of ["null", "empty"]) {
     });
     assertEquals((await sse.next()).value?.data, "a");
     requests.length = 0;
-    await using goal = await connectSse(url, { fetch, until: "[DONE]" });
-    await assertSseError(goal.next(), "truncated");
+    await using withUntil = await connectSse(url, { fetch, until: "[DONE]" });
+    await assertSseError(withUntil.next(), "truncated");
   });
 }

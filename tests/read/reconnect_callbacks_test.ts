@@ -16,23 +16,23 @@ import type { ReconnectInfo } from "../support/reconnect_info.ts";
 
 const thrown = new Error("mine");
 
-/** Lets happen what is due. */
+/** Waits for one turn of the event loop. */
 const turn = () => new Promise<void>((resolve) => setTimeout(resolve));
 
-Deno.test("shouldReconnect is told truncated where the body ends, and its false is then a normal end", async () => {
-  const asked: [SseError, number][] = [];
+Deno.test('shouldReconnect receives "truncated" when the body ends, and ends the stream normally if it returns false', async () => {
+  const calls: [SseError, number][] = [];
   const { fetch, requests } = inTurn(events("data: a\n\n"));
   await using sse = await connectSse(url, {
     fetch,
     reconnect: {
       shouldReconnect(error, attempt) {
-        asked.push([error, attempt]);
+        calls.push([error, attempt]);
         return false;
       },
     },
   });
   assertEquals(await allData(sse), ["a"]);
-  const [[error, attempt], ...others] = asked;
+  const [[error, attempt], ...others] = calls;
   assertEquals([error.code, attempt, others], ["truncated", 1, []]);
   assertEquals(
     error.message,
@@ -42,7 +42,7 @@ Deno.test("shouldReconnect is told truncated where the body ends, and its false 
   assertEquals(requests.length, 1);
 });
 
-Deno.test("shouldReconnect is not asked of a chunk that is no bytes, which ends the stream", async () => {
+Deno.test("shouldReconnect is not called after a chunk that is not bytes, which ends the stream", async () => {
   const body = new ReadableStream({
     pull: (controller) => controller.enqueue(null),
   });
@@ -50,17 +50,17 @@ Deno.test("shouldReconnect is not asked of a chunk that is no bytes, which ends 
     () => new Response(body, eventResponse("")),
     events("data: late\n\n"),
   );
-  const asked: SseError[] = [];
+  const calls: SseError[] = [];
   await using sse = await connectSse(url, {
     fetch,
-    reconnect: { shouldReconnect: (error) => !!asked.push(error) },
+    reconnect: { shouldReconnect: (error) => !!calls.push(error) },
   });
   await assertRejects(() => sse.next(), TypeError, "a chunk of bytes");
   assertEquals(await sse.next(), done);
-  assertEquals(asked, []);
+  assertEquals(calls, []);
 });
 
-Deno.test("shouldReconnect saying false where the body ends before until throws truncated", async () => {
+Deno.test('SseConnection.next() rejects with "truncated" if the body ends before until and shouldReconnect returns false', async () => {
   const { fetch } = inTurn(events("data: a\n\n"));
   await using sse = await connectSse(url, {
     fetch,
@@ -72,7 +72,7 @@ Deno.test("shouldReconnect saying false where the body ends before until throws 
   assertEquals(await sse.next(), done);
 });
 
-Deno.test("shouldReconnect saying false throws what else would be retried, with what the response says", async () => {
+Deno.test("SseConnection.next() rejects with a temporary error and its body if shouldReconnect returns false", async () => {
   await using server = new HttpServer(
     events("data: a\n\n"),
     () => new Response("Sorry", { status: 503 }),
@@ -90,7 +90,7 @@ Deno.test("shouldReconnect saying false throws what else would be retried, with 
   assertEquals(server.requests.length, 2);
 });
 
-Deno.test("shouldReconnect saying false after a first request without response rejects connectSse", async () => {
+Deno.test("connectSse rejects if the first request gets no response and shouldReconnect returns false", async () => {
   const { fetch, requests } = inTurn(failing);
   await assertSseError(
     connectSse(url, { fetch, reconnect: { shouldReconnect: () => false } }),
@@ -99,7 +99,7 @@ Deno.test("shouldReconnect saying false after a first request without response r
   assertEquals(requests.length, 1);
 });
 
-Deno.test("shouldReconnect saying true reconnects after all that would end the stream", async () => {
+Deno.test("SseConnection reconnects after permanent errors and status 204 or 205 if shouldReconnect returns true", async () => {
   const { fetch } = inTurn(
     () => new Response("Who?", { status: 401 }),
     events("data: a\n\n"),
@@ -109,7 +109,7 @@ Deno.test("shouldReconnect saying true reconnects after all that would end the s
     events(`data: b\n\nid: 9\ndata: ${"c".repeat(50)}\n\n`),
     events("data: d\n\ndata: [DONE]\n\n"),
   );
-  const asked: (string | number)[] = [];
+  const calls: (string | number)[] = [];
   await using sse = await connectSse(url, {
     fetch,
     maxEventSize: 20,
@@ -117,19 +117,19 @@ Deno.test("shouldReconnect saying true reconnects after all that would end the s
     reconnect: {
       initialDelay: 0,
       shouldReconnect({ code, response }) {
-        asked.push(code === "status" ? response!.status : code);
+        calls.push(code === "status" ? response!.status : code);
         return true;
       },
     },
   });
   assertEquals(await allData(sse), ["a", "b", "d"]);
   assertEquals(
-    asked,
+    calls,
     [401, "truncated", 204, 205, "content-type", "event-too-large"],
   );
 });
 
-Deno.test("shouldReconnect saying undefined leaves everything as it is", async () => {
+Deno.test("shouldReconnect keeps the default behavior if it returns undefined", async () => {
   const { fetch, requests } = inTurn(
     events("data: a\n\n"),
     () => new Response("No", { status: 503 }),
@@ -144,7 +144,7 @@ Deno.test("shouldReconnect saying undefined leaves everything as it is", async (
   assertEquals(requests.length, 4);
 });
 
-Deno.test("shouldReconnect may read the refused response and take its time", async () => {
+Deno.test("shouldReconnect can read the body of an error response asynchronously", async () => {
   await using server = new HttpServer(
     () => new Response("again", { status: 400 }),
     () => new Response("never", { status: 400 }),
@@ -164,7 +164,7 @@ Deno.test("shouldReconnect may read the refused response and take its time", asy
   assertEquals(read, ["again", "never"]);
 });
 
-Deno.test("shouldReconnect may leave a reader on the refused response", async () => {
+Deno.test("shouldReconnect can leave the body of an error response locked", async () => {
   const stream = new OpenResponse("No", { status: 503 });
   await using server = new HttpServer(
     () => stream.response,
@@ -183,7 +183,7 @@ Deno.test("shouldReconnect may leave a reader on the refused response", async ()
   await stream.cancelled;
 });
 
-Deno.test("a refused response is cancelled after shouldReconnect and before the wait", async () => {
+Deno.test("SseConnection cancels an error response after shouldReconnect and before the next request", async () => {
   const order: string[] = [];
   const refusal = new OpenResponse("No", { status: 503 });
   const cancelled = refusal.cancelled.then(() => order.push("cancelled"));
@@ -207,10 +207,10 @@ Deno.test("a refused response is cancelled after shouldReconnect and before the 
   assertEquals(order, ["asked", "cancelled", "request"]);
 });
 
-Deno.test("shouldReconnect is not asked about what the caller does", async () => {
-  const asked: SseError[] = [];
+Deno.test("shouldReconnect is not called after close(), an abort, a met until or a break", async () => {
+  const calls: SseError[] = [];
   const reconnect: ReconnectOptions = {
-    shouldReconnect: (error) => !!asked.push(error),
+    shouldReconnect: (error) => !!calls.push(error),
   };
 
   const closed = await connectSse(url, {
@@ -245,39 +245,39 @@ Deno.test("shouldReconnect is not asked about what the caller does", async () =>
   });
   for await (const _ of left) break;
 
-  assertEquals(asked, []);
+  assertEquals(calls, []);
 });
 
-const faults: Record<string, Parameters<typeof connectSse>[1]> = {
-  "what until throws": {
+const throwingOptions: Record<string, Parameters<typeof connectSse>[1]> = {
+  until: {
     until() {
       throw thrown;
     },
   },
-  "what onComment throws": {
+  onComment: {
     onComment() {
       throw thrown;
     },
   },
 };
-for (const [what, options] of Object.entries(faults)) {
-  Deno.test(`${what} ends the stream, is not retried, and disconnects`, async () => {
-    const asked: unknown[] = [];
+for (const [name, options] of Object.entries(throwingOptions)) {
+  Deno.test(`an error that ${name} throws ends the stream, disconnects, and is not retried`, async () => {
+    const calls: unknown[] = [];
     const stream = new OpenResponse(": comment\n\ndata: a\n\n");
     await using server = new HttpServer(() => stream.response);
     await using sse = await connectSse(server.url, {
       ...options,
-      reconnect: { shouldReconnect: (error) => !!asked.push(error) },
+      reconnect: { shouldReconnect: (error) => !!calls.push(error) },
     });
     assertStrictEquals(await assertRejects(() => sse.next()), thrown);
     await stream.cancelled;
     assertEquals(await sse.next(), done);
-    assertEquals(asked, []);
+    assertEquals(calls, []);
     assertEquals(server.requests.length, 1);
   });
 }
 
-Deno.test("what onComment throws comes after the events before it, and is not retried", async () => {
+Deno.test("an error that onComment throws follows the events before the comment, and is not retried", async () => {
   const { fetch, requests } = inTurn(events("data: a\n\ndata: b\n\n: c\n\n"));
   await using sse = await connectSse(url, {
     fetch,
@@ -292,29 +292,29 @@ Deno.test("what onComment throws comes after the events before it, and is not re
   assertEquals(requests.length, 1);
 });
 
-Deno.test("onReconnect is told before each wait, of the first request too", async () => {
+Deno.test("onReconnect is called before each delay, also after the first request", async () => {
   const { fetch } = inTurn(
     failing,
     () => new Response("No", { status: 503 }),
     events("data: a\n\n"),
     empty,
   );
-  const told: ReconnectInfo[] = [];
+  const infos: ReconnectInfo[] = [];
   await using sse = await connectSse(url, {
     fetch,
     reconnect: {
       initialDelay: 0,
       jitter: 0,
-      onReconnect: (info) => void told.push(info),
+      onReconnect: (info) => void infos.push(info),
     },
   });
   assertEquals(await allData(sse), ["a"]);
   assertEquals(
-    told.map(({ attempt, delay, error }) => [attempt, delay, error.code]),
+    infos.map(({ attempt, delay, error }) => [attempt, delay, error.code]),
     [[1, 0, "network"], [2, 100, "status"], [1, 0, "truncated"]],
   );
   assertEquals(
-    told.map(({ error }) => error.response?.status),
+    infos.map(({ error }) => error.response?.status),
     [undefined, 503, 200],
   );
 });
@@ -329,7 +329,7 @@ const throwing: Record<string, () => Promise<never>> = {
 
 for (const name of callbacks) {
   for (const [how, callback] of Object.entries(throwing)) {
-    Deno.test(`what ${name} ${how} with ends the stream`, async () => {
+    Deno.test(`SseConnection ends with the error if ${name} ${how}`, async () => {
       const { fetch, requests } = inTurn(events("data: a\n\n"));
       await using sse = await connectSse(url, {
         fetch,
@@ -341,7 +341,7 @@ for (const name of callbacks) {
       assertEquals(requests.length, 1);
     });
 
-    Deno.test(`what ${name} ${how} with rejects connectSse after a first request without response`, async () => {
+    Deno.test(`connectSse rejects with the error if ${name} ${how} after a first request without a response`, async () => {
       const { fetch, requests } = inTurn(failing);
       const promise = connectSse(url, {
         fetch,
@@ -354,7 +354,7 @@ for (const name of callbacks) {
 
   const never = { initialDelay: 0, [name]: () => new Promise<never>(() => {}) };
 
-  Deno.test(`close() does not wait for a ${name} that never settles`, async () => {
+  Deno.test(`SseConnection.close() does not wait for a ${name} that never settles`, async () => {
     const { fetch, requests } = inTurn(events("data: a\n\n"));
     const sse = await connectSse(url, { fetch, reconnect: never });
     await sse.next();
@@ -365,7 +365,7 @@ for (const name of callbacks) {
     assertEquals(requests.length, 1);
   });
 
-  Deno.test(`abort does not wait for a ${name} that never settles`, async () => {
+  Deno.test(`an abort of the stream does not wait for a ${name} that never settles`, async () => {
     const controller = new AbortController();
     const { signal } = controller;
     const { fetch } = inTurn(events("data: a\n\n"));
@@ -381,7 +381,7 @@ for (const name of callbacks) {
     assertStrictEquals(await deadline(pending, "next()"), thrown);
   });
 
-  Deno.test(`abort of connectSse does not wait for a ${name} that never settles`, async () => {
+  Deno.test(`an abort of connectSse does not wait for a ${name} that never settles`, async () => {
     const controller = new AbortController();
     const { signal } = controller;
     const promise = connectSse(url, {
@@ -395,7 +395,7 @@ for (const name of callbacks) {
     assertStrictEquals(await deadline(rejected, "connectSse"), thrown);
   });
 
-  Deno.test(`reconnect() does not wait for a ${name} that never settles`, async () => {
+  Deno.test(`SseConnection.reconnect() does not wait for a ${name} that never settles`, async () => {
     const { fetch } = inTurn(events("data: a\n\n"), events("data: b\n\n"));
     await using sse = await connectSse(url, { fetch, reconnect: never });
     await sse.next();
@@ -405,7 +405,7 @@ for (const name of callbacks) {
     assertEquals((await deadline(pending, "next()")).value?.data, "b");
   });
 
-  Deno.test(`close() in ${name} ends the stream`, async () => {
+  Deno.test(`close() called in ${name} ends the stream`, async () => {
     const { fetch, requests } = inTurn(events("data: a\n\n"));
     await using sse: SseConnection = await connectSse(url, {
       fetch,
@@ -421,7 +421,7 @@ for (const name of callbacks) {
     assertEquals(requests.length, 1);
   });
 
-  Deno.test(`an abort in ${name} ends the stream with its reason`, async () => {
+  Deno.test(`an abort in ${name} ends the stream with the signal's reason`, async () => {
     const controller = new AbortController();
     const { fetch, requests } = inTurn(events("data: a\n\n"));
     await using sse = await connectSse(url, {
@@ -441,7 +441,7 @@ for (const name of callbacks) {
     assertEquals(requests.length, 1);
   });
 
-  Deno.test(`an abort in ${name} rejects connectSse after a first request without response`, async () => {
+  Deno.test(`an abort in ${name} rejects connectSse after a first request without a response`, async () => {
     const controller = new AbortController();
     const { fetch, requests } = inTurn(failing);
     const promise = connectSse(url, {
@@ -459,7 +459,7 @@ for (const name of callbacks) {
     assertEquals(requests.length, 1);
   });
 
-  Deno.test(`reconnect() in ${name} connects without a wait`, async () => {
+  Deno.test(`reconnect() called in ${name} reconnects without a delay`, async () => {
     const { fetch, requests } = inTurn(
       events("data: a\n\n"),
       events("data: b\n\n"),
@@ -481,7 +481,7 @@ for (const name of callbacks) {
     assertEquals(requests.length, 2);
   });
 
-  Deno.test(`a ${name} that rejects after close() is no unhandled rejection`, async () => {
+  Deno.test(`a ${name} that rejects after close() causes no unhandled rejection`, async () => {
     const { promise, reject } = Promise.withResolvers<never>();
     const { fetch } = inTurn(events("data: a\n\n"));
     const sse = await connectSse(url, {
@@ -494,16 +494,16 @@ for (const name of callbacks) {
     await sse.close();
     reject(new Error("too late to matter"));
     assertEquals(await pending, done);
-    // An unhandled rejection would fail this test by the next turn.
+    // An unhandled rejection would fail this test within one turn.
     await turn();
   });
 }
 
 for (const how of ["close()", "an abort", "reconnect()"]) {
-  Deno.test(`onReconnect is told nothing of a wait that ${how} has taken away`, async () => {
+  Deno.test(`onReconnect is not called after ${how} while shouldReconnect is pending`, async () => {
     const controller = new AbortController();
     const { promise, resolve } = Promise.withResolvers<boolean>();
-    let told = 0;
+    let calls = 0;
     const stream = new OpenResponse();
     const { fetch } = inTurn(events("data: a\n\n"), () => stream.response);
     await using sse = await connectSse(url, {
@@ -512,7 +512,7 @@ for (const how of ["close()", "an abort", "reconnect()"]) {
       reconnect: {
         initialDelay: 0,
         shouldReconnect: () => promise,
-        onReconnect: () => void told++,
+        onReconnect: () => void calls++,
       },
     });
     await sse.next();
@@ -523,13 +523,13 @@ for (const how of ["close()", "an abort", "reconnect()"]) {
     else sse.reconnect();
     resolve(true);
     await turn();
-    assertEquals(told, 0);
+    assertEquals(calls, 0);
     await sse.close();
     await pending;
   });
 }
 
-Deno.test("close() in onComment ends the stream, and the events of its chunk do not come", async () => {
+Deno.test("close() called in onComment ends the stream and drops the later events of the chunk", async () => {
   const { fetch, requests } = inTurn(
     events("data: a\n\n"),
     events(": enough\n\ndata: b\n\n"),
@@ -543,7 +543,7 @@ Deno.test("close() in onComment ends the stream, and the events of its chunk do 
   assertEquals(requests.length, 2);
 });
 
-Deno.test("an abort in onComment ends the stream with its reason", async () => {
+Deno.test("an abort in onComment ends the stream with the signal's reason", async () => {
   const controller = new AbortController();
   const { fetch, requests } = inTurn(
     events("data: a\n\n"),
@@ -561,7 +561,7 @@ Deno.test("an abort in onComment ends the stream with its reason", async () => {
   assertEquals(requests.length, 2);
 });
 
-Deno.test("next() throws what onComment throws after close()", async () => {
+Deno.test("SseConnection.next() rejects with an error that onComment throws after close()", async () => {
   const stream = new OpenResponse(": enough\n\ndata: b\n\n");
   await using sse: SseConnection = await connectSse(url, {
     fetch: () => stream.response,
@@ -576,7 +576,7 @@ Deno.test("next() throws what onComment throws after close()", async () => {
   await stream.cancelled;
 });
 
-Deno.test("close() in until ends the stream with the event that until was asked about", async () => {
+Deno.test("close() called in until ends the stream after the event that until received", async () => {
   const { fetch, requests } = inTurn(events("data: a\n\ndata: b\n\n"));
   await using sse: SseConnection = await connectSse(url, {
     fetch,
@@ -590,7 +590,7 @@ Deno.test("close() in until ends the stream with the event that until was asked 
   assertEquals(requests.length, 1);
 });
 
-Deno.test("close() in fetch ends the stream, and the response is cancelled", async () => {
+Deno.test("close() called in fetch ends the stream and cancels the response", async () => {
   const late = new OpenResponse("data: b\n\n");
   const { fetch } = inTurn(events("data: a\n\n"), () => {
     sse.close();
@@ -604,7 +604,7 @@ Deno.test("close() in fetch ends the stream, and the response is cancelled", asy
   await late.cancelled;
 });
 
-Deno.test("reconnect() in fetch replaces the request that was just made", async () => {
+Deno.test("reconnect() called in fetch replaces the current request", async () => {
   const late = new OpenResponse("data: b\n\n");
   const { fetch, requests } = inTurn(
     events("data: a\n\n"),

@@ -23,33 +23,39 @@ import {
 } from "../support/raw_server.ts";
 import type { ReconnectInfo } from "../support/reconnect_info.ts";
 
-/** Reconnects without a wait to speak of, and keeps what onReconnect is told. */
-function journal(): { options: ReconnectOptions; told: ReconnectInfo[] } {
-  const told: ReconnectInfo[] = [];
+/**
+ * Returns options that reconnect almost without a delay, and the list of the
+ * arguments that `onReconnect` receives.
+ */
+function recordReconnects(): {
+  options: ReconnectOptions;
+  infos: ReconnectInfo[];
+} {
+  const infos: ReconnectInfo[] = [];
   const options = {
     initialDelay: 0,
-    onReconnect: (info: ReconnectInfo) => void told.push(info),
+    onReconnect: (info: ReconnectInfo) => void infos.push(info),
   };
-  return { options, told };
+  return { options, infos };
 }
 
-const codes = (told: ReconnectInfo[]): SseError["code"][] =>
-  told.map(({ error }) => error.code);
+const codes = (infos: ReconnectInfo[]): SseError["code"][] =>
+  infos.map(({ error }) => error.code);
 
 async function data(sse: SseConnection): Promise<string | undefined> {
   return (await sse.next()).value?.data;
 }
 
-/** Whole chunks that hold this text, and the end that says there are no more. */
-const whole = (text: string): Script => async (connection) => {
+/** Sends a complete response with this text, and closes the connection. */
+const complete = (text: string): Script => async (connection) => {
   await connection.send(eventStreamHead);
   await connection.chunk(text);
   await connection.send("0\r\n\r\n");
   connection.end();
 };
 
-Deno.test("SseConnection reconnects where the body ends, and sends the last event ID", async () => {
-  const { options, told } = journal();
+Deno.test("SseConnection reconnects if the body ends, and sends the last event ID", async () => {
+  const { options, infos } = recordReconnects();
   await using server = new HttpServer(
     () => eventResponse("id: 1\ndata: a\n\n"),
     () => eventResponse("id: ☃\ndata: b\n\n"),
@@ -62,14 +68,14 @@ Deno.test("SseConnection reconnects where the body ends, and sends the last even
   assertEquals([value?.data, value?.id], ["c", "☃"]);
   assertEquals(
     server.requests.map(({ headers }) => headers.get("last-event-id")),
-    // The bytes of the snowman, a character each.
+    // The UTF-8 bytes of the snowman, one character per byte.
     [null, "1", "\xe2\x98\x83"],
   );
-  assertEquals(codes(told), ["truncated", "truncated"]);
+  assertEquals(codes(infos), ["truncated", "truncated"]);
 });
 
-Deno.test("SseConnection reconnects where the body is empty", async () => {
-  const { options, told } = journal();
+Deno.test("SseConnection reconnects if the body is empty", async () => {
+  const { options, infos } = recordReconnects();
   await using server = new HttpServer(
     () => eventResponse(""),
     () =>
@@ -78,10 +84,10 @@ Deno.test("SseConnection reconnects where the body is empty", async () => {
   );
   await using sse = await connectSse(server.url, { reconnect: options });
   assertEquals(await data(sse), "a");
-  assertEquals(codes(told), ["truncated", "truncated"]);
+  assertEquals(codes(infos), ["truncated", "truncated"]);
 });
 
-Deno.test("SseConnection does not reconnect unless asked to", async () => {
+Deno.test("SseConnection does not reconnect by default or if reconnect is false", async () => {
   for (const reconnect of [undefined, false]) {
     await using server = new HttpServer(() => eventResponse("data: a\n\n"));
     await using sse = await connectSse(server.url, { reconnect });
@@ -90,8 +96,8 @@ Deno.test("SseConnection does not reconnect unless asked to", async () => {
   }
 });
 
-Deno.test("SseConnection reconnects after a reset in the middle of an event, which it drops, its id too", async () => {
-  const { options, told } = journal();
+Deno.test("SseConnection reconnects after a reset in the middle of an event, and drops the event and its id", async () => {
+  const { options, infos } = recordReconnects();
   const read = Promise.withResolvers<void>();
   await using server = await RawServer.listen(
     async (connection) => {
@@ -100,7 +106,7 @@ Deno.test("SseConnection reconnects after a reset in the middle of an event, whi
       await read.promise;
       connection.reset();
     },
-    whole("\n\nid: 3\ndata: b\n\n"),
+    complete("\n\nid: 3\ndata: b\n\n"),
   );
   await using sse = await connectSse(server.url, { reconnect: options });
   assertEquals(await data(sse), "a");
@@ -108,44 +114,44 @@ Deno.test("SseConnection reconnects after a reset in the middle of an event, whi
   const { value } = await sse.next();
   assertEquals([value?.data, value?.id], ["b", "3"]);
   assertEquals(server.connections[1].header("Last-Event-ID"), "1");
-  assertEquals(codes(told), ["network"]);
+  assertEquals(codes(infos), ["network"]);
 });
 
-Deno.test("SseConnection reconnects after a body that ends in the middle of a chunk", async () => {
-  const { options, told } = journal();
+Deno.test("SseConnection reconnects if the body ends in the middle of an HTTP chunk", async () => {
+  const { options, infos } = recordReconnects();
   await using server = await RawServer.listen(
     async (connection) => {
       await connection.send(eventStreamHead);
       await connection.send("ffff\r\nid: 1\ndata: a\n\nid: 2\ndata: b\n");
       connection.end();
     },
-    whole("data: c\n\n"),
+    complete("data: c\n\n"),
   );
   await using sse = await connectSse(server.url, { reconnect: options });
   assertEquals(await data(sse), "a");
   assertEquals(await data(sse), "c");
   assertEquals(server.connections[1].header("Last-Event-ID"), "1");
-  assertEquals(codes(told), ["network"]);
+  assertEquals(codes(infos), ["network"]);
 });
 
-Deno.test("SseConnection reconnects after a body that ends between chunks", async () => {
-  const { options, told } = journal();
+Deno.test("SseConnection reconnects if the body ends between HTTP chunks", async () => {
+  const { options, infos } = recordReconnects();
   await using server = await RawServer.listen(
     async (connection) => {
       await connection.send(eventStreamHead);
       await connection.chunk("data: a\n\n");
       connection.end();
     },
-    whole("data: b\n\n"),
+    complete("data: b\n\n"),
   );
   await using sse = await connectSse(server.url, { reconnect: options });
   assertEquals(await data(sse), "a");
   assertEquals(await data(sse), "b");
-  assertEquals(codes(told), ["network"]);
+  assertEquals(codes(infos), ["network"]);
 });
 
-Deno.test("SseConnection drops the half of a character that a dead connection left", async () => {
-  const { options } = journal();
+Deno.test("SseConnection drops an incomplete character at the end of a connection", async () => {
+  const { options } = recordReconnects();
   const half = new TextEncoder().encode("data: 🎉").slice(0, -2);
   await using server = await RawServer.listen(
     async (connection) => {
@@ -156,20 +162,20 @@ Deno.test("SseConnection drops the half of a character that a dead connection le
       await connection.send(half);
       connection.end();
     },
-    whole("\uFEFFdata: b\n\n"),
+    complete("\uFEFFdata: b\n\n"),
   );
   await using sse = await connectSse(server.url, { reconnect: options });
   assertEquals(await data(sse), "b");
 });
 
-Deno.test("SseConnection reconnects after a stall, and disconnects the server that stalls", async () => {
-  const { options, told } = journal();
+Deno.test("SseConnection disconnects from a stalled server and reconnects", async () => {
+  const { options, infos } = recordReconnects();
   await using server = await RawServer.listen(
     async (connection) => {
       await connection.send(eventStreamHead);
       await connection.chunk("id: 1\ndata: a\n\nid: 2\ndata: half\n");
     },
-    whole("data: b\n\n"),
+    complete("data: b\n\n"),
   );
   await using sse = await connectSse(server.url, {
     idleTimeout: 40,
@@ -179,13 +185,13 @@ Deno.test("SseConnection reconnects after a stall, and disconnects the server th
   assertEquals(await data(sse), "b");
   await server.connections[0].disconnected;
   assertEquals(server.connections[1].header("Last-Event-ID"), "1");
-  assertEquals(codes(told), ["idle-timeout"]);
+  assertEquals(codes(infos), ["idle-timeout"]);
 });
 
-Deno.test("SseConnection connects when the server comes up, before connectSse resolves", async () => {
-  await using server = await RawServer.listen(whole("data: a\n\n"));
+Deno.test("connectSse retries until the server accepts connections, and then resolves", async () => {
+  await using server = await RawServer.listen(complete("data: a\n\n"));
   server.refuse();
-  const { options, told } = journal();
+  const { options, infos } = recordReconnects();
   await using sse = await connectSse(server.url, {
     reconnect: {
       ...options,
@@ -195,18 +201,18 @@ Deno.test("SseConnection connects when the server comes up, before connectSse re
       },
     },
   });
-  assertEquals(codes(told), ["network", "network", "network"]);
-  assertEquals(told.map(({ attempt }) => attempt), [1, 2, 3]);
+  assertEquals(codes(infos), ["network", "network", "network"]);
+  assertEquals(infos.map(({ attempt }) => attempt), [1, 2, 3]);
   assertEquals(sse.response.status, 200);
   assertEquals(await data(sse), "a");
 });
 
-Deno.test("SseConnection reconnects when a server that went away comes back", async () => {
+Deno.test("SseConnection retries until a stopped server accepts connections again", async () => {
   await using server = await RawServer.listen(
-    whole("id: 1\ndata: a\n\n"),
-    whole("data: b\n\n"),
+    complete("id: 1\ndata: a\n\n"),
+    complete("data: b\n\n"),
   );
-  const { options, told } = journal();
+  const { options, infos } = recordReconnects();
   await using sse = await connectSse(server.url, {
     reconnect: {
       ...options,
@@ -219,48 +225,48 @@ Deno.test("SseConnection reconnects when a server that went away comes back", as
   server.refuse();
   assertEquals(await data(sse), "a");
   assertEquals(await data(sse), "b");
-  assertEquals(codes(told), ["truncated", "network", "network"]);
+  assertEquals(codes(infos), ["truncated", "network", "network"]);
   assertEquals(server.connections[1].header("Last-Event-ID"), "1");
 });
 
-Deno.test("SseConnection reconnects where garbage comes in HTTP's place, first or later", async () => {
+Deno.test("SseConnection retries if the response is not HTTP, at the first request and later", async () => {
   const garbage: Script = async (connection) => {
     await connection.send("\x00\x01 this is no HTTP\r\n\r\n");
     connection.end();
   };
-  const { options, told } = journal();
+  const { options, infos } = recordReconnects();
   await using server = await RawServer.listen(
     garbage,
-    whole("id: 1\ndata: a\n\n"),
+    complete("id: 1\ndata: a\n\n"),
     garbage,
-    whole("data: b\n\n"),
+    complete("data: b\n\n"),
   );
   await using sse = await connectSse(server.url, { reconnect: options });
   assertEquals(await data(sse), "a");
   assertEquals(await data(sse), "b");
-  assertEquals(codes(told), ["network", "truncated", "network"]);
+  assertEquals(codes(infos), ["network", "truncated", "network"]);
   assertEquals(server.connections[3].header("Last-Event-ID"), "1");
 });
 
-Deno.test("SseConnection reconnects where the connection is reset before the response", async () => {
-  const { options, told } = journal();
+Deno.test("SseConnection retries if the connection is reset or closed before the response", async () => {
+  const { options, infos } = recordReconnects();
   await using server = await RawServer.listen(
     (connection) => connection.reset(),
     (connection) => connection.end(),
-    whole("data: a\n\n"),
+    complete("data: a\n\n"),
   );
   await using sse = await connectSse(server.url, { reconnect: options });
   assertEquals(await data(sse), "a");
-  assertEquals(codes(told), ["network", "network"]);
+  assertEquals(codes(infos), ["network", "network"]);
 });
 
-Deno.test("SseConnection reconnects where no headers come in time, and disconnects", async () => {
-  const { options, told } = journal();
+Deno.test("SseConnection disconnects and retries if no headers arrive within connectTimeout", async () => {
+  const { options, infos } = recordReconnects();
   await using server = await RawServer.listen(
     () => {},
-    whole("data: a\n\n"),
+    complete("data: a\n\n"),
     () => {},
-    whole("data: b\n\n"),
+    complete("data: b\n\n"),
   );
   await using sse = await connectSse(server.url, {
     connectTimeout: 40,
@@ -269,7 +275,7 @@ Deno.test("SseConnection reconnects where no headers come in time, and disconnec
   assertEquals(await data(sse), "a");
   assertEquals(await data(sse), "b");
   assertEquals(
-    codes(told),
+    codes(infos),
     ["connect-timeout", "truncated", "connect-timeout"],
   );
   await server.connections[0].disconnected;
@@ -277,8 +283,8 @@ Deno.test("SseConnection reconnects where no headers come in time, and disconnec
 });
 
 for (const status of [408, 425, 429, 500, 502, 503, 504]) {
-  Deno.test(`SseConnection reconnects after status ${status}, first or later`, async () => {
-    const { options, told } = journal();
+  Deno.test(`SseConnection retries after status ${status}, at the first request and later`, async () => {
+    const { options, infos } = recordReconnects();
     const refuse = () => new Response("No", { status });
     await using server = new HttpServer(
       refuse,
@@ -290,8 +296,8 @@ for (const status of [408, 425, 429, 500, 502, 503, 504]) {
     assertEquals(sse.response.status, 200);
     assertEquals(await data(sse), "a");
     assertEquals(await data(sse), "b");
-    assertEquals(codes(told), ["status", "truncated", "status"]);
-    assertEquals(told.map(({ error }) => error.response?.status), [
+    assertEquals(codes(infos), ["status", "truncated", "status"]);
+    assertEquals(infos.map(({ error }) => error.response?.status), [
       status,
       200,
       status,
@@ -304,11 +310,11 @@ for (const status of [408, 425, 429, 500, 502, 503, 504]) {
 
   for (
     const [form, value] of [
-      ["seconds", () => "90"],
-      ["a date", () => new Date(Date.now() + 90_000).toUTCString()],
+      ["in seconds", () => "90"],
+      ["as a date", () => new Date(Date.now() + 90_000).toUTCString()],
     ] as const
   ) {
-    Deno.test(`SseConnection heeds Retry-After as ${form} with status ${status}`, async () => {
+    Deno.test(`SseConnection respects Retry-After ${form} after status ${status}`, async () => {
       const delays: number[] = [];
       await using server = new HttpServer(
         () => eventResponse("data: a\n\n"),
@@ -336,18 +342,18 @@ for (const status of [408, 425, 429, 500, 502, 503, 504]) {
 }
 
 for (const status of [204, 205]) {
-  Deno.test(`SseConnection ends at a first status ${status}, and does not reconnect`, async () => {
-    const { options, told } = journal();
+  Deno.test(`SseConnection ends without reconnecting if the first status is ${status}`, async () => {
+    const { options, infos } = recordReconnects();
     await using server = new HttpServer(() => new Response(null, { status }));
     await using sse = await connectSse(server.url, { reconnect: options });
     assertEquals(await sse.next(), done);
     assertEquals(sse.response.status, status);
     assertEquals(server.requests.length, 1);
-    assertEquals(told, []);
+    assertEquals(infos, []);
   });
 
-  Deno.test(`SseConnection ends where a reconnect meets status ${status}`, async () => {
-    const { options, told } = journal();
+  Deno.test(`SseConnection ends if a reconnect gets status ${status}`, async () => {
+    const { options, infos } = recordReconnects();
     await using server = new HttpServer(
       () => eventResponse("data: a\n\n"),
       () => new Response(null, { status }),
@@ -356,11 +362,11 @@ for (const status of [204, 205]) {
     assertEquals(await Array.fromAsync(sse, ({ data }) => data), ["a"]);
     assertEquals(sse.response.status, status);
     assertEquals(server.requests.length, 2);
-    assertEquals(codes(told), ["truncated"]);
+    assertEquals(codes(infos), ["truncated"]);
   });
 
-  Deno.test(`SseConnection ends at status ${status} also where until was not met`, async () => {
-    const { options } = journal();
+  Deno.test(`SseConnection ends at status ${status} even if until was not met`, async () => {
+    const { options } = recordReconnects();
     await using server = new HttpServer(
       () => eventResponse("data: a\n\n"),
       () => new Response(null, { status }),
@@ -376,8 +382,8 @@ for (const status of [204, 205]) {
 for (
   const status of [400, 401, 403, 404, 405, 407, 409, 410, 418, 501, 505]
 ) {
-  Deno.test(`SseConnection throws at status ${status}, with what the response says, and reconnects no more`, async () => {
-    const { options } = journal();
+  Deno.test(`SseConnection.next() rejects without a retry after status ${status}, with the body in the error`, async () => {
+    const { options } = recordReconnects();
     await using server = new HttpServer(
       () => eventResponse("data: a\n\n"),
       () => new Response("Go away", { status }),
@@ -392,8 +398,8 @@ for (
   });
 }
 
-Deno.test("SseConnection throws at a wrong content type, with what the response says, and reconnects no more", async () => {
-  const { options } = journal();
+Deno.test("SseConnection.next() rejects without a retry after a wrong content type, with the body in the error", async () => {
+  const { options } = recordReconnects();
   await using server = new HttpServer(
     () => eventResponse("data: a\n\n"),
     () => new Response("<p>Sign in", { headers: { "content-type": "text/x" } }),
@@ -406,8 +412,8 @@ Deno.test("SseConnection throws at a wrong content type, with what the response 
   assertEquals(server.requests.length, 2);
 });
 
-Deno.test("SseConnection throws at an event that is too large, disconnects, and reconnects no more", async () => {
-  const { options } = journal();
+Deno.test("SseConnection.next() rejects an event that is too large, disconnects, and does not reconnect", async () => {
+  const { options } = recordReconnects();
   const stream = new OpenResponse(`data: a\n\ndata: ${"b".repeat(100)}\n\n`);
   await using server = new HttpServer(() => stream.response);
   await using sse = await connectSse(server.url, {
@@ -421,8 +427,8 @@ Deno.test("SseConnection throws at an event that is too large, disconnects, and 
   assertEquals(server.requests.length, 1);
 });
 
-Deno.test("SseConnection throws reconnect-failed when the attempts in a row are used up", async () => {
-  const { options, told } = journal();
+Deno.test('SseConnection.next() rejects with "reconnect-failed" after maxAttempts in a row', async () => {
+  const { options, infos } = recordReconnects();
   await using server = new HttpServer(
     () => eventResponse("data: a\n\n"),
     () => new Response("One", { status: 500 }),
@@ -435,7 +441,7 @@ Deno.test("SseConnection throws reconnect-failed when the attempts in a row are 
   assertEquals(await data(sse), "a");
   const error = await assertSseError(sse.next(), "reconnect-failed");
   assertEquals(server.requests.length, 4);
-  assertEquals(told.map(({ attempt }) => attempt), [1, 2, 3]);
+  assertEquals(infos.map(({ attempt }) => attempt), [1, 2, 3]);
   const cause = error.cause as SseError;
   assertEquals(cause.code, "status");
   assertEquals(cause.response?.status, 503);
@@ -444,8 +450,8 @@ Deno.test("SseConnection throws reconnect-failed when the attempts in a row are 
   assertEquals(await sse.next(), done);
 });
 
-Deno.test("SseConnection cancels the body of a temporary refusal, also if it never ends", async () => {
-  const { options } = journal();
+Deno.test("SseConnection cancels the body of a temporary error response, even if it never ends", async () => {
+  const { options } = recordReconnects();
   const refusal = new OpenResponse("No", { status: 503 });
   await using server = new HttpServer(
     () => refusal.response,
@@ -456,8 +462,8 @@ Deno.test("SseConnection cancels the body of a temporary refusal, also if it nev
   await refusal.cancelled;
 });
 
-Deno.test("connectSse rejects with reconnect-failed where nothing ever listens", async () => {
-  const { options, told } = journal();
+Deno.test('connectSse rejects with "reconnect-failed" if no server listens', async () => {
+  const { options, infos } = recordReconnects();
   await using server = await RawServer.listen(() => {});
   server.refuse();
   const error = await assertSseError(
@@ -466,11 +472,11 @@ Deno.test("connectSse rejects with reconnect-failed where nothing ever listens",
   );
   assertEquals((error.cause as SseError).code, "network");
   assertEquals(error.response, undefined);
-  assertEquals(codes(told), ["network", "network"]);
+  assertEquals(codes(infos), ["network", "network"]);
 });
 
-Deno.test("SseConnection starts the count of attempts anew with an event, not with a connection", async () => {
-  const { options, told } = journal();
+Deno.test("SseConnection resets the number of attempts after an event, not after a connection", async () => {
+  const { options, infos } = recordReconnects();
   await using server = new HttpServer(
     () => eventResponse("data: a\n\n"),
     () => eventResponse(""),
@@ -486,7 +492,7 @@ Deno.test("SseConnection starts the count of attempts anew with an event, not wi
   assertEquals(await data(sse), "b");
   await assertSseError(sse.next(), "reconnect-failed");
   assertEquals(
-    told.map(({ attempt }) => attempt),
+    infos.map(({ attempt }) => attempt),
     [1, 2, 3, 1, 2, 3],
   );
 });
@@ -501,8 +507,8 @@ for (
     ],
   ] as const
 ) {
-  Deno.test(`SseConnection ends where until as ${kind} is met, and disconnects, after a reconnect too`, async () => {
-    const { options, told } = journal();
+  Deno.test(`SseConnection ends and disconnects when until (${kind}) is met after a reconnect`, async () => {
+    const { options, infos } = recordReconnects();
     const stream = new OpenResponse("data: b\n\ndata: [DONE]\n\ndata: c\n\n");
     await using server = new HttpServer(
       () => eventResponse("data: a\n\ndata: [DO"),
@@ -516,12 +522,12 @@ for (
     assertEquals(got, [...expected]);
     await stream.cancelled;
     assertEquals(server.requests.length, 2);
-    assertEquals(codes(told), ["truncated"]);
+    assertEquals(codes(infos), ["truncated"]);
   });
 }
 
-Deno.test("SseConnection does not reconnect where the body ends with what until asks for", async () => {
-  const { options, told } = journal();
+Deno.test("SseConnection does not reconnect if the last event of the body meets until", async () => {
+  const { options, infos } = recordReconnects();
   await using server = new HttpServer(() =>
     eventResponse("data: a\n\ndata: [DONE]\n\n")
   );
@@ -530,11 +536,11 @@ Deno.test("SseConnection does not reconnect where the body ends with what until 
     until: "[DONE]",
   });
   assertEquals(await Array.fromAsync(sse, ({ data }) => data), ["a"]);
-  assertEquals(told, []);
+  assertEquals(infos, []);
 });
 
-Deno.test("SseConnection gives the response of the newest connection", async () => {
-  const { options } = journal();
+Deno.test("SseConnection.response is the response of the newest connection", async () => {
+  const { options } = recordReconnects();
   await using server = new HttpServer(
     () => eventResponse("data: a\n\n", { headers: { "x-server": "first" } }),
     () => eventResponse("data: b\n\n", { headers: { "x-server": "second" } }),
@@ -548,8 +554,8 @@ Deno.test("SseConnection gives the response of the newest connection", async () 
   assertEquals(sse.response.headers.get("x-server"), "second");
 });
 
-Deno.test("SseConnection sends the caller's headers with every attempt, and the caller's Last-Event-ID until it knows a newer", async () => {
-  const { options } = journal();
+Deno.test("SseConnection sends the caller's headers with every attempt, and lastEventId until an event sets another id", async () => {
+  const { options } = recordReconnects();
   await using server = new HttpServer(
     () => eventResponse(""),
     () => eventResponse("id: 7\ndata: a\n\n"),
@@ -575,8 +581,8 @@ Deno.test("SseConnection sends the caller's headers with every attempt, and the 
   );
 });
 
-Deno.test("SseConnection sends no Last-Event-ID after the server has emptied it", async () => {
-  const { options } = journal();
+Deno.test("SseConnection sends no Last-Event-ID after an event with an empty id", async () => {
+  const { options } = recordReconnects();
   await using server = new HttpServer(
     () => eventResponse("id: 1\ndata: a\n\nid\ndata: b\n\n"),
     () => eventResponse("data: c\n\n"),
@@ -592,8 +598,8 @@ Deno.test("SseConnection sends no Last-Event-ID after the server has emptied it"
   assertEquals(server.requests[1].headers.get("last-event-id"), null);
 });
 
-Deno.test("SseConnection sends the id of a block that had no data", async () => {
-  const { options } = journal();
+Deno.test("SseConnection sends the id of an event without data", async () => {
+  const { options } = recordReconnects();
   await using server = new HttpServer(
     () => eventResponse("id: 1\ndata: a\n\nid: 2\n\nid: 3\n"),
     () => eventResponse("data: b\n\n"),
@@ -607,8 +613,8 @@ Deno.test("SseConnection sends the id of a block that had no data", async () => 
 });
 
 for (const id of ["\x01", "a\x1fb", "é\x7f"]) {
-  Deno.test(`SseConnection fails where no header can carry the id ${JSON.stringify(id)}, and does not try for ever`, async () => {
-    const { options } = journal();
+  Deno.test(`SseConnection fails without a retry if a header cannot contain the id ${JSON.stringify(id)}`, async () => {
+    const { options } = recordReconnects();
     await using server = new HttpServer(() =>
       eventResponse(`id: ${id}\ndata: a\n\n`)
     );
@@ -624,8 +630,8 @@ for (const id of ["\x01", "a\x1fb", "é\x7f"]) {
   });
 }
 
-Deno.test("SseConnection drops the BOM at the start of every connection", async () => {
-  const { options } = journal();
+Deno.test("SseConnection ignores a BOM at the start of every connection", async () => {
+  const { options } = recordReconnects();
   await using server = new HttpServer(
     () => eventResponse("\uFEFFdata: a\n\n"),
     () => eventResponse("\uFEFFdata: b\n\n"),
@@ -634,8 +640,8 @@ Deno.test("SseConnection drops the BOM at the start of every connection", async 
   assertEquals([await data(sse), await data(sse)], ["a", "b"]);
 });
 
-Deno.test("SseConnection keeps the server's retry over reconnections until there is a newer one", async () => {
-  const { options } = journal();
+Deno.test("SseConnection.reconnectionTime keeps the server's retry across reconnects until the server sends another", async () => {
+  const { options } = recordReconnects();
   await using server = new HttpServer(
     () => eventResponse("retry: 3\ndata: a\n\n"),
     () => eventResponse("data: b\n\n"),
@@ -652,8 +658,8 @@ Deno.test("SseConnection keeps the server's retry over reconnections until there
   assertEquals(sse.reconnectionTime, 4);
 });
 
-Deno.test("SseConnection answers overlapping next() in order over reconnections", async () => {
-  const { options } = journal();
+Deno.test("SseConnection.next() resolves overlapping calls in order across reconnects", async () => {
+  const { options } = recordReconnects();
   await using server = new HttpServer(
     () => eventResponse("data: a\n\ndata: b\n\n"),
     () => new Response("No", { status: 503 }),
@@ -668,9 +674,9 @@ Deno.test("SseConnection answers overlapping next() in order over reconnections"
   assertEquals(server.requests.length, 4);
 });
 
-Deno.test("SseConnection connects again only when an event is asked for", async () => {
+Deno.test("SseConnection reconnects only when next() needs an event", async () => {
   using time = new FakeTime();
-  const { options, told } = journal();
+  const { options, infos } = recordReconnects();
   let requests = 0;
   await using sse = await connectSse("http://in.process/", {
     reconnect: options,
@@ -684,33 +690,33 @@ Deno.test("SseConnection connects again only when an event is asked for", async 
   await time.tickAsync(60_000);
   await time.runMicrotasks();
   assertEquals(requests, 1);
-  assertEquals(told, []);
+  assertEquals(infos, []);
   const pending = data(sse);
   await time.tickAsync();
   assertEquals(await pending, "a");
   assertEquals(requests, 2);
 });
 
-Deno.test("connectSse does not retry where fetch gives no Response", async () => {
-  const { options, told } = journal();
+Deno.test("connectSse does not retry if fetch does not return a Response", async () => {
+  const { options, infos } = recordReconnects();
   const error = await connectSse("http://in.process/", {
     reconnect: options,
     fetch: () => "no response" as unknown as Response,
   }).catch((error) => error);
   assertInstanceOf(error, TypeError);
-  assertEquals(told, []);
+  assertEquals(infos, []);
 });
 
 Deno.test({
-  name: "connectSse does not retry where Deno lacks the permission",
+  name: "connectSse does not retry if Deno lacks the net permission",
   permissions: { net: false },
   async fn() {
-    const { options, told } = journal();
+    const { options, infos } = recordReconnects();
     const error = await assertSseError(
       connectSse("http://127.0.0.1/", { reconnect: options }),
       "network",
     );
     assertInstanceOf(error.cause, Deno.errors.NotCapable);
-    assertEquals(told, []);
+    assertEquals(infos, []);
   },
 });

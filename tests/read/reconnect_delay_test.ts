@@ -13,12 +13,12 @@ const refusal = (retryAfter?: string) => () =>
     headers: retryAfter === undefined ? {} : { "retry-after": retryAfter },
   });
 
-/** The ms between one request and the next. */
-function waits(times: number[]): number[] {
+/** Returns the milliseconds between each request and the next one. */
+function intervals(times: number[]): number[] {
   return times.slice(1).map((time, i) => time - times[i]);
 }
 
-Deno.test("SseConnection waits longer from one attempt in a row to the next, up to maxDelay", async () => {
+Deno.test("SseConnection increases the delay with each attempt in a row, up to maxDelay", async () => {
   using time = new FakeTime();
   const { fetch, times } = inTurn(
     refusal(),
@@ -41,10 +41,10 @@ Deno.test("SseConnection waits longer from one attempt in a row to the next, up 
   while (await time.nextAsync());
   await using sse = await connected;
   assertEquals(await sse.next(), done);
-  assertEquals(waits(times), [100, 300, 900, 2000, 2000, 2000]);
+  assertEquals(intervals(times), [100, 300, 900, 2000, 2000, 2000]);
 });
 
-Deno.test("SseConnection waits between half and all of a second at first, unless told otherwise", async () => {
+Deno.test("SseConnection waits 500 to 1000 ms before the first reconnect by default", async () => {
   using time = new FakeTime();
   const { fetch, times } = inTurn(events("data: a\n\n"), empty);
   await using sse = await connectSse(url, { fetch, reconnect: true });
@@ -57,7 +57,7 @@ Deno.test("SseConnection waits between half and all of a second at first, unless
   assertEquals(times.length, 2);
 });
 
-Deno.test("SseConnection waits as long as it tells onReconnect", async () => {
+Deno.test("SseConnection waits for the delay that onReconnect receives", async () => {
   using time = new FakeTime();
   const { fetch, times } = inTurn(
     refusal(),
@@ -66,19 +66,19 @@ Deno.test("SseConnection waits as long as it tells onReconnect", async () => {
     refusal("30"),
     empty,
   );
-  const told: ReconnectInfo[] = [];
+  const infos: ReconnectInfo[] = [];
   const connected = connectSse(url, {
     fetch,
-    reconnect: { jitter: 1, onReconnect: (info) => void told.push(info) },
+    reconnect: { jitter: 1, onReconnect: (info) => void infos.push(info) },
   });
   while (await time.nextAsync());
   await using sse = await connected;
   assertEquals(await sse.next(), done);
-  assertEquals(told.length, 4);
-  assertEquals(waits(times), told.map(({ delay }) => delay));
+  assertEquals(infos.length, 4);
+  assertEquals(intervals(times), infos.map(({ delay }) => delay));
 });
 
-Deno.test("connectSse waits and tries again, its promise pending, while there is no response", async () => {
+Deno.test("connectSse stays pending and retries until there is a response", async () => {
   using time = new FakeTime();
   const { fetch, times } = inTurn(
     failing,
@@ -96,11 +96,11 @@ Deno.test("connectSse waits and tries again, its promise pending, while there is
   assertEquals([times.length, settled], [3, false]);
   await time.tickAsync(1);
   await using sse = await connected;
-  assertEquals(waits(times), [1000, 2000, 4000]);
+  assertEquals(intervals(times), [1000, 2000, 4000]);
   assertEquals((await sse.next()).value?.data, "a");
 });
 
-Deno.test("connectSse waits and tries again after a refusal that may pass, and resolves with what is final", async () => {
+Deno.test("connectSse retries after temporary errors, and resolves with the first final response", async () => {
   using time = new FakeTime();
   for (
     const [final, status] of [
@@ -114,11 +114,11 @@ Deno.test("connectSse waits and tries again after a refusal that may pass, and r
     while (await time.nextAsync());
     await using sse = await connected;
     assertEquals(sse.response.status, status);
-    assertEquals(waits(times), [1000, 2000, 60_000]);
+    assertEquals(intervals(times), [1000, 2000, 60_000]);
   }
 });
 
-Deno.test("SseConnection takes the server's retry as the first wait from then on", async () => {
+Deno.test("SseConnection uses the server's retry instead of initialDelay", async () => {
   using time = new FakeTime();
   const { fetch, times } = inTurn(
     failing,
@@ -137,10 +137,10 @@ Deno.test("SseConnection takes the server's retry as the first wait from then on
   const all = Array.fromAsync(sse, ({ data }) => data);
   while (await time.nextAsync());
   assertEquals(await all, ["a", "b"]);
-  assertEquals(waits(times), [200, 70, 140, 50, 100]);
+  assertEquals(intervals(times), [200, 70, 140, 50, 100]);
 });
 
-Deno.test("SseConnection connects again at once where the server's retry is 0, but not time and again", async () => {
+Deno.test("SseConnection reconnects once without a delay if the server's retry is 0, and then with a delay", async () => {
   using time = new FakeTime();
   const { fetch, times } = inTurn(
     events("retry: 0\ndata: a\n\n"),
@@ -157,10 +157,10 @@ Deno.test("SseConnection connects again at once where the server's retry is 0, b
   const all = Array.fromAsync(sse, ({ data }) => data);
   while (await time.nextAsync());
   assertEquals(await all, ["a", "b"]);
-  assertEquals(waits(times), [0, 100, 100, 100, 0]);
+  assertEquals(intervals(times), [0, 100, 100, 100, 0]);
 });
 
-Deno.test("SseConnection waits no less than Retry-After, be it more than maxDelay", async () => {
+Deno.test("SseConnection waits at least as long as Retry-After, even if it exceeds maxDelay", async () => {
   using time = new FakeTime("2026-11-22T10:00:00Z");
   const { fetch, times } = inTurn(
     refusal("7"),
@@ -176,10 +176,10 @@ Deno.test("SseConnection waits no less than Retry-After, be it more than maxDela
   while (await time.nextAsync());
   await using sse = await connected;
   assertEquals(await sse.next(), done);
-  assertEquals(waits(times), [7000, 83_000, 4000, 5000]);
+  assertEquals(intervals(times), [7000, 83_000, 4000, 5000]);
 });
 
-Deno.test("SseConnection waits short again after an event, but not after a mere connection", async () => {
+Deno.test("SseConnection resets the delay after an event, not after a connection", async () => {
   using time = new FakeTime();
   const { fetch, times } = inTurn(
     events("data: a\n\n"),
@@ -197,10 +197,10 @@ Deno.test("SseConnection waits short again after an event, but not after a mere 
   const all = Array.fromAsync(sse, ({ data }) => data);
   while (await time.nextAsync());
   assertEquals(await all, ["a", "b"]);
-  assertEquals(waits(times), [100, 200, 400, 800, 100, 200]);
+  assertEquals(intervals(times), [100, 200, 400, 800, 100, 200]);
 });
 
-Deno.test("SseConnection waits only once onReconnect has settled", async () => {
+Deno.test("SseConnection starts the delay after the promise of onReconnect has resolved", async () => {
   using time = new FakeTime();
   const { fetch, times } = inTurn(refusal(), empty);
   const connected = connectSse(url, {
@@ -213,10 +213,10 @@ Deno.test("SseConnection waits only once onReconnect has settled", async () => {
   while (await time.nextAsync());
   await using sse = await connected;
   assertEquals(await sse.next(), done);
-  assertEquals(waits(times), [1300]);
+  assertEquals(intervals(times), [1300]);
 });
 
-Deno.test("SseConnection is not hurried by a Retry-After longer than timers can be", async () => {
+Deno.test("SseConnection does not shorten a Retry-After that exceeds the limit of setTimeout", async () => {
   const { fetch, times } = inTurn(
     events("data: a\n\n"),
     refusal("9999999"),
@@ -235,14 +235,14 @@ Deno.test("SseConnection is not hurried by a Retry-After longer than timers can 
   await sse.next();
   const end = sse.next();
   assertEquals(await waiting, 9_999_999_000);
-  // A platform's timer takes such a delay for one of at most a millisecond.
+  // `setTimeout` alone would shorten a delay above its limit to 1 ms or less.
   await new Promise((resolve) => setTimeout(resolve, 5));
   assertEquals(times.length, 2);
   await sse.close();
   assertEquals(await end, done);
 });
 
-Deno.test("SseConnection gives every attempt connectTimeout for its headers", async () => {
+Deno.test("SseConnection applies connectTimeout to each attempt", async () => {
   using time = new FakeTime();
   const never = () => new Promise<Response>(() => {});
   const { fetch, times, requests } = inTurn(
@@ -262,15 +262,15 @@ Deno.test("SseConnection gives every attempt connectTimeout for its headers", as
   const all = Array.fromAsync(sse, ({ data }) => data);
   while (await time.nextAsync());
   assertEquals(await all, ["a"]);
-  assertEquals(waits(times), [600, 700, 100, 700]);
-  // All but the one whose response came to its end.
+  assertEquals(intervals(times), [600, 700, 100, 700]);
+  // The third response was read to its end, so its request is not aborted.
   assertEquals(
     requests.map(({ signal }) => signal.aborted),
     [true, true, false, true, true],
   );
 });
 
-Deno.test("SseConnection does not count the wait for a connection as the server's silence", async () => {
+Deno.test("SseConnection excludes the delay before a reconnect from idleTimeout", async () => {
   using time = new FakeTime();
   const stream = new OpenResponse();
   const { fetch } = inTurn(

@@ -1,4 +1,5 @@
-// Streams that each request starts anew, as an LLM's: `reconnect.resume: false`.
+// `reconnect.resume: false`, for servers that start the stream anew for each
+// request, as LLM APIs do.
 
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { connectSse, type ConnectSseOptions } from "../../mod.ts";
@@ -16,7 +17,7 @@ const options = {
   reconnect: { resume: false, initialDelay: 0, maxDelay: 0 },
 } satisfies ConnectSseOptions;
 
-Deno.test("resume: false makes attempts until the first event, whatever else fails before it", async () => {
+Deno.test("resume: false retries until the first event arrives", async () => {
   await using server = new HttpServer(
     () =>
       new Response("Busy", { status: 429, headers: { "retry-after": "0" } }),
@@ -30,7 +31,7 @@ Deno.test("resume: false makes attempts until the first event, whatever else fai
   assertEquals(server.requests.map(({ body }) => body), Array(5).fill("ask"));
 });
 
-Deno.test("resume: false throws a cut after the first event, with what came kept by the caller", async () => {
+Deno.test('resume: false throws "network" if the connection fails after the first event', async () => {
   await using server = await RawServer.listen(async (connection) => {
     await connection.send(eventStreamHead);
     await connection.chunk("data: a\n\n");
@@ -48,7 +49,7 @@ Deno.test("resume: false throws a cut after the first event, with what came kept
   assertEquals([text, server.connections.length], ["a", 1]);
 });
 
-Deno.test("resume: false throws the end after the first event where until is not met, and takes it for one else", async () => {
+Deno.test('resume: false throws "truncated" if the body ends before until, and ends normally without until', async () => {
   const { fetch, requests } = inTurn(events("data: a\n\n"));
   await using cut = await connectSse(url, { ...options, fetch });
   await cut.next();
@@ -63,7 +64,7 @@ Deno.test("resume: false throws the end after the first event where until is not
   assertEquals(requests.length, 2);
 });
 
-Deno.test("resume: false throws timeouts after the first event", async () => {
+Deno.test("resume: false does not retry after a timeout once an event has arrived", async () => {
   for (const name of ["idleTimeout", "eventTimeout"]) {
     const { fetch, requests } = inTurn(() =>
       new OpenResponse("data: a\n\n").response
@@ -78,23 +79,23 @@ Deno.test("resume: false throws timeouts after the first event", async () => {
   }
 });
 
-Deno.test("resume: false does not ask shouldReconnect after the first event", async () => {
-  const asked: string[] = [];
+Deno.test("resume: false does not call shouldReconnect after the first event", async () => {
+  const codes: string[] = [];
   const { fetch } = inTurn(failing, events("data: a\n\n"));
   await using sse = await connectSse(url, {
     ...options,
     fetch,
     reconnect: {
       ...options.reconnect,
-      shouldReconnect: ({ code }) => !!asked.push(code),
+      shouldReconnect: ({ code }) => !!codes.push(code),
     },
   });
   await sse.next();
   await assertSseError(sse.next(), "truncated");
-  assertEquals(asked, ["network"]);
+  assertEquals(codes, ["network"]);
 });
 
-Deno.test("resume: false counts an event that nobody has read", async () => {
+Deno.test("resume: false delivers an unread event before it throws the error of the connection", async () => {
   const thrown = new Error("cable cut");
   const stream = new OpenResponse("data: a\n\ndata: b\n\n");
   const { fetch, requests } = inTurn(() => stream.response);
@@ -107,7 +108,7 @@ Deno.test("resume: false counts an event that nobody has read", async () => {
   assertEquals(requests.length, 1);
 });
 
-Deno.test("resume: false leaves reconnect() to the caller, who knows", async () => {
+Deno.test("resume: false does not disable reconnect()", async () => {
   const { fetch } = inTurn(events("data: a\n\n"), events("data: b\n\n"));
   await using sse = await connectSse(url, { ...options, fetch });
   await sse.next();
@@ -115,7 +116,7 @@ Deno.test("resume: false leaves reconnect() to the caller, who knows", async () 
   assertEquals((await sse.next()).value?.data, "b");
 });
 
-Deno.test("resume is true unless said otherwise", async () => {
+Deno.test("resume is true by default", async () => {
   for (const resume of [true, undefined]) {
     const { fetch } = inTurn(events("data: a\n\n"), events("data: b\n\n"));
     await using sse = await connectSse(url, {
@@ -127,7 +128,7 @@ Deno.test("resume is true unless said otherwise", async () => {
   }
 });
 
-Deno.test("resume is a boolean", async () => {
+Deno.test("connectSse rejects with a TypeError if resume is not a boolean", async () => {
   await assertRejects(
     () =>
       connectSse(url, {

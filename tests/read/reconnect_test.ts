@@ -17,7 +17,7 @@ import type { ReconnectInfo } from "../support/reconnect_info.ts";
 
 const network = new SseError("network", "The cable was cut");
 
-/** An error about a response with that status. */
+/** Returns the error of a response with this status. */
 function statusError(status: number, retryAfter?: string): SseError {
   const headers = new Headers();
   if (retryAfter !== undefined) headers.set("Retry-After", retryAfter);
@@ -25,7 +25,7 @@ function statusError(status: number, retryAfter?: string): SseError {
   return new SseError("status", `Got ${status}`, { response });
 }
 
-/** Has `Math.random` return other numbers until it is disposed of. */
+/** Replaces `Math.random` until it is disposed. */
 function mockRandom(random: () => number): Disposable {
   const original = Math.random;
   Math.random = random;
@@ -36,7 +36,7 @@ function mockRandom(random: () => number): Disposable {
   };
 }
 
-/** The planned delay, or undefined if the policy throws the error itself. */
+/** Returns the planned delay, or undefined if `planRetry` throws `error`. */
 async function plan(
   policy: ReconnectPolicy,
   attempt: number,
@@ -58,7 +58,7 @@ async function plan(
   }
 }
 
-/** The delay before an attempt, without its random share. */
+/** Returns the delay before an attempt, without jitter. */
 function delay(
   options: ReconnectOptions,
   attempt: number,
@@ -91,7 +91,7 @@ for (
     "connect-timeout",
   ] as const
 ) {
-  Deno.test(`ReconnectPolicy reconnects after ${code}`, async () => {
+  Deno.test(`planRetry retries after ${code}`, async () => {
     assertEquals(await delay({}, 1, undefined, new SseError(code, "")), 1000);
   });
 }
@@ -99,7 +99,7 @@ for (
 for (
   const code of ["content-type", "event-too-large", "reconnect-failed"] as const
 ) {
-  Deno.test(`ReconnectPolicy does not reconnect after ${code}`, async () => {
+  Deno.test(`planRetry does not retry after ${code}`, async () => {
     assertEquals(
       await delay({}, 1, undefined, new SseError(code, "")),
       undefined,
@@ -109,7 +109,7 @@ for (
 
 const retried = [408, 425, 429, 500, 502, 503, 504];
 
-Deno.test(`ReconnectPolicy reconnects after status ${retried} and no other`, async () => {
+Deno.test(`planRetry retries only after the statuses ${retried}`, async () => {
   const statuses = Array.from({ length: 400 }, (_, i) => 200 + i);
   const answers = await Promise.all(
     statuses.map((status) => delay({}, 1, undefined, statusError(status))),
@@ -117,33 +117,33 @@ Deno.test(`ReconnectPolicy reconnects after status ${retried} and no other`, asy
   assertEquals(statuses.filter((_, i) => answers[i] !== undefined), retried);
 });
 
-Deno.test("ReconnectPolicy does not reconnect after a status error without a response", async () => {
+Deno.test("planRetry does not retry after a status error without a response", async () => {
   assertEquals(
     await delay({}, 1, undefined, new SseError("status", "")),
     undefined,
   );
 });
 
-Deno.test("ReconnectPolicy reconnects after a status error without a response where it is told to", async () => {
+Deno.test("planRetry retries after a status error without a response if shouldReconnect returns true", async () => {
   const error = new SseError("status", "");
   const options = { shouldReconnect: () => true };
   assertEquals(await delay(options, 1, undefined, error), 1000);
 });
 
-Deno.test("ReconnectPolicy does not reconnect where Deno lacks a permission", async () => {
+Deno.test("planRetry does not retry if Deno lacks a permission", async () => {
   const cause = new Deno.errors.NotCapable("Requires net access");
   const error = new SseError("network", "", { cause });
   assertEquals(await delay({}, 1, undefined, error), undefined);
 });
 
-Deno.test("ReconnectPolicy waits 1, 2, 4, 8, 16, then 30 seconds, unless told otherwise", async () => {
+Deno.test("planRetry delays by 1, 2, 4, 8, 16, then 30 seconds by default", async () => {
   assertEquals(
     await delays({}, 8),
     [1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000],
   );
 });
 
-Deno.test("ReconnectPolicy takes away up to half of the wait, unless told otherwise", async () => {
+Deno.test("planRetry reduces the delay by up to half by default", async () => {
   for (const [random, expected] of [[0, 1000], [0.5, 750], [1, 500]]) {
     using _random = mockRandom(() => random);
     const policy = reconnectPolicy({});
@@ -151,7 +151,7 @@ Deno.test("ReconnectPolicy takes away up to half of the wait, unless told otherw
   }
 });
 
-Deno.test("ReconnectPolicy grows initialDelay by backoffFactor up to maxDelay", async () => {
+Deno.test("planRetry multiplies initialDelay by backoffFactor, up to maxDelay", async () => {
   const options = { initialDelay: 100, backoffFactor: 3, maxDelay: 2000 };
   assertEquals(
     await delays(options, 6),
@@ -159,32 +159,32 @@ Deno.test("ReconnectPolicy grows initialDelay by backoffFactor up to maxDelay", 
   );
 });
 
-Deno.test("ReconnectPolicy keeps the wait the same with a backoffFactor of 1", async () => {
+Deno.test("planRetry keeps the delay constant if backoffFactor is 1", async () => {
   assertEquals(await delays({ backoffFactor: 1 }, 3), [1000, 1000, 1000]);
 });
 
-Deno.test("ReconnectPolicy bounds the wait also after very many attempts", async () => {
+Deno.test("planRetry limits the delay even after very many attempts", async () => {
   assertEquals(await delay({}, 100_000), 30_000);
 });
 
-Deno.test("ReconnectPolicy bounds the first wait by maxDelay", async () => {
+Deno.test("planRetry limits the first delay to maxDelay", async () => {
   assertEquals(await delay({ maxDelay: 10 }, 1), 10);
   assertEquals(await delay({ maxDelay: 10 }, 1, 5000), 10);
   assertEquals(await delay({ maxDelay: 0 }, 5), 0);
 });
 
-Deno.test("ReconnectPolicy takes the server's retry in place of initialDelay, longer or shorter", async () => {
+Deno.test("planRetry uses the server's retry instead of initialDelay, longer or shorter", async () => {
   assertEquals(await delays({}, 3, 100), [100, 200, 400]);
   assertEquals(await delays({}, 4, 5000), [5000, 10000, 20000, 30000]);
 });
 
-Deno.test("ReconnectPolicy waits not at all once, then longer and longer, where the base is 0", async () => {
+Deno.test("planRetry starts with no delay if the initial delay is 0, and increases it later", async () => {
   const expected = [0, 100, 100, 100, 100, 100, 100, 128, 256];
   assertEquals(await delays({}, 9, 0), expected);
   assertEquals(await delays({ initialDelay: 0 }, 9), expected);
 });
 
-Deno.test("ReconnectPolicy waits 100 ms from the second attempt in a row on, whatever else says less", async () => {
+Deno.test("planRetry delays by at least 100 ms from the second attempt in a row", async () => {
   assertEquals(await delays({}, 3, 10), [10, 100, 100]);
   assertEquals(await delays({ backoffFactor: 1 }, 3, 99), [99, 100, 100]);
   using _random = mockRandom(() => 1);
@@ -193,11 +193,11 @@ Deno.test("ReconnectPolicy waits 100 ms from the second attempt in a row on, wha
   assertEquals(await plan(policy, 2), 100);
 });
 
-Deno.test("ReconnectPolicy waits less than 100 ms where maxDelay says so", async () => {
+Deno.test("planRetry delays by less than 100 ms if maxDelay is less", async () => {
   assertEquals(await delays({ maxDelay: 7 }, 3, 0), [0, 7, 7]);
 });
 
-Deno.test("ReconnectPolicy makes the share of the wait random that jitter says", async () => {
+Deno.test("planRetry randomizes the share of the delay that jitter sets", async () => {
   for (
     const [jitter, random, expected] of [
       [0, 0.9, 1000],
@@ -214,55 +214,55 @@ Deno.test("ReconnectPolicy makes the share of the wait random that jitter says",
   }
 });
 
-Deno.test("ReconnectPolicy draws anew for each wait", async () => {
+Deno.test("planRetry uses a new random number for each delay", async () => {
   const draws = [0, 1, 0.5];
   using _random = mockRandom(() => draws.shift()!);
   const policy = reconnectPolicy({ backoffFactor: 1 });
-  const waits = [];
+  const planned = [];
   for (let i = 1; i <= 3; i++) {
-    waits.push(await plan(policy, i));
+    planned.push(await plan(policy, i));
   }
-  assertEquals(waits, [1000, 500, 750]);
+  assertEquals(planned, [1000, 500, 750]);
 });
 
-Deno.test("ReconnectPolicy makes the bounded wait random, so that it stays within maxDelay", async () => {
+Deno.test("planRetry applies jitter to the delay that maxDelay has limited", async () => {
   using _random = mockRandom(() => 1);
   const policy = reconnectPolicy({});
   assertEquals(await plan(policy, 10), 15_000);
 });
 
-Deno.test("ReconnectPolicy waits a whole number of ms", async () => {
+Deno.test("planRetry delays by a whole number of milliseconds", async () => {
   using _random = mockRandom(() => 1 / 3);
   const policy = reconnectPolicy({ initialDelay: 10, jitter: 1 });
   assertEquals(await plan(policy, 1), 7);
 });
 
-Deno.test("ReconnectPolicy uses randomness of its own where none is given", async () => {
+Deno.test("planRetry returns different delays with the real Math.random", async () => {
   const policy = reconnectPolicy({ jitter: 1, initialDelay: 1e9 });
   const options = { length: 5 };
-  const waits = await Promise.all(
+  const planned = await Promise.all(
     Array.from(options, () => plan(policy, 1)),
   );
-  assertEquals(new Set(waits).size, 5);
+  assertEquals(new Set(planned).size, 5);
 });
 
-Deno.test("ReconnectPolicy waits no less than Retry-After in seconds, be it more than maxDelay", async () => {
+Deno.test("planRetry delays by at least the seconds in Retry-After, even if they exceed maxDelay", async () => {
   assertEquals(await delay({}, 1, undefined, statusError(503, "120")), 120_000);
   assertEquals(await delay({}, 1, undefined, statusError(429, "5")), 5000);
 });
 
-Deno.test("ReconnectPolicy waits longer than Retry-After where the backoff is longer", async () => {
+Deno.test("planRetry delays longer than Retry-After if the backoff is longer", async () => {
   assertEquals(await delay({}, 4, undefined, statusError(503, "5")), 8000);
   assertEquals(await delay({}, 1, 7000, statusError(503, "5")), 7000);
 });
 
-Deno.test("ReconnectPolicy does not let jitter take from Retry-After", async () => {
+Deno.test("planRetry does not apply jitter to Retry-After", async () => {
   using _random = mockRandom(() => 1);
   const policy = reconnectPolicy({ jitter: 1 });
   assertEquals(await plan(policy, 1, undefined, statusError(503, "3")), 3000);
 });
 
-Deno.test("ReconnectPolicy waits until the date in Retry-After", async () => {
+Deno.test("planRetry delays until the date in Retry-After", async () => {
   using _time = new FakeTime("2026-11-22T10:00:00Z");
   for (
     const date of [
@@ -275,7 +275,7 @@ Deno.test("ReconnectPolicy waits until the date in Retry-After", async () => {
   }
 });
 
-Deno.test("ReconnectPolicy waits as ever where the date in Retry-After is past or near", async () => {
+Deno.test("planRetry ignores a date in Retry-After that is past or sooner than the backoff", async () => {
   using _time = new FakeTime("2026-11-22T10:00:00Z");
   for (
     const date of [
@@ -291,12 +291,12 @@ Deno.test("ReconnectPolicy waits as ever where the date in Retry-After is past o
 for (
   const value of ["", "soon", "-5", "+5", "1.5", "1e3", "0", "5 s", "120, 120"]
 ) {
-  Deno.test(`ReconnectPolicy waits as ever where Retry-After is ${JSON.stringify(value)}`, async () => {
+  Deno.test(`planRetry ignores a Retry-After of ${JSON.stringify(value)}`, async () => {
     assertEquals(await delay({}, 1, undefined, statusError(503, value)), 1000);
   });
 }
 
-Deno.test("ReconnectPolicy heeds Retry-After of whatever status it reconnects after", async () => {
+Deno.test("planRetry respects Retry-After after every status that it retries", async () => {
   for (const status of [...retried, 204, 401]) {
     assertEquals(
       await delay(
@@ -310,7 +310,7 @@ Deno.test("ReconnectPolicy heeds Retry-After of whatever status it reconnects af
   }
 });
 
-Deno.test("ReconnectPolicy heeds Retry-After of refused responses alone", async () => {
+Deno.test("planRetry respects Retry-After only after status errors", async () => {
   const response = new Response(null, { headers: { "Retry-After": "60" } });
   for (const code of ["truncated", "network", "idle-timeout"] as const) {
     assertEquals(
@@ -320,14 +320,14 @@ Deno.test("ReconnectPolicy heeds Retry-After of refused responses alone", async 
   }
 });
 
-Deno.test("ReconnectPolicy gives a number that is exact for an absurd Retry-After", async () => {
+Deno.test("planRetry limits an extremely long Retry-After to Number.MAX_SAFE_INTEGER", async () => {
   assertEquals(
     await delay({}, 1, undefined, statusError(503, "9".repeat(400))),
     Number.MAX_SAFE_INTEGER,
   );
 });
 
-Deno.test("ReconnectPolicy throws reconnect-failed after maxAttempts in a row, with the last error as the cause", async () => {
+Deno.test('planRetry rejects with "reconnect-failed" after maxAttempts in a row, with the last error as the cause', async () => {
   const error = statusError(503);
   const policy = reconnectPolicy({ jitter: 0, maxAttempts: 3 });
   assertEquals(await plan(policy, 3, undefined, error), 4000);
@@ -342,7 +342,7 @@ Deno.test("ReconnectPolicy throws reconnect-failed after maxAttempts in a row, w
   assertStringIncludes(failure.message, error.message);
 });
 
-Deno.test("ReconnectPolicy makes no attempt with a maxAttempts of 0", async () => {
+Deno.test("planRetry allows no attempt if maxAttempts is 0", async () => {
   const policy = reconnectPolicy({ maxAttempts: 0 });
   await assertSseError(
     plan(policy, 1),
@@ -350,7 +350,7 @@ Deno.test("ReconnectPolicy makes no attempt with a maxAttempts of 0", async () =
   );
 });
 
-Deno.test("ReconnectPolicy does not count where it would not reconnect anyway", async () => {
+Deno.test("planRetry rejects with a permanent error itself, even if maxAttempts is 0", async () => {
   const policy = reconnectPolicy({ maxAttempts: 0 });
   assertEquals(
     await plan(policy, 1, undefined, statusError(401)),
@@ -358,7 +358,7 @@ Deno.test("ReconnectPolicy does not count where it would not reconnect anyway", 
   );
 });
 
-Deno.test("ReconnectPolicy holds to maxAttempts where shouldReconnect says true", async () => {
+Deno.test("planRetry respects maxAttempts even if shouldReconnect returns true", async () => {
   const policy = reconnectPolicy({
     maxAttempts: 2,
     shouldReconnect: () => true,
@@ -369,7 +369,7 @@ Deno.test("ReconnectPolicy holds to maxAttempts where shouldReconnect says true"
   );
 });
 
-Deno.test("ReconnectPolicy does not reconnect where shouldReconnect says false, after whatever", async () => {
+Deno.test("planRetry does not retry after any error if shouldReconnect returns false", async () => {
   for (const error of [network, statusError(503), statusError(401)]) {
     for (const shouldReconnect of [() => false, () => Promise.resolve(false)]) {
       assertEquals(
@@ -380,7 +380,7 @@ Deno.test("ReconnectPolicy does not reconnect where shouldReconnect says false, 
   }
 });
 
-Deno.test("ReconnectPolicy reconnects where shouldReconnect says true, after whatever", async () => {
+Deno.test("planRetry retries after any error if shouldReconnect returns true", async () => {
   const errors = [
     statusError(204),
     statusError(401),
@@ -394,7 +394,7 @@ Deno.test("ReconnectPolicy reconnects where shouldReconnect says true, after wha
   }
 });
 
-Deno.test("ReconnectPolicy decides itself where shouldReconnect says undefined", async () => {
+Deno.test("planRetry uses the default if shouldReconnect returns undefined", async () => {
   for (
     const shouldReconnect of [
       () => undefined,
@@ -409,20 +409,20 @@ Deno.test("ReconnectPolicy decides itself where shouldReconnect says undefined",
   }
 });
 
-Deno.test("ReconnectPolicy asks shouldReconnect once, with the error and the attempt", async () => {
-  const asked: unknown[] = [];
-  await delay({ shouldReconnect: (...args) => void asked.push(args) }, 7);
-  assertEquals(asked, [[network, 7]]);
-  assertStrictEquals((asked[0] as unknown[])[0], network);
+Deno.test("planRetry calls shouldReconnect once, with the error and the attempt", async () => {
+  const calls: unknown[] = [];
+  await delay({ shouldReconnect: (...args) => void calls.push(args) }, 7);
+  assertEquals(calls, [[network, 7]]);
+  assertStrictEquals((calls[0] as unknown[])[0], network);
 });
 
-Deno.test("ReconnectPolicy tells onReconnect once, with attempt, delay and error", async () => {
-  const told: ReconnectInfo[] = [];
-  await delay({ onReconnect: (info) => void told.push(info) }, 2, 300);
-  assertEquals(told, [{ attempt: 2, delay: 600, error: network }]);
+Deno.test("planRetry calls onReconnect once, with the attempt, the delay and the error", async () => {
+  const infos: ReconnectInfo[] = [];
+  await delay({ onReconnect: (info) => void infos.push(info) }, 2, 300);
+  assertEquals(infos, [{ attempt: 2, delay: 600, error: network }]);
 });
 
-Deno.test("ReconnectPolicy waits until what onReconnect returns has settled", async () => {
+Deno.test("planRetry resolves after the promise that onReconnect returns", async () => {
   const { promise, resolve } = Promise.withResolvers<void>();
   const order: string[] = [];
   const decision = delay({ onReconnect: () => promise }, 1)
@@ -434,13 +434,13 @@ Deno.test("ReconnectPolicy waits until what onReconnect returns has settled", as
   assertEquals(order, ["settled", "decided"]);
 });
 
-Deno.test("ReconnectPolicy tells onReconnect nothing where no attempt follows", async () => {
-  const told: ReconnectInfo[] = [];
-  const onReconnect = (info: ReconnectInfo) => void told.push(info);
+Deno.test("planRetry does not call onReconnect if no attempt follows", async () => {
+  const infos: ReconnectInfo[] = [];
+  const onReconnect = (info: ReconnectInfo) => void infos.push(info);
   await delay({ onReconnect }, 1, undefined, statusError(401));
   await delay({ onReconnect, shouldReconnect: () => false }, 1);
   await assertRejects(() => delay({ onReconnect, maxAttempts: 0 }, 1));
-  assertEquals(told, []);
+  assertEquals(infos, []);
 });
 
 const thrown = new Error("mine");
@@ -452,7 +452,7 @@ const throwing: Record<string, () => never | Promise<never>> = {
 };
 for (const name of ["shouldReconnect", "onReconnect"] as const) {
   for (const [how, callback] of Object.entries(throwing)) {
-    Deno.test(`ReconnectPolicy rejects with what ${name} ${how} with`, async () => {
+    Deno.test(`planRetry rejects with the error if ${name} ${how}`, async () => {
       const error = await assertRejects(() => delay({ [name]: callback }, 1));
       assertStrictEquals(error, thrown);
     });
@@ -469,7 +469,7 @@ for (
   })
 ) {
   for (const value of [...values, "1", null]) {
-    Deno.test(`ReconnectPolicy takes no ${name} of ${String(value)} (${typeof value})`, () => {
+    Deno.test(`reconnectPolicy throws a RangeError if ${name} is ${String(value)} (${typeof value})`, () => {
       const error = assertThrows(
         () => reconnectPolicy({ [name]: value } as ReconnectOptions),
         RangeError,
@@ -482,7 +482,7 @@ for (
 
 for (const name of ["shouldReconnect", "onReconnect"]) {
   for (const value of [null, true, {}]) {
-    Deno.test(`ReconnectPolicy takes no ${name} that is ${JSON.stringify(value)}`, () => {
+    Deno.test(`reconnectPolicy throws a TypeError if ${name} is ${JSON.stringify(value)}`, () => {
       const error = assertThrows(
         () => reconnectPolicy({ [name]: value } as ReconnectOptions),
         TypeError,
@@ -492,7 +492,7 @@ for (const name of ["shouldReconnect", "onReconnect"]) {
   }
 }
 
-Deno.test("ReconnectPolicy takes undefined as an option not given", async () => {
+Deno.test("reconnectPolicy uses the default for an option that is undefined", async () => {
   const options: ReconnectOptions = {
     initialDelay: undefined,
     maxDelay: undefined,
@@ -507,13 +507,13 @@ Deno.test("ReconnectPolicy takes undefined as an option not given", async () => 
   assertEquals(await plan(policy, 1), 500);
 });
 
-Deno.test("ReconnectPolicy takes Infinity for maxDelay and maxAttempts", async () => {
+Deno.test("reconnectPolicy accepts Infinity for maxDelay and maxAttempts", async () => {
   const options = { maxDelay: Infinity, maxAttempts: Infinity };
   assertEquals(await delay(options, 11), 1_024_000);
   assertEquals(await delay(options, 1_000_000), Infinity);
 });
 
-Deno.test("ReconnectPolicy does not heed what becomes of its options later", async () => {
+Deno.test("reconnectPolicy ignores later changes to its options", async () => {
   const options: ReconnectOptions = { jitter: 0, initialDelay: 1 };
   const policy = reconnectPolicy(options);
   options.initialDelay = 2;
@@ -529,37 +529,40 @@ function chain(...causes: [string, Record<string, unknown>?][]): Error {
   return Object.assign(new TypeError(message, { cause }), properties);
 }
 
-// What the runtimes say, word for word.
-const futile: Record<string, Error> = {
-  "Deno's redirect loop": chain(
+// The error messages of the runtimes, verbatim.
+const permanentErrors: Record<string, Error> = {
+  "a redirect loop in Deno": chain(
     ["Fetch failed: Maximum number of redirects (20) reached"],
   ),
-  "Node's redirect loop": chain(["fetch failed"], ["redirect count exceeded"]),
-  "Bun's redirect loop": chain(["It failed", { code: "TooManyRedirects" }]),
-  "workerd's redirect loop": chain(
+  "a redirect loop in Node": chain(
+    ["fetch failed"],
+    ["redirect count exceeded"],
+  ),
+  "a redirect loop in Bun": chain(["It failed", { code: "TooManyRedirects" }]),
+  "a redirect loop in workerd": chain(
     ["Too many redirects.http://127.0.0.1/loop, http://127.0.0.1/loop"],
   ),
-  "a redirect where none may be": chain(
+  "a redirect that the request forbids": chain(
     ["fetch failed"],
     ["unexpected redirect"],
   ),
-  "a Request taken for a URL by Deno": chain(
+  "a Request that Deno parses as a URL": chain(
     ["Invalid URL: '[object Request]'"],
   ),
-  "a Request taken for a URL by Node": chain(
+  "a Request that Node parses as a URL": chain(
     ["Failed to parse URL from [object Request]"],
     ["Invalid URL", { code: "ERR_INVALID_URL" }],
   ),
-  "a Request taken for a URL by Bun": chain(
+  "a Request that Bun parses as a URL": chain(
     ["fetch() URL is invalid", { code: "ERR_INVALID_URL" }],
   ),
-  "Deno's blocked port": chain([
+  "a blocked port in Deno": chain([
     "Fetch failed: Requests to port 6000 are blocked",
   ]),
-  "Node's blocked port": chain(["fetch failed"], ["bad port"]),
+  "a blocked port in Node": chain(["fetch failed"], ["bad port"]),
 };
-for (const [what, cause] of Object.entries(futile)) {
-  Deno.test(`ReconnectPolicy does not reconnect after ${what}`, async () => {
+for (const [what, cause] of Object.entries(permanentErrors)) {
+  Deno.test(`planRetry retries after ${what} only if shouldReconnect returns true`, async () => {
     const error = new SseError("network", "", { cause });
     assertEquals(await delay({}, 1, undefined, error), undefined);
     assertEquals(
@@ -569,7 +572,7 @@ for (const [what, cause] of Object.entries(futile)) {
   });
 }
 
-Deno.test("ReconnectPolicy reconnects whatever the URL is called that could not be reached", async () => {
+Deno.test("planRetry retries after a network error even if its URL contains a word such as redirect", async () => {
   for (
     const cause of [
       chain(["fetch failed"], [
@@ -586,14 +589,14 @@ Deno.test("ReconnectPolicy reconnects whatever the URL is called that could not 
   }
 });
 
-Deno.test("ReconnectPolicy ends where causes form a circle", async () => {
+Deno.test("planRetry terminates if the causes of an error form a cycle", async () => {
   const cause = new Error("round and round");
   cause.cause = cause;
   const error = new SseError("network", "", { cause });
   assertEquals(await delay({}, 1, undefined, error), 1000);
 });
 
-Deno.test("ReconnectPolicy says what the last failure's response said", async () => {
+Deno.test('planRetry copies the response body of the last error to "reconnect-failed"', async () => {
   const response = new Response(null, { status: 503 });
   const error = new SseError("status", "", { response, body: "Sorry" });
   const failure = await assertSseError(

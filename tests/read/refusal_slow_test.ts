@@ -5,7 +5,7 @@ import { runScript } from "../support/run_script.ts";
 import { slowTest } from "../support/slow_test.ts";
 
 slowTest(
-  "Refused responses in a loop that closes none of them use up no sockets",
+  "connectSse leaks no sockets if a loop never closes its error responses",
   async () => {
     await using server = new HttpServer(() =>
       new Response(new OpenResponse("Who are you?").response.body, {
@@ -25,7 +25,7 @@ slowTest(
         if (code !== "status") throw cause;
       }
     };
-    // The body goes on, so that each round takes the second that one waits.
+    // The body never ends, so each round takes the full second of the limit.
     for (let i = 0; i < 4; i++) await Promise.all(Array.from({ length: 40 }, round));
   `,
       100,

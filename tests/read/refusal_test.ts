@@ -1,5 +1,5 @@
-// Responses that are no event stream: what the error says of them, and that
-// they are let go of.
+// Responses that are not event streams, called "refused" here: the errors that
+// they cause, and the canceling of their bodies.
 
 import {
   assert,
@@ -20,7 +20,7 @@ import { runScript } from "../support/run_script.ts";
 
 const html = { headers: { "content-type": "text/html" } };
 
-/** What reading the stream throws. */
+/** Returns the error that reading the stream throws. */
 async function failure(
   url: string,
   options?: ConnectSseOptions,
@@ -47,29 +47,29 @@ const refusals: Record<string, [SseError["code"], ConnectSseOptions, string]> =
       { reconnect: { initialDelay: 0, maxAttempts: 1 } },
       "HTTP/1.1 503 No\r\n",
     ],
-    "status, where reconnect is on": [
+    "status, with reconnect": [
       "status",
       { reconnect: true },
       "HTTP/1.1 401 No\r\n",
     ],
   };
 for (const [name, [code, options, head]] of Object.entries(refusals)) {
-  Deno.test(`${name}: the error has the start of the body, and nothing stays open`, async () => {
+  Deno.test(`SseError.body is the start of a refused body, and the connection is closed: ${name}`, async () => {
     await using server = await RawServer.listen(async (connection) => {
       await connection.send(`${head}Content-Length: 1000000\r\n\r\n`);
-      // More than is read, and not all of it.
+      // Longer than the part that is read, and shorter than Content-Length.
       await connection.send("é ".repeat(60_000));
     });
     const error = await failure(server.url, options);
     assertEquals(error.code, code);
-    // In three bytes there are two characters, and none is cut.
+    // Three bytes are two characters. The character at the limit is left out.
     assertEquals(error.body?.length, Math.floor(64 * 1024 / 3) * 2);
     assertStringIncludes(error.message, ": " + "é ".repeat(100).trim());
     for (const { disconnected } of server.connections) await disconnected;
   });
 }
 
-Deno.test("the body of a refused response is waited for a second, and no longer", async () => {
+Deno.test("SseConnection.next() waits one second for the body of a refused response, not longer", async () => {
   using time = new FakeTime();
   const stream = new OpenResponse("Wait", { status: 404 });
   await using sse = await connectSse(url, { fetch: () => stream.response });
@@ -87,7 +87,7 @@ Deno.test("the body of a refused response is waited for a second, and no longer"
   assertFalse(time.next());
 });
 
-Deno.test("the body of a refused response is what came of it, where it breaks off", async () => {
+Deno.test("SseError.body is the part of a refused body that arrived before the connection failed", async () => {
   const stream = new OpenResponse("It began", { status: 500 });
   await using sse = await connectSse(url, { fetch: () => stream.response });
   const pending = assertSseError(sse.next(), "status");
@@ -97,7 +97,7 @@ Deno.test("the body of a refused response is what came of it, where it breaks of
   assertEquals(await sse.next(), done);
 });
 
-Deno.test("the message quotes the start of the body on one line, and no secret in it", async () => {
+Deno.test("SseError.message quotes the start of a refused body on one line, without secrets", async () => {
   const quotes = {
     "": "got 400",
     " \n ": "got 400",
@@ -115,7 +115,7 @@ Deno.test("the message quotes the start of the body on one line, and no secret i
   }
 });
 
-Deno.test("a refused response without a body has an empty one", async () => {
+Deno.test("SseError.body is empty if a refused response has no body", async () => {
   const error = await failure(url, {
     fetch: () => new Response(null, { status: 404, statusText: "Not Found" }),
   });
@@ -126,7 +126,7 @@ Deno.test("a refused response without a body has an empty one", async () => {
   );
 });
 
-Deno.test("a refused response that somebody reads leaves the error without a body", async () => {
+Deno.test("SseError has no body if the caller has read a refused response first", async () => {
   for (const reconnect of [false, true]) {
     await using sse = await connectSse(url, {
       fetch: () => new Response("Sorry", { status: 404 }),
@@ -134,13 +134,13 @@ Deno.test("a refused response that somebody reads leaves the error without a bod
     });
     assertEquals(await sse.response.text(), "Sorry");
     const error = await assertSseError(sse.next(), "status");
-    // With reconnect, it was read before anybody else could.
+    // With `reconnect`, `connectSse` reads the body before it resolves.
     assertEquals(error.body, reconnect ? "Sorry" : undefined);
     assertEquals("body" in error, reconnect);
   }
 });
 
-Deno.test("a refused response can be read before the first next(), also where reconnect has looked at it", async () => {
+Deno.test("a refused response can be read before the first next(), even if reconnect has read its start", async () => {
   const stream = new OpenResponse("Who", { status: 401 });
   await using server = new HttpServer(() => stream.response);
   await using sse = await connectSse(server.url, { reconnect: true });
@@ -151,39 +151,39 @@ Deno.test("a refused response can be read before the first next(), also where re
   assertEquals(await text, "Who are you?");
 });
 
-Deno.test("shouldReconnect is asked with the body of the refused response, and onReconnect told", async () => {
+Deno.test("shouldReconnect and onReconnect receive the body of a refused response", async () => {
   const { fetch } = inTurn(
     () => new Response("quota: later", { status: 429 }),
     () => new Response("quota: never", { status: 429 }),
   );
-  const told: (string | undefined)[] = [];
+  const bodies: (string | undefined)[] = [];
   const sse = await connectSse(url, {
     fetch,
     reconnect: {
       initialDelay: 0,
       shouldReconnect: ({ body }) => body !== "quota: never",
-      onReconnect: ({ error }) => void told.push(error.body),
+      onReconnect: ({ error }) => void bodies.push(error.body),
     },
   });
   const error = await assertSseError(sse.next(), "status");
-  assertEquals([...told, error.body], ["quota: later", "quota: never"]);
+  assertEquals([...bodies, error.body], ["quota: later", "quota: never"]);
 });
 
-Deno.test("a refusal is found out once, however often it is asked about", async () => {
-  const asked: SseError[] = [];
+Deno.test("SseConnection.next() rejects with the same error that shouldReconnect received", async () => {
+  const errors: SseError[] = [];
   await using sse = await connectSse(url, {
     fetch: () => new Response("Sorry", { status: 403 }),
     reconnect: {
-      shouldReconnect: (error) => (asked.push(error), undefined),
+      shouldReconnect: (error) => (errors.push(error), undefined),
     },
   });
   const error = await assertSseError(sse.next(), "status");
-  assertEquals(asked.length, 1);
-  assertStrictEquals(asked[0], error);
+  assertEquals(errors.length, 1);
+  assertStrictEquals(errors[0], error);
   assertEquals(await sse.next(), done);
 });
 
-Deno.test("abort and close() end the wait for the body of a refused response", async () => {
+Deno.test("an abort or close() ends the wait for the body of a refused response", async () => {
   for (const end of ["abort", "close"]) {
     const stream = new OpenResponse("No", { status: 401 });
     const controller = new AbortController();
@@ -199,29 +199,33 @@ Deno.test("abort and close() end the wait for the body of a refused response", a
   }
 });
 
-Deno.test("a response-like object without `ok` is judged by its status", async () => {
-  const like = (status: number, type: string) => () => ({
+Deno.test("connectSse checks the status of a response-like object without `ok`", async () => {
+  const responseLike = (status: number, type: string) => () => ({
     status,
     statusText: "",
     headers: new Headers({ "content-type": type }),
     body: new Response("data: a\n\n").body,
   } as unknown as Response);
   await using sse = await connectSse(url, {
-    fetch: like(200, "text/event-stream"),
+    fetch: responseLike(200, "text/event-stream"),
   });
   assertEquals((await sse.next()).value?.data, "a");
-  const status = await failure(url, { fetch: like(300, "text/event-stream") });
+  const status = await failure(url, {
+    fetch: responseLike(300, "text/event-stream"),
+  });
   assertEquals([status.code, status.body], ["status", "data: a\n\n"]);
-  const type = await failure(url, { fetch: like(200, "text/plain") });
+  const type = await failure(url, { fetch: responseLike(200, "text/plain") });
   assertEquals([type.code, type.body], ["content-type", "data: a\n\n"]);
-  // As of an opaque response, of which nothing else can be told.
-  const opaque = await failure(url, { fetch: like(0, "text/event-stream") });
+  // Status 0 is that of an opaque response, which hides everything else.
+  const opaque = await failure(url, {
+    fetch: responseLike(0, "text/event-stream"),
+  });
   assertEquals(opaque.code, "status");
 });
 
-Deno.test("a Content-Type of any length and kind is looked at in linear time", async () => {
-  // Each by itself blocked the event loop for hours, had it taken quadratic
-  // time: so it is tried where it can be stopped.
+Deno.test("connectSse parses a long Content-Type in linear time", async () => {
+  // Each of these would block the event loop for hours if it took quadratic
+  // time. A separate process can be stopped.
   await runScript(`
     import { connectSse } from ${
     JSON.stringify(import.meta.resolve("../../mod.ts"))
@@ -248,7 +252,7 @@ for (
     "*/*",
   ]
 ) {
-  Deno.test(`Content-Type ${JSON.stringify(type)} is no event stream`, async () => {
+  Deno.test(`Content-Type ${JSON.stringify(type)} is not accepted as an event stream`, async () => {
     const { code } = await failure(url, {
       fetch: () => eventResponse("", { headers: { "content-type": type } }),
     });
@@ -263,7 +267,7 @@ for (
     ", text/event-stream",
   ]
 ) {
-  Deno.test(`Content-Type ${JSON.stringify(type)} is an event stream`, async () => {
+  Deno.test(`Content-Type ${JSON.stringify(type)} is accepted as an event stream`, async () => {
     await using sse = await connectSse(url, {
       fetch: () =>
         eventResponse("data: a\n\n", { headers: { "content-type": type } }),
@@ -272,7 +276,7 @@ for (
   });
 }
 
-Deno.test("anyContentType takes the body for an event stream whatever the type, but not whatever the status", async () => {
+Deno.test("anyContentType accepts a wrong or missing content type, but not an error status", async () => {
   for (const init of [html, {}]) {
     const bytes = new TextEncoder().encode("data: a\n\n");
     await using sse = await connectSse(url, {

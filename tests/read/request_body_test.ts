@@ -8,7 +8,7 @@ import { url } from "../support/in_process.ts";
 import { inTurn } from "../support/in_turn.ts";
 import { eventResponse } from "../support/open_response.ts";
 
-/** A body of that content, made anew for each test, as some can be used once. */
+/** Bodies of all kinds. Each test makes its own: a stream can be read once. */
 const bodies: Record<string, () => NonNullable<RequestInit["body"]>> = {
   "a string": () => "é☃🎉",
   "an empty string": () => "",
@@ -29,8 +29,8 @@ const bodies: Record<string, () => NonNullable<RequestInit["body"]>> = {
 
 const encode = (text: string) => new TextEncoder().encode(text);
 
-/** Reads a stream that needs four attempts, and what the server received. */
-async function attempts(
+/** Reads a stream in four attempts, and returns the requests received. */
+async function fourAttempts(
   options: (server: HttpServer) => [string | Request, ConnectSseOptions?],
 ): Promise<{ method: string; type: string | null; body: string }[]> {
   await using server = new HttpServer(
@@ -56,8 +56,8 @@ async function attempts(
   }));
 }
 
-/** What a mere `fetch` has the server receive. */
-async function plain(
+/** Returns the request that the server receives from a plain `fetch`. */
+async function plainFetch(
   body: RequestInit["body"],
 ): Promise<{ method: string; type: string | null; body: string }> {
   await using server = new HttpServer(() => new Response());
@@ -67,9 +67,9 @@ async function plain(
 }
 
 for (const [kind, body] of Object.entries(bodies)) {
-  Deno.test(`SseConnection sends ${kind} whole at every attempt, with the same content type`, async () => {
-    const expected = await plain(body());
-    const sent = await attempts(({ url }) => [
+  Deno.test(`SseConnection sends ${kind} as the body of every attempt, with the same content type`, async () => {
+    const expected = await plainFetch(body());
+    const sent = await fourAttempts(({ url }) => [
       url,
       { method: "POST", body: body() },
     ]);
@@ -80,9 +80,9 @@ for (const [kind, body] of Object.entries(bodies)) {
     }
   });
 
-  Deno.test(`SseConnection sends ${kind} of a given Request whole at every attempt`, async () => {
-    const expected = await plain(body());
-    const sent = await attempts(({ url }) => [
+  Deno.test(`SseConnection sends ${kind} in a Request as the body of every attempt`, async () => {
+    const expected = await plainFetch(body());
+    const sent = await fourAttempts(({ url }) => [
       new Request(url, { method: "POST", body: body() }),
     ]);
     assertEquals(sent.length, 4);
@@ -93,8 +93,8 @@ for (const [kind, body] of Object.entries(bodies)) {
   });
 }
 
-Deno.test("SseConnection sends a form with a boundary that the body really has, at every attempt", async () => {
-  const sent = await attempts(({ url }) => [
+Deno.test("SseConnection sends FormData with a matching boundary at every attempt", async () => {
+  const sent = await fourAttempts(({ url }) => [
     url,
     { method: "POST", body: bodies["FormData"]() },
   ]);
@@ -108,7 +108,7 @@ Deno.test("SseConnection sends a form with a boundary that the body really has, 
   }
 });
 
-Deno.test("SseConnection sends every byte value at every attempt", async () => {
+Deno.test("SseConnection sends all byte values unchanged at every attempt", async () => {
   const bytes = Uint8Array.from({ length: 256 }, (_, i) => i);
   const sent: Uint8Array[] = [];
   const handler = async (request: Request) => {
@@ -128,7 +128,10 @@ Deno.test("SseConnection sends every byte value at every attempt", async () => {
 
 for (const method of ["PUT", "PATCH", "DELETE", "QUERY"]) {
   Deno.test(`SseConnection sends the body of ${method} at every attempt`, async () => {
-    const sent = await attempts(({ url }) => [url, { method, body: "again" }]);
+    const sent = await fourAttempts(({ url }) => [
+      url,
+      { method, body: "again" },
+    ]);
     assertEquals(
       sent.map(({ method, body }) => [method, body]),
       Array(4).fill([method, "again"]),
@@ -136,8 +139,8 @@ for (const method of ["PUT", "PATCH", "DELETE", "QUERY"]) {
   });
 }
 
-Deno.test("SseConnection sends the caller's own content type at every attempt", async () => {
-  const sent = await attempts(({ url }) => [url, {
+Deno.test("SseConnection sends the caller's content type at every attempt", async () => {
+  const sent = await fourAttempts(({ url }) => [url, {
     method: "POST",
     body: "{}",
     headers: { "content-type": "application/json" },
@@ -145,13 +148,13 @@ Deno.test("SseConnection sends the caller's own content type at every attempt", 
   assertEquals(sent.map(({ type }) => type), Array(4).fill("application/json"));
 });
 
-Deno.test("SseConnection sends POST without a body at every attempt, without a content type", async () => {
-  const sent = await attempts(({ url }) => [url, { method: "POST" }]);
+Deno.test("SseConnection sends a POST without a body and content type at every attempt", async () => {
+  const sent = await fourAttempts(({ url }) => [url, { method: "POST" }]);
   assertEquals(sent, Array(4).fill({ method: "POST", type: null, body: "" }));
 });
 
-Deno.test("SseConnection sends the body that replaces a given Request's at every attempt", async () => {
-  const sent = await attempts(({ url }) => [
+Deno.test("SseConnection sends the body option instead of the Request's body at every attempt", async () => {
+  const sent = await fourAttempts(({ url }) => [
     new Request(url, { method: "POST", body: "old" }),
     { body: "new" },
   ]);
@@ -177,7 +180,7 @@ Deno.test("SseConnection sends the body as it was when connectSse was called", a
   assertEquals(await requests[1].text(), "as it was");
 });
 
-Deno.test("SseConnection sends the body again where the first request had no response", async () => {
+Deno.test("SseConnection sends the body again if the first request gets no response", async () => {
   const sent: string[] = [];
   const handler = async (request: Request) => {
     sent.push(await request.text());
@@ -194,7 +197,7 @@ Deno.test("SseConnection sends the body again where the first request had no res
   assertEquals(sent, ["onetwo", "onetwo", "onetwo"]);
 });
 
-Deno.test("SseConnection reads a stream for the body once", async () => {
+Deno.test("SseConnection reads a stream body only once", async () => {
   let started = 0;
   const stream = new ReadableStream({
     pull(controller) {
@@ -202,7 +205,7 @@ Deno.test("SseConnection reads a stream for the body once", async () => {
       else controller.close();
     },
   });
-  const sent = await attempts(({ url }) => [
+  const sent = await fourAttempts(({ url }) => [
     url,
     { method: "POST", body: stream },
   ]);
@@ -210,7 +213,7 @@ Deno.test("SseConnection reads a stream for the body once", async () => {
   assertEquals(started, 2);
 });
 
-Deno.test("connectSse rejects with what a stream for the body fails with, and does not retry", async () => {
+Deno.test("connectSse rejects with the error of a stream body, and does not retry", async () => {
   const thrown = new Error("mine");
   const { fetch, requests } = inTurn(() => eventResponse(""));
   const promise = connectSse(url, {
@@ -223,7 +226,7 @@ Deno.test("connectSse rejects with what a stream for the body fails with, and do
   assertEquals(requests.length, 0);
 });
 
-Deno.test("abort while a stream for the body is read rejects connectSse and cancels the stream", async () => {
+Deno.test("connectSse rejects and cancels a stream body after an abort while reading it", async () => {
   const controller = new AbortController();
   const reason = new Error("enough");
   const reading = Promise.withResolvers<void>();
@@ -245,16 +248,16 @@ Deno.test("abort while a stream for the body is read rejects connectSse and canc
   await reading.promise;
   controller.abort(reason);
   assertStrictEquals(await deadline(rejected, "connectSse"), reason);
-  await deadline(cancelled.promise, "the stream to be cancelled");
+  await deadline(cancelled.promise, "the stream to be canceled");
 });
 
-Deno.test("connectTimeout while a stream for the body is read loses nothing of it", async () => {
+Deno.test("connectTimeout loses no data of a slow stream body", async () => {
   using time = new FakeTime();
   let controller!: ReadableStreamDefaultController<Uint8Array>;
   const body = new ReadableStream<Uint8Array>({
     start: (it) => void (controller = it),
   });
-  const told: string[] = [];
+  const codes: string[] = [];
   const { fetch, requests } = inTurn(async (request) =>
     eventResponse(`data: ${await request.text()}\n\n`)
   );
@@ -265,7 +268,7 @@ Deno.test("connectTimeout while a stream for the body is read loses nothing of i
     fetch,
     reconnect: {
       jitter: 0,
-      onReconnect: ({ error }) => void told.push(error.code),
+      onReconnect: ({ error }) => void codes.push(error.code),
     },
   });
   controller.enqueue(encode("slow "));
@@ -277,11 +280,11 @@ Deno.test("connectTimeout while a stream for the body is read loses nothing of i
   controller.close();
   await using sse = await connected;
   assertEquals((await sse.next()).value?.data, "slow body");
-  assertEquals(told, ["connect-timeout", "connect-timeout"]);
+  assertEquals(codes, ["connect-timeout", "connect-timeout"]);
   assertEquals(requests.length, 1);
 });
 
-Deno.test("SseConnection sends the request's other properties at every attempt", async () => {
+Deno.test("SseConnection uses other fetch options, such as redirect, at every attempt", async () => {
   const { fetch, requests } = inTurn(
     () => eventResponse("data: a\n\n"),
     () => eventResponse("data: b\n\n"),
@@ -298,7 +301,7 @@ Deno.test("SseConnection sends the request's other properties at every attempt",
   assertEquals(requests.map(({ redirect }) => redirect), ["manual", "manual"]);
 });
 
-Deno.test("a POST is not sent again unless reconnect says so", async () => {
+Deno.test("SseConnection does not repeat a POST unless reconnect is set", async () => {
   const { fetch, requests } = inTurn(
     () => new Response("No", { status: 503 }),
   );

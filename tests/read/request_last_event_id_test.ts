@@ -1,4 +1,5 @@
-// What id is sent, and what becomes of one that cannot be.
+// The ids that are sent as `Last-Event-ID`, and the errors for ids that cannot
+// be sent.
 
 import {
   assertEquals,
@@ -12,11 +13,11 @@ import { done, url } from "../support/in_process.ts";
 import { inTurn } from "../support/in_turn.ts";
 import { eventResponse } from "../support/open_response.ts";
 
-/** What `text` is as a header: its UTF-8 bytes, a character each. */
+/** Returns a text as a header value: one character for each UTF-8 byte. */
 const bytesOf = (text: string) =>
   String.fromCharCode(...new TextEncoder().encode(text));
 
-/** The ids that are sent, where the stream sets this one. */
+/** Returns the `Last-Event-ID` of each request if the stream sets this id. */
 async function sentAfter(id: string): Promise<(string | null)[]> {
   const { fetch, requests } = inTurn(
     () => eventResponse(`id: ${id}\ndata: a\n\n`),
@@ -31,24 +32,24 @@ async function sentAfter(id: string): Promise<(string | null)[]> {
   return requests.map(({ headers }) => headers.get("last-event-id"));
 }
 
-Deno.test("an id of 8 KiB is sent, counted in UTF-8", async () => {
+Deno.test("SseConnection sends an id of 8 KiB, measured in UTF-8", async () => {
   for (const id of ["x".repeat(8192), "☃".repeat(2730) + "é"]) {
     assertEquals(await sentAfter(id), [null, bytesOf(id)]);
   }
 });
 
-Deno.test("an id with a tab is sent", async () => {
+Deno.test("SseConnection sends an id that contains a tab", async () => {
   assertEquals(await sentAfter("a\tb"), [null, "a\tb"]);
 });
 
 const unsendable = {
-  "of 8 KiB and a byte": "x".repeat(8193),
-  "of 8 KiB and a byte in UTF-8": "☃".repeat(2730) + "éx",
+  "of 8 KiB and one byte": "x".repeat(8193),
+  "of 8 KiB and one byte in UTF-8": "☃".repeat(2730) + "éx",
   "of ten million characters": "x".repeat(1e7),
   "with a control character": "a\x01b",
 };
 for (const [what, id] of Object.entries(unsendable)) {
-  Deno.test(`an id ${what} ends a stream that would reconnect, and says why`, async () => {
+  Deno.test(`SseConnection.next() rejects with "reconnect-failed" after an id ${what}`, async () => {
     const { fetch, requests } = inTurn(
       () => eventResponse(`id: ${id}\ndata: a\n\n`),
     );
@@ -67,7 +68,7 @@ for (const [what, id] of Object.entries(unsendable)) {
     assertEquals(requests.length, 1);
   });
 
-  Deno.test(`an id ${what} ends a stream that reconnect() is called on`, async () => {
+  Deno.test(`SseConnection.reconnect() ends the stream with "reconnect-failed" after an id ${what}`, async () => {
     const { fetch, requests } = inTurn(
       () => eventResponse(`id: ${id}\ndata: a\n\ndata: b\n\n`),
     );
@@ -80,7 +81,7 @@ for (const [what, id] of Object.entries(unsendable)) {
     assertEquals(requests.length, 1);
   });
 
-  Deno.test(`an id ${what} is read where nothing reconnects`, async () => {
+  Deno.test(`SseConnection reads an id ${what} if reconnect is off`, async () => {
     await using sse = await connectSse(url, {
       fetch: () => eventResponse(`id: ${id}\ndata: a\n\ndata: b\n\n`),
     });
@@ -89,7 +90,7 @@ for (const [what, id] of Object.entries(unsendable)) {
     assertEquals(await sse.next(), done);
   });
 
-  Deno.test(`an id ${what} is refused as an option, and sends nothing`, async () => {
+  Deno.test(`connectSse rejects a lastEventId ${what} without sending a request`, async () => {
     const { fetch, requests } = inTurn(() => eventResponse(""));
     const { message } = await assertRejects(
       () => connectSse(url, { fetch, lastEventId: id }),
@@ -101,7 +102,7 @@ for (const [what, id] of Object.entries(unsendable)) {
   });
 }
 
-Deno.test("an id that is too long is sent nowhere once the stream has taken it back", async () => {
+Deno.test("SseConnection reconnects after an id that is too long if a later id replaces it", async () => {
   const { fetch, requests } = inTurn(
     () => eventResponse(`id: ${"x".repeat(1e5)}\ndata: a\n\nid: 1\n\n`),
     () => eventResponse("data: [DONE]\n\n"),
@@ -115,7 +116,7 @@ Deno.test("an id that is too long is sent nowhere once the stream has taken it b
   assertEquals(requests[1].headers.get("last-event-id"), "1");
 });
 
-Deno.test("a Last-Event-ID header stands in for an option that is empty, and for no other", async () => {
+Deno.test("connectSse uses a Last-Event-ID header only if lastEventId is empty or undefined", async () => {
   for (const [lastEventId, sent] of [["", "5"], [undefined, "5"], ["6", "6"]]) {
     const { fetch, requests } = inTurn(() => eventResponse("data: a\n\n"));
     await using sse = await connectSse(url, {
@@ -128,7 +129,7 @@ Deno.test("a Last-Event-ID header stands in for an option that is empty, and for
   }
 });
 
-Deno.test("a Last-Event-ID header may begin with a BOM, which is a part of the id", async () => {
+Deno.test("connectSse keeps a BOM at the start of a Last-Event-ID header as part of the id", async () => {
   const id = "\ufeffa";
   const { fetch, requests } = inTurn(() => eventResponse("data: a\n\n"));
   await using sse = await connectSse(url, {

@@ -1,4 +1,5 @@
-// Requests that are made anew for each attempt, and users and passwords in URLs.
+// An `input` function that returns the request of each attempt, and users and
+// passwords in URLs.
 
 import {
   assert,
@@ -22,9 +23,9 @@ import { done, events, failing, url } from "../support/in_process.ts";
 import { inTurn } from "../support/in_turn.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
 
-const soon = { initialDelay: 0, maxDelay: 0 };
+const noDelay = { initialDelay: 0, maxDelay: 0 };
 
-Deno.test("input as a function is called for each attempt, with what went before", async () => {
+Deno.test("input as a function is called for each attempt, with the last event ID and the previous error", async () => {
   const { fetch } = inTurn(
     failing,
     () => new Response("Wait", { status: 503 }),
@@ -37,7 +38,7 @@ Deno.test("input as a function is called for each attempt, with what went before
   await using sse = await connectSse((attempt) => {
     attempts.push(attempt);
     return url;
-  }, { fetch, until: "[DONE]", reconnect: soon });
+  }, { fetch, until: "[DONE]", reconnect: noDelay });
   for await (const _ of sse);
   assertEquals(
     attempts.map(({ attempt, lastEventId, error }) => [
@@ -57,7 +58,7 @@ Deno.test("input as a function is called for each attempt, with what went before
   assertEquals(attempts[2].error?.body, "Wait");
 });
 
-Deno.test("input as a function is told of no first attempt again after reconnect()", async () => {
+Deno.test("input as a function receives attempt 1, not 0, after reconnect()", async () => {
   const attempts: SseAttempt[] = [];
   const { fetch } = inTurn(events("data: a\n\n"));
   await using sse = await connectSse((attempt) => {
@@ -72,14 +73,14 @@ Deno.test("input as a function is told of no first attempt again after reconnect
   ]);
 });
 
-Deno.test("input as a function gets a token that expired in mid-stream a fresh one, and loses no event", async () => {
+Deno.test("input as a function can replace a token that expires during the stream, without losing events", async () => {
   const log = ["a", "b", "c", "d"];
   let valid = "1";
   await using server = new HttpServer(({ headers }) => {
     if (headers.get("authorization") !== `Bearer ${valid}`) {
       return new Response("expired", { status: 401 });
     }
-    // Each token is good for one connection, of two events.
+    // Each token is valid for one connection, which sends two events.
     valid = String(Number(valid) + 1);
     const from = Number(headers.get("last-event-id") ?? 0);
     return eventResponse(
@@ -97,7 +98,7 @@ Deno.test("input as a function gets a token that expired in mid-stream a fresh o
   }, {
     until: ({ data }) => data === "d",
     reconnect: {
-      ...soon,
+      ...noDelay,
       shouldReconnect: ({ response }) => response?.status === 401 || undefined,
     },
   });
@@ -111,14 +112,14 @@ Deno.test("input as a function gets a token that expired in mid-stream a fresh o
   );
 });
 
-Deno.test("input as a function may change the URL", async () => {
+Deno.test("input as a function can change the URL", async () => {
   await using server = new HttpServer(
     events("id: 1\ndata: a\n\n"),
     events("data: [DONE]\n\n"),
   );
   await using sse = await connectSse(
     ({ attempt }) => new URL(`${server.url}${attempt}`),
-    { until: "[DONE]", headers: { "X-Key": "k" }, reconnect: soon },
+    { until: "[DONE]", headers: { "X-Key": "k" }, reconnect: noDelay },
   );
   for await (const _ of sse);
   assertEquals(
@@ -127,7 +128,7 @@ Deno.test("input as a function may change the URL", async () => {
   );
 });
 
-Deno.test("input as a function may go on with a GET where a POST began, which is sent once", async () => {
+Deno.test("input as a function can continue a single POST with GET requests", async () => {
   await using server = new HttpServer(
     events("id: 1\ndata: a\n\n"),
     events("id: 2\ndata: b\n\n"),
@@ -138,7 +139,7 @@ Deno.test("input as a function may go on with a GET where a POST began, which is
       attempt === 0
         ? new Request(server.url, { method: "POST", body: "ask" })
         : server.url,
-    { until: "[DONE]", reconnect: soon },
+    { until: "[DONE]", reconnect: noDelay },
   );
   assertEquals(await Array.fromAsync(sse, ({ data }) => data), ["a", "b"]);
   assertEquals(
@@ -151,7 +152,7 @@ Deno.test("input as a function may go on with a GET where a POST began, which is
   );
 });
 
-Deno.test("a Request from the function is sent as it is, but for the headers it lacks", async () => {
+Deno.test("a Request from the input function is sent unchanged, except for missing headers", async () => {
   const { fetch, requests } = inTurn(
     events("id: 1\ndata: a\n\n"),
     events("data: b\n\n"),
@@ -174,7 +175,7 @@ Deno.test("a Request from the function is sent as it is, but for the headers it 
       method: "DELETE",
       headers: { "X-Key": "not sent" },
       body: null,
-      reconnect: soon,
+      reconnect: noDelay,
     },
   );
   await sse.next();
@@ -197,7 +198,7 @@ Deno.test("a Request from the function is sent as it is, but for the headers it 
   assertEquals(await requests[0].text(), "hi");
 });
 
-Deno.test("a body in the options is sent whole with each URL from the function", async () => {
+Deno.test("connectSse sends the body option with each URL from the input function", async () => {
   const bodies: Record<string, () => RequestInit["body"]> = {
     text: () => "ask",
     stream: () => new Response("ask").body,
@@ -212,7 +213,7 @@ Deno.test("a body in the options is sent whole with each URL from the function",
       method: "POST",
       body: body(),
       until: "[DONE]",
-      reconnect: soon,
+      reconnect: noDelay,
     });
     for await (const _ of sse);
     const sent = server.requests.map(({ method, body, headers }) =>
@@ -224,7 +225,7 @@ Deno.test("a body in the options is sent whole with each URL from the function",
   }
 });
 
-Deno.test("a signal of a function's Request gives up that attempt alone", async () => {
+Deno.test("the signal of a Request from the input function aborts only that attempt", async () => {
   using time = new FakeTime();
   const never = ({ signal }: Request) =>
     new Promise<Response>((_, reject) =>
@@ -233,7 +234,7 @@ Deno.test("a signal of a function's Request gives up that attempt alone", async 
   const { fetch, requests } = inTurn(never, events("data: a\n\n"));
   const connected = connectSse(
     () => new Request(url, { signal: AbortSignal.timeout(100) }),
-    { fetch, reconnect: soon },
+    { fetch, reconnect: noDelay },
   );
   await time.tickAsync(100);
   while (requests.length < 2 && await time.nextAsync());
@@ -250,21 +251,21 @@ for (
     ["rejects", () => Promise.reject(thrown)],
   ] as [string, () => never][]
 ) {
-  Deno.test(`what input ${how} rejects connectSse, and is not retried`, async () => {
+  Deno.test(`connectSse rejects with the error if input ${how}, and does not retry`, async () => {
     let calls = 0;
     const promise = connectSse(() => {
       calls++;
       return input();
-    }, { reconnect: soon });
+    }, { reconnect: noDelay });
     assertStrictEquals(await assertRejects(() => promise), thrown);
     assertEquals(calls, 1);
   });
 
-  Deno.test(`what input ${how} in mid-stream ends the stream`, async () => {
+  Deno.test(`SseConnection ends with the error if input ${how} at a reconnect`, async () => {
     const { fetch } = inTurn(events("data: a\n\n"));
     await using sse = await connectSse(
       ({ attempt }) => attempt === 0 ? url : input(),
-      { fetch, reconnect: soon },
+      { fetch, reconnect: noDelay },
     );
     await sse.next();
     assertStrictEquals(await assertRejects(() => sse.next()), thrown);
@@ -272,9 +273,9 @@ for (
   });
 }
 
-Deno.test("an SseError that input throws is what the attempt failed with", async () => {
+Deno.test("connectSse retries after an SseError that input throws", async () => {
   const { fetch } = inTurn(events("data: a\n\n"));
-  const told: string[] = [];
+  const messages: string[] = [];
   let calls = 0;
   await using sse = await connectSse(() => {
     if (++calls < 3) throw new SseError("network", "no token yet");
@@ -282,19 +283,19 @@ Deno.test("an SseError that input throws is what the attempt failed with", async
   }, {
     fetch,
     reconnect: {
-      ...soon,
-      onReconnect: ({ error }) => void told.push(error.message),
+      ...noDelay,
+      onReconnect: ({ error }) => void messages.push(error.message),
     },
   });
   await sse.next();
-  assertEquals(told, ["no token yet", "no token yet"]);
+  assertEquals(messages, ["no token yet", "no token yet"]);
 });
 
-Deno.test("close(), abort and reconnect() do not wait for an input that never settles, nor does what it gives later", async () => {
+Deno.test("close(), an abort and reconnect() do not wait for a pending input, and ignore its late result", async () => {
   for (const end of ["close", "abort", "reconnect"]) {
     const controller = new AbortController();
     const late = Promise.withResolvers<string>();
-    const asked = Promise.withResolvers<void>();
+    const called = Promise.withResolvers<void>();
     const { fetch, requests } = inTurn(
       events("data: a\n\n"),
       () => new OpenResponse("data: b\n\n").response,
@@ -302,12 +303,12 @@ Deno.test("close(), abort and reconnect() do not wait for an input that never se
     let calls = 0;
     await using sse = await connectSse(() => {
       if (++calls !== 2) return url;
-      asked.resolve();
+      called.resolve();
       return late.promise;
-    }, { fetch, reconnect: soon, signal: controller.signal });
+    }, { fetch, reconnect: noDelay, signal: controller.signal });
     await sse.next();
     const pending = sse.next().catch((reason) => reason);
-    await asked.promise;
+    await called.promise;
     if (end === "close") await sse.close();
     if (end === "abort") controller.abort("enough");
     if (end === "reconnect") sse.reconnect();
@@ -322,7 +323,7 @@ Deno.test("close(), abort and reconnect() do not wait for an input that never se
   }
 });
 
-Deno.test("connectTimeout counts the time that input takes", async () => {
+Deno.test("connectTimeout includes the duration of the input function", async () => {
   using time = new FakeTime();
   const promise = assertSseError(
     connectSse(() => new Promise<string>(() => {}), { connectTimeout: 100 }),
@@ -332,17 +333,17 @@ Deno.test("connectTimeout counts the time that input takes", async () => {
   await promise;
 });
 
-Deno.test("connectSse takes nothing else from input than a request", async () => {
+Deno.test("connectSse rejects with a TypeError if input returns neither a URL nor a Request", async () => {
   for (const given of [undefined, 5, {}, "not a URL"]) {
     await assertRejects(
-      () => connectSse(() => given as string, { reconnect: soon }),
+      () => connectSse(() => given as string, { reconnect: noDelay }),
       TypeError,
     );
   }
 });
 
-/** The `Authorization` and the URL that are sent. */
-async function sent(
+/** Returns the `Authorization` header and the URL of the sent request. */
+async function sentRequest(
   input: string | URL,
   options: ConnectSseOptions = {},
 ): Promise<[string | null, string]> {
@@ -352,7 +353,7 @@ async function sent(
   return [headers.get("authorization"), url];
 }
 
-Deno.test("a user and a password in the URL become an Authorization header", async () => {
+Deno.test("connectSse sends the user and the password of the URL as an Authorization header", async () => {
   const users: Record<string, string> = {
     "user:pass": "user:pass",
     "user": "user:",
@@ -367,28 +368,28 @@ Deno.test("a user and a password in the URL become an Authorization header", asy
       "http://in.process/path?q",
     ];
     const text = `http://${user}@in.process/path?q`;
-    assertEquals(await sent(text), expected);
-    assertEquals(await sent(new URL(text)), expected);
+    assertEquals(await sentRequest(text), expected);
+    assertEquals(await sentRequest(new URL(text)), expected);
   }
-  assertEquals(await sent(url), [null, url]);
+  assertEquals(await sentRequest(url), [null, url]);
   assertEquals(
-    await sent("http://u:p@in.process/", {
+    await sentRequest("http://u:p@in.process/", {
       headers: { Authorization: "Bearer t" },
     }),
     ["Bearer t", url],
   );
 });
 
-Deno.test("a user and a password in the URL leave the caller's URL as it is", async () => {
+Deno.test("connectSse does not modify a URL object with a user and a password", async () => {
   const given = new URL("http://u:p@in.process/");
-  await sent(given);
+  await sentRequest(given);
   assertEquals(given.href, "http://u:p@in.process/");
 });
 
-Deno.test("a server sees the user and the password of the URL, at every attempt", async () => {
+Deno.test("SseConnection sends the user and the password of the URL at every attempt", async () => {
   await using server = new HttpServer(events("data: a\n\n"));
   const input = server.url.replace("//", "//user:pass@");
-  await using sse = await connectSse(input, { reconnect: soon });
+  await using sse = await connectSse(input, { reconnect: noDelay });
   await sse.next();
   await sse.next();
   for (const { headers } of server.requests) {
@@ -398,42 +399,42 @@ Deno.test("a server sees the user and the password of the URL, at every attempt"
   assert(server.requests.length >= 2);
 });
 
-Deno.test("Deno's client reaches fetch", async () => {
+Deno.test("connectSse passes Deno's client to fetch", async () => {
   await using server = new HttpServer(events("data: a\n\n"));
   using client = Deno.createHttpClient({
     proxy: { url: server.url },
   });
-  // Nobody listens there.
+  // No server listens on this port. The proxy responds instead.
   await using sse = await connectSse("http://localhost:4/", { client });
   assertEquals((await sse.next()).value?.data, "a");
 });
 
 for (const code of ["status", "content-type", "truncated"] as const) {
-  Deno.test(`an SseError "${code}" that input throws is what the attempt failed with`, async () => {
-    const fault = new SseError(code, "no token to be had");
+  Deno.test(`connectSse and next() reject with an SseError "${code}" that input throws`, async () => {
+    const inputError = new SseError(code, "no token to be had");
     const input = ({ attempt }: SseAttempt) => {
-      if (attempt === refused) throw fault;
+      if (attempt === failingAttempt) throw inputError;
       return url;
     };
     const { fetch } = inTurn(events("data: a\n\n"));
-    let refused = 0;
+    let failingAttempt = 0;
     for (const reconnect of [false, { shouldReconnect: () => false }]) {
       const error = await assertRejects(() =>
         connectSse(input, { fetch, reconnect })
       );
-      assertStrictEquals(error, fault);
+      assertStrictEquals(error, inputError);
     }
 
-    refused = 1;
+    failingAttempt = 1;
     await using sse = await connectSse(input, {
       fetch,
       reconnect: {
-        ...soon,
-        shouldReconnect: (error) => error !== fault && undefined,
+        ...noDelay,
+        shouldReconnect: (error) => error !== inputError && undefined,
       },
     });
     assertEquals((await sse.next()).value?.data, "a");
-    assertStrictEquals(await assertRejects(() => sse.next()), fault);
+    assertStrictEquals(await assertRejects(() => sse.next()), inputError);
     assertEquals(await sse.next(), done);
   });
 }

@@ -1,7 +1,7 @@
 import { assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
 import { ServerSentEvent } from "../../mod.ts";
 
-Deno.test("ServerSentEvent is an empty message where nothing is given", () => {
+Deno.test("ServerSentEvent is an empty message by default", () => {
   for (const event of [new ServerSentEvent(), new ServerSentEvent({})]) {
     assertEquals(
       { ...event },
@@ -10,18 +10,18 @@ Deno.test("ServerSentEvent is an empty message where nothing is given", () => {
   }
 });
 
-Deno.test("ServerSentEvent has the fields that it is given as its own", () => {
+Deno.test("ServerSentEvent has the given fields as own properties", () => {
   const fields = { event: "tick", data: "a\nb", id: "é☃🎉", retry: 0 };
   const event = new ServerSentEvent(fields);
   assertEquals({ ...event }, fields);
   assertInstanceOf(event, ServerSentEvent);
 });
 
-Deno.test("ServerSentEvent is a message where its type is empty", () => {
+Deno.test("ServerSentEvent is a message if its type is empty", () => {
   assertEquals(new ServerSentEvent({ event: "" }).event, "message");
 });
 
-Deno.test("ServerSentEvent keeps what is given as undefined at its default", () => {
+Deno.test("ServerSentEvent uses the default of each field that is undefined", () => {
   const event = new ServerSentEvent({
     event: undefined,
     data: undefined,
@@ -34,12 +34,12 @@ Deno.test("ServerSentEvent keeps what is given as undefined at its default", () 
   );
 });
 
-Deno.test("ServerSentEvent can be copied from another one", () => {
+Deno.test("ServerSentEvent copies another ServerSentEvent", () => {
   const event = new ServerSentEvent({ event: "e", data: "a", id: "1" });
   assertEquals({ ...new ServerSentEvent(event) }, { ...event });
 });
 
-Deno.test("ServerSentEvent is written as JSON with its fields", () => {
+Deno.test("ServerSentEvent is serialized as JSON with its fields", () => {
   const event = new ServerSentEvent({ data: "a", id: "1", retry: 5 });
   assertEquals(
     JSON.parse(JSON.stringify(event)),
@@ -47,7 +47,7 @@ Deno.test("ServerSentEvent is written as JSON with its fields", () => {
   );
 });
 
-Deno.test("ServerSentEvent.json parses the data", () => {
+Deno.test("ServerSentEvent.json() parses the data", () => {
   const event = new ServerSentEvent({ data: '{"token":"é","n":[1,2]}' });
   const { token, n } = event.json<{ token: string; n: number[] }>();
   assertEquals(token, "é");
@@ -56,7 +56,7 @@ Deno.test("ServerSentEvent.json parses the data", () => {
   assertEquals(new ServerSentEvent({ data: "[1,\n2]" }).json(), [1, 2]);
 });
 
-Deno.test("ServerSentEvent.json throws where the data is no JSON", () => {
+Deno.test("ServerSentEvent.json() throws if the data is not JSON", () => {
   for (const data of ["", "[DONE]", "{"]) {
     assertThrows(() => new ServerSentEvent({ data }).json(), SyntaxError);
   }
