@@ -7,7 +7,9 @@ import {
   assertStrictEquals,
   assertStringIncludes,
 } from "@std/assert";
+import { FakeTime } from "@std/testing/time";
 import { connectSse, type ConnectSseOptions } from "../../mod.ts";
+import { MAX_TIMER_DELAY } from "../../src/internal/wait.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
 import { HttpServer } from "../support/http_server.ts";
 import { url } from "../support/in_process.ts";
