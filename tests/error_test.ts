@@ -1,4 +1,4 @@
-// No message holds a password or the query of a URL.
+// Error messages never contain passwords or queries of URLs.
 
 import {
   assert,
@@ -17,9 +17,9 @@ import { runScript } from "./support/run_script.ts";
 import { once } from "./runtimes/heard.ts";
 
 const SECRETS = /=secret|hunter2/;
-const query = "user:hunter2@127.0.0.1:9/path?key=secret#secret";
+const address = "user:hunter2@127.0.0.1:9/path?key=secret#secret";
 
-Deno.test("withoutSecrets leaves nothing of URLs but scheme, host and path", () => {
+Deno.test("withoutSecrets keeps only scheme, host and path of URLs", () => {
   const texts = {
     "": "",
     "no URL at all: a@b?c": "no URL at all: a@b?c",
@@ -36,8 +36,9 @@ Deno.test("withoutSecrets leaves nothing of URLs but scheme, host and path", () 
   }
 });
 
-Deno.test("withoutSecrets takes linear time", async () => {
-  // Where it took quadratic time, it would take hours: so it can be stopped.
+Deno.test("withoutSecrets runs in linear time", async () => {
+  // In quadratic time it would run for hours, so it runs in a process that can be
+  // stopped.
   await runScript(`
     import { withoutSecrets } from ${
     JSON.stringify(import.meta.resolve("../src/error.ts"))
@@ -49,10 +50,10 @@ Deno.test("withoutSecrets takes linear time", async () => {
   `);
 });
 
-Deno.test("a network error's message has no secret, whatever the runtime's own says", async () => {
+Deno.test("connectSse rejects with a network error without secrets", async () => {
   for (const scheme of ["http", "https"]) {
     const { message, cause } = await assertRejects(
-      () => connectSse(`${scheme}://${query}`),
+      () => connectSse(`${scheme}://${address}`),
       SseError,
     );
     assert(cause !== undefined);
@@ -61,19 +62,19 @@ Deno.test("a network error's message has no secret, whatever the runtime's own s
   }
 });
 
-Deno.test("the message about a URL that no fetch takes has no secret", async () => {
+Deno.test("connectSse rejects an unsupported URL scheme without secrets in the message", async () => {
   const { message } = await assertRejects(
-    () => connectSse(`htp://${query}`),
+    () => connectSse(`htp://${address}`),
     TypeError,
   );
   assertStringIncludes(message, "htp://127.0.0.1:9/path");
   assertFalse(SECRETS.test(message), message);
 });
 
-Deno.test("a broken stream's message has no secret", async () => {
+Deno.test("SseConnection.next() rejects without secrets in the message if the stream fails", async () => {
   const body = new ReadableStream({
     pull() {
-      throw new Error(`lost http://${query}`);
+      throw new Error(`lost http://${address}`);
     },
   });
   await using sse = await connectSse("http://in.process/", {
@@ -85,8 +86,8 @@ Deno.test("a broken stream's message has no secret", async () => {
   assertFalse(SECRETS.test(message), message);
 });
 
-Deno.test("EventSource's messages have no secret", async () => {
-  const source = new EventSource(`http://${query}`);
+Deno.test("EventSource reports errors without secrets in the messages", async () => {
+  const source = new EventSource(`http://${address}`);
   const { message } = await once(source, "error") as EventSourceErrorEvent;
   source.close();
   assertStringIncludes(message!, "127.0.0.1:9/path");
@@ -100,7 +101,7 @@ Deno.test("EventSource's messages have no secret", async () => {
   throw new Error("Expected a SyntaxError");
 });
 
-Deno.test("reasonOf ends where causes form a circle", () => {
+Deno.test("reasonOf terminates if causes form a cycle", () => {
   const first = new Error("first");
   const second = new Error("second", { cause: first });
   first.cause = second;
@@ -110,7 +111,7 @@ Deno.test("reasonOf ends where causes form a circle", () => {
   assertEquals(reasonOf(self), "self");
 });
 
-Deno.test("reasonOf says something of whatever was thrown", () => {
+Deno.test("reasonOf describes any thrown value", () => {
   const values = [undefined, null, 5, "text", Symbol("x"), {}];
   assertEquals(
     values.map(reasonOf),
@@ -119,7 +120,7 @@ Deno.test("reasonOf says something of whatever was thrown", () => {
   assertEquals(reasonOf(Object.create(null)), "object");
 });
 
-Deno.test("what is no URL is told without its secrets", async () => {
+Deno.test("connectSse rejects an invalid URL without secrets in the error", async () => {
   const wrong = `http://user:hunter2@127.0.0.1:99999/path?key=secret`;
   for (const input of [wrong, () => wrong]) {
     const error = await assertRejects(() => connectSse(input), TypeError);
@@ -128,11 +129,11 @@ Deno.test("what is no URL is told without its secrets", async () => {
   }
 });
 
-Deno.test("a content type is told without the secrets in it", async () => {
+Deno.test("SseConnection.next() rejects a wrong content type without the secrets in it", async () => {
   const sse = await connectSse("http://in.process/", {
     fetch: () =>
       new Response("", {
-        headers: { "content-type": `text/html; at="http://${query}"` },
+        headers: { "content-type": `text/html; at="http://${address}"` },
       }),
   });
   const error = await assertRejects(() => sse.next(), SseError);

@@ -4,30 +4,45 @@ import { HttpServer } from "./support/http_server.ts";
 
 const url = "http://localhost/";
 
-/** The value by which a header carries the bytes. */
+/** Returns a header value that carries the text as UTF-8. */
 function header(text: string): string {
   return String.fromCharCode(...new TextEncoder().encode(text));
 }
 
 for (
   const [what, address, headers, expected] of [
-    ["none", url, {}, ""],
-    ["an empty header", url, { "Last-Event-ID": "" }, ""],
+    ["no ID as an empty string", url, {}, ""],
+    ["an empty header as an empty string", url, { "Last-Event-ID": "" }, ""],
     ["a header", url, { "Last-Event-ID": "7" }, "7"],
-    ["UTF-8", url, { "last-event-id": header("7 é☃🎉") }, "7 é☃🎉"],
-    ["a BOM", url, { "Last-Event-ID": header("\uFEFF7") }, "\uFEFF7"],
-    ["what is no UTF-8", url, { "Last-Event-ID": "\xe9" }, "\xe9"],
-    ["a query", url + "?lastEventId=%E2%98%83+7", {}, "☃ 7"],
-    ["a query with underscores", url + "?a=b&last_event_id=7", {}, "7"],
-    ["an empty query", url + "?lastEventId=&last_event_id=7", {}, "7"],
+    ["UTF-8 in a header", url, { "last-event-id": header("7 é☃🎉") }, "7 é☃🎉"],
     [
-      "a header, of which a query is the older",
+      "a BOM in a header",
+      url,
+      { "Last-Event-ID": header("\uFEFF7") },
+      "\uFEFF7",
+    ],
+    ["a header that is not UTF-8", url, { "Last-Event-ID": "\xe9" }, "\xe9"],
+    ["a query parameter", url + "?lastEventId=%E2%98%83+7", {}, "☃ 7"],
+    [
+      "a query parameter with underscores",
+      url + "?a=b&last_event_id=7",
+      {},
+      "7",
+    ],
+    [
+      "the second query parameter if the first is empty",
+      url + "?lastEventId=&last_event_id=7",
+      {},
+      "7",
+    ],
+    [
+      "the header if there is a query parameter, too",
       url + "?lastEventId=6",
       { "Last-Event-ID": "7" },
       "7",
     ],
     [
-      "a query beside an empty header",
+      "the query parameter if the header is empty",
       url + "?lastEventId=6",
       { "Last-Event-ID": "" },
       "6",
@@ -39,7 +54,7 @@ for (
   });
 }
 
-Deno.test("lastEventIdOf reads what connectSse sends, over the network", async () => {
+Deno.test("lastEventIdOf reads the ID that connectSse sends over the network", async () => {
   const ids: string[] = [];
   await using server = new HttpServer(({ headers, path }) => {
     ids.push(lastEventIdOf(new Request(new URL(path, url), { headers })));

@@ -1,11 +1,11 @@
 /**
  * The WHATWG algorithm ("Parsing an event stream" and "Interpreting an event
- * stream" in the HTML standard), written down literally, to compare the decoder
- * with. Slow and obvious on purpose, and it shares nothing with `src/`. The
- * quoted lines are the standard's.
+ * stream" in the HTML standard), implemented literally, as the reference for
+ * tests of the decoder. It is slow and simple on purpose, and shares no code with
+ * `src/`. Quoted comments are sentences of the standard.
  */
 
-/** What a stream amounts to once all of its bytes are there. */
+/** The result of interpreting all bytes of a stream. */
 export interface Interpretation {
   events: {
     event: string;
@@ -19,8 +19,8 @@ export interface Interpretation {
 }
 
 /**
- * Interprets a stream. If it has several connections, one after another, give
- * the bytes of each.
+ * Interprets a stream. If it spans several connections, pass an array with the
+ * bytes of each.
  */
 export function interpret(
   stream: Uint8Array<ArrayBuffer> | Uint8Array<ArrayBuffer>[],
@@ -41,9 +41,9 @@ export function interpret(
   let newRetry: number | undefined;
 
   for (const bytes of Array.isArray(stream) ? stream : [stream]) {
-    // "They must be initialized to the empty string." The third starts from the
-    // id that is known already instead, as it does in browsers: a new connection
-    // does not forget it.
+    // "They must be initialized to the empty string." As in browsers, the last
+    // event ID buffer starts with the last event ID instead: a new connection
+    // keeps it.
     dataBuffer = "";
     eventTypeBuffer = "";
     lastEventIdBuffer = lastEventId;
@@ -67,7 +67,7 @@ export function interpret(
       dispatch();
     } else if (line.startsWith(":")) {
       // "If the line starts with a U+003A COLON character (:): Ignore the line."
-      // The text of a comment loses one leading space, as a value does.
+      // As from a value, one leading space is removed from the comment's text.
       comments.push(withoutLeadingSpace(line.slice(1)));
     } else if (line.includes(":")) {
       // "Collect the characters on the line before the first U+003A COLON
@@ -103,8 +103,8 @@ export function interpret(
       // "If the field value consists of only ASCII digits, then interpret the
       // field value as an integer in base ten, and set the event stream's
       // reconnection time to that integer. Otherwise, ignore the field." An
-      // empty value is no integer; one that a number cannot hold exactly is
-      // taken as the largest that it can.
+      // empty value is not an integer. A value above the largest safe integer
+      // becomes that integer.
       if (/^[0-9]+$/.test(value)) {
         reconnectionTime = Math.min(Number(value), Number.MAX_SAFE_INTEGER);
         newRetry = reconnectionTime;
@@ -165,7 +165,7 @@ export function interpret(
  * character, and a single U+000D CARRIAGE RETURN (CR) character not followed by a
  * U+000A LINE FEED (LF) character being the ways in which a line can end."
  *
- * What comes after the last line end is no line.
+ * Text after the last line end is not a line.
  */
 function splitLines(text: string): string[] {
   const lines: string[] = [];

@@ -38,14 +38,14 @@ function event(name: string, data = "1"): ServerSentEvent {
   return new ServerSentEvent({ event: name, data });
 }
 
-/** A source of these events, which then says nothing until it is told to. */
+/** A source that yields these events, and then waits for calls of the test. */
 class Source implements AsyncIterableIterator<ServerSentEvent> {
-  /** How often an event was asked for. */
-  asked = 0;
-  /** How often `return` was called. */
-  returns = 0;
+  /** The number of calls of `next`. */
+  nextCalls = 0;
+  /** The number of calls of `return`. */
+  returnCalls = 0;
   #events: ServerSentEvent[];
-  #waiting:
+  #pendingNext:
     | PromiseWithResolvers<IteratorResult<ServerSentEvent>>
     | undefined;
 
@@ -54,24 +54,24 @@ class Source implements AsyncIterableIterator<ServerSentEvent> {
   }
 
   end(): void {
-    this.#waiting!.resolve({ done: true, value: undefined });
+    this.#pendingNext!.resolve({ done: true, value: undefined });
   }
 
   fail(error: unknown): void {
-    this.#waiting!.reject(error);
+    this.#pendingNext!.reject(error);
   }
 
   next(): Promise<IteratorResult<ServerSentEvent>> {
-    this.asked++;
+    this.nextCalls++;
     const value = this.#events.shift();
     if (value) return Promise.resolve({ done: false, value });
-    this.#waiting = Promise.withResolvers();
-    return this.#waiting.promise;
+    this.#pendingNext = Promise.withResolvers();
+    return this.#pendingNext.promise;
   }
 
   return(): Promise<IteratorResult<ServerSentEvent>> {
-    this.returns++;
-    this.#waiting?.resolve({ done: true, value: undefined });
+    this.returnCalls++;
+    this.#pendingNext?.resolve({ done: true, value: undefined });
     return Promise.resolve({ done: true, value: undefined });
   }
 
@@ -84,14 +84,14 @@ async function* streamOf(...events: ServerSentEvent[]) {
   yield* events;
 }
 
-/** The `TypedEventError` with which the next event is refused. */
-function refusal(
+/** Returns the `TypedEventError` that `next()` rejects with. */
+function nextError(
   events: { next(): Promise<unknown> },
 ): Promise<TypedEventError> {
   return assertRejects(() => events.next(), TypedEventError);
 }
 
-Deno.test("typedEvents gives each event's data as its schema does, and its other fields", async () => {
+Deno.test("typedEvents returns the output of each event's schema, and keeps the other fields", async () => {
   const double = schemaOf((value) => ({ value: (value as number) * 2 }));
   const source = streamOf(
     new ServerSentEvent({ event: "n", data: "7", id: "1 ☃", retry: 0 }),
@@ -110,7 +110,7 @@ Deno.test("typedEvents gives each event's data as its schema does, and its other
   ]);
 });
 
-Deno.test("typedEvents waits for schemas that are asynchronous", async () => {
+Deno.test("typedEvents awaits asynchronous schemas", async () => {
   const late = schemaOf(async (value) => {
     await Promise.resolve();
     return typeof value === "number"
@@ -122,11 +122,11 @@ Deno.test("typedEvents waits for schemas that are asynchronous", async () => {
   });
   const { value } = await events.next();
   assertEquals(value?.data, "1");
-  const { issues } = await refusal(events);
+  const { issues } = await nextError(events);
   assertStrictEquals(issues, notANumber);
 });
 
-Deno.test("typedEvents takes a value that is undefined for valid", async () => {
+Deno.test("typedEvents accepts undefined as the output of a schema", async () => {
   const nothing = schemaOf(() => ({ value: undefined }));
   const events = typedEvents(streamOf(event("a")), { a: nothing });
   assertEquals((await events.next()).value, {
@@ -137,7 +137,7 @@ Deno.test("typedEvents takes a value that is undefined for valid", async () => {
   });
 });
 
-Deno.test("typedEvents passes over events without a schema", async () => {
+Deno.test('typedEvents skips events without a schema unless unknown is "throw"', async () => {
   for (
     const options of [undefined, {}, { unknown: undefined }, {
       unknown: "skip" as const,
@@ -153,22 +153,22 @@ Deno.test("typedEvents passes over events without a schema", async () => {
   }
 });
 
-Deno.test("typedEvents throws at an event without a schema where it is told to", async () => {
+Deno.test('typedEvents throws at an event without a schema if unknown is "throw"', async () => {
   const stranger = event("b");
   const source = new Source(event("a"), stranger);
   const events = typedEvents(source, { a: number }, { unknown: "throw" });
   await events.next();
-  const error = await refusal(events);
+  const error = await nextError(events);
   assertEquals(
     error.message,
     'Expected an event that has a schema, got "b": unknown: "skip" ignores it',
   );
   assertStrictEquals(error.event, stranger);
   assertEquals(error.issues, [{ message: error.message }]);
-  assertEquals(source.returns, 1);
+  assertEquals(source.returnCalls, 1);
 });
 
-Deno.test("typedEvents knows no name that schemas merely inherit", async () => {
+Deno.test("typedEvents ignores inherited properties of schemas", async () => {
   const inherited = [
     "constructor",
     "toString",
@@ -181,12 +181,12 @@ Deno.test("typedEvents knows no name that schemas merely inherit", async () => {
     assertEquals(await Array.fromAsync(typedEvents(source, schemas)), []);
     for (const name of inherited) {
       const source = streamOf(event(name));
-      await refusal(typedEvents(source, schemas, { unknown: "throw" }));
+      await nextError(typedEvents(source, schemas, { unknown: "throw" }));
     }
   }
 });
 
-Deno.test("typedEvents knows the names of Object.prototype where they have schemas", async () => {
+Deno.test("typedEvents uses schemas whose names are those of Object.prototype", async () => {
   const names = ["constructor", "toString", "__proto__"];
   const schemas = Object.fromEntries(names.map((name) => [name, number]));
   Object.setPrototypeOf(schemas, null);
@@ -199,7 +199,7 @@ Deno.test("typedEvents throws at data that is not JSON", async () => {
   const unparsable = new ServerSentEvent({ data: "[DONE]" });
   const source = new Source(unparsable);
   const events = typedEvents(source, { message: anything });
-  const error = await refusal(events);
+  const error = await nextError(events);
   assertEquals(
     error.message,
     'Expected the data of "message" to be JSON, got "[DONE]"',
@@ -207,10 +207,10 @@ Deno.test("typedEvents throws at data that is not JSON", async () => {
   assertStrictEquals(error.event, unparsable);
   assertEquals(error.issues, [{ message: error.message }]);
   assertInstanceOf(error.cause, SyntaxError);
-  assertEquals(source.returns, 1);
+  assertEquals(source.returnCalls, 1);
 });
 
-Deno.test("typedEvents throws at data that does not validate", async () => {
+Deno.test("typedEvents throws at data that its schema rejects", async () => {
   const wrong = event("a", '{"b":[1,"2"]}');
   const issues = [
     { message: "Expected a number", path: ["b", { key: 1 }] },
@@ -220,7 +220,7 @@ Deno.test("typedEvents throws at data that does not validate", async () => {
   ];
   const source = new Source(wrong);
   const events = typedEvents(source, { a: schemaOf(() => ({ issues })) });
-  const error = await refusal(events);
+  const error = await nextError(events);
   assertEquals(
     error.message,
     'Expected the data of "a" to match its schema: b.1: Expected a number; ' +
@@ -229,14 +229,14 @@ Deno.test("typedEvents throws at data that does not validate", async () => {
   assertStrictEquals(error.event, wrong);
   assertStrictEquals(error.issues, issues);
   assertEquals(Object.hasOwn(error, "cause"), false);
-  assertEquals(source.returns, 1);
+  assertEquals(source.returnCalls, 1);
 });
 
-Deno.test("typedEvents takes issues for a refusal, even none", async () => {
+Deno.test("typedEvents throws if issues is an empty array", async () => {
   const events = typedEvents(streamOf(event("a")), {
     a: schemaOf(() => ({ issues: [], value: 1 })),
   });
-  assertEquals((await refusal(events)).issues, []);
+  assertEquals((await nextError(events)).issues, []);
 });
 
 const broken = new RangeError("Invalid time value");
@@ -248,10 +248,10 @@ const failing: [string, Validate<unknown>][] = [
 ];
 
 for (const [how, validate] of failing) {
-  Deno.test(`typedEvents says of which event a schema ${how}`, async () => {
+  Deno.test(`typedEvents throws an error with the event if its schema ${how}`, async () => {
     const bad = event("a");
     const source = new Source(bad);
-    const error = await refusal(
+    const error = await nextError(
       typedEvents(source, { a: schemaOf(validate) }),
     );
     assertEquals(
@@ -262,13 +262,13 @@ for (const [how, validate] of failing) {
     assertStrictEquals(error.event, bad);
     assertStrictEquals(error.cause, broken);
     assertEquals(error.issues, [{ message: error.message }]);
-    assertEquals(source.returns, 1);
+    assertEquals(source.returnCalls, 1);
   });
 }
 
-Deno.test("TypedEventError shows no more than the start of what is long", async () => {
+Deno.test("TypedEventError quotes only the start of long texts", async () => {
   for (const [length, shown] of [[200, 200], [201, 200]]) {
-    const { message } = await refusal(
+    const { message } = await nextError(
       typedEvents(streamOf(event("a", "x".repeat(length))), { a: anything }),
     );
     const rest = length > shown ? "…" : "";
@@ -284,7 +284,7 @@ Deno.test("TypedEventError shows no more than the start of what is long", async 
   for (
     const it of [event(long), event("a", long), event("b"), event("c")]
   ) {
-    const { message } = await refusal(
+    const { message } = await nextError(
       typedEvents(streamOf(it), { a: anything, ...schemas }, {
         unknown: "throw",
       }),
@@ -294,7 +294,7 @@ Deno.test("TypedEventError shows no more than the start of what is long", async 
   }
 });
 
-Deno.test("TypedEventError has a name, and its message as its issue by default", () => {
+Deno.test("TypedEventError has a name, and its message as the only issue by default", () => {
   const it = event("a");
   const error = new TypedEventError(it, "Wrong", { cause: broken });
   assertEquals(String(error), "TypedEventError: Wrong");
@@ -305,18 +305,18 @@ Deno.test("TypedEventError has a name, and its message as its issue by default",
   assertEquals(new TypedEventError(it, "", { issues: [] }).issues, []);
 });
 
-Deno.test("typedEvents reads nothing that nobody has asked for", async () => {
+Deno.test("typedEvents reads events only on demand", async () => {
   const source = new Source(event("a"), event("b"), event("a"), event("a"));
   const events = typedEvents(source, { a: number });
-  assertEquals(source.asked, 0);
+  assertEquals(source.nextCalls, 0);
   await events.next();
-  assertEquals(source.asked, 1);
+  assertEquals(source.nextCalls, 1);
   await events.next();
-  assertEquals(source.asked, 3);
-  assertEquals(source.returns, 0);
+  assertEquals(source.nextCalls, 3);
+  assertEquals(source.returnCalls, 0);
 });
 
-Deno.test("typedEvents goes on where an iterator was left", async () => {
+Deno.test("typedEvents continues an iterator that was partly read", async () => {
   const source = streamOf(event("a", "1"), event("a", "2"), event("a", "3"));
   await source.next();
   const events = typedEvents(source, { a: number });
@@ -324,31 +324,31 @@ Deno.test("typedEvents goes on where an iterator was left", async () => {
   assertEquals(await Array.fromAsync(events, ({ data }) => data), [3]);
 });
 
-Deno.test("typedEvents answers overlapping calls in order, and asks for one event at a time", async () => {
+Deno.test("typedEvents resolves overlapping calls in order, and reads one event at a time", async () => {
   const slow = Promise.withResolvers<{ value: string }>();
   const source = new Source(event("skipped"), event("slow"), event("a"));
   const events = typedEvents(source, {
     slow: schemaOf(() => slow.promise),
     a: number,
   });
-  const answers: unknown[] = [];
+  const results: unknown[] = [];
   const calls = [1, 2, 3].map(async () => {
     const { value, done } = await events.next();
-    answers.push(done ? "the end" : value.data);
+    results.push(done ? "the end" : value.data);
   });
   await microtasks(50);
-  assertEquals(source.asked, 2);
-  assertEquals(answers, []);
+  assertEquals(source.nextCalls, 2);
+  assertEquals(results, []);
   slow.resolve({ value: "slow" });
   await Promise.all(calls.slice(0, 2));
-  assertEquals(answers, ["slow", 1]);
-  assertEquals(source.asked, 4);
+  assertEquals(results, ["slow", 1]);
+  assertEquals(source.nextCalls, 4);
   source.end();
   await calls[2];
-  assertEquals(answers, ["slow", 1, "the end"]);
+  assertEquals(results, ["slow", 1, "the end"]);
 });
 
-Deno.test("typedEvents ends with its source, which it then leaves alone", async () => {
+Deno.test("typedEvents ends when its source ends, and then neither reads nor closes it", async () => {
   const source = new Source(event("a"));
   const events = typedEvents(source, { a: number });
   await events.next();
@@ -357,11 +357,11 @@ Deno.test("typedEvents ends with its source, which it then leaves alone", async 
   assertEquals(await last, END);
   assertEquals(await events.next(), END);
   assertEquals(await events.return!(), END);
-  assertEquals(source.asked, 2);
-  assertEquals(source.returns, 0);
+  assertEquals(source.nextCalls, 2);
+  assertEquals(source.returnCalls, 0);
 });
 
-Deno.test("typedEvents throws on what its source throws, and then leaves it alone", async () => {
+Deno.test("typedEvents throws the error of its source, and then neither reads nor closes it", async () => {
   const source = new Source(event("a"));
   const events = typedEvents(source, { a: number });
   await events.next();
@@ -370,52 +370,51 @@ Deno.test("typedEvents throws on what its source throws, and then leaves it alon
   assertStrictEquals(await assertRejects(() => next), broken);
   assertEquals(await events.next(), END);
   assertEquals(await events.return!(), END);
-  assertEquals(source.asked, 2);
-  assertEquals(source.returns, 0);
+  assertEquals(source.nextCalls, 2);
+  assertEquals(source.returnCalls, 0);
 });
 
-Deno.test("typedEvents is over after an event that it refuses", async () => {
+Deno.test("typedEvents ends after an event that its schema rejects", async () => {
   const source = new Source(event("a", "null"), event("a"));
   const events = typedEvents(source, { a: number });
-  await refusal(events);
+  await nextError(events);
   assertEquals(await events.next(), END);
   assertEquals(await events.return!(), END);
-  assertEquals(source.asked, 1);
-  assertEquals(source.returns, 1);
+  assertEquals(source.nextCalls, 1);
+  assertEquals(source.returnCalls, 1);
 });
 
-const leavings: [string, (events: AsyncIterable<unknown>) => Promise<void>][] =
-  [
-    ["break", async (events) => {
-      for await (const _ of events) break;
-    }],
-    ["an error", async (events) => {
-      const error = await assertRejects(async () => {
-        for await (const _ of events) throw broken;
-      });
-      assertStrictEquals(error, broken);
-    }],
-    ["return", async (events) => {
-      await (async () => {
-        for await (const _ of events) return;
-      })();
-    }],
-  ];
+const exits: [string, (events: AsyncIterable<unknown>) => Promise<void>][] = [
+  ["break", async (events) => {
+    for await (const _ of events) break;
+  }],
+  ["an error", async (events) => {
+    const error = await assertRejects(async () => {
+      for await (const _ of events) throw broken;
+    });
+    assertStrictEquals(error, broken);
+  }],
+  ["return", async (events) => {
+    await (async () => {
+      for await (const _ of events) return;
+    })();
+  }],
+];
 
-for (const [how, leave] of leavings) {
-  Deno.test(`leaving the loop over typedEvents with ${how} closes the source, once`, async () => {
+for (const [how, leave] of exits) {
+  Deno.test(`typedEvents closes the source once if the loop is left with ${how}`, async () => {
     const source = new Source(event("a"), event("a"));
     const events = typedEvents(source, { a: number });
     await leave(events);
-    assertEquals(source.returns, 1);
+    assertEquals(source.returnCalls, 1);
     await events.return!();
     assertEquals(await events.next(), END);
-    assertEquals(source.asked, 1);
-    assertEquals(source.returns, 1);
+    assertEquals(source.nextCalls, 1);
+    assertEquals(source.returnCalls, 1);
   });
 }
 
-Deno.test("leaving the loop over typedEvents waits for the source to close", async () => {
+Deno.test("typedEvents waits until the source has closed", async () => {
   let closed = false;
   async function* source() {
     try {
@@ -430,11 +429,11 @@ Deno.test("leaving the loop over typedEvents waits for the source to close", asy
 
   closed = false;
   const events = typedEvents(source(), { a: schemaOf(() => ({ issues: [] })) });
-  await refusal(events);
+  await nextError(events);
   assert(closed);
 });
 
-Deno.test("leaving the loop over typedEvents throws where the source cannot be closed", async () => {
+Deno.test("typedEvents throws if the loop is left and the source fails to close", async () => {
   const source = new Source(event("a"));
   source.return = () => Promise.reject(broken);
   const error = await assertRejects(async () => {
@@ -443,7 +442,7 @@ Deno.test("leaving the loop over typedEvents throws where the source cannot be c
   assertStrictEquals(error, broken);
 });
 
-Deno.test("typedEvents throws what is wrong with an event also where the source cannot be closed", async () => {
+Deno.test("typedEvents throws the TypedEventError also if the source fails to close", async () => {
   for (
     const cannotClose of [
       () => Promise.reject(broken),
@@ -454,11 +453,11 @@ Deno.test("typedEvents throws what is wrong with an event also where the source 
   ) {
     const source = new Source(event("a", "null"));
     source.return = cannotClose;
-    await refusal(typedEvents(source, { a: number }));
+    await nextError(typedEvents(source, { a: number }));
   }
 });
 
-Deno.test("typedEvents can leave a source that has no return()", async () => {
+Deno.test("typedEvents supports a source without return()", async () => {
   const sourceOf = (...events: ServerSentEvent[]) => ({
     [Symbol.asyncIterator]() {
       const source = streamOf(...events);
@@ -466,19 +465,19 @@ Deno.test("typedEvents can leave a source that has no return()", async () => {
     },
   });
   for await (const _ of typedEvents(sourceOf(event("a")), { a: number })) break;
-  await refusal(typedEvents(sourceOf(event("a", "null")), { a: number }));
+  await nextError(typedEvents(sourceOf(event("a", "null")), { a: number }));
 });
 
-Deno.test("return() of typedEvents lets go of a source that was never read", async () => {
+Deno.test("return() of typedEvents closes a source that was never read", async () => {
   const source = new Source(event("a"));
   const events = typedEvents(source, { a: number });
   assertEquals(await events.return!(), END);
-  assertEquals(source.returns, 1);
+  assertEquals(source.returnCalls, 1);
   assertEquals(await events.next(), END);
-  assertEquals(source.asked, 0);
+  assertEquals(source.nextCalls, 0);
 });
 
-Deno.test("return() of typedEvents ends the calls that wait for an event", async () => {
+Deno.test("return() of typedEvents ends pending calls of next()", async () => {
   const source = new Source();
   const events = typedEvents(source, { a: number });
   const pending = [events.next(), events.next()];
@@ -487,8 +486,8 @@ Deno.test("return() of typedEvents ends the calls that wait for an event", async
   for (const next of pending) {
     assertEquals(await deadline(next, "next()"), END);
   }
-  assertEquals(source.asked, 1);
-  assertEquals(source.returns, 1);
+  assertEquals(source.nextCalls, 1);
+  assertEquals(source.returnCalls, 1);
 });
 
 Deno.test("return() of typedEvents loses no event that is being validated", async () => {
@@ -501,18 +500,19 @@ Deno.test("return() of typedEvents loses no event that is being validated", asyn
   slow.resolve({ value: "late" });
   assertEquals((await pending).value?.data, "late");
   assertEquals(await events.next(), END);
-  assertEquals(source.asked, 1);
+  assertEquals(source.nextCalls, 1);
 });
 
-Deno.test("return() of typedEvents stops a search for an event that has a schema", async () => {
-  // A source that cannot be told to stop.
-  let asked = 0;
-  const waiting: ((result: IteratorResult<ServerSentEvent>) => void)[] = [];
+Deno.test("return() of typedEvents ends a call that skips events without a schema", async () => {
+  // A source without return().
+  let nextCalls = 0;
+  const pendingReads: ((result: IteratorResult<ServerSentEvent>) => void)[] =
+    [];
   const source = {
     next: () => {
-      asked++;
+      nextCalls++;
       return new Promise<IteratorResult<ServerSentEvent>>((resolve) =>
-        waiting.push(resolve)
+        pendingReads.push(resolve)
       );
     },
     [Symbol.asyncIterator]() {
@@ -522,12 +522,12 @@ Deno.test("return() of typedEvents stops a search for an event that has a schema
   const events = typedEvents(source, { a: number });
   const pending = events.next();
   await events.return!();
-  waiting[0]({ done: false, value: event("b") });
+  pendingReads[0]({ done: false, value: event("b") });
   assertEquals(await deadline(pending, "next()"), END);
-  assertEquals(asked, 1);
+  assertEquals(nextCalls, 1);
 });
 
-Deno.test("closing the connection ends typedEvents while it waits for an event", async () => {
+Deno.test("typedEvents ends if the connection is closed while next() is pending", async () => {
   const stream = new OpenResponse('data: {"n":1}\n\n');
   const sse = await connectSse("http://localhost/", {
     fetch: () => stream.response,
@@ -540,7 +540,7 @@ Deno.test("closing the connection ends typedEvents while it waits for an event",
   await stream.cancelled;
 });
 
-Deno.test("return() of typedEvents closes the connection while it waits for an event", async () => {
+Deno.test("return() of typedEvents closes the connection while next() is pending", async () => {
   const stream = new OpenResponse();
   const sse = await connectSse("http://localhost/", {
     fetch: () => stream.response,
@@ -552,16 +552,16 @@ Deno.test("return() of typedEvents closes the connection while it waits for an e
   await stream.cancelled;
 });
 
-Deno.test("an event that typedEvents refuses closes the connection", async () => {
+Deno.test("typedEvents closes the connection at data that is not JSON", async () => {
   const stream = new OpenResponse("data: [DONE]\n\n");
   const sse = await connectSse("http://localhost/", {
     fetch: () => stream.response,
   });
-  await refusal(typedEvents(sse, { message: anything }));
+  await nextError(typedEvents(sse, { message: anything }));
   await stream.cancelled;
 });
 
-Deno.test("typedEvents throws on the error of a connection", async () => {
+Deno.test("typedEvents throws the error of a connection", async () => {
   const stream = new OpenResponse("data: 1\n\n");
   const sse = await connectSse("http://localhost/", {
     fetch: () => stream.response,
@@ -573,14 +573,14 @@ Deno.test("typedEvents throws on the error of a connection", async () => {
   assertStrictEquals(error.cause, broken);
 });
 
-Deno.test("typedEvents reads a stream of events", async () => {
+Deno.test("typedEvents reads a ReadableStream", async () => {
   const { body } = new Response("data: 1\n\ndata: 2\n\n");
   const stream = body!.pipeThrough(new SseEventStream());
   const events = typedEvents(stream, { message: number });
   assertEquals(await Array.fromAsync(events, ({ data }) => data), [1, 2]);
 });
 
-Deno.test("return() of typedEvents cancels a stream while it waits for an event", async () => {
+Deno.test("return() of typedEvents cancels a stream while next() is pending", async () => {
   const { response, cancelled } = new OpenResponse();
   const stream = response.body!.pipeThrough(new SseEventStream());
   const events = typedEvents(stream, { message: number });
@@ -590,7 +590,7 @@ Deno.test("return() of typedEvents cancels a stream while it waits for an event"
   await cancelled;
 });
 
-Deno.test("typedEvents throws on the error of a stream", async () => {
+Deno.test("typedEvents throws the error of a stream", async () => {
   const stream = new ReadableStream<ServerSentEvent>({
     pull(controller) {
       controller.error(broken);
@@ -601,14 +601,14 @@ Deno.test("typedEvents throws on the error of a stream", async () => {
   assertEquals(await events.return!(), END);
 });
 
-Deno.test("cancelling a stream made from typedEvents closes the source at once", async () => {
+Deno.test("typedEvents closes its source when a stream made from it is canceled", async () => {
   const source = new Source();
   const stream = ReadableStream.from(typedEvents(source, { a: number }));
-  await deadline(stream.cancel(), "the stream to be cancelled");
-  assertEquals(source.returns, 1);
+  await deadline(stream.cancel(), "the stream to be canceled");
+  assertEquals(source.returnCalls, 1);
 });
 
-Deno.test("typedEvents says at once what is wrong with what it is given", () => {
+Deno.test("typedEvents throws a TypeError at invalid arguments", () => {
   const source = new Source();
   const wrong: [unknown[], string][] = [
     [
@@ -643,10 +643,10 @@ Deno.test("typedEvents says at once what is wrong with what it is given", () => 
       message,
     );
   }
-  assertEquals(source.returns, 0);
+  assertEquals(source.returnCalls, 0);
 });
 
-Deno.test("typedEvents calls a schema's validate as a method", async () => {
+Deno.test("typedEvents calls a schema's validate() as a method", async () => {
   const schema: StandardSchema = {
     "~standard": {
       version: 1,
@@ -660,13 +660,13 @@ Deno.test("typedEvents calls a schema's validate as a method", async () => {
   assertEquals((await events.next()).value?.data, "test");
 });
 
-Deno.test("typedEvents takes a schema that is a function", async () => {
+Deno.test("typedEvents accepts a schema that is a function", async () => {
   const schema = Object.assign(() => {}, number);
   const events = typedEvents(streamOf(event("a")), { a: schema });
   assertEquals((await events.next()).value?.data, 1);
 });
 
-Deno.test("typedEvents leaves a stream unlocked, as a loop over it does", async () => {
+Deno.test("typedEvents unlocks a stream when it ends, as a loop does", async () => {
   const streamed = () => ReadableStream.from([event("a"), event("a")]);
   const whole = streamed();
   await Array.fromAsync(typedEvents(whole, { a: anything }));

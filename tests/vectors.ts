@@ -1,11 +1,11 @@
 /**
- * The wire format as data: what a stream of chunks amounts to. It imports
- * nothing, so that the same cases run on every runtime.
+ * Test cases of the wire format: streams, and the result of decoding them. This
+ * file imports nothing, so that the same cases run on every runtime.
  */
 
 export interface Vector {
   name: string;
-  /** The stream; a test may join it and cut it anywhere else. */
+  /** The stream. Tests may also join the chunks, or split them elsewhere. */
   chunks: (string | Uint8Array<ArrayBuffer>)[];
   events: {
     event: string;
@@ -13,15 +13,15 @@ export interface Vector {
     id: string;
     retry: number | undefined;
   }[];
-  /** The last event id when the stream has ended. */
+  /** The last event ID at the end of the stream. */
   lastEventId: string;
-  /** The reconnection time when the stream has ended. */
+  /** The reconnection time at the end of the stream. */
   reconnectionTime: number | undefined;
-  /** The comments heard; where it is absent, they do not matter. */
+  /** The comments in order. If undefined, tests do not compare them. */
   comments?: string[];
 }
 
-/** A vector as written below: what is absent is as if no field had set it. */
+/** A vector as written below. A missing property means that no field sets it. */
 interface Case {
   name: string;
   chunks: (string | Uint8Array<ArrayBuffer>)[];
@@ -31,15 +31,15 @@ interface Case {
   comments?: string[];
 }
 
-/** Bytes, each written as the character of that code. */
+/** Returns a byte for each character: its code. */
 function bytes(latin1: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(latin1, (character) => character.charCodeAt(0));
 }
 
 const cases: Case[] = [
-  // The standard's own examples.
+  // The examples of the standard.
   {
-    name: "standard: three messages, one of two lines",
+    name: "standard: three messages, one with two lines",
     chunks: [
       "data: This is the first message.\n\n",
       "data: This is the second message, it\ndata: has two lines.\n\n",
@@ -92,17 +92,17 @@ const cases: Case[] = [
     comments: ["test stream"],
   },
   {
-    name: "standard: empty data, then a single line feed, then unfinished",
+    name: "standard: empty data, a single line feed, an unfinished event",
     chunks: ["data\n\ndata\ndata\n\ndata:"],
     events: [{ data: "" }, { data: "\n" }],
   },
   {
-    name: "standard: one space after the colon does not matter",
+    name: "standard: one space after the colon is optional",
     chunks: ["data:test\n\ndata: test\n\n"],
     events: [{ data: "test" }, { data: "test" }],
   },
 
-  // Streams as they are met.
+  // Streams as servers send them.
   {
     name: "tokens of a language model up to [DONE]",
     chunks: [
@@ -139,12 +139,12 @@ const cases: Case[] = [
     reconnectionTime: 250,
   },
 
-  // Nothing.
+  // Streams without events.
   { name: "no chunk", chunks: [] },
   { name: "one empty chunk", chunks: [""] },
-  { name: "blank lines alone", chunks: ["\n\n\r\n\r\n\r\r\n\n"] },
+  { name: "only blank lines", chunks: ["\n\n\r\n\r\n\r\r\n\n"] },
   {
-    name: "comments alone",
+    name: "only comments",
     chunks: [": a\n:b\n\n: c\n\n"],
     comments: ["a", "b", "c"],
   },
@@ -166,7 +166,7 @@ const cases: Case[] = [
     events: [{ data: "a\nb" }, { data: "c" }],
   },
   {
-    name: "every line ends in another way",
+    name: "each line ends differently",
     chunks: [
       "event: x\rid: 1\r\ndata: a\ndata: b\rdata: c\r\n\r",
       "data: d\n\n",
@@ -203,101 +203,102 @@ const cases: Case[] = [
     events: [{ data: "a" }, { data: "b" }],
   },
   {
-    name: "a CRLF cut in two is one line end",
+    name: "a CRLF split between two chunks is one line end",
     chunks: ["data: a\r", "\ndata: b\r", "\n\r", "\n"],
     events: [{ data: "a\nb" }],
   },
   {
-    name: "a CRLF cut in two around an empty chunk is one line end",
+    name: "a CRLF split around an empty chunk is one line end",
     chunks: ["data: a\r", "", "\ndata: b\r", bytes(""), "\n", "\n"],
     events: [{ data: "a\nb" }],
   },
   {
-    name: "a CR at the very end ends the event",
+    name: "a CR at the end of the stream completes the event",
     chunks: ["data: a\r\r"],
     events: [{ data: "a" }],
   },
   {
-    name: "more blank lines than one give no more events",
+    name: "several blank lines dispatch one event",
     chunks: ["\n\ndata: a\n\n\n\n\r\n\r\rdata: b\n\n\n"],
     events: [{ data: "a" }, { data: "b" }],
   },
   {
-    name: "a first line that is blank",
+    name: "the first line is blank",
     chunks: ["\r\ndata: a\r\n\r\n"],
     events: [{ data: "a" }],
   },
   {
-    name: "U+2028 and U+2029 end no line",
+    name: "U+2028 and U+2029 do not end a line",
     chunks: ["data: a\u2028data: b\u2029\u2028\n\n"],
     events: [{ data: "a\u2028data: b\u2029\u2028" }],
   },
   {
-    name: "U+0085, vertical tab, form feed and U+001E end no line",
+    name:
+      "U+0085, vertical tab, form feed and U+001C to U+001E do not end a line",
     chunks: ["data: a\u0085\vb\f\x1c\x1d\x1ec\n\n"],
     events: [{ data: "a\u0085\vb\f\x1c\x1d\x1ec" }],
   },
   {
-    name: "a written backslash n ends no line",
+    name: "a backslash followed by n does not end a line",
     chunks: ["data: a\\nb\\r\n\n"],
     events: [{ data: "a\\nb\\r" }],
   },
 
   // Byte order marks.
   {
-    name: "BOM: one at the start is dropped",
+    name: "BOM: dropped at the start",
     chunks: ["\uFEFFdata: a\n\n"],
     events: [{ data: "a" }],
   },
   {
-    name: "BOM: one at the start, as bytes cut in three, is dropped",
+    name: "BOM: dropped at the start, also if split into three chunks",
     chunks: [bytes("\xEF"), bytes("\xBB"), bytes("\xBFdata: a\n\n")],
     events: [{ data: "a" }],
   },
   {
-    name: "BOM: a second one belongs to the field name",
+    name: "BOM: a second one is part of the field name",
     chunks: ["\uFEFF\uFEFFdata: a\n\ndata: b\n\n"],
     events: [{ data: "b" }],
   },
   {
-    name: "BOM: one in front of a later line belongs to the field name",
+    name: "BOM: before a later line, part of the field name",
     chunks: ["data: a\n\uFEFFdata: b\n\n\uFEFFdata: c\n\n"],
     events: [{ data: "a" }],
   },
   {
-    name: "BOM: one in a value stays, wherever it is",
+    name: "BOM: kept anywhere in a value",
     chunks: ["data:\uFEFFa\ndata: \uFEFF\ndata: b\uFEFF\n\n"],
     events: [{ data: "\uFEFFa\n\uFEFF\nb\uFEFF" }],
   },
-  { name: "BOM: alone", chunks: ["\uFEFF"] },
+  { name: "BOM: nothing else", chunks: ["\uFEFF"] },
   {
-    name: "BOM: in front of a blank line",
+    name: "BOM: before a blank line",
     chunks: ["\uFEFF\n\ndata: a\n\n"],
     events: [{ data: "a" }],
   },
   {
-    name: "BOM: in front of a comment",
+    name: "BOM: before a comment",
     chunks: ["\uFEFF: hi\ndata: a\n\n"],
     events: [{ data: "a" }],
     comments: ["hi"],
   },
   {
-    name: "BOM: after a blank line it is no longer at the start",
+    name: "BOM: not at the start after a blank line",
     chunks: ["\n\uFEFFdata: a\n\ndata: b\n\n"],
     events: [{ data: "b" }],
   },
   {
-    name: "BOM: its first two bytes are invalid UTF-8",
+    name: "BOM: its first two bytes alone are invalid UTF-8",
     chunks: [bytes("\xEF\xBBdata: a\n\ndata: b\n\n")],
     events: [{ data: "b" }],
   },
   {
-    name: "BOM: its first two bytes in front of a whole one are data",
+    name: "BOM: not at the start after an incomplete one",
     chunks: [bytes("\xEF\xBB\xEF\xBB\xBFdata: a\n\ndata: b\n\n")],
     events: [{ data: "b" }],
   },
   {
-    name: "BOM: that of UTF-16 is invalid UTF-8",
+    name: "BOM: the one of UTF-16 is invalid UTF-8",
     chunks: [bytes("\xFF\xFEdata: a\n\ndata: b\n\n")],
     events: [{ data: "b" }],
   },
@@ -311,7 +312,7 @@ const cases: Case[] = [
     comments: ["☃🎉"],
   },
   {
-    name: "UTF-8: a sequence cut by the chunks",
+    name: "UTF-8: a sequence split between chunks",
     chunks: [
       bytes("data: \xF0"),
       bytes("\x9F\x8E"),
@@ -321,17 +322,17 @@ const cases: Case[] = [
     events: [{ data: "🎉☃" }],
   },
   {
-    name: "UTF-8: a surrogate pair cut by string chunks",
+    name: "UTF-8: a surrogate pair split between string chunks",
     chunks: ["data: \uD83C", "\uDF89\n\n"],
     events: [{ data: "🎉" }],
   },
   {
-    name: "UTF-8: pending bytes in front of a string are invalid",
+    name: "UTF-8: an incomplete sequence before a string is invalid",
     chunks: [bytes("data: \xE2\x98"), "a\n", "\n"],
     events: [{ data: "\uFFFDa" }],
   },
   {
-    name: "UTF-8: strings and bytes in turn",
+    name: "UTF-8: alternating strings and bytes",
     chunks: [
       "dat",
       bytes("a: "),
@@ -343,22 +344,22 @@ const cases: Case[] = [
     events: [{ data: "éé" }],
   },
   {
-    name: "UTF-8: bytes that can never occur",
+    name: "UTF-8: bytes that are never valid",
     chunks: [bytes("data: a\xFFb\xFE\xC0\xC1\xF5\n\n")],
     events: [{ data: "a\uFFFDb\uFFFD\uFFFD\uFFFD\uFFFD" }],
   },
   {
-    name: "UTF-8: continuation bytes on their own",
+    name: "UTF-8: lone continuation bytes",
     chunks: [bytes("data: \x80a\xBF\xBF\n\n")],
     events: [{ data: "\uFFFDa\uFFFD\uFFFD" }],
   },
   {
-    name: "UTF-8: a sequence cut off by a line end does not swallow it",
+    name: "UTF-8: a line end inside a sequence still ends the line",
     chunks: [bytes("data: a\xC3\ndata: b\xE2\x98\r\ndata: c\xF0\x9F\x8E\r\r")],
     events: [{ data: "a\uFFFD\nb\uFFFD\nc\uFFFD" }],
   },
   {
-    name: "UTF-8: an overlong line feed is none",
+    name: "UTF-8: an overlong line feed does not end a line",
     chunks: [bytes("data: a\xC0\x8Ab\xE0\x80\x8Ac\n\n")],
     events: [{ data: "a\uFFFD\uFFFDb\uFFFD\uFFFD\uFFFDc" }],
   },
@@ -368,7 +369,7 @@ const cases: Case[] = [
     events: [{ data: "\uFFFD\uFFFD\uFFFD|\uFFFD\uFFFD\uFFFD\uFFFD" }],
   },
   {
-    name: "UTF-8: an invalid byte makes a field name another",
+    name: "UTF-8: a field name with an invalid byte is unknown",
     chunks: [bytes("data\xFF: a\nda\xC3ta: b\n\xE2data: c\ndata\xE2: d\n\n")],
   },
   {
@@ -378,52 +379,52 @@ const cases: Case[] = [
     lastEventId: "\uFFFD",
   },
   {
-    name: "UTF-8: ends inside a sequence",
+    name: "UTF-8: the stream ends inside a sequence",
     chunks: [bytes("data: a\n\ndata: \xF0\x9F")],
     events: [{ data: "a" }],
   },
   {
-    name: "UTF-8: noncharacters and private use stay as they are",
+    name: "UTF-8: noncharacters and private-use characters are kept",
     chunks: ["data: \uFFFE\uFFFF\uE000\u{10FFFF}\n\n"],
     events: [{ data: "\uFFFE\uFFFF\uE000\u{10FFFF}" }],
   },
 
   // Field values.
   {
-    name: "value: only the first colon separates",
+    name: "value: starts after the first colon",
     chunks: ["data:a:b:c\ndata: d: e\ndata::\n\n"],
     events: [{ data: "a:b:c\nd: e\n:" }],
   },
   {
-    name: "value: one leading space is removed, and no other",
+    name: "value: exactly one leading space is removed",
     chunks: ["data:  a\ndata:   b\nevent:  e \nid:  i \n\n"],
     events: [{ event: " e ", data: " a\n  b", id: " i " }],
     lastEventId: " i ",
   },
   {
-    name: "value: trailing spaces stay",
+    name: "value: trailing spaces are kept",
     chunks: ["data: a  \ndata:b\t \n\n"],
     events: [{ data: "a  \nb\t " }],
   },
   {
-    name: "value: other white space after the colon stays",
+    name: "value: other white space after the colon is kept",
     chunks: ["data:\ta\ndata:\u00A0b\ndata:\u3000c\ndata: \td\n\n"],
     events: [{ data: "\ta\n\u00A0b\n\u3000c\n\td" }],
   },
   {
-    name: "value: a NUL in data and in an event type stays",
+    name: "value: a NUL in data and in an event type is kept",
     chunks: ["event: x\0y\ndata: a\0b\0\n\n"],
     events: [{ event: "x\0y", data: "a\0b\0" }],
   },
   {
-    name: "value: a long one",
+    name: "value: 300 characters",
     chunks: ["data: " + "0123456789".repeat(30) + "\n\n"],
     events: [{ data: "0123456789".repeat(30) }],
   },
 
   // data.
   {
-    name: "data: an empty value dispatches, in each spelling",
+    name: "data: an empty value dispatches an event, in each spelling",
     chunks: ["data\n\ndata:\n\ndata: \n\n"],
     events: [{ data: "" }, { data: "" }, { data: "" }],
   },
@@ -433,12 +434,13 @@ const cases: Case[] = [
     events: [{ data: " " }],
   },
   {
-    name: "data: empty lines in front, between and behind are kept",
+    name:
+      "data: empty lines at the start, in the middle and at the end are kept",
     chunks: ["data\ndata: a\ndata:\ndata: \ndata: b\ndata\n\n"],
     events: [{ data: "\na\n\n\nb\n" }],
   },
   {
-    name: "data: lines are joined around other fields and comments",
+    name: "data: lines are joined across other fields and comments",
     chunks: [
       "data: a\nid: 1\n: note\ndata: b\nfoo: bar\nevent: e\ndata: c\n\n",
     ],
@@ -447,7 +449,7 @@ const cases: Case[] = [
     comments: ["note"],
   },
   {
-    name: "data: looks like another field",
+    name: "data: values that look like other fields",
     chunks: ["data: id: 1\ndata: event: x\ndata: retry: 5\ndata: : c\n\n"],
     events: [{ data: "id: 1\nevent: x\nretry: 5\n: c" }],
     comments: [],
@@ -460,33 +462,33 @@ const cases: Case[] = [
 
   // event.
   {
-    name: "event: names the type of this event only",
+    name: "event: sets the type of one event only",
     chunks: ["event: a\ndata: 1\n\ndata: 2\n\n"],
     events: [{ event: "a", data: "1" }, { data: "2" }],
   },
   {
-    name: "event: the last one of a block counts, also after its data",
+    name: "event: the last one of a block applies, also after its data",
     chunks: ["event: a\ndata: 1\nevent: b\n\n"],
     events: [{ event: "b", data: "1" }],
   },
   {
-    name: "event: an empty one means message, also after another",
+    name: "event: an empty one means message, also after another type",
     chunks: [
       "event:\ndata: 1\n\nevent\ndata: 2\n\nevent: a\nevent: \ndata: 3\n\n",
     ],
     events: [{ data: "1" }, { data: "2" }, { data: "3" }],
   },
   {
-    name: "event: one in a block without data does not leak into the next",
+    name: "event: in a block without data, does not leak into the next event",
     chunks: ["event: a\n\ndata: 1\n\n"],
     events: [{ data: "1" }],
   },
   {
-    name: "event: alone dispatches nothing",
+    name: "event: without data, dispatches nothing",
     chunks: ["event: a\n\nevent: b\n\n"],
   },
   {
-    name: "event: any name is as good as another",
+    name: "event: any name is allowed",
     chunks: [
       "event: error\ndata: 1\n\nevent: open\ndata: 2\n\n",
       "event: __proto__\ndata: 3\n\nevent: a b:c\ndata: 4\n\n",
@@ -501,7 +503,7 @@ const cases: Case[] = [
 
   // id.
   {
-    name: "id: is kept for the events after it",
+    name: "id: applies to later events, too",
     chunks: ["id: 1\ndata: a\n\ndata: b\n\ndata: c\n\n"],
     events: [
       { data: "a", id: "1" },
@@ -511,13 +513,13 @@ const cases: Case[] = [
     lastEventId: "1",
   },
   {
-    name: "id: is changed by the next one",
+    name: "id: the next one replaces it",
     chunks: ["id: 1\ndata: a\n\nid: 2\ndata: b\n\n"],
     events: [{ data: "a", id: "1" }, { data: "b", id: "2" }],
     lastEventId: "2",
   },
   {
-    name: "id: is reset by an empty one, in each spelling",
+    name: "id: an empty one resets it, in each spelling",
     chunks: [
       "id: 1\ndata: a\n\nid\ndata: b\n\n",
       "id: 2\ndata: c\n\nid:\ndata: d\n\n",
@@ -533,13 +535,13 @@ const cases: Case[] = [
     ],
   },
   {
-    name: "id: the last one of a block counts, also after its data",
+    name: "id: the last one of a block applies, also after its data",
     chunks: ["id: 1\ndata: a\nid: 2\n\n"],
     events: [{ data: "a", id: "2" }],
     lastEventId: "2",
   },
   {
-    name: "id: one with a NUL is ignored",
+    name: "id: ignored if it contains NUL",
     chunks: ["id: 1\ndata: a\n\nid: 2\0\ndata: b\n\nid:\0\ndata: c\n\n"],
     events: [
       { data: "a", id: "1" },
@@ -549,37 +551,37 @@ const cases: Case[] = [
     lastEventId: "1",
   },
   {
-    name: "id: one with a NUL does not undo another of its block",
+    name: "id: one with a NUL does not replace an earlier one of its block",
     chunks: ["id: 1\nid: \0 2\ndata: a\n\n"],
     events: [{ data: "a", id: "1" }],
     lastEventId: "1",
   },
   {
-    name: "id: counts in a block without data",
+    name: "id: in a block without data, applies to the next event",
     chunks: ["id: 1\n\ndata: a\n\n"],
     events: [{ data: "a", id: "1" }],
     lastEventId: "1",
   },
   {
-    name: "id: alone in the last block counts",
+    name: "id: alone in the last block, sets the last event ID",
     chunks: ["id: 1\ndata: a\n\nid: 2\n\n"],
     events: [{ data: "a", id: "1" }],
     lastEventId: "2",
   },
   {
-    name: "id: is lost with its unfinished block",
+    name: "id: dropped with its unfinished block",
     chunks: ["id: 1\ndata: a\n\nid: 2\ndata: b\n"],
     events: [{ data: "a", id: "1" }],
     lastEventId: "1",
   },
   {
-    name: "id: followed by a comment and a blank line is no phantom event",
+    name: "id: with comments but without data, dispatches nothing",
     chunks: ["id: 1\n: ping\n\n: ping\n\nid: 2\n\n: ping\n\n"],
     lastEventId: "2",
     comments: ["ping", "ping", "ping"],
   },
   {
-    name: "id: is any text, not a number",
+    name: "id: any text is allowed",
     chunks: ["id: a b:c=é🎉\ndata: x\n\n"],
     events: [{ data: "x", id: "a b:c=é🎉" }],
     lastEventId: "a b:c=é🎉",
@@ -587,36 +589,35 @@ const cases: Case[] = [
 
   // retry.
   {
-    name: "retry: with an event",
+    name: "retry: in a block with data",
     chunks: ["retry: 1500\ndata: a\n\ndata: b\n\n"],
     events: [{ data: "a", retry: 1500 }, { data: "b" }],
     reconnectionTime: 1500,
   },
   {
-    name:
-      "retry: in a block without data belongs to the next event, and no other",
+    name: "retry: in a block without data, reported by the next event only",
     chunks: ["retry: 1500\n\ndata: a\n\ndata: b\n\n"],
     events: [{ data: "a", retry: 1500 }, { data: "b" }],
     reconnectionTime: 1500,
   },
   {
-    name: "retry: counts from its line on, not from the block's end",
+    name: "retry: applies at the end of its line, not of its block",
     chunks: ["retry: 7\n"],
     reconnectionTime: 7,
   },
   {
-    name: "retry: an unfinished line does not count",
+    name: "retry: an unfinished line is ignored",
     chunks: ["retry: 1\nretry: 23"],
     reconnectionTime: 1,
   },
   {
-    name: "retry: the last valid one of a block counts",
+    name: "retry: the last valid one of a block applies",
     chunks: ["retry: 10\ndata: a\nretry: 20\nretry: x\nretry:\n\n"],
     events: [{ data: "a", retry: 20 }],
     reconnectionTime: 20,
   },
   {
-    name: "retry: zero, and zeros in front",
+    name: "retry: zero, and leading zeros",
     chunks: ["retry: 007\ndata: a\n\nretry:0\ndata: b\n\n"],
     events: [{ data: "a", retry: 7 }, { data: "b", retry: 0 }],
     reconnectionTime: 0,
@@ -628,7 +629,8 @@ const cases: Case[] = [
     reconnectionTime: 5,
   },
   {
-    name: "retry: signs, fractions, exponents and other bases are ignored",
+    name:
+      "retry: values with signs, fractions, exponents or other bases are ignored",
     chunks: [
       "retry: -1\nretry: +1\nretry: 1.5\nretry: 1e3\nretry: 0x10\n",
       "retry: 1_000\nretry: 1,000\nretry: Infinity\nretry: NaN\ndata: a\n\n",
@@ -636,7 +638,7 @@ const cases: Case[] = [
     events: [{ data: "a" }],
   },
   {
-    name: "retry: white space and trailing text are ignored with the field",
+    name: "retry: values with white space or trailing text are ignored",
     chunks: [
       "retry:  1000\nretry: 1000 \nretry:\t1000\nretry: 1000ms\n",
       "retry: 1 000\nretry: 1000\0\nretry: 1000:\ndata: a\n\n",
@@ -644,7 +646,7 @@ const cases: Case[] = [
     events: [{ data: "a" }],
   },
   {
-    name: "retry: digits that are not ASCII are ignored",
+    name: "retry: values with digits outside ASCII are ignored",
     chunks: ["retry: ١٢٣\nretry: １２３\nretry: 1²\nretry: 𝟙\ndata: a\n\n"],
     events: [{ data: "a" }],
   },
@@ -655,7 +657,7 @@ const cases: Case[] = [
     reconnectionTime: 9007199254740991,
   },
   {
-    name: "retry: larger ones become the largest safe integer",
+    name: "retry: larger values become the largest safe integer",
     chunks: [
       "retry: 9007199254740993\ndata: a\n\n",
       "retry: " + "9".repeat(400) + "\ndata: b\n\n",
@@ -667,7 +669,7 @@ const cases: Case[] = [
     reconnectionTime: 9007199254740991,
   },
   {
-    name: "retry: many zeros in front of a small number",
+    name: "retry: a small number with many leading zeros",
     chunks: ["retry: " + "0".repeat(50) + "12\ndata: a\n\n"],
     events: [{ data: "a", retry: 12 }],
     reconnectionTime: 12,
@@ -688,7 +690,7 @@ const cases: Case[] = [
     events: [{ data: "x" }],
   },
   {
-    name: "name: cut-off ones are ignored",
+    name: "name: prefixes of known names are ignored",
     chunks: [
       "d: a\nda: a\ndat: a\ndat\ni: 1\ni\n",
       "e: x\nev: x\neve: x\neven: x\nr: 5\nre: 5\nret: 5\nretr: 5\nretr\n\n",
@@ -697,7 +699,7 @@ const cases: Case[] = [
     events: [{ data: "x" }],
   },
   {
-    name: "name: ones that go on after a known name are ignored",
+    name: "name: longer names that start with a known one are ignored",
     chunks: [
       "datas: a\ndata2: a\ndatadata: a\nids: 1\nid2: 1\nidid\n",
       "events: x\neventevent: x\nretry2: 5\nretrys\nretry-after: 5\n\n",
@@ -706,7 +708,7 @@ const cases: Case[] = [
     events: [{ data: "x" }],
   },
   {
-    name: "name: white space around it makes it another",
+    name: "name: with white space around it, unknown",
     chunks: [
       " data: a\n\tdata: b\ndata : c\ndata\t: d\n data\ndata \n",
       " id: 1\nid : 1\n event: e\nevent : e\nretry : 5\n\ndata: x\n\n",
@@ -714,36 +716,36 @@ const cases: Case[] = [
     events: [{ data: "x" }],
   },
   {
-    name: "name: a NUL in it makes it another",
+    name: "name: with a NUL in it, unknown",
     chunks: ["data\0: a\n\0data: b\nda\0ta: c\n\0\nid\0: 1\n\ndata: x\n\n"],
     events: [{ data: "x" }],
   },
   {
-    name: "name: characters that look alike make it another",
+    name: "name: with look-alike characters, unknown",
     chunks: [
       "dаta: cyrillic\nｄata: wide\ndata： wide colon\ndata;x\n\ndata: x\n\n",
     ],
     events: [{ data: "x" }],
   },
   {
-    name: "name: those of JavaScript's own properties are ignored",
+    name: "name: names of JavaScript's built-in properties are ignored",
     chunks: [
       "__proto__: a\nconstructor: b\ntoString: c\nlength: 5\ndata: x\n\n",
     ],
     events: [{ data: "x" }],
   },
   {
-    name: "name: a known one in the value of an unknown one",
+    name: "name: a known one in the value of an unknown field",
     chunks: ["foo: data: a\nfoo:data\nfoodata: b\nfoo data: c\ndata: x\n\n"],
     events: [{ data: "x" }],
   },
   {
-    name: "name: a long unknown one in front of an event",
+    name: "name: a long unknown one before an event",
     chunks: ["x".repeat(300) + "data: a\n" + "y".repeat(300) + "\ndata: x\n\n"],
     events: [{ data: "x" }],
   },
   {
-    name: "name: JSON and HTML that are not an event stream",
+    name: "name: JSON and HTML contain no event",
     chunks: ['{"data": "a"}\n\n<html>\n<p>data: b</p>\n</html>\n\n'],
   },
 
@@ -754,12 +756,12 @@ const cases: Case[] = [
     comments: ["", "", " ", ":", ": a", "b: c"],
   },
   {
-    name: "comment: one leading space is removed, and no other",
+    name: "comment: exactly one leading space is removed",
     chunks: [":a\n: b\n:  c\n:\td\n: e \n"],
     comments: ["a", "b", " c", "\td", "e "],
   },
   {
-    name: "comment: fields in it do not count",
+    name: "comment: fields in it are ignored",
     chunks: [
       ":data: a\n: data: b\n:id: 1\n:retry: 5\n:event: e\n\ndata: x\n\n",
     ],
@@ -767,7 +769,7 @@ const cases: Case[] = [
     comments: ["data: a", "data: b", "id: 1", "retry: 5", "event: e"],
   },
   {
-    name: "comment: at each line end",
+    name: "comment: with each kind of line end",
     chunks: [": a\r: b\r\n: c\n: d\r", "\n:e\r"],
     comments: ["a", "b", "c", "d", "e"],
   },
@@ -778,7 +780,7 @@ const cases: Case[] = [
     comments: ["", "c"],
   },
   {
-    name: "comment: an unfinished one is not heard",
+    name: "comment: an unfinished one is dropped",
     chunks: [": a\n: b"],
     comments: ["a"],
   },
@@ -788,13 +790,13 @@ const cases: Case[] = [
     comments: ["a\0b", "\uFEFFc", "\uFFFD\uFFFD"],
   },
   {
-    name: "comment: a space in front of the colon makes it an unknown field",
+    name: "comment: with a space before the colon, an unknown field",
     chunks: [" : a\n\ndata: x\n\n"],
     events: [{ data: "x" }],
     comments: [],
   },
 
-  // Blocks without data, and unfinished ones.
+  // Blocks without data, and unfinished blocks.
   {
     name: "block without data: all the other fields",
     chunks: ["event: e\nid: 1\nretry: 5\nfoo: bar\n: c\n\n"],
@@ -810,7 +812,7 @@ const cases: Case[] = [
     reconnectionTime: 5,
   },
   {
-    name: "unfinished: a whole data line without a blank one",
+    name: "unfinished: a complete data line without a blank line",
     chunks: ["data: a\n\ndata: b\n"],
     events: [{ data: "a" }],
   },
@@ -820,7 +822,7 @@ const cases: Case[] = [
     events: [{ data: "a" }],
   },
   {
-    name: "unfinished: every field, the blank line missing",
+    name: "unfinished: every field without a blank line",
     chunks: ["event: e\nid: 1\nretry: 5\ndata: a\r\n"],
     reconnectionTime: 5,
   },

@@ -30,7 +30,7 @@ Deno.test("SseDecoder.end() returns undefined without an unfinished event", () =
   }
 });
 
-Deno.test("SseDecoder.end() gives the event its type, id and retry, and keeps lastEventId", () => {
+Deno.test("SseDecoder.end() sets the event's type, id and retry, and keeps lastEventId", () => {
   const decoder = new SseDecoder({ lastEventId: "0" });
   decoder.decode("retry: 5\nid: 1\nevent: x\ndata: a\n");
   const { event, data, id, retry } = decoder.end()!;
@@ -65,7 +65,7 @@ Deno.test("SseDecoder.end() throws after a failed call until reset()", () => {
   assertEquals(decoder.end(), undefined);
 });
 
-Deno.test("SseDecoder.end() agrees with the reference on random streams", () => {
+Deno.test("SseDecoder.end() agrees with interpret on random streams", () => {
   const cases = scaled(1000);
   const utf8 = new TextEncoder();
   let unfinished = 0;

@@ -1,4 +1,4 @@
-/** The libraries themselves, each with the same schemas in its own words. */
+/** Tests `typedEvents` with libraries. Each of them defines the same schemas. */
 import {
   assertEquals,
   assertInstanceOf,
@@ -21,9 +21,9 @@ import { OpenResponse } from "../support/open_response.ts";
 type Schemas = {
   /** An object with `text`, and with `count`, which is 1 by default. */
   token: StandardSchema<{ text: string; count: number }>;
-  /** A string of JSON, made a date. */
+  /** A string, transformed to a date. */
   day: StandardSchema<Date>;
-  /** Any string but "taken". */
+  /** Any string except "taken". */
   name: StandardSchema<string>;
 };
 
@@ -38,7 +38,7 @@ const libraries: Record<string, Schemas> = {
     day: z.string().transform((text) => new Date(text)),
     name: z.string().refine(isFree),
   },
-  "npm:zod@4.6.7/mini": {
+  "zod/mini": {
     token: mini.object({
       text: mini.string(),
       count: mini._default(mini.number(), 1),
@@ -57,15 +57,15 @@ const libraries: Record<string, Schemas> = {
   arktype: {
     token: type({ text: "string", count: "number = 1" }),
     day: type("string").pipe((text) => new Date(text)),
-    // It has no asynchronous ones.
+    // ArkType has no asynchronous refinements.
     name: type("string").narrow((name) => name !== "taken"),
   },
 };
 
-/** A connection on which a server says this, and stays. */
-async function open(...said: [event: string, data: unknown][]) {
+/** Opens a connection on which the server sends these events, and stays open. */
+async function open(...messages: [event: string, data: unknown][]) {
   const stream = new OpenResponse(
-    said.map(([event, data]) =>
+    messages.map(([event, data]) =>
       `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`
     ).join(""),
   );
@@ -73,7 +73,7 @@ async function open(...said: [event: string, data: unknown][]) {
   return { stream, sse: await connectSse("http://localhost/", { fetch }) };
 }
 
-/** The keys of a path, however the library writes them. */
+/** Returns the keys of each issue's path. Some libraries wrap keys in objects. */
 function keysOf({ issues }: TypedEventError): PropertyKey[][] {
   return issues.map(({ path = [] }) =>
     Array.from(path, (it) => typeof it === "object" ? it.key : it)
@@ -81,7 +81,7 @@ function keysOf({ issues }: TypedEventError): PropertyKey[][] {
 }
 
 for (const [library, schemas] of Object.entries(libraries)) {
-  Deno.test(`typedEvents gives what schemas of ${library} give`, async () => {
+  Deno.test(`typedEvents returns the output of ${library} schemas`, async () => {
     const { sse, stream } = await open(
       ["token", { text: "a", count: 2 }],
       ["token", { text: "☃" }],
@@ -101,7 +101,7 @@ for (const [library, schemas] of Object.entries(libraries)) {
     );
   });
 
-  Deno.test(`typedEvents throws the issues of ${library}, and closes`, async () => {
+  Deno.test(`typedEvents throws the issues of ${library}, and closes the connection`, async () => {
     const { sse, stream } = await open(
       ["token", { text: "a" }],
       ["token", { text: 1, count: "2" }],
@@ -117,7 +117,7 @@ for (const [library, schemas] of Object.entries(libraries)) {
     await stream.cancelled;
   });
 
-  Deno.test(`typedEvents throws where a refinement of ${library} says no`, async () => {
+  Deno.test(`typedEvents throws if a refinement of ${library} fails`, async () => {
     const { sse, stream } = await open(["name", "free"], ["name", "taken"]);
     const events = typedEvents(sse, schemas);
     assertEquals((await events.next()).value?.data, "free");
@@ -126,10 +126,10 @@ for (const [library, schemas] of Object.entries(libraries)) {
     await stream.cancelled;
   });
 
-  Deno.test(`typedEvents skips or throws at names that no schema of ${library} has`, async () => {
-    const said: [string, unknown][] = [["ping", {}], ["name", "free"]];
+  Deno.test(`typedEvents skips events without a schema of ${library}, or throws`, async () => {
+    const messages: [string, unknown][] = [["ping", {}], ["name", "free"]];
     for (const unknown of ["skip", "throw"] as const) {
-      const { sse, stream } = await open(...said);
+      const { sse, stream } = await open(...messages);
       const events = typedEvents(sse, schemas, { unknown });
       if (unknown === "skip") {
         assertEquals((await events.next()).value?.event, "name");
@@ -145,7 +145,7 @@ for (const [library, schemas] of Object.entries(libraries)) {
     }
   });
 
-  Deno.test(`typedEvents with ${library} closes at a break, and passes on what breaks`, async () => {
+  Deno.test(`typedEvents with ${library} closes the connection at a break, and throws its network error`, async () => {
     const left = await open(["name", "a"], ["name", "b"]);
     for await (const { data } of typedEvents(left.sse, schemas)) {
       assertEquals(data, "a");
@@ -163,7 +163,7 @@ for (const [library, schemas] of Object.entries(libraries)) {
   });
 }
 
-Deno.test("typedEvents says of which event a transformation of a library throws", async () => {
+Deno.test("typedEvents throws an error with the event if a transformation of a library throws", async () => {
   const link = (text: string) => new URL(text);
   const throwing: Record<string, StandardSchema<URL>> = {
     zod: z.string().transform(link),

@@ -1,4 +1,4 @@
-/** What the compiler says: each test is checked before it runs. */
+/** Tests types: the compiler checks them before the tests run. */
 import { assertEquals } from "@std/assert";
 import { assertType, type IsExact } from "@std/testing/types";
 import { type } from "npm:arktype@2.2.9";
@@ -20,7 +20,7 @@ import {
   type TypedEventsOptions,
 } from "../../src/typed_events.ts";
 
-/** The data of the events of that name. */
+/** The type of the data of events with that name. */
 type DataOf<Events, Name> = Events extends TypedEvent & { event: Name }
   ? Events["data"]
   : never;
@@ -30,7 +30,7 @@ type Element<Events> = Events extends AsyncIterable<infer Event> ? Event
 
 async function* none(): AsyncGenerator<ServerSentEvent> {}
 
-Deno.test("the events of typedEvents are a union that their names narrow", async () => {
+Deno.test("typedEvents returns a union of events that the name narrows", async () => {
   const source = ReadableStream.from([
     new ServerSentEvent({ event: "token", data: '{"text":"a"}' }),
     new ServerSentEvent({ event: "done", data: "7" }),
@@ -50,7 +50,7 @@ Deno.test("the events of typedEvents are a union that their names narrow", async
   for await (const event of events) {
     assertType<IsExact<typeof event.id, string>>(true);
     assertType<IsExact<typeof event.retry, number | undefined>>(true);
-    // @ts-expect-error: it may be a number.
+    // @ts-expect-error: the data may be a number.
     event.data.text;
     switch (event.event) {
       case "token":
@@ -69,13 +69,13 @@ Deno.test("the events of typedEvents are a union that their names narrow", async
       default:
         assertType<IsExact<typeof event, never>>(true);
     }
-    // @ts-expect-error: events are not to be changed.
+    // @ts-expect-error: events are readonly.
     event.id = "";
   }
   assertEquals(seen, ["a", "no txt", "7.0"]);
 });
 
-Deno.test("names narrow data that was taken out of its event", async () => {
+Deno.test("typedEvents returns events whose name narrows destructured data", async () => {
   const events = typedEvents(none(), { a: z.number(), b: z.string() });
   for await (const { event, data } of events) {
     if (event === "a") assertType<IsExact<typeof data, number>>(true);
@@ -83,7 +83,7 @@ Deno.test("names narrow data that was taken out of its event", async () => {
   }
 });
 
-Deno.test("next() of typedEvents gives an event or the end", async () => {
+Deno.test("next() of typedEvents resolves to an event or the end", async () => {
   const events = typedEvents(none(), { a: z.number() });
   const { value } = await events.next();
   assertType<IsExact<typeof value, TypedEvent<"a", number> | undefined>>(true);
@@ -93,7 +93,7 @@ Deno.test("next() of typedEvents gives an event or the end", async () => {
   }
 });
 
-Deno.test("data has the type that a schema gives, not the one that it takes", () => {
+Deno.test("TypedEventOf has the output type of a schema, not its input type", () => {
   const schemas = {
     zod: z.object({ at: z.string().transform((text) => new Date(text)) }),
     mini: mini.object({ n: mini._default(mini.number(), 1) }),
@@ -125,7 +125,7 @@ Deno.test("data has the type that a schema gives, not the one that it takes", ()
   >(true);
 });
 
-Deno.test("schemas written by hand say what they give by what they return", () => {
+Deno.test("TypedEventOf infers the output of handwritten schemas from validate()", () => {
   const schemas = {
     inferred: {
       "~standard": {
@@ -167,7 +167,7 @@ Deno.test("schemas written by hand say what they give by what they return", () =
   assertType<IsExact<DataOf<Event, "7">, number>>(true);
 });
 
-Deno.test("a schema in its place knows what it is given", async () => {
+Deno.test("typedEvents infers the parameter type of an inline schema", async () => {
   const events = typedEvents(none(), {
     a: {
       "~standard": {
@@ -185,7 +185,7 @@ Deno.test("a schema in its place knows what it is given", async () => {
   }
 });
 
-Deno.test("schemas whose names are not known give any name", async () => {
+Deno.test("typedEvents returns events of any name if the names of the schemas are unknown", async () => {
   const schemas: Record<string, z.ZodType<Date>> = {};
   for await (const event of typedEvents(none(), schemas)) {
     assertType<IsExact<typeof event, TypedEvent<string, Date>>>(true);
@@ -195,29 +195,29 @@ Deno.test("schemas whose names are not known give any name", async () => {
   }
 });
 
-// Never called: what is wrong in it would throw.
+// Never called: the invalid calls in it would throw.
 function _typeErrors(sse: SseConnection, stream: SseEventStream) {
   const a = z.number();
   typedEvents(sse, { a });
   typedEvents(stream.readable, { a });
-  // @ts-expect-error: the writable side gives no events.
+  // @ts-expect-error: the writable side has no events.
   typedEvents(stream.writable, { a });
-  // @ts-expect-error: a promise of a connection is to be awaited first.
+  // @ts-expect-error: a promise of a connection must be awaited first.
   typedEvents(Promise.resolve(sse), { a });
-  // @ts-expect-error: bytes are to be decoded first.
+  // @ts-expect-error: bytes must be decoded first.
   typedEvents(new Response("").body!, { a });
-  // @ts-expect-error: a string is no schema.
+  // @ts-expect-error: a string is not a schema.
   typedEvents(sse, { a, b: "number" });
-  // @ts-expect-error: there are no schemas.
+  // @ts-expect-error: the schemas are missing.
   typedEvents(sse);
 
   typedEvents(sse, { a }, {});
   typedEvents(sse, { a }, { unknown: undefined });
   // @ts-expect-error: the option is misspelled.
   typedEvents(sse, { a }, { unkown: "throw" });
-  // @ts-expect-error: there is no such way.
+  // @ts-expect-error: there is no such value.
   typedEvents(sse, { a }, { unknown: "ignore" });
-  // @ts-expect-error: there is no such way.
+  // @ts-expect-error: there is no such value.
   const _options: TypedEventsOptions = { unknown: true };
 
   const error = new TypedEventError(new ServerSentEvent(), "Wrong");

@@ -1,3 +1,5 @@
+// Tests `encoder.ts`, and also `encoder_stream.ts`.
+
 import {
   assert,
   assertEquals,
@@ -23,8 +25,8 @@ import { interpret } from "../reference.ts";
 
 const utf8 = new TextEncoder();
 
-/** What came of the messages, written by the stream. */
-async function written(
+/** Encodes the messages with `SseEncoderStream`. */
+async function encodeAsStream(
   messages: Iterable<SseMessage>,
 ): Promise<string> {
   const body = ReadableStream.from(messages)
@@ -32,7 +34,7 @@ async function written(
   return await new Response(body).text();
 }
 
-function decoded(stream: BufferSource | string): ServerSentEvent[] {
+function decode(stream: BufferSource | string): ServerSentEvent[] {
   return new SseDecoder().decode(stream);
 }
 
@@ -45,56 +47,76 @@ for (
       { event: "tick", data: "x", id: "7", retry: 250, comment: "note" },
       ": note\nevent: tick\nid: 7\nretry: 250\ndata: x\n\n",
     ],
-    ["lines ended by LF", { data: "a\nb" }, "data: a\ndata: b\n\n"],
-    ["lines ended by CR", { data: "a\rb" }, "data: a\ndata: b\n\n"],
-    ["lines ended by CRLF", { data: "a\r\nb" }, "data: a\ndata: b\n\n"],
     [
-      "lines that are empty",
+      "data with lines that end with LF",
+      { data: "a\nb" },
+      "data: a\ndata: b\n\n",
+    ],
+    [
+      "data with lines that end with CR",
+      { data: "a\rb" },
+      "data: a\ndata: b\n\n",
+    ],
+    [
+      "data with lines that end with CRLF",
+      { data: "a\r\nb" },
+      "data: a\ndata: b\n\n",
+    ],
+    [
+      "data with empty lines",
       { data: "\n\r\r\n" },
       "data: \ndata: \ndata: \ndata: \n\n",
     ],
-    ["a leading space", { data: " x" }, "data:  x\n\n"],
-    ["a lone comment", { comment: "still here" }, ": still here\n"],
-    ["an empty comment", { comment: "" }, ": \n"],
+    ["data with a leading space", { data: " x" }, "data:  x\n\n"],
     [
-      "comment lines",
+      "a comment without other fields",
+      { comment: "still here" },
+      ": still here\n",
+    ],
+    ["an empty comment without other fields", { comment: "" }, ": \n"],
+    [
+      "a comment with several lines",
       { comment: "a\rdata: b\r\nc\nd" },
       ": a\n: data: b\n: c\n: d\n",
     ],
-    ["a lone id", { id: "7" }, "id: 7\n\n"],
-    ["an id that takes one back", { id: "" }, "id: \n\n"],
-    ["a lone reconnection time", { retry: 0 }, "retry: 0\n\n"],
+    ["an ID without other fields", { id: "7" }, "id: 7\n\n"],
+    ["an empty ID, which resets the last one", { id: "" }, "id: \n\n"],
+    ["a reconnection time without other fields", { retry: 0 }, "retry: 0\n\n"],
     [
-      "the longest reconnection time",
+      "the largest reconnection time",
       { retry: Number.MAX_SAFE_INTEGER },
       "retry: 9007199254740991\n\n",
     ],
     ["an event without data", { event: "tick" }, "event: tick\ndata: \n\n"],
-    ["a message without data", { event: "message" }, "data: \n\n"],
     [
-      "the type that is the default",
+      "an event of the default type without data",
+      { event: "message" },
+      "data: \n\n",
+    ],
+    [
+      "no type if it is the default",
       { event: "message", data: "x" },
       "data: x\n\n",
     ],
-    ["a type that is empty", { event: "", data: "x" }, "data: x\n\n"],
+    ["no type if it is empty", { event: "", data: "x" }, "data: x\n\n"],
     ["JSON", { json: { a: ["☃", null] } }, 'data: {"a":["☃",null]}\n\n'],
     ["null as JSON", { json: null }, "data: null\n\n"],
     ["a string as JSON", { json: "a\nb" }, 'data: "a\\nb"\n\n'],
-    ["half a pair as JSON", { json: "\uD83C" }, 'data: "\\ud83c"\n\n'],
+    ["a lone surrogate as JSON", { json: "\uD83C" }, 'data: "\\ud83c"\n\n'],
     [
-      "JSON beside what is undefined",
+      "JSON if data is undefined",
       { data: undefined, json: 1, event: "n" },
       "event: n\ndata: 1\n\n",
     ],
     [
-      "data beside JSON that is undefined",
+      "data if JSON is undefined",
       { data: "x", json: undefined },
       "data: x\n\n",
     ],
-    ["nothing at all", {}, ""],
-    ["nothing but an empty type", { event: "" }, ""],
+    ["nothing for an empty message", {}, ""],
+    ["nothing for a message with only an empty type", { event: "" }, ""],
     [
-      "nothing but what is undefined",
+      "nothing for a message whose fields are undefined",
       {
         event: undefined,
         data: undefined,
@@ -108,7 +130,7 @@ for (
 ) {
   Deno.test(`encodeSse writes ${what}`, async () => {
     assertEquals(encodeSse(message), text);
-    assertEquals(await written([message]), text);
+    assertEquals(await encodeAsStream([message]), text);
   });
 }
 
@@ -121,9 +143,9 @@ for (
     ["a NUL in id", { id: "a\0" }, "id"],
     ["a negative retry", { retry: -1 }, "retry"],
     ["a fractional retry", { retry: 1.5 }, "retry"],
-    ["a retry that is no number", { retry: NaN }, "retry"],
-    ["an endless retry", { retry: Infinity }, "retry"],
-    ["an inexact retry", { retry: 2 ** 53 }, "retry"],
+    ["a retry of NaN", { retry: NaN }, "retry"],
+    ["an infinite retry", { retry: Infinity }, "retry"],
+    ["a retry above the largest safe integer", { retry: 2 ** 53 }, "retry"],
     ["a string as retry", { retry: "5" }, "retry"],
     ["a bigint as retry", { retry: 5n }, "retry"],
     ["null as retry", { retry: null }, "retry"],
@@ -131,38 +153,50 @@ for (
     ["null as data", { data: null }, "data"],
     ["a number as data", { data: 5 }, "data"],
     ["an object as data", { data: {} }, "data"],
-    ["a bare object as data", { data: Object.create(null) }, "data"],
+    [
+      "an object without a prototype as data",
+      { data: Object.create(null) },
+      "data",
+    ],
     ["a number as id", { id: 5 }, "id"],
     ["false as event", { event: false }, "event"],
     ["an array as comment", { comment: [] }, "comment"],
-    ["half a pair in data", { data: "\uD83C" }, "strings"],
-    ["half a pair in event", { event: "\uDF89x" }, "strings"],
-    ["half a pair in id", { id: "x\uD83C" }, "strings"],
-    ["half a pair in comment", { comment: "\uD83C" }, "strings"],
-    ["JSON beside data", { data: "", json: 1 }, "data or json"],
-    ["null as JSON beside data", { data: "x", json: null }, "data or json"],
+    ["a lone surrogate in data", { data: "\uD83C" }, "strings"],
+    ["a lone surrogate in event", { event: "\uDF89x" }, "strings"],
+    ["a lone surrogate in id", { id: "x\uD83C" }, "strings"],
+    ["a lone surrogate in comment", { comment: "\uD83C" }, "strings"],
+    ["JSON together with data", { data: "", json: 1 }, "data or json"],
+    [
+      "null as JSON together with data",
+      { data: "x", json: null },
+      "data or json",
+    ],
     ["a function as JSON", { json: () => 1 }, "json"],
     ["a symbol as JSON", { json: Symbol() }, "json"],
-    ["what is no JSON of its own", { json: { toJSON() {} } }, "json"],
-    ["null", null, "a message"],
-    ["a string", "data: x\n\n", "a message"],
-    ["undefined", undefined, "a message"],
+    [
+      "JSON whose toJSON() returns undefined",
+      { json: { toJSON() {} } },
+      "json",
+    ],
+    ["null as message", null, "a message"],
+    ["a string as message", "data: x\n\n", "a message"],
+    ["undefined as message", undefined, "a message"],
   ] satisfies [string, unknown, string][]
 ) {
-  Deno.test(`encodeSse throws where it is given ${what}`, async () => {
+  Deno.test(`encodeSse throws at ${what}`, async () => {
     const message = given as SseMessage;
     const problem = `Expected ${expected}`;
     assertThrows(() => encodeSse(message), TypeError, problem);
-    await assertRejects(() => written([message]), TypeError, problem);
+    await assertRejects(() => encodeAsStream([message]), TypeError, problem);
   });
 }
 
-Deno.test("encodeSse shows what it refuses", () => {
+Deno.test("encodeSse quotes the invalid value in its error", () => {
   assertThrows(() => encodeSse({ id: "a\r\n" }), TypeError, 'got "a\\r\\n"');
   assertThrows(() => encodeSse({ retry: -1.5 }), TypeError, "got -1.5");
 });
 
-Deno.test("encodeSse shows the start of a long value that it refuses", () => {
+Deno.test("encodeSse quotes only the start of a long invalid value in its error", () => {
   const error = assertThrows(
     () => encodeSse({ id: "x".repeat(1_000_000) + "\n" }),
     TypeError,
@@ -196,7 +230,7 @@ const PIECES = [
   "[DONE]",
 ];
 const LINE_ENDS = ["\n", "\r", "\r\n", "\n\r", "\r\r", "\n\n"];
-const FORGERIES = [
+const INJECTIONS = [
   "\ndata: forged\n\n",
   "\r\rdata: forged\r\r",
   "x\r\n\r\nevent: forged\r\ndata: forged\r\n\r\n",
@@ -205,41 +239,50 @@ const FORGERIES = [
 ];
 const SURROGATES = ["\uD83C", "\uDF89"];
 const RETRIES = [0, -0, 1, 3000, Number.MAX_SAFE_INTEGER];
-const NO_RETRIES = [-1, 0.5, NaN, Infinity, 2 ** 53, "1", "1\n\ndata: x", null];
+const INVALID_RETRIES = [
+  -1,
+  0.5,
+  NaN,
+  Infinity,
+  2 ** 53,
+  "1",
+  "1\n\ndata: x",
+  null,
+];
 
-/** Any string that a server may have been handed. */
+/** Returns a random string, such as a server may get from outside. */
 function randomString(random: Random, ...others: string[][]): string {
   const pieces = [PIECES, PIECES, ...others].flat();
   return random.join(pieces, 6);
 }
 
-/** Any message, valid or not. */
+/** Returns a random message, valid or not. */
 function randomMessage(random: Random): SseMessage {
   const message: SseMessage = {};
   const hostile = random.chance(0.3);
-  const more = hostile ? [LINE_ENDS, FORGERIES, SURROGATES, ["\0"]] : [];
+  const more = hostile ? [LINE_ENDS, INJECTIONS, SURROGATES, ["\0"]] : [];
   if (random.chance(0.5)) {
     message.event = random.chance(0.2)
       ? random.pick(["", "message"])
       : randomString(random, ["\0"], ...more);
   }
   if (random.chance(0.8)) {
-    message.data = randomString(random, LINE_ENDS, FORGERIES, ["\0"], ...more);
+    message.data = randomString(random, LINE_ENDS, INJECTIONS, ["\0"], ...more);
   }
   if (random.chance(0.5)) message.id = randomString(random, ...more);
   if (random.chance(0.3)) {
     message.retry = hostile && random.chance(0.3)
-      ? random.pick(NO_RETRIES) as number
+      ? random.pick(INVALID_RETRIES) as number
       : random.pick(RETRIES);
   }
   if (random.chance(0.2)) {
-    message.comment = randomString(random, LINE_ENDS, FORGERIES, ["\0"]);
+    message.comment = randomString(random, LINE_ENDS, INJECTIONS, ["\0"]);
   }
   return message;
 }
 
-/** Whether a stream can carry the message so that it comes back. */
-function canBeWritten(
+/** Returns whether the message is valid, so that decoding it restores it. */
+function isEncodable(
   { event = "", data = "", id = "", retry = 0, comment = "" }: SseMessage,
 ): boolean {
   return !/[\r\n]/.test(event) && !/[\r\n\0]/.test(id) &&
@@ -247,8 +290,8 @@ function canBeWritten(
     Number.isSafeInteger(retry) && retry >= 0;
 }
 
-/** What is to come of the message where `lastEventId` was the id before. */
-function readBack(message: SseMessage, lastEventId: string) {
+/** Returns the expected result of decoding the message after `lastEventId`. */
+function expectedResult(message: SseMessage, lastEventId: string) {
   const { event = "", data, id = lastEventId, retry, comment } = message;
   const lines = (text: string) => text.replace(/\r\n?/g, "\n").split("\n");
   return {
@@ -264,7 +307,7 @@ function readBack(message: SseMessage, lastEventId: string) {
   };
 }
 
-/** What the decoder makes of the chunks. */
+/** Decodes the chunks with `SseDecoder`, and returns all that it reports. */
 function decodeAll(chunks: (BufferSource | string)[], lastEventId: string) {
   const comments: string[] = [];
   const decoder = new SseDecoder({
@@ -285,57 +328,57 @@ function decodeAll(chunks: (BufferSource | string)[], lastEventId: string) {
   };
 }
 
-/** Compares as strings, which is several times as fast. */
+/** Asserts equality. Comparing JSON first is several times faster. */
 function assertSame(actual: unknown, expected: unknown, what: string): void {
   if (JSON.stringify(actual) === JSON.stringify(expected)) return;
   assertEquals(actual, expected, what);
 }
 
-Deno.test("encodeSse throws, or writes what gives that one message back", () => {
+Deno.test("encodeSse throws, or writes text that decodes to exactly the message", () => {
   const cases = scaled(10_000);
-  let read = 0;
-  let refused = 0;
+  let decoded = 0;
+  let rejected = 0;
   for (let seed = 1; seed <= cases; seed++) {
     const random = new Random(seed);
     const message = randomMessage(random);
     const what = `seed ${seed}, ${JSON.stringify(message)}`;
     const lastEventId = random.pick(["", "before"]);
-    if (!canBeWritten(message)) {
+    if (!isEncodable(message)) {
       assertThrows(() => encodeSse(message), TypeError, "Expected", what);
-      refused++;
+      rejected++;
       continue;
     }
     const text = encodeSse(message);
     const bytes = utf8.encode(text);
-    const expected = readBack(message, lastEventId);
-    read += expected.events.length;
+    const expected = expectedResult(message, lastEventId);
+    decoded += expected.events.length;
     const chunks = randomChunks(random, bytes).map(({ chunk }) => chunk);
     assertSame(decodeAll([text], lastEventId), expected, what);
     assertSame(decodeAll([bytes], lastEventId), expected, what);
     assertSame(decodeAll(chunks, lastEventId), expected, what);
     assertSame(interpret(bytes, lastEventId), expected, what);
   }
-  // Were all refused, or none, it would say little.
-  assert(read > cases / 2, `${read} of ${cases} were read back`);
-  assert(refused > cases / 20, `${refused} of ${cases} were refused`);
+  // Both outcomes must be common.
+  assert(decoded > cases / 2, `${decoded} of ${cases} were decoded`);
+  assert(rejected > cases / 20, `${rejected} of ${cases} were rejected`);
 });
 
-Deno.test("messages written one after another come back one by one", async () => {
+Deno.test("encodeSse and SseEncoderStream write messages that decode one by one", async () => {
   for (let seed = 1; seed <= 1000; seed++) {
     const random = new Random(seed);
     const messages = Array.from({ length: 20 }, () => randomMessage(random))
-      .filter(canBeWritten);
+      .filter(isEncodable);
     const text = messages.map(encodeSse).join("");
-    const expected: ReturnType<typeof readBack> = {
+    const expected: ReturnType<typeof expectedResult> = {
       events: [],
       lastEventId: "",
       reconnectionTime: undefined,
       comments: [],
     };
-    // The retry of a message without data, which the next event has.
+    // The retry of a message without data, which the next event reports.
     let retry: number | undefined;
     for (const message of messages) {
-      const one = readBack(message, expected.lastEventId);
+      const one = expectedResult(message, expected.lastEventId);
       retry = one.reconnectionTime ?? retry;
       for (const event of one.events) {
         expected.events.push({ ...event, retry });
@@ -349,11 +392,11 @@ Deno.test("messages written one after another come back one by one", async () =>
     const what = `seed ${seed}, ${JSON.stringify(messages)}`;
     assertSame(decodeAll([text], ""), expected, what);
     assertSame(interpret(utf8.encode(text)), expected, what);
-    if (seed <= 100) assertEquals(await written(messages), text, what);
+    if (seed <= 100) assertEquals(await encodeAsStream(messages), text, what);
   }
 });
 
-Deno.test("encodeSse leaves a lone id or reconnection time to count without an event", () => {
+Deno.test("encodeSse writes an ID or reconnection time that applies without an event", () => {
   const decoder = new SseDecoder();
   assertEquals(decoder.decode(encodeSse({ id: "7" })), []);
   assertEquals(decoder.lastEventId, "7");
@@ -363,25 +406,25 @@ Deno.test("encodeSse leaves a lone id or reconnection time to count without an e
   assertEquals(decoder.lastEventId, "");
 });
 
-Deno.test("encodeSse writes what JSON.stringify made of a lone surrogate", () => {
-  const [event] = decoded(encodeSse({ data: JSON.stringify("\uD83C") }));
+Deno.test("encodeSse writes a lone surrogate that JSON.stringify has escaped", () => {
+  const [event] = decode(encodeSse({ data: JSON.stringify("\uD83C") }));
   assertEquals(event.json(), "\uD83C");
 });
 
 Deno.test("encodeSse writes a message of a million lines", () => {
   const data = "\n".repeat(1_000_000);
-  const [event] = decoded(encodeSse({ data }));
+  const [event] = decode(encodeSse({ data }));
   assert(event.data === data);
 });
 
-Deno.test("encodeSse leaves the message as it is", () => {
+Deno.test("encodeSse does not change the message", () => {
   const message = Object.freeze({ event: "tick" });
   encodeSse(message);
   assertEquals(message, { event: "tick" });
 });
 
-/** Writes the events in both ways, and reads them again. */
-async function assertComeBack(
+/** Asserts that encoding in both ways and decoding restores the events. */
+async function assertRoundTrip(
   events: ServerSentEvent[],
   what?: string,
 ): Promise<void> {
@@ -389,11 +432,11 @@ async function assertComeBack(
     .pipeThrough(new SseEncoderStream())
     .pipeThrough(new SseEventStream());
   assertEquals(await Array.fromAsync(body), events, what);
-  assertEquals(decoded(events.map(encodeSse).join("")), events, what);
+  assertEquals(decode(events.map(encodeSse).join("")), events, what);
 }
 
-Deno.test("ServerSentEvents written and read again are equal", async () => {
-  await assertComeBack([
+Deno.test("encodeSse and SseEncoderStream keep all fields of ServerSentEvents", async () => {
+  await assertRoundTrip([
     new ServerSentEvent(),
     new ServerSentEvent({ event: "tick", data: "a\n\n b:c\n" }),
     new ServerSentEvent({ data: "\uFEFFdata: x\0", retry: 0 }),
@@ -401,62 +444,63 @@ Deno.test("ServerSentEvents written and read again are equal", async () => {
   ]);
 });
 
-Deno.test("ServerSentEvents keep an id that stays, changes or is taken back", async () => {
+Deno.test("encodeSse and SseEncoderStream keep an ID that stays, changes or is reset", async () => {
   const ids = ["", "1", "1", "2", "", "", "2", "1", ""];
-  await assertComeBack(ids.map((id) => new ServerSentEvent({ data: "x", id })));
+  await assertRoundTrip(
+    ids.map((id) => new ServerSentEvent({ data: "x", id })),
+  );
 });
 
-Deno.test("ServerSentEvents keep the reconnection times that they carry", async () => {
+Deno.test("encodeSse and SseEncoderStream keep reconnection times", async () => {
   const times = [undefined, 1000, undefined, 1000, 0];
-  await assertComeBack(
+  await assertRoundTrip(
     times.map((retry) => new ServerSentEvent({ data: "x", retry })),
   );
 });
 
-Deno.test("ServerSentEvents read from random streams, written and read again, are equal", async () => {
+Deno.test("encodeSse and SseEncoderStream keep events decoded from random streams", async () => {
   let count = 0;
   for (let seed = 1; seed <= 1000; seed++) {
-    // Made anew, as those that were read may say the retry of a block before.
-    const events = decoded(randomText(new Random(seed)))
+    const events = decode(randomText(new Random(seed)))
       .map((event) => new ServerSentEvent(event));
     count += events.length;
-    await assertComeBack(events, `seed ${seed}`);
+    await assertRoundTrip(events, `seed ${seed}`);
   }
   assert(count > 1000);
 });
 
-Deno.test("SseEncoderStream writes the id of events that were read only where it changes", async () => {
-  const events = decoded(
+Deno.test("SseEncoderStream writes the ID of decoded events only if it changes", async () => {
+  const events = decode(
     "data: 0\n\nid: 1\ndata: 1\n\ndata: 2\n\nid\ndata: 3\n\ndata: 4\n\n",
   );
   assertEquals(
-    await written(events),
+    await encodeAsStream(events),
     "id: \ndata: 0\n\nid: 1\ndata: 1\n\ndata: 2\n\nid: \ndata: 3\n\ndata: 4\n\n",
   );
 });
 
-Deno.test("encodeSse throws what JSON.stringify throws", () => {
+Deno.test("encodeSse throws the error of JSON.stringify", () => {
   assertThrows(() => encodeSse({ json: 1n }), TypeError);
 });
 
-Deno.test("SseEncoderStream takes back the id that a reader may still hold", async () => {
-  const [event] = decoded("id\ndata: x\n\n");
+Deno.test("SseEncoderStream resets an ID that a reader may still have", async () => {
+  const [event] = decode("id\ndata: x\n\n");
   const decoder = new SseDecoder({ lastEventId: "5" });
-  const [again] = decoder.decode(await written([event]));
+  const [again] = decoder.decode(await encodeAsStream([event]));
   assertEquals(again, event);
   assertEquals(decoder.lastEventId, "");
 });
 
-Deno.test("SseEncoderStream knows an event that was read by its json()", async () => {
-  // As of another copy of this module, or of another library.
+Deno.test("SseEncoderStream recognizes a decoded event by its method json()", async () => {
+  // As from another copy of this module, or from another library.
   const event = { data: "x", id: "1", json: () => "x" };
   assertEquals(
-    await written([event, event]),
+    await encodeAsStream([event, event]),
     "id: 1\ndata: x\n\ndata: x\n\n",
   );
 });
 
-Deno.test("SseEncoderStream writes what an event's class makes of its fields", async () => {
+Deno.test("SseEncoderStream reads the getters of an event's class", async () => {
   class Event {
     #data: string;
     constructor(data: string) {
@@ -474,21 +518,24 @@ Deno.test("SseEncoderStream writes what an event's class makes of its fields", a
     json() {}
   }
   assertEquals(
-    await written([new Event("1"), new Event("2")]),
+    await encodeAsStream([new Event("1"), new Event("2")]),
     ": note\nid: 7\ndata: 1\n\n: note\ndata: 2\n\n",
   );
 });
 
-Deno.test("SseEncoderStream writes the id of a message that was not read each time", async () => {
+Deno.test("SseEncoderStream writes every ID of messages that are not decoded events", async () => {
   assertEquals(
-    await written([{ id: "1" }, { id: "1", data: "x" }, { id: "", data: "y" }]),
+    await encodeAsStream([{ id: "1" }, { id: "1", data: "x" }, {
+      id: "",
+      data: "y",
+    }]),
     "id: 1\n\nid: 1\ndata: x\n\nid: \ndata: y\n\n",
   );
 });
 
-Deno.test("SseEncoderStream knows the id that other messages have set", async () => {
+Deno.test("SseEncoderStream omits the ID of a decoded event if another message has set it", async () => {
   assertEquals(
-    await written([
+    await encodeAsStream([
       { id: "1" },
       new ServerSentEvent({ data: "a", id: "1" }),
       { data: "b" },
@@ -502,7 +549,7 @@ Deno.test("SseEncoderStream knows the id that other messages have set", async ()
   );
 });
 
-Deno.test("SseEncoderStream gives a chunk a message, and none for nothing", async () => {
+Deno.test("SseEncoderStream emits a chunk per message, and none for an empty message", async () => {
   const body = ReadableStream.from([{}, { data: "a\nb" }, { event: "" }, {
     comment: "c",
   }, {}]).pipeThrough(new SseEncoderStream());
@@ -513,18 +560,18 @@ Deno.test("SseEncoderStream gives a chunk a message, and none for nothing", asyn
   );
 });
 
-Deno.test("SseEncoderStream takes no more messages than are asked for", async () => {
-  let taken = 0;
+Deno.test("SseEncoderStream reads messages only on demand", async () => {
+  let produced = 0;
   const source = ReadableStream.from((function* () {
-    while (true) yield { data: String(taken++) };
+    while (true) yield { data: String(produced++) };
   })());
   const reader = source.pipeThrough(new SseEncoderStream()).getReader();
   for (let i = 0; i < 3; i++) await reader.read();
-  assertLess(taken, 6);
+  assertLess(produced, 6);
   await reader.cancel();
 });
 
-Deno.test("SseEncoderStream fails at a message that cannot be written, and ends its source", async () => {
+Deno.test("SseEncoderStream errors at an invalid message, and closes its source", async () => {
   const { promise: ended, resolve } = Promise.withResolvers<void>();
   const source = ReadableStream.from((function* () {
     try {
@@ -542,7 +589,7 @@ Deno.test("SseEncoderStream fails at a message that cannot be written, and ends 
   await deadline(ended, "the source to end");
 });
 
-Deno.test("SseEncoderStream fails with the error of its source", async () => {
+Deno.test("SseEncoderStream errors with the error of its source", async () => {
   const source = ReadableStream.from((function* () {
     yield { data: "1" };
     throw new RangeError("no more");
@@ -551,7 +598,7 @@ Deno.test("SseEncoderStream fails with the error of its source", async () => {
   await assertRejects(() => new Response(body).text(), RangeError, "no more");
 });
 
-const unsaid = {
+const retriesOfText = {
   "retry: 7\n\ndata: a\n\ndata: b\n\n": [7, undefined],
   "retry: 7\n\nid: 1\n\ndata: a\n\ndata: b\n\n": [7, undefined],
   "retry: 6\n\nid: 1\n\nretry: 7\n\ndata: a\n\ndata: b\n\n": [7, undefined],
@@ -559,8 +606,8 @@ const unsaid = {
   "retry: 7\ndata: a\n\nretry: 8\n\ndata: b\n\n": [7, 8],
   "data: a\n\nretry: 0\n\ndata: b\n\n": [undefined, 0],
 };
-for (const [text, retries] of Object.entries(unsaid)) {
-  Deno.test(`what was read is written on with the retry of a block without data: ${JSON.stringify(text)}`, async () => {
+for (const [text, retries] of Object.entries(retriesOfText)) {
+  Deno.test(`sseResponse and SseEncoderStream forward the retry of a block without data: ${JSON.stringify(text)}`, async () => {
     const source = () =>
       new Response(text, { headers: { "content-type": "text/event-stream" } });
     const ways = [

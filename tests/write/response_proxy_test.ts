@@ -1,4 +1,4 @@
-/** The edge proxy of the examples, between an upstream and a browser. */
+/** Tests `examples/proxy.ts` between an upstream and a client as the browser. */
 import { assert, assertEquals } from "@std/assert";
 import proxy from "../../examples/proxy.ts";
 import { connectSse, ServerSentEvent, type SseConnection } from "../../mod.ts";
@@ -8,7 +8,7 @@ import { type Handler, HttpServer } from "../support/http_server.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
 import { eventStreamHead, RawServer } from "../support/raw_server.ts";
 
-/** The proxy on a port of its own, before the upstream at the URL. */
+/** Serves the proxy on its own port, in front of the upstream at the URL. */
 function serveProxy(upstreamUrl: string) {
   const variables = { UPSTREAM_URL: upstreamUrl, UPSTREAM_TOKEN: "secret" };
   for (const [name, value] of Object.entries(variables)) {
@@ -37,12 +37,12 @@ function serveProxy(upstreamUrl: string) {
   };
 }
 
-/** An event of the upstream. */
+/** Returns an event of the upstream, with a number and a secret. */
 function order(n: number): string {
   return `data: ${JSON.stringify({ n, secret: "x" })}\n\n`;
 }
 
-/** The number in the next event. */
+/** Returns the number in the next event, and asserts that it has no secret. */
 async function orderOf(sse: SseConnection): Promise<number> {
   const { value } = await deadline(sse.next(), "an event");
   const { n, ...rest } = value!.json<{ n: number }>();
@@ -50,7 +50,7 @@ async function orderOf(sse: SseConnection): Promise<number> {
   return n;
 }
 
-/** The upstream, and the proxy before it. */
+/** Serves an upstream, and the proxy in front of it. */
 function setUp(...handlers: [Handler, ...Handler[]]) {
   const upstream = new HttpServer(...handlers);
   const server = serveProxy(upstream.url);
@@ -65,7 +65,7 @@ function setUp(...handlers: [Handler, ...Handler[]]) {
   };
 }
 
-Deno.test("the proxy drops events, changes others and leaves the rest of them as it was", async () => {
+Deno.test("the proxy drops some events, edits the data of others, and keeps all other fields", async () => {
   await using edge = setUp(() =>
     eventResponse(
       'retry: 50\nid: 1\nevent: order\ndata: {"n":1,"secret":"x"}\n\n' +
@@ -89,7 +89,7 @@ Deno.test("the proxy drops events, changes others and leaves the rest of them as
   ]);
 });
 
-Deno.test("the proxy passes each event on at once", async () => {
+Deno.test("the proxy forwards each event immediately", async () => {
   const stream = new OpenResponse();
   await using edge = setUp(() => stream.response);
   await using sse = await connectSse(edge.url);
@@ -100,7 +100,7 @@ Deno.test("the proxy passes each event on at once", async () => {
   }
 });
 
-Deno.test("the proxy asks the upstream with the key, and with what the browser sent", async () => {
+Deno.test("the proxy forwards method, body and content type, and adds its token", async () => {
   await using edge = setUp(() => eventResponse(order(1)));
   await using sse = await connectSse(edge.url, {
     method: "POST",
@@ -118,7 +118,7 @@ Deno.test("the proxy asks the upstream with the key, and with what the browser s
   assertEquals(headers.get("last-event-id"), null);
 });
 
-Deno.test("the proxy passes the bytes of the last event ID on", async () => {
+Deno.test("the proxy forwards the bytes of the last event ID", async () => {
   await using upstream = await RawServer.listen(async (connection) => {
     await connection.send(eventStreamHead);
     await connection.chunk(order(1));
@@ -134,12 +134,12 @@ Deno.test("the proxy passes the bytes of the last event ID on", async () => {
 });
 
 for (
-  const [what, reset] of [
-    ["of its own", "id\n\n"],
-    ["that has data", "id: \n"],
+  const [when, reset] of [
+    ["before the first event", "id\n\n"],
+    ["in the first event", "id: \n"],
   ]
 ) {
-  Deno.test(`the proxy takes the browser's id back where the upstream does so first, in a block ${what}`, async () => {
+  Deno.test(`the proxy resets the browser's last event ID if the upstream does so ${when}`, async () => {
     await using edge = setUp(() => eventResponse(reset + order(1) + order(2)));
     await using sse = await connectSse(edge.url, { lastEventId: "5" });
     assertEquals(await orderOf(sse), 1);
@@ -149,14 +149,14 @@ for (
   });
 }
 
-Deno.test("the proxy leaves the browser its id where the upstream says none", async () => {
+Deno.test("the proxy keeps the browser's last event ID if the upstream sends none", async () => {
   await using edge = setUp(() => eventResponse(order(1)));
   await using sse = await connectSse(edge.url, { lastEventId: "5" });
   assertEquals(await orderOf(sse), 1);
   assertEquals(sse.lastEventId, "5");
 });
 
-Deno.test("the proxy ends the upstream request when the browser leaves a silent stream", async () => {
+Deno.test("the proxy cancels the upstream request when the browser closes a silent stream", async () => {
   const stream = new OpenResponse(order(1));
   await using edge = setUp(() => stream.response);
   const sse = await connectSse(edge.url);
@@ -165,7 +165,7 @@ Deno.test("the proxy ends the upstream request when the browser leaves a silent 
   await stream.cancelled;
 });
 
-Deno.test("the proxy ends the upstream request when the browser leaves before any event", async () => {
+Deno.test("the proxy cancels the upstream request when the browser aborts before the first event", async () => {
   const stream = new OpenResponse();
   await using edge = setUp(() => stream.response);
   const browser = new AbortController();
@@ -176,7 +176,7 @@ Deno.test("the proxy ends the upstream request when the browser leaves before an
   await stream.cancelled;
 });
 
-Deno.test("the proxy ends the upstream request when the browser resets the connection", async () => {
+Deno.test("the proxy cancels the upstream request when the browser resets the connection", async () => {
   const disconnected = Promise.withResolvers<void>();
   await using upstream = await RawServer.listen(async (connection) => {
     await connection.send(eventStreamHead);
@@ -192,12 +192,12 @@ Deno.test("the proxy ends the upstream request when the browser resets the conne
       new TextEncoder().encode("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
     );
     await browser.read(new Uint8Array(1));
-    // Closed with the rest still unread, the socket sends a reset.
+    // Closing a socket with unread data sends a reset.
   }
-  await deadline(disconnected.promise, "the upstream to be left");
+  await deadline(disconnected.promise, "the upstream to be disconnected");
 });
 
-Deno.test("the proxy ends the upstream request when the browser left before the upstream answered", async () => {
+Deno.test("the proxy cancels the upstream request if the browser aborts before the upstream responds", async () => {
   const stream = new OpenResponse();
   const gone = Promise.withResolvers<void>();
   await using edge = setUp(async () => {
@@ -213,7 +213,7 @@ Deno.test("the proxy ends the upstream request when the browser left before the 
   await stream.cancelled;
 });
 
-Deno.test("the proxy ends one browser's upstream request and no other's", async () => {
+Deno.test("the proxy cancels only the upstream request of the browser that closes its stream", async () => {
   const streams = [
     new OpenResponse(order(1)),
     new OpenResponse(order(2)),
@@ -233,14 +233,14 @@ Deno.test("the proxy ends one browser's upstream request and no other's", async 
   assertEquals(await next, 3);
 });
 
-Deno.test("the proxy ends where the upstream ends", async () => {
+Deno.test("the proxy ends the stream when the upstream ends", async () => {
   await using edge = setUp(() => eventResponse(order(1)));
   await using sse = await connectSse(edge.url);
   assertEquals(await orderOf(sse), 1);
   assert((await sse.next()).done);
 });
 
-Deno.test("the proxy breaks off where the upstream breaks off", async () => {
+Deno.test("the proxy fails the stream when the upstream connection fails", async () => {
   const cut = Promise.withResolvers<void>();
   await using upstream = await RawServer.listen(async (connection) => {
     await connection.send(eventStreamHead);
@@ -255,7 +255,7 @@ Deno.test("the proxy breaks off where the upstream breaks off", async () => {
   await assertSseError(sse.next(), "network");
 });
 
-Deno.test("the proxy breaks off, and ends the upstream request, at an event it cannot read", async () => {
+Deno.test("the proxy fails the stream and cancels the upstream request at an event that is not JSON", async () => {
   const stream = new OpenResponse(order(1) + "data: {no JSON\n\n");
   await using edge = setUp(() => stream.response);
   await using sse = await connectSse(edge.url);
@@ -267,7 +267,7 @@ Deno.test("the proxy breaks off, and ends the upstream request, at an event it c
   ]);
 });
 
-Deno.test("the proxy passes a refusal on", async () => {
+Deno.test("the proxy forwards an error response", async () => {
   await using edge = setUp(() =>
     new Response('{"error":"slow down"}', {
       status: 429,
@@ -280,16 +280,16 @@ Deno.test("the proxy passes a refusal on", async () => {
   assertEquals(await response.json(), { error: "slow down" });
 });
 
-Deno.test("the proxy passes on that there is no stream any more", async () => {
+Deno.test("the proxy forwards a 204 response", async () => {
   await using edge = setUp(() => new Response(null, { status: 204 }));
   await using sse = await connectSse(edge.url, { reconnect: true });
   assert((await sse.next()).done);
 });
 
-Deno.test("a browser that reconnects through the proxy loses and repeats nothing", async () => {
+Deno.test("the proxy loses and repeats no event if the browser reconnects", async () => {
   const events = Array.from({ length: 9 }, (_, i) => i + 1);
-  // Three events a connection, from where the browser has got to.
-  const some: Handler = ({ headers }) => {
+  // Sends three events per connection, after the browser's last event ID.
+  const threeEvents: Handler = ({ headers }) => {
     const seen = Number(headers.get("last-event-id"));
     if (seen === events.length) return new Response(null, { status: 204 });
     return eventResponse(
@@ -297,7 +297,7 @@ Deno.test("a browser that reconnects through the proxy loses and repeats nothing
         .join(""),
     );
   };
-  await using edge = setUp(some);
+  await using edge = setUp(threeEvents);
   await using sse = await connectSse(edge.url, { reconnect: true });
   assertEquals(
     (await Array.fromAsync(sse)).map(({ data }) => data),

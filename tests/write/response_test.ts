@@ -27,56 +27,57 @@ import { HttpServer } from "../support/http_server.ts";
 
 const BEAT = ":\n";
 
-/** A source that says what it is told to, and then is silent. */
+/** A source that yields the given messages, and then waits for calls of the test. */
 class Source implements AsyncIterableIterator<SseMessage> {
-  /** How often a message was asked for. */
-  asked = 0;
-  /** How often `return` was called. */
-  returns = 0;
+  /** The number of calls of `next`. */
+  nextCalls = 0;
+  /** The number of calls of `return`. */
+  returnCalls = 0;
   #messages: SseMessage[];
-  #waiting: PromiseWithResolvers<IteratorResult<SseMessage>> | undefined;
-  #silent = Promise.withResolvers<void>();
+  #pendingNext: PromiseWithResolvers<IteratorResult<SseMessage>> | undefined;
+  #pending = Promise.withResolvers<void>();
   #returned = Promise.withResolvers<void>();
 
   constructor(...messages: SseMessage[]) {
     this.#messages = messages;
   }
 
-  /** Resolves once a message is asked for where there is none. */
-  get silent(): Promise<void> {
-    return deadline(this.#silent.promise, "the source to be asked");
+  /** Resolves when `next` is called and no message is left. */
+  get pending(): Promise<void> {
+    return deadline(this.#pending.promise, "a pending call of next()");
   }
 
-  /** Resolves once the source was let go of. */
+  /** Resolves when `return` is called. */
   get returned(): Promise<void> {
     return deadline(this.#returned.promise, "the source's return()");
   }
 
   send(message: SseMessage): void {
-    if (this.#waiting) this.#waiting.resolve({ done: false, value: message });
-    else this.#messages.push(message);
-    this.#waiting = undefined;
+    if (this.#pendingNext) {
+      this.#pendingNext.resolve({ done: false, value: message });
+    } else this.#messages.push(message);
+    this.#pendingNext = undefined;
   }
 
   end(): void {
-    this.#waiting!.resolve({ done: true, value: undefined });
+    this.#pendingNext!.resolve({ done: true, value: undefined });
   }
 
   fail(error: unknown): void {
-    this.#waiting!.reject(error);
+    this.#pendingNext!.reject(error);
   }
 
   next(): Promise<IteratorResult<SseMessage>> {
-    this.asked++;
+    this.nextCalls++;
     const value = this.#messages.shift();
     if (value) return Promise.resolve({ done: false, value });
-    this.#waiting = Promise.withResolvers();
-    this.#silent.resolve();
-    return this.#waiting.promise;
+    this.#pendingNext = Promise.withResolvers();
+    this.#pending.resolve();
+    return this.#pendingNext.promise;
   }
 
   return(): Promise<IteratorResult<SseMessage>> {
-    this.returns++;
+    this.returnCalls++;
     this.#returned.resolve();
     return Promise.resolve({ done: true, value: undefined });
   }
@@ -86,7 +87,7 @@ class Source implements AsyncIterableIterator<SseMessage> {
   }
 }
 
-/** A server that keeps the errors which `Deno.serve` would print. */
+/** Starts a server that collects the errors that `Deno.serve` would print. */
 function serve(...handlers: [Handler, ...Handler[]]) {
   const errors: unknown[] = [];
   const stop = new AbortController();
@@ -116,8 +117,8 @@ function serve(...handlers: [Handler, ...Handler[]]) {
 
 type Handler = (request: Request) => Response;
 
-/** Asserts that the stream breaks off, where it might end. */
-function assertCut(sse: SseConnection): Promise<SseError> {
+/** Asserts that the stream fails instead of ending. */
+function assertFailure(sse: SseConnection): Promise<SseError> {
   return deadline(assertSseError(sse.next(), "network"), "the stream to fail");
 }
 
@@ -160,12 +161,12 @@ for (
   });
 }
 
-Deno.test("sseResponse sends an empty body where there is no message", async () => {
+Deno.test("sseResponse sends an empty body if there is no message", async () => {
   assertEquals(await sseResponse([]).text(), "");
   assertEquals(await sseResponse([{}, { event: "" }]).text(), "");
 });
 
-Deno.test("sseResponse sends each message at once", async () => {
+Deno.test("sseResponse sends each message immediately", async () => {
   const source = new Source();
   await using server = new HttpServer(() => sseResponse(source));
   await using sse = await connectSse(server.url);
@@ -176,7 +177,7 @@ Deno.test("sseResponse sends each message at once", async () => {
   }
 });
 
-Deno.test("sseResponse sends on events that were read as they came", async () => {
+Deno.test("sseResponse forwards decoded events unchanged", async () => {
   const stream = "retry: 5\nid: 1\ndata: a\n\n" +
     "data: b\n\nevent: c\nid: \ndata: c\n\n";
   const events = (text: string) =>
@@ -191,11 +192,11 @@ Deno.test("sseResponse sends on events that were read as they came", async () =>
     await Array.fromAsync(await events(written)),
     await Array.fromAsync(await events(stream)),
   );
-  // An id is not said again with every event.
+  // An unchanged ID is not written again.
   assertEquals(written.match(/^id/gm)?.length, 2);
 });
 
-Deno.test("sseResponse sets headers that keep the stream from being held back", () => {
+Deno.test("sseResponse sets headers against caching, compression and buffering", () => {
   const { headers, status } = sseResponse([]);
   assertEquals(status, 200);
   assertEquals(Object.fromEntries(headers), {
@@ -209,11 +210,11 @@ Deno.test("sseResponse sets headers that keep the stream from being held back", 
 for (
   const [what, headersOf] of [
     ["an object", (init) => init],
-    ["a list", (init) => Object.entries(init)],
+    ["a list of pairs", (init) => Object.entries(init)],
     ["Headers", (init) => new Headers(init)],
   ] satisfies [string, (init: Record<string, string>) => HeadersInit][]
 ) {
-  Deno.test(`sseResponse takes ${what} in the place of its headers`, () => {
+  Deno.test(`sseResponse replaces its default headers with those of ${what}`, () => {
     const { headers } = sseResponse([], {
       headers: headersOf({
         "CONTENT-TYPE": "text/event-stream; charset=utf-8",
@@ -233,7 +234,7 @@ for (
   });
 }
 
-Deno.test("sseResponse keeps its own headers beside others", async () => {
+Deno.test("sseResponse keeps its default headers if other headers are given", async () => {
   await using server = new HttpServer(() =>
     sseResponse([], { headers: { "set-cookie": "a=b" } })
   );
@@ -246,19 +247,19 @@ Deno.test("sseResponse keeps its own headers beside others", async () => {
   assertEquals(headers.get("content-encoding"), null);
 });
 
-Deno.test("sseResponse keeps each of several cookies", () => {
+Deno.test("sseResponse keeps several Set-Cookie headers", () => {
   const headers = new Headers([["set-cookie", "a=b"], ["set-cookie", "c=d"]]);
   const response = sseResponse([], { headers });
   assertEquals(response.headers.getSetCookie(), ["a=b", "c=d"]);
 });
 
-Deno.test("sseResponse leaves the given headers as they are", () => {
+Deno.test("sseResponse does not change the given headers", () => {
   const headers = new Headers({ "x-a": "1" });
   sseResponse([], { headers });
   assertEquals([...headers], [["x-a", "1"]]);
 });
 
-Deno.test("sseResponse takes a status and its text", () => {
+Deno.test("sseResponse uses the given status and status text", () => {
   const { status, statusText } = sseResponse([], {
     status: 201,
     statusText: "Made",
@@ -275,7 +276,7 @@ for (
     ["a function", async function* () {}],
   ] satisfies [string, unknown][]
 ) {
-  Deno.test(`sseResponse throws at once where the source is ${what}`, () => {
+  Deno.test(`sseResponse throws if the source is ${what}`, () => {
     assertThrows(
       () => sseResponse(source as unknown as SseMessage[]),
       TypeError,
@@ -284,7 +285,7 @@ for (
   });
 }
 
-Deno.test("sseResponse throws at once where the source is a locked stream", async () => {
+Deno.test("sseResponse throws if the source is a locked stream", async () => {
   const stream = ReadableStream.from(messages);
   const reader = stream.getReader();
   assertThrows(() => sseResponse(stream), TypeError, "locked");
@@ -292,7 +293,7 @@ Deno.test("sseResponse throws at once where the source is a locked stream", asyn
 });
 
 for (const heartbeat of [0, -1, NaN, -Infinity, null as unknown as number]) {
-  Deno.test(`sseResponse throws at once where heartbeat is ${heartbeat}`, () => {
+  Deno.test(`sseResponse throws if heartbeat is ${heartbeat}`, () => {
     assertThrows(
       () => sseResponse([], { heartbeat }),
       RangeError,
@@ -302,28 +303,28 @@ for (const heartbeat of [0, -1, NaN, -Infinity, null as unknown as number]) {
   });
 }
 
-Deno.test("sseResponse throws at once where a Response would", () => {
+Deno.test("sseResponse throws the errors of the Response constructor", () => {
   assertThrows(() => sseResponse([], { status: 99 }), RangeError);
   assertThrows(() => sseResponse([], { headers: { "a b": "c" } }), TypeError);
 });
 
-Deno.test("sseResponse asks for a message only where one is read", async () => {
+Deno.test("sseResponse reads messages only on demand", async () => {
   const source = new Source({ data: "1" }, {}, { event: "" }, { data: "2" });
   const response = sseResponse(source, { heartbeat: 1000 });
   const reader = response.body!.getReader();
-  assertEquals(source.asked, 0);
+  assertEquals(source.nextCalls, 0);
   await reader.read();
-  assertEquals(source.asked, 1);
-  // The read goes on where a message writes nothing.
+  assertEquals(source.nextCalls, 1);
+  // Messages that write nothing do not complete a read.
   await reader.read();
-  assertEquals(source.asked, 4);
+  assertEquals(source.nextCalls, 4);
   await reader.cancel();
 });
 
-Deno.test("sseResponse pulls an endless source only as fast as a slow client reads", async () => {
+Deno.test("sseResponse reads an endless source only as fast as a slow client reads", async () => {
   const size = 64 * 1024;
   let pulled = 0;
-  // Not quite endless, so that a test that fails does end.
+  // Limited, so that a failing test ends.
   function* endless() {
     while (pulled++ < 2000) yield { data: "x".repeat(size) };
   }
@@ -331,7 +332,7 @@ Deno.test("sseResponse pulls an endless source only as fast as a slow client rea
   const response = await fetch(server.url);
   const reader = response.body!.getReader();
 
-  // What is on the way fills up, and then the source is left alone.
+  // The buffers on the way fill up, and then nothing more is pulled.
   let before = -1;
   while (pulled !== before) {
     before = pulled;
@@ -339,7 +340,7 @@ Deno.test("sseResponse pulls an endless source only as fast as a slow client rea
   }
   assertLess(pulled * size, 32 * 1024 * 1024);
 
-  // As the client reads on, so does the source.
+  // When the client reads more, more is pulled.
   let read = 0;
   while (read <= 2 * before * size) {
     read += (await reader.read()).value!.length;
@@ -349,18 +350,18 @@ Deno.test("sseResponse pulls an endless source only as fast as a slow client rea
   await reader.cancel();
 });
 
-Deno.test("sseResponse calls the source's return() when the client goes, though it is silent", async () => {
+Deno.test("sseResponse calls return() of a silent source when the client disconnects", async () => {
   const source = new Source({ data: "1" });
   await using server = new HttpServer(() => sseResponse(source));
   const sse = await connectSse(server.url);
   await dataOf(sse, 1);
-  assertEquals(source.returns, 0);
+  assertEquals(source.returnCalls, 0);
   await sse.close();
   await source.returned;
-  assertEquals(source.returns, 1);
+  assertEquals(source.returnCalls, 1);
 });
 
-Deno.test("sseResponse calls the source's return() when the client resets the connection", async () => {
+Deno.test("sseResponse calls return() of the source when the client resets the connection", async () => {
   const source = new Source({ data: "1" });
   await using server = new HttpServer(() => sseResponse(source));
   const { hostname, port } = new URL(server.url);
@@ -369,14 +370,14 @@ Deno.test("sseResponse calls the source's return() when the client resets the co
     await client.write(
       new TextEncoder().encode("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
     );
-    // Closed with what came still unread, the socket sends a reset.
+    // Closing a socket with unread data sends a reset.
     await server.request();
     source.send({ data: "2" });
   }
   await source.returned;
 });
 
-Deno.test("sseResponse runs the finally blocks of a generator when the client goes", async () => {
+Deno.test("sseResponse runs the finally blocks of a generator when the client disconnects", async () => {
   const { promise: cleanedUp, resolve } = Promise.withResolvers<void>();
   async function* ticks() {
     try {
@@ -395,7 +396,7 @@ Deno.test("sseResponse runs the finally blocks of a generator when the client go
   await deadline(cleanedUp, "the finally block");
 });
 
-Deno.test("sseResponse cancels a ReadableStream when the client goes", async () => {
+Deno.test("sseResponse cancels a ReadableStream when the client disconnects", async () => {
   const { promise: cancelled, resolve } = Promise.withResolvers<void>();
   const source = new ReadableStream<SseMessage>({
     start: (controller) => controller.enqueue({ data: "1" }),
@@ -405,10 +406,10 @@ Deno.test("sseResponse cancels a ReadableStream when the client goes", async () 
   const sse = await connectSse(server.url);
   await dataOf(sse, 1);
   await sse.close();
-  await deadline(cancelled, "the stream to be cancelled");
+  await deadline(cancelled, "the stream to be canceled");
 });
 
-Deno.test("sseResponse lets each client go on its own", async () => {
+Deno.test("sseResponse closes only the source of the client that disconnects", async () => {
   const sources = [new Source({ data: "a" }), new Source({ data: "b" })];
   await using server = new HttpServer(
     () => sseResponse(sources[0]),
@@ -420,12 +421,12 @@ Deno.test("sseResponse lets each client go on its own", async () => {
   await dataOf(second, 1);
   await first.close();
   await sources[0].returned;
-  assertEquals(sources[1].returns, 0);
+  assertEquals(sources[1].returnCalls, 0);
   sources[1].send({ data: "c" });
   assertEquals(await dataOf(second, 1), ["c"]);
 });
 
-Deno.test("sseResponse lets go of the source once, whatever it says after that", async () => {
+Deno.test("sseResponse calls return() once, and ignores later results of the source", async () => {
   for (
     const settle of [
       (source: Source) => source.send({ data: "late" }),
@@ -437,29 +438,32 @@ Deno.test("sseResponse lets go of the source once, whatever it says after that",
     const source = new Source();
     const reader = sseResponse(source).body!.getReader();
     const read = reader.read();
-    await source.silent;
+    await source.pending;
     await reader.cancel();
     assert((await read).done);
     settle(source);
     await new Promise((resolve) => setTimeout(resolve));
-    assertEquals({ asked: source.asked, returns: source.returns }, {
-      asked: 1,
-      returns: 1,
+    assertEquals({
+      nextCalls: source.nextCalls,
+      returnCalls: source.returnCalls,
+    }, {
+      nextCalls: 1,
+      returnCalls: 1,
     });
   }
 });
 
-Deno.test("sseResponse does not call return() where the source has ended", async () => {
+Deno.test("sseResponse does not call return() if the source has ended", async () => {
   const source = new Source({ data: "1" });
   const text = sseResponse(source).text();
-  await source.silent;
+  await source.pending;
   source.end();
   assertEquals(await text, "data: 1\n\n");
-  assertEquals(source.returns, 0);
+  assertEquals(source.returnCalls, 0);
 });
 
 for (
-  const [what, back] of [
+  const [what, returnMethod] of [
     ["rejects", () => Promise.reject(new Error("cannot let go"))],
     ["throws", () => {
       throw new Error("cannot let go");
@@ -468,25 +472,25 @@ for (
     ["is missing", undefined],
   ] satisfies [string, (() => Promise<never>) | undefined][]
 ) {
-  Deno.test(`sseResponse goes on serving where a source's return() ${what}`, async () => {
-    function sourceWithout(...messages: SseMessage[]) {
+  Deno.test(`sseResponse does not affect later requests if a source's return() ${what}`, async () => {
+    function sourceWith(...messages: SseMessage[]) {
       const source = new Source(...messages);
       const { promise: returned, resolve } = Promise.withResolvers<void>();
       const iterator = {
         next: () => source.next(),
-        ...(back && {
+        ...(returnMethod && {
           return() {
             resolve();
-            return back();
+            return returnMethod();
           },
         }),
         [Symbol.asyncIterator]: () => iterator,
       };
-      if (!back) resolve();
+      if (!returnMethod) resolve();
       return { iterator, returned: deadline(returned, "return()") };
     }
-    const gone = sourceWithout({ data: "1" });
-    const invalid = sourceWithout({ data: "2" }, { id: "\n" });
+    const gone = sourceWith({ data: "1" });
+    const invalid = sourceWith({ data: "2" }, { id: "\n" });
     await using server = serve(
       () => sseResponse(gone.iterator, { heartbeat: 1000 }),
       () => sseResponse(invalid.iterator, { heartbeat: 1000 }),
@@ -499,7 +503,7 @@ for (
 
     const second = await connectSse(server.url);
     assertEquals(await dataOf(second, 1), ["2"]);
-    await assertCut(second);
+    await assertFailure(second);
     await invalid.returned;
 
     const third = await connectSse(server.url);
@@ -511,7 +515,7 @@ for (
   });
 }
 
-Deno.test("sseResponse cuts the connection where the source fails", async () => {
+Deno.test("sseResponse aborts the connection if the source fails", async () => {
   async function* failing() {
     yield { data: "1" };
     await Promise.resolve();
@@ -520,24 +524,24 @@ Deno.test("sseResponse cuts the connection where the source fails", async () => 
   await using server = serve(() => sseResponse(failing()));
   await using sse = await connectSse(server.url);
   assertEquals(await dataOf(sse, 1), ["1"]);
-  const error = await assertCut(sse);
-  // The server is told what went wrong, and the client is not.
+  const error = await assertFailure(sse);
+  // The server gets the error, the client does not.
   assertEquals(server.errors.map(String), ["Error: database gone"]);
   assertFalse(String(error.cause).includes("database"));
 });
 
-Deno.test("sseResponse cuts the connection where the source fails while the client waits", async () => {
+Deno.test("sseResponse aborts the connection if the source fails while a read is pending", async () => {
   const source = new Source({ data: "1" });
   await using server = serve(() => sseResponse(source, { heartbeat: 1000 }));
   await using sse = await connectSse(server.url);
   assertEquals(await dataOf(sse, 1), ["1"]);
-  const failure = assertCut(sse);
+  const failure = assertFailure(sse);
   source.fail(new Error("database gone"));
   await failure;
   assertEquals(server.errors.map(String), ["Error: database gone"]);
 });
 
-Deno.test("a client that reconnects survives a source that fails", async () => {
+Deno.test("connectSse reconnects if the source of sseResponse fails", async () => {
   async function* failing() {
     yield { id: "1", data: "1", retry: 0 };
     throw new Error("database gone");
@@ -551,27 +555,27 @@ Deno.test("a client that reconnects survives a source that fails", async () => {
   assertEquals(await dataOf(sse, 2), ["1", "after 1"]);
 });
 
-Deno.test("sseResponse fails with the source's own error in process", async () => {
+Deno.test("sseResponse errors its body with the error of the source", async () => {
   const failure = new Error("database gone");
   const source = new Source();
   const text = sseResponse(source).text();
-  await source.silent;
+  await source.pending;
   source.fail(failure);
   assertStrictEquals(await assertRejects(() => text), failure);
 });
 
-Deno.test("sseResponse cuts the connection at a message that cannot be written, and ends the source", async () => {
+Deno.test("sseResponse aborts the connection at an invalid message, and closes the source", async () => {
   const source = new Source({ data: "1" }, { id: "forged\n\ndata: x" });
   await using server = serve(() => sseResponse(source));
   await using sse = await connectSse(server.url);
   assertEquals(await dataOf(sse, 1), ["1"]);
-  await assertCut(sse);
+  await assertFailure(sse);
   await source.returned;
-  assertEquals(source.returns, 1);
-  assertEquals(source.asked, 2);
+  assertEquals(source.returnCalls, 1);
+  assertEquals(source.nextCalls, 2);
 });
 
-Deno.test("sseResponse fails with a TypeError in process at a message that cannot be written", async () => {
+Deno.test("sseResponse errors its body with a TypeError at an invalid message", async () => {
   const source = new Source({ event: "a\rb" });
   const response = sseResponse(source);
   await assertRejects(
@@ -582,7 +586,7 @@ Deno.test("sseResponse fails with a TypeError in process at a message that canno
   await source.returned;
 });
 
-Deno.test("sseResponse answers HEAD with headers alone, and ends the source", async () => {
+Deno.test("sseResponse sends only headers for a HEAD request, and closes the source", async () => {
   const source = new Source({ data: "1" });
   await using server = new HttpServer(() =>
     sseResponse(source, { heartbeat: 1000 })
@@ -594,7 +598,7 @@ Deno.test("sseResponse answers HEAD with headers alone, and ends the source", as
   await source.returned;
 });
 
-Deno.test("sseResponse ends the source where the client had gone before it was made", async () => {
+Deno.test("sseResponse closes the source if the client has disconnected before the call", async () => {
   const source = new Source({ data: "1" });
   const gone = Promise.withResolvers<void>();
   await using server = new HttpServer(async () => {
@@ -610,17 +614,17 @@ Deno.test("sseResponse ends the source where the client had gone before it was m
   await source.returned;
 });
 
-Deno.test("sseResponse ends the source when the server stops", async () => {
+Deno.test("sseResponse closes the source when the server stops", async () => {
   const source = new Source({ data: "1" });
   const server = new HttpServer(() => sseResponse(source));
   await using sse = await connectSse(server.url);
   await dataOf(sse, 1);
   await server[Symbol.asyncDispose]();
   await source.returned;
-  await assertCut(sse);
+  await assertFailure(sse);
 });
 
-Deno.test("sseResponse is read in process as it is over the network", async () => {
+Deno.test("sseResponse can be read by connectSse without a network", async () => {
   const source = new Source({ data: "1" }, { data: "2", id: "7" });
   const sse = await connectSse("http://in.process/", {
     fetch: () => sseResponse(source),
@@ -628,12 +632,12 @@ Deno.test("sseResponse is read in process as it is over the network", async () =
   for await (const { data } of sse) if (data === "2") break;
   assertEquals(sse.lastEventId, "7");
   await source.returned;
-  // The second read, and no third.
-  assertEquals(source.asked, 2);
+  // There is no third call, as the loop ends at the second event.
+  assertEquals(source.nextCalls, 2);
 });
 
-/** A response over the source, read with time standing still. */
-function heartbeatOf(source: Source, init: SseResponseInit) {
+/** Reads a response of the source with fake time. */
+function readWithFakeTime(source: Source, init: SseResponseInit) {
   const time = new FakeTime();
   const reader = sseResponse(source, init).body!.getReader();
   const chunks: string[] = [];
@@ -645,13 +649,13 @@ function heartbeatOf(source: Source, init: SseResponseInit) {
   return {
     chunks,
     read,
-    /** Reads whatever comes, until the end. */
+    /** Reads until the end. */
     readAll: async () => {
       while (await read());
     },
     cancel: () => reader.cancel(),
-    /** Has so much time go by. */
-    async pass(ms: number) {
+    /** Advances the time. */
+    async advance(ms: number) {
       await time.tickAsync(ms);
       await time.runMicrotasks();
     },
@@ -662,88 +666,88 @@ function heartbeatOf(source: Source, init: SseResponseInit) {
   };
 }
 
-Deno.test("heartbeat writes a comment whenever so long no message came", async () => {
+Deno.test("heartbeat writes a comment after each interval without a message", async () => {
   const source = new Source({ data: "1" });
-  await using client = heartbeatOf(source, { heartbeat: 100 });
+  await using client = readWithFakeTime(source, { heartbeat: 100 });
   const reading = client.readAll();
-  await client.pass(99);
+  await client.advance(99);
   assertEquals(client.chunks, ["data: 1\n\n"]);
-  await client.pass(1);
+  await client.advance(1);
   assertEquals(client.chunks, ["data: 1\n\n", BEAT]);
-  await client.pass(99);
+  await client.advance(99);
   assertEquals(client.chunks.length, 2);
-  await client.pass(1);
+  await client.advance(1);
   assertEquals(client.chunks, ["data: 1\n\n", BEAT, BEAT]);
   source.end();
   await reading;
 });
 
-Deno.test("heartbeat keeps still where messages come often enough", async () => {
+Deno.test("heartbeat writes nothing if messages are frequent enough", async () => {
   const source = new Source();
-  await using client = heartbeatOf(source, { heartbeat: 100 });
+  await using client = readWithFakeTime(source, { heartbeat: 100 });
   const reading = client.readAll();
   for (let i = 0; i < 5; i++) {
-    await client.pass(99);
+    await client.advance(99);
     source.send({ data: "x" });
-    await client.pass(0);
+    await client.advance(0);
   }
   assertEquals(client.chunks, Array(5).fill("data: x\n\n"));
-  await client.pass(99);
+  await client.advance(99);
   source.end();
   await reading;
   assertEquals(client.chunks.length, 5);
 });
 
-Deno.test("heartbeat counts from a message that comes after a comment", async () => {
+Deno.test("heartbeat restarts its interval at a message after a comment", async () => {
   const source = new Source();
-  await using client = heartbeatOf(source, { heartbeat: 100 });
+  await using client = readWithFakeTime(source, { heartbeat: 100 });
   const reading = client.readAll();
-  await client.pass(150);
+  await client.advance(150);
   source.send({ data: "x" });
-  await client.pass(0);
+  await client.advance(0);
   assertEquals(client.chunks, [BEAT, "data: x\n\n"]);
-  await client.pass(99);
+  await client.advance(99);
   assertEquals(client.chunks.length, 2);
-  await client.pass(1);
+  await client.advance(1);
   assertEquals(client.chunks.at(-1), BEAT);
   source.end();
   await reading;
 });
 
-Deno.test("heartbeat takes a message that writes nothing for silence", async () => {
+Deno.test("heartbeat does not restart its interval at an empty message", async () => {
   const source = new Source();
-  await using client = heartbeatOf(source, { heartbeat: 100 });
+  await using client = readWithFakeTime(source, { heartbeat: 100 });
   const reading = client.readAll();
-  await client.pass(60);
+  await client.advance(60);
   source.send({});
-  await client.pass(40);
+  await client.advance(40);
   assertEquals(client.chunks, [BEAT]);
   source.end();
   await reading;
 });
 
-Deno.test("heartbeat writes nothing before a client reads, nor once it stops", async () => {
+Deno.test("heartbeat writes nothing before the client reads and after it stops reading", async () => {
   const source = new Source({ data: "1" }, { data: "2" });
-  await using client = heartbeatOf(source, { heartbeat: 100 });
-  await client.pass(1000);
-  assertEquals(source.asked, 0);
+  await using client = readWithFakeTime(source, { heartbeat: 100 });
+  await client.advance(1000);
+  assertEquals(source.nextCalls, 0);
   await client.read();
-  await client.pass(1000);
+  await client.advance(1000);
   await client.read();
   assertEquals(client.chunks, ["data: 1\n\n", "data: 2\n\n"]);
 });
 
-Deno.test("heartbeat does not pile up comments for a client that stops in silence", async () => {
+Deno.test("heartbeat queues at most one comment if the client stops reading", async () => {
   const source = new Source();
-  await using client = heartbeatOf(source, { heartbeat: 100 });
+  await using client = readWithFakeTime(source, { heartbeat: 100 });
   const first = client.read();
-  await client.pass(100);
+  await client.advance(100);
   assertEquals(client.chunks, [BEAT]);
   await first;
-  await client.pass(1000);
+  await client.advance(1000);
   source.send({ data: "x" });
-  await client.pass(1000);
-  // Of the ten comments that were due, one may wait.
+  await client.advance(1000);
+  // Of the ten comments that were due, one may be queued.
   await client.read();
   if (client.chunks.at(-1) === BEAT) await client.read();
   assertEquals(client.chunks.at(-1), "data: x\n\n");
@@ -752,9 +756,9 @@ Deno.test("heartbeat does not pile up comments for a client that stops in silenc
 for (const heartbeat of [undefined, Infinity, 2 ** 31, Number.MAX_VALUE]) {
   Deno.test(`heartbeat of ${heartbeat} ms writes nothing in an hour`, async () => {
     const source = new Source({ data: "1" });
-    await using client = heartbeatOf(source, { heartbeat });
+    await using client = readWithFakeTime(source, { heartbeat });
     const reading = client.readAll();
-    await client.pass(60 * 60 * 1000);
+    await client.advance(60 * 60 * 1000);
     assertEquals(client.chunks, ["data: 1\n\n"]);
     source.end();
     await reading;
@@ -765,29 +769,29 @@ for (
   const [what, finish] of [
     ["the source ends", (source) => source.end()],
     ["the source fails", (source) => source.fail(new Error("gone"))],
-    ["a message cannot be written", (source) => source.send({ id: "\n" })],
-    ["the client goes", (_source, cancel) => cancel()],
+    ["a message is invalid", (source) => source.send({ id: "\n" })],
+    ["the client disconnects", (_source, cancel) => cancel()],
   ] satisfies [string, (source: Source, cancel: () => unknown) => unknown][]
 ) {
-  Deno.test(`heartbeat stops where ${what}`, async () => {
-    // In real time, so that a timer left behind fails the test.
+  Deno.test(`heartbeat stops when ${what}`, async () => {
+    // In real time, so that the test fails if a timer is left.
     const source = new Source({ data: "1" });
     const reader = sseResponse(source, { heartbeat: 60_000 }).body!.getReader();
     await reader.read();
     const last = reader.read();
-    await source.silent;
+    await source.pending;
     await finish(source, () => reader.cancel());
     await last.catch(() => {});
   });
 }
 
-Deno.test("heartbeat comes over HTTP in silence, and events after it", async () => {
+Deno.test("heartbeat comments arrive over HTTP, and so do later events", async () => {
   const source = new Source({ data: "1" });
   await using server = new HttpServer(() =>
     sseResponse(source, { heartbeat: 10 })
   );
   const comments: string[] = [];
-  const { promise: threeCame, resolve } = Promise.withResolvers<void>();
+  const { promise: threeArrived, resolve } = Promise.withResolvers<void>();
   await using sse = await connectSse(server.url, {
     onComment(comment) {
       if (comments.push(comment) === 3) resolve();
@@ -795,13 +799,13 @@ Deno.test("heartbeat comes over HTTP in silence, and events after it", async () 
   });
   assertEquals(await dataOf(sse, 1), ["1"]);
   const next = dataOf(sse, 1);
-  await deadline(threeCame, "three heartbeats");
+  await deadline(threeArrived, "three heartbeats");
   source.send({ data: "2" });
   assertEquals(await next, ["2"]);
   assertEquals(new Set(comments), new Set([""]));
 });
 
-Deno.test("heartbeat keeps a silent stream from an idle timeout", async () => {
+Deno.test("heartbeat prevents an idle timeout of a silent stream", async () => {
   using time = new FakeTime();
   const source = new Source();
   await using sse = await connectSse("http://in.process/", {
@@ -817,7 +821,7 @@ Deno.test("heartbeat keeps a silent stream from an idle timeout", async () => {
   assertEquals(await next, ["at last"]);
 });
 
-Deno.test("heartbeat never comes within an event", async () => {
+Deno.test("heartbeat writes no comment inside an event", async () => {
   const events = Array.from({ length: 60 }, (_, i) => ({
     event: "tick",
     id: String(i),
@@ -843,7 +847,7 @@ Deno.test("heartbeat never comes within an event", async () => {
 });
 
 for (const status of [0, 101, 199, 204, 205, 304, 600, 700, NaN]) {
-  Deno.test(`sseResponse throws at once where the status is ${status}, and lets go of its source`, async () => {
+  Deno.test(`sseResponse throws if the status is ${status}, and closes its source`, async () => {
     const { promise: cancelled, resolve } = Promise.withResolvers<void>();
     const source = new ReadableStream<SseMessage>({ cancel: () => resolve() });
     assertThrows(
@@ -863,15 +867,15 @@ for (
     ["status text", { statusText: "\n" }],
   ] satisfies [string, unknown][]
 ) {
-  Deno.test(`sseResponse throws at once where a ${what} is none, and lets go of its source`, async () => {
+  Deno.test(`sseResponse throws if the ${what} is invalid, and closes its source`, async () => {
     const source = new Source();
     assertThrows(() => sseResponse(source, init as SseResponseInit));
     await source.returned;
-    assertEquals(source.returns, 1);
+    assertEquals(source.returnCalls, 1);
   });
 }
 
-Deno.test("sseResponse says what it takes for a signal", () => {
+Deno.test("sseResponse throws a TypeError if signal is not an AbortSignal", () => {
   for (const signal of [new AbortController(), "now", new EventTarget()]) {
     assertThrows(
       () => sseResponse([], { signal: signal as AbortSignal }),
@@ -881,7 +885,7 @@ Deno.test("sseResponse says what it takes for a signal", () => {
   }
 });
 
-Deno.test("sseResponse lets go of its source once, though the client goes after the end", async () => {
+Deno.test("sseResponse closes its source at most once if the client disconnects after the end", async () => {
   for (const ended of [false, true]) {
     const stop = new AbortController();
     const source = new Source();
@@ -891,34 +895,34 @@ Deno.test("sseResponse lets go of its source once, though the client goes after 
     const first = reader.read();
     await time.tickAsync(10);
     await first;
-    // One that the client has not read holds the end of the stream back.
+    // A heartbeat that the client has not read delays the end of the stream.
     await time.tickAsync(10);
     if (ended) source.end();
     else stop.abort();
     await time.runMicrotasks();
     await reader.cancel();
-    assertEquals(source.returns, ended ? 0 : 1);
+    assertEquals(source.returnCalls, ended ? 0 : 1);
   }
 });
 
-Deno.test("sseResponse waits for the promises of an iterable, as for await does", async () => {
+Deno.test("sseResponse awaits promises in an iterable, as for await does", async () => {
   const messages = [Promise.resolve({ data: "1" }), { data: "2" }];
   const response = sseResponse(messages as SseMessage[]);
   assertEquals(await response.text(), "data: 1\n\ndata: 2\n\n");
 });
 
-/** The blocks that a client sees which hands one out at every blank line. */
+/** Splits a stream as a client that dispatches an event at every blank line. */
 function blocksOf(text: string): string[] {
   return text.split("\n\n").slice(0, -1);
 }
 
-Deno.test("heartbeat is no event to a client that takes every blank line for one", async () => {
+Deno.test("heartbeat causes no event in a client that dispatches at every blank line", async () => {
   const source = new Source({ id: "1", data: "a" });
-  await using client = heartbeatOf(source, { heartbeat: 10 });
+  await using client = readWithFakeTime(source, { heartbeat: 10 });
   const reading = client.readAll();
-  await client.pass(100);
+  await client.advance(100);
   source.send({ id: "2", data: "b" });
-  await client.pass(0);
+  await client.advance(0);
   source.end();
   await reading;
   const text = client.chunks.join("");
@@ -929,7 +933,7 @@ Deno.test("heartbeat is no event to a client that takes every blank line for one
   );
 });
 
-Deno.test("sseResponse writes a comment alone without a blank line", async () => {
+Deno.test("sseResponse writes no blank line after a comment without other fields", async () => {
   const response = sseResponse([
     { id: "1", data: "a" },
     { comment: "b\nc" },
@@ -942,7 +946,7 @@ Deno.test("sseResponse writes a comment alone without a blank line", async () =>
 });
 
 Deno.test("heartbeat is not delayed when the system clock is set back", async () => {
-  // Not with FakeTime: its `Date` cannot be assigned to.
+  // Not with FakeTime, as properties of its `Date` cannot be assigned.
   const { now } = Date;
   const source = new Source({ data: "1" });
   const reader = sseResponse(source, { heartbeat: 20 }).body!.getReader();
@@ -952,7 +956,7 @@ Deno.test("heartbeat is not delayed when the system clock is set back", async ()
   };
   assertEquals(await read(), "data: 1\n\n");
   const first = read();
-  await source.silent;
+  await source.pending;
   Date.now = () => now() - 3_600_000;
   try {
     assertEquals(await first, ":\n");
@@ -963,7 +967,7 @@ Deno.test("heartbeat is not delayed when the system clock is set back", async ()
   await reader.cancel();
 });
 
-Deno.test("signal ends the response, and lets go of a source that is silent", async () => {
+Deno.test("signal ends the response, and closes a silent source", async () => {
   const source = new Source({ data: "1" });
   const stop = new AbortController();
   const response = sseResponse(source, {
@@ -971,15 +975,15 @@ Deno.test("signal ends the response, and lets go of a source that is silent", as
     heartbeat: 60_000,
   });
   const text = response.text();
-  await source.silent;
+  await source.pending;
   stop.abort();
   assertEquals(await text, "data: 1\n\n");
-  assertEquals(source.returns, 1);
-  // What it would have said then is lost to nobody, as nobody got its id.
+  assertEquals(source.returnCalls, 1);
+  // A later message is not lost: no client has its ID, so a reconnect gets it.
   source.send({ data: "late" });
 });
 
-Deno.test("signal lets the client have what is on its way", async () => {
+Deno.test("signal ends the response after the messages that are already queued", async () => {
   const stop = new AbortController();
   const log = new MemoryEventLog();
   const response = sseResponse(log.read(""), { signal: stop.signal });
@@ -998,28 +1002,31 @@ Deno.test("signal lets the client have what is on its way", async () => {
   );
 });
 
-Deno.test("signal that has aborted ends the response at once", async () => {
+Deno.test("signal that has already aborted ends the response immediately", async () => {
   const source = new Source({ data: "1" });
   const response = sseResponse(source, { signal: AbortSignal.abort() });
   assertEquals(await response.text(), "");
-  assertEquals({ asked: source.asked, returns: source.returns }, {
-    asked: 0,
-    returns: 1,
-  });
+  assertEquals(
+    { nextCalls: source.nextCalls, returnCalls: source.returnCalls },
+    {
+      nextCalls: 0,
+      returnCalls: 1,
+    },
+  );
 });
 
 for (
   const [what, finish] of [
     ["the source ends", (source) => source.end()],
     ["the source fails", (source) => source.fail(new Error("gone"))],
-    ["the client goes", (_source, cancel) => cancel()],
+    ["the client disconnects", (_source, cancel) => cancel()],
     ["it aborts", (_source, _cancel, stop) => stop()],
   ] satisfies [
     string,
     (source: Source, cancel: () => unknown, stop: () => void) => unknown,
   ][]
 ) {
-  Deno.test(`signal is listened to by nobody once ${what}`, async () => {
+  Deno.test(`signal has no listener after ${what}`, async () => {
     const source = new Source({ data: "1" });
     const stop = new AbortController();
     const listening = countListeners(stop.signal);
@@ -1027,18 +1034,18 @@ for (
     const reader = response.body!.getReader();
     await reader.read();
     const last = reader.read();
-    await source.silent;
+    await source.pending;
     assertEquals(listening(), 1);
     await finish(source, () => reader.cancel(), () => stop.abort());
     await last.catch(() => {});
     assertEquals(listening(), 0);
     stop.abort();
     await new Promise((resolve) => setTimeout(resolve));
-    assertEquals(source.returns <= 1, true);
+    assertEquals(source.returnCalls <= 1, true);
   });
 }
 
-/** Tells how many listeners a signal has. */
+/** Counts the listeners of a signal. The returned function returns the count. */
 function countListeners(signal: AbortSignal): () => number {
   const listeners = new Set<unknown>();
   const { addEventListener, removeEventListener } = signal;
@@ -1055,7 +1062,7 @@ function countListeners(signal: AbortSignal): () => number {
   return () => listeners.size;
 }
 
-Deno.test("signal of a shutdown ends a server with open streams", async () => {
+Deno.test("signal of a shutdown lets a server with open streams shut down", async () => {
   const shutdown = new AbortController();
   const sources: Source[] = [];
   const server = Deno.serve(
@@ -1077,10 +1084,10 @@ Deno.test("signal of a shutdown ends a server with open streams", async () => {
   shutdown.abort();
   await deadline(finished, "the server to shut down");
   for (const end of ends) assert((await end).done);
-  for (const source of sources) assertEquals(source.returns, 1);
+  for (const source of sources) assertEquals(source.returnCalls, 1);
 });
 
-Deno.test("signal of a timeout has clients connect again, who lose nothing", async () => {
+Deno.test("signal of a timeout makes clients reconnect without losing events", async () => {
   const log = new MemoryEventLog();
   let connections = 0;
   await using server = new HttpServer(({ headers }) => {
@@ -1104,7 +1111,7 @@ Deno.test("signal of a timeout has clients connect again, who lose nothing", asy
   assertEquals(data, expected);
 });
 
-Deno.test("a push source is three lines", async () => {
+Deno.test("sseResponse sends messages that are written to a TransformStream", async () => {
   const { readable, writable } = new TransformStream<SseMessage>();
   const writer = writable.getWriter();
   const response = sseResponse(readable);
@@ -1116,7 +1123,7 @@ Deno.test("a push source is three lines", async () => {
   assertEquals(await text, "data: 1\n\ndata: 2\n\n");
 });
 
-Deno.test("a push source is told when the client goes", async () => {
+Deno.test("sseResponse errors the writer of a TransformStream when the client disconnects", async () => {
   const { readable, writable } = new TransformStream<SseMessage>();
   const writer = writable.getWriter();
   const reader = sseResponse(readable).body!.getReader();
