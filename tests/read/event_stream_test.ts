@@ -689,21 +689,6 @@ Deno.test("SseEventStream errors at an event that is too large, and readSse retu
   await assertSseError(sse.next(), "event-too-large");
 });
 
-Deno.test("SseEventStream errors with the error of onComment after an event", async () => {
-  const fault = new Error("not this one");
-  const stream = streamOf(["data: 1\n\n:c\n\n"]).pipeThrough(
-    new SseEventStream({
-      onComment() {
-        throw fault;
-      },
-    }),
-  );
-  assertStrictEquals(
-    await assertRejects(() => Array.fromAsync(stream)),
-    fault,
-  );
-});
-
 Deno.test("SseEventStream errors if its source fails or its pipe is aborted", async () => {
   const fault = new Error("gone");
   const controller = new AbortController();
