@@ -1,3 +1,6 @@
+// Most of EventSource is tested in runtimes/cases/event_source*.ts, on every
+// runtime. The tests below need fake time, permissions or other features of Deno.
+
 import {
   assertEquals,
   assertInstanceOf,
@@ -19,7 +22,7 @@ import { eventSource } from "./runtimes/cases/event_source.ts";
 import { Fixture } from "./runtimes/fixture.ts";
 import { once } from "./runtimes/heard.ts";
 
-// What all runtimes have to do, here with the sanitizers of `deno test`.
+// Runs those cases here too, with the sanitizers of `deno test`.
 for (const { name, run, browserOnly } of eventSource) {
   if (browserOnly) continue;
   Deno.test(name, async () => {
@@ -31,8 +34,8 @@ for (const { name, run, browserOnly } of eventSource) {
   });
 }
 
-/** The ms between requests, until the source is closed. */
-async function waits(
+/** Returns the delays between requests in ms, until the source closes. */
+async function delays(
   init: EventSourceInit,
   ...answers: Parameters<typeof inTurn>
 ): Promise<number[]> {
@@ -43,18 +46,18 @@ async function waits(
   return times.slice(1).map((time, i) => time - times[i]);
 }
 
-Deno.test("EventSource waits three seconds before each attempt, unless told otherwise", async () => {
+Deno.test("EventSource waits three seconds before each reconnect by default", async () => {
   const end = () => eventResponse("data: a\n\n");
   assertEquals(
-    await waits({}, failing, failing, failing, failing, end, end, empty),
+    await delays({}, failing, failing, failing, failing, end, end, empty),
     Array(6).fill(3000),
   );
 });
 
-Deno.test("EventSource waits for as long as the server's retry says", async () => {
+Deno.test("EventSource waits for the server's retry time before each reconnect", async () => {
   const retry = (ms: number) => () => eventResponse(`retry: ${ms}\n\n`);
   assertEquals(
-    await waits(
+    await delays(
       {},
       retry(150),
       failing,
@@ -67,23 +70,23 @@ Deno.test("EventSource waits for as long as the server's retry says", async () =
   );
 });
 
-Deno.test("EventSource makes few requests where the server's retry is 0", async () => {
+Deno.test("EventSource delays repeated attempts even if the server's retry is 0", async () => {
   const retry = () => eventResponse("retry: 0\n\n");
   assertEquals(
-    await waits({}, retry, failing, failing, empty),
+    await delays({}, retry, failing, failing, empty),
     [0, 100, 100],
   );
 });
 
-Deno.test("EventSource waits longer and longer where it is told to", async () => {
+Deno.test("EventSource increases the delay if backoffFactor is set", async () => {
   const reconnect = { initialDelay: 100, backoffFactor: 2, maxDelay: 300 };
   assertEquals(
-    await waits({ reconnect }, failing, failing, failing, failing, empty),
+    await delays({ reconnect }, failing, failing, failing, failing, empty),
     [100, 200, 300, 300],
   );
 });
 
-Deno.test("EventSource leaves no timer where it is closed during the wait", async () => {
+Deno.test("EventSource.close() clears the reconnect timer", async () => {
   using time = new FakeTime();
   const { fetch, times } = inTurn(failing);
   const source = new EventSource(url, { fetch });
@@ -94,7 +97,7 @@ Deno.test("EventSource leaves no timer where it is closed during the wait", asyn
   assertEquals(times.length, 1);
 });
 
-Deno.test("EventSource cancels the body of a response that nobody reads", async () => {
+Deno.test("EventSource cancels the body of an error response", async () => {
   const { response, cancelled } = new OpenResponse("", { status: 500 });
   const source = new EventSource(url, { fetch: () => response });
   await once(source, "error");
@@ -102,7 +105,7 @@ Deno.test("EventSource cancels the body of a response that nobody reads", async 
   await cancelled;
 });
 
-Deno.test("EventSource cancels the body of a response that comes after close()", async () => {
+Deno.test("EventSource cancels the body of a response that arrives after close()", async () => {
   const late = Promise.withResolvers<Response>();
   const source = new EventSource(url, { fetch: () => late.promise });
   source.close();
@@ -112,7 +115,7 @@ Deno.test("EventSource cancels the body of a response that comes after close()",
 });
 
 Deno.test({
-  name: "EventSource fails for good without the permission to connect",
+  name: "EventSource does not reconnect without the net permission",
   permissions: { net: false },
   async fn() {
     const source = new EventSource("http://127.0.0.1:8080/");
@@ -123,7 +126,7 @@ Deno.test({
   },
 });
 
-Deno.test("EventSource can be put in the place of the platform's", async () => {
+Deno.test("EventSource can replace globalThis.EventSource", async () => {
   const native = globalThis.EventSource;
   try {
     globalThis.EventSource = EventSource;
@@ -141,7 +144,7 @@ Deno.test("EventSource can be put in the place of the platform's", async () => {
   }
 });
 
-Deno.test("EventSource tells the type of an event by its name", async () => {
+Deno.test("EventSource.addEventListener types its event by the event name", async () => {
   const fetch = () => eventResponse("data: a\n\n");
   const source = new EventSource(url, { fetch });
   const text = await new Promise<string>((resolve) => {
@@ -158,7 +161,7 @@ Deno.test("EventSource tells the type of an event by its name", async () => {
   source.close();
 });
 
-Deno.test("an error event has what a refusal says, also of a status of 2xx", async () => {
+Deno.test("EventSource's error event has the response body for status 201", async () => {
   await using server = new HttpServer(
     () => new Response("Made, not streamed", { status: 201 }),
   );

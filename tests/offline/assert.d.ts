@@ -1,4 +1,4 @@
-// What the tests use of @std/assert, with its types.
+// The functions of @std/assert that the tests use.
 
 // deno-lint-ignore no-explicit-any
 type Constructor<T> = abstract new (...args: any[]) => T;

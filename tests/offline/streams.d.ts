@@ -1,4 +1,4 @@
-// What the tests use of @std/streams, with its types.
+// The functions and classes of @std/streams that the tests use.
 
 export declare class TextLineStream extends TransformStream<string, string> {
   constructor(options?: { allowCR?: boolean });

@@ -1,4 +1,5 @@
-// `FakeTime` of @std/testing/time, over npm's fake timers. Only what tests use.
+// `FakeTime` of @std/testing/time, based on fake timers from npm. It has only the
+// members that the tests use.
 
 import fakeTimers from "npm:@sinonjs/fake-timers@15.5.0";
 
@@ -19,8 +20,8 @@ function fakeNow(): number {
   return currentClock?.now ?? RealDate.now();
 }
 
-// A proxy as in @std, not the fake `Date` of the npm package: what a test
-// assigns to `Date.now` is written through to the real `Date`.
+// A proxy as in @std, not the fake `Date` of the npm package: a value that a test
+// assigns to `Date.now` is written to the real `Date`.
 const FakeDate = new Proxy(RealDate, {
   construct: (_target, args) =>
     Reflect.construct(RealDate, args.length > 0 ? args : [fakeNow()]),
@@ -58,7 +59,7 @@ export class FakeTime {
     return this.#clock.now;
   }
 
-  /** Waits in real time, so that pending I/O and promises go on. */
+  /** Waits in real time, so that pending I/O and promises proceed. */
   delay(ms: number): Promise<void> {
     return new Promise((resolve) => void realSetTimeout(resolve, ms));
   }
@@ -79,7 +80,7 @@ export class FakeTime {
 
   next(): boolean {
     if (this.#clock.countTimers() === 0) return false;
-    // All that are due at that time, as @std has it.
+    // Runs all timers that are due at this time, as @std does.
     this.#clock.next();
     this.#clock.tick(0);
     return true;

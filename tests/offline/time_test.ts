@@ -1,4 +1,4 @@
-// Passes on the stand-in and on the real @std, which must not differ here.
+// Passes with the stand-in and with @std, which have to behave the same.
 
 import { assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
@@ -11,7 +11,7 @@ Deno.test("FakeTime fakes every way to read the time", () => {
   assertEquals(new Date(7).getTime(), 7);
 });
 
-Deno.test("FakeTime writes what is assigned to Date.now to the real Date", () => {
+Deno.test("FakeTime writes a value assigned to Date.now to the real Date", () => {
   const RealDate = Date;
   const { now } = RealDate;
   try {

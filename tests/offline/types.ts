@@ -1,8 +1,8 @@
 // `assertType` and `IsExact` of @std/testing/types.
 
-/** Whether the two are one type; `any` is none but itself. */
+/** Whether both are the same type. `any` is the same only as `any`. */
 export type IsExact<A, B> = (<T>() => T extends A ? 1 : 2) extends
   (<T>() => T extends B ? 1 : 2) ? true : false;
 
-/** Checked by the compiler alone: `assertType<IsExact<A, B>>(true)`. */
+/** Checked only by the compiler: `assertType<IsExact<A, B>>(true)`. */
 export function assertType<Is extends boolean>(_is: Is): void {}

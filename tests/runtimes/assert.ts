@@ -1,21 +1,24 @@
 import { SseError, type SseErrorCode } from "../../mod.ts";
 
-/** Fails unless the condition holds. */
+/** Throws an error with the message unless the condition is truthy. */
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new Error(message);
 }
 
-/** Fails unless the two, plain data both, look the same as JSON. */
+/** Throws unless both values have the same JSON. For plain data only. */
 export function assertEquals(
   actual: unknown,
   expected: unknown,
-  what = "the value",
+  name = "the value",
 ): void {
-  const [is, shouldBe] = [show(actual), show(expected)];
-  assert(is === shouldBe, `Expected ${what} to be ${shouldBe}, got ${is}`);
+  const [actualText, expectedText] = [show(actual), show(expected)];
+  assert(
+    actualText === expectedText,
+    `Expected ${name} to be ${expectedText}, got ${actualText}`,
+  );
 }
 
-/** Fails unless the promise rejects; gives what it rejects with. */
+/** Returns the reason of a rejected promise. Throws if the promise resolves. */
 export async function rejection(promise: Promise<unknown>): Promise<unknown> {
   let value: unknown;
   try {
@@ -26,7 +29,10 @@ export async function rejection(promise: Promise<unknown>): Promise<unknown> {
   throw new Error(`Expected a rejection, got ${show(value)}`);
 }
 
-/** Fails unless the promise rejects with an `SseError` of one of the codes. */
+/**
+ * Returns the `SseError` of a rejected promise. Throws unless the promise rejects
+ * with an `SseError` that has one of the codes.
+ */
 export async function sseError(
   promise: Promise<unknown>,
   ...codes: SseErrorCode[]
@@ -40,7 +46,7 @@ export async function sseError(
   return error;
 }
 
-/** JSON that keeps `undefined` apart from what is not there. */
+/** Returns JSON that distinguishes `undefined` from a missing property. */
 function show(value: unknown): string {
   return JSON.stringify(
     value,

@@ -1,12 +1,12 @@
 import type { Context } from "./protocol.ts";
 
-/** One row of the table. */
+/** A test that runs on every runtime: a row of the table. */
 export interface Case {
-  /** A sentence about behaviour. */
+  /** A statement about the subject, unique in the suite. */
   name: string;
   run(context: Context): void | Promise<void>;
-  /** Run in browsers only, as it says nothing elsewhere. */
+  /** Runs in browsers only, because it tests nothing elsewhere. */
   browserOnly?: boolean;
-  /** Run in Node only. */
+  /** Runs in Node only. */
   nodeOnly?: boolean;
 }

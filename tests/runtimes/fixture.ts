@@ -1,10 +1,10 @@
 /**
- * The server that the suite talks to, run by Deno whatever runs the suite. It
- * replies as the URL says and tells what it saw, both over HTTP, so that a case
- * stands in one place and needs nothing but `fetch`.
+ * The server for the suite. It runs in Deno, on whichever runtime the suite runs.
+ * The request URL contains the replies, and the log of requests is available over
+ * HTTP, so each case is self-contained and needs only `fetch`.
  *
- * It is built on `node:http`, because `Deno.serve` can neither reset a
- * connection nor leave a body without framing.
+ * It uses `node:http`, because `Deno.serve` can neither reset a connection nor
+ * send a body without framing.
  */
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { ServerResponse } from "node:http";
@@ -12,20 +12,20 @@ import type { AddressInfo } from "node:net";
 import { gzipSync } from "node:zlib";
 import type { Context, Log, Reply, Result } from "./protocol.ts";
 
-/** What happens at one URL. */
+/** The log and the open connections of one URL. */
 class Stream {
   readonly log: Log = { requests: [], preflights: [], disconnects: 0 };
-  /** Ways to break connections, each waiting for the case to say go. */
-  held: (() => void)[] = [];
+  /** Functions that break a connection, called when the case requests it. */
+  pendingBreaks: (() => void)[] = [];
   #changed = Promise.withResolvers<void>();
 
-  change(): void {
+  notify(): void {
     this.#changed.resolve();
     this.#changed = Promise.withResolvers();
   }
 
-  /** Resolves once so many were seen. */
-  async saw(requests: number, disconnects: number): Promise<void> {
+  /** Resolves when the log has this many requests and disconnects. */
+  async waitFor(requests: number, disconnects: number): Promise<void> {
     while (
       this.log.requests.length < requests || this.log.disconnects < disconnects
     ) await this.#changed.promise;
@@ -36,13 +36,13 @@ export class Fixture implements AsyncDisposable {
   readonly origin: string;
   readonly crossOrigin: string;
   readonly closedOrigin: string;
-  /** Called with each result that the suite reports. */
+  /** Called with each result from the suite. */
   onResult: (result: Result) => void = () => {};
   #servers: Server[];
   #suite: string;
   #streams = new Map<string, Stream>();
 
-  /** Starts it; `suite` is the bundled suite, for browsers to import. */
+  /** Starts the server. `suite` is the bundled suite, which browsers import. */
   static async listen(suite: string): Promise<Fixture> {
     const servers = [createServer(), createServer(), createServer()];
     const origins = await Promise.all(servers.map(listening));
@@ -64,7 +64,7 @@ export class Fixture implements AsyncDisposable {
     }
   }
 
-  /** The address of a page that runs the suite. */
+  /** Returns the URL of a page that runs the suite. */
   page(context: Context): string {
     const query = new URLSearchParams({ context: JSON.stringify(context) });
     return `${this.origin}/page?${query}`;
@@ -79,27 +79,27 @@ export class Fixture implements AsyncDisposable {
     response: ServerResponse,
   ): Promise<void> {
     const url = new URL(request.url!, this.origin);
-    const [what, name = ""] = url.pathname.slice(1).split("/")
+    const [endpoint, name = ""] = url.pathname.slice(1).split("/")
       .map(decodeURIComponent);
-    switch (what) {
+    switch (endpoint) {
       case "stream": {
         const replies = JSON.parse(url.searchParams.get("replies")!);
-        await replyAsTold(this.#stream(name), replies, request, response);
+        await sendReply(this.#stream(name), replies, request, response);
         return;
       }
       case "log": {
         const stream = this.#stream(name);
-        await stream.saw(
+        await stream.waitFor(
           Number(url.searchParams.get("requests")),
           Number(url.searchParams.get("disconnects")),
         );
         send(response, "application/json", JSON.stringify(stream.log));
         return;
       }
-      case "go": {
+      case "break": {
         const stream = this.#stream(name);
-        for (const breakOff of stream.held) breakOff();
-        stream.held = [];
+        for (const breakConnection of stream.pendingBreaks) breakConnection();
+        stream.pendingBreaks = [];
         send(response, "text/plain", "");
         return;
       }
@@ -136,8 +136,8 @@ export class Fixture implements AsyncDisposable {
   }
 }
 
-/** The nth request gets the nth reply, and all that follow the last one. */
-async function replyAsTold(
+/** Sends the nth reply to the nth request, and the last reply to all later ones. */
+async function sendReply(
   stream: Stream,
   replies: Reply[],
   request: IncomingMessage,
@@ -146,9 +146,10 @@ async function replyAsTold(
   const { log } = stream;
   response.setHeader("access-control-allow-origin", "*");
   if (request.method === "OPTIONS") {
-    const asked = request.headers["access-control-request-headers"] ?? "";
-    log.preflights.push(asked);
-    response.setHeader("access-control-allow-headers", asked);
+    const requestedHeaders =
+      request.headers["access-control-request-headers"] ?? "";
+    log.preflights.push(requestedHeaders);
+    response.setHeader("access-control-allow-headers", requestedHeaders);
     response.writeHead(204).end();
     return;
   }
@@ -164,9 +165,9 @@ async function replyAsTold(
   response.on("close", () => {
     if (broken || response.writableFinished) return;
     log.disconnects++;
-    stream.change();
+    stream.notify();
   });
-  stream.change();
+  stream.notify();
   if (reply.silent) return;
 
   if (reply.bare) {
@@ -184,7 +185,7 @@ async function replyAsTold(
   }
   if (then === "end") response.end();
   if (then === "cut" || then === "reset") {
-    stream.held.push(() => {
+    stream.pendingBreaks.push(() => {
       broken = true;
       if (then === "cut") response.destroy();
       else response.socket!.resetAndDestroy();
@@ -211,7 +212,7 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
   return body;
 }
 
-/** Starts the server; gives its origin. */
+/** Starts the server and returns its origin. */
 function listening(server: Server): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   server.once("error", reject);

@@ -5,65 +5,70 @@ import {
   SseError,
 } from "../../src/event_source.ts";
 
-/** Has a source connect again at once where the server says nothing else. */
-export const soon: EventSourceInit = { reconnect: { initialDelay: 1 } };
+/** Options to reconnect without delay, unless the server sets a retry time. */
+export const fastReconnect: EventSourceInit = {
+  reconnect: { initialDelay: 1 },
+};
 
 /**
- * What a source dispatches, a line for each event, in order: `open`,
- * `NAME: DATA #ID`, and for a failure `error: CODE, STATE`.
+ * Records the events of a source in order, each as a line: `open`,
+ * `NAME: DATA #ID`, or for a failure `error: CODE, STATE`.
  */
-export class Heard {
+export class EventRecorder {
   #lines: string[] = [];
-  #came = Promise.withResolvers<void>();
+  #added = Promise.withResolvers<void>();
 
-  /** Listens for these names beside the usual ones. */
+  /** Listens for these names in addition to the standard ones. */
   constructor(source: EventSource, names: string[] = []) {
     for (const name of ["open", "message", "error", ...names]) {
       source.addEventListener(name, (event) => {
         this.#lines.push(lineOf(event, source));
-        this.#came.resolve();
+        this.#added.resolve();
       });
     }
   }
 
-  /** The next line, once it is there. */
+  /** Returns the next line. Waits until there is one. */
   async next(): Promise<string> {
     while (this.#lines.length === 0) {
-      this.#came = Promise.withResolvers();
-      await this.#came.promise;
+      this.#added = Promise.withResolvers();
+      await this.#added.promise;
     }
     return this.#lines.shift()!;
   }
 
-  /** The next lines, once there are so many. */
-  async take(count: number): Promise<string[]> {
+  /** Returns the next lines. Waits until there are this many. */
+  async nextLines(count: number): Promise<string[]> {
     const lines: string[] = [];
     while (lines.length < count) lines.push(await this.next());
     return lines;
   }
 
-  /** What is there and was not taken. */
-  get rest(): string[] {
+  /** Returns and removes the recorded lines that have not been read. */
+  get unread(): string[] {
     return this.#lines.splice(0);
   }
 }
 
-/** Opens a source for as long as `use` takes, and listens for those names too. */
+/**
+ * Opens a source, calls `use`, and closes the source. Also records events of the
+ * given names.
+ */
 export async function withSource(
   url: string,
   init: EventSourceInit | undefined,
-  use: (source: EventSource, heard: Heard) => void | Promise<void>,
+  use: (source: EventSource, recorder: EventRecorder) => void | Promise<void>,
   names?: string[],
 ): Promise<void> {
   const source = new EventSource(url, init);
   try {
-    await use(source, new Heard(source, names));
+    await use(source, new EventRecorder(source, names));
   } finally {
     source.close();
   }
 }
 
-/** The next event of that name. */
+/** Resolves with the next event of this name. */
 export function once(source: EventTarget, name: string): Promise<MessageEvent> {
   return new Promise((resolve) =>
     source.addEventListener(name, (event) => resolve(event as MessageEvent), {

@@ -1,4 +1,4 @@
-/** Gets the runtimes from the npm registry, and Chromium from the system. */
+/** Installs the runtimes from the npm registry. Finds the system's Chromium. */
 
 const CHROMIUM = "chromium-headless-shell";
 
@@ -22,7 +22,7 @@ export async function chromium(): Promise<string> {
 /** Returns the path of Chromium's binary, if Debian's package is installed. */
 export async function findChromium(): Promise<string | undefined> {
   const files = await output("dpkg", ["-L", CHROMIUM]).catch(() => "");
-  // Not the script in /usr/bin, whose process is not the browser's.
+  // Not the script in /usr/bin: its process is not the process of the browser.
   return files.split("\n").find((file) =>
     file.startsWith("/usr/lib/") && file.endsWith(`/${CHROMIUM}`)
   );

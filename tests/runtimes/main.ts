@@ -11,25 +11,25 @@ import { output } from "./install.ts";
 import { type Runtime, runtimes, versionOf } from "./runtimes.ts";
 import { all, casesFor } from "./suite.ts";
 
-/** How many ms a runtime may take. */
+/** Timeout of a runtime, in milliseconds. */
 const DEADLINE = 60_000;
 
-/** How many ms the process may take to end after the last case. */
-const TIME_TO_END = 5000;
+/** Time for the process to exit after the last case, in milliseconds. */
+const EXIT_TIMEOUT = 5000;
 
-/** The one row that no case of the suite can tell. */
-const ENDS = "the process ends by itself";
+/** A row that the suite cannot test itself. */
+const EXITS = "the process exits by itself";
 
-const NO_RESULT = "No result came";
+const NO_RESULT = "No result was received";
 
-/** How a runtime did. */
+/** The result of one runtime. */
 interface Outcome {
   name: string;
-  /** Why it was not run. */
+  /** The reason if the runtime was not run. */
   notRun?: string;
-  /** By case: what went wrong, `""` where nothing did. */
+  /** Maps each case to its error message, or to `""` if it passed. */
   errors: Map<string, string>;
-  /** What it printed, where it did not run as it should. */
+  /** The output of the process, if the run was not complete. */
   printed?: string;
 }
 
@@ -46,7 +46,7 @@ try {
   await Deno.remove(directory, { recursive: true });
 }
 
-/** Makes one file of the suite and the module. */
+/** Bundles the suite and the module into one file. */
 async function bundle(): Promise<void> {
   await output(Deno.execPath(), [
     "bundle",
@@ -92,38 +92,38 @@ async function test(runtime: Runtime, fixture: Fixture): Promise<Outcome> {
     errors.set(name, error);
     if (errors.size < cases.length) return;
     clearTimeout(timer);
-    // A browser stays open where a program ends.
+    // A program exits by itself, but a browser stays open.
     if (browser) stop();
-    else timer = setTimeout(stop, TIME_TO_END);
+    else timer = setTimeout(stop, EXIT_TIMEOUT);
   };
   const { code, stdout, stderr } = await child.output();
   clearTimeout(timer);
 
-  let asItShould = errors.size === cases.length;
+  let isComplete = errors.size === cases.length;
   for (const { name } of cases) {
     if (!errors.has(name)) errors.set(name, NO_RESULT);
   }
   if (!browser) {
-    if (stopped) errors.set(ENDS, "It had to be stopped");
-    else errors.set(ENDS, code === 0 ? "" : `Its exit status is ${code}`);
-    asItShould &&= errors.get(ENDS) === "";
+    if (stopped) errors.set(EXITS, "The process had to be killed");
+    else errors.set(EXITS, code === 0 ? "" : `The exit status is ${code}`);
+    isComplete &&= errors.get(EXITS) === "";
   }
   if (runtime.extra) {
     const { row, run: runExtra } = runtime.extra;
     const ran = runExtra(binary, run);
     errors.set(row, await ran.then(() => "", (error) => `${error}`));
   }
-  if (asItShould) return { name, errors };
+  if (isComplete) return { name, errors };
   const decoder = new TextDecoder();
   const printed = decoder.decode(stdout) + decoder.decode(stderr);
   return { name, errors, printed };
 }
 
-/** Prints it all; gives the exit status. */
+/** Prints the results and returns the exit status. */
 function report(outcomes: Outcome[]): number {
   const rows = [
     ...all.map(({ name }) => name),
-    ENDS,
+    EXITS,
     ...new Set(runtimes.flatMap(({ extra }) => extra?.row ?? [])),
   ];
   const width = Math.max(...rows.map((row) => row.length));
@@ -139,20 +139,20 @@ function report(outcomes: Outcome[]): number {
   for (const row of rows) {
     console.log(line(row, ({ notRun, errors }) => {
       const error = errors.get(row);
-      const how = notRun !== undefined
+      const status = notRun !== undefined
         ? "not run"
         : error === undefined
         ? "none"
         : error === ""
         ? "passed"
         : "failed";
-      count[how]++;
-      return marks[how];
+      count[status]++;
+      return marks[status];
     }));
   }
 
-  for (const [what, names] of failures(outcomes)) {
-    console.log(`\n${what}\n  on ${names.join(", ")}`);
+  for (const [failure, names] of failures(outcomes)) {
+    console.log(`\n${failure}\n  on ${names.join(", ")}`);
   }
   for (const { name, printed } of outcomes) {
     if (printed === undefined) continue;
@@ -172,14 +172,14 @@ function report(outcomes: Outcome[]): number {
     : 0;
 }
 
-/** What went wrong, each with the runtimes where it did. */
+/** Maps each failure to the names of the runtimes that have it. */
 function failures(outcomes: Outcome[]): Map<string, string[]> {
   const failures = new Map<string, string[]>();
   for (const { name, errors } of outcomes) {
     for (const [row, error] of errors) {
       if (error === "" || error === NO_RESULT) continue;
-      const what = `${row}\n  ${error}`;
-      failures.set(what, [...failures.get(what) ?? [], name]);
+      const failure = `${row}\n  ${error}`;
+      failures.set(failure, [...failures.get(failure) ?? [], name]);
     }
   }
   return failures;

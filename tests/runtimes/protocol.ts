@@ -1,27 +1,32 @@
-/** One reply of the fixture server; what a case has it say. */
+/** A reply of the fixture server, as the case defines it. */
 export interface Reply {
-  /** Send no response at all, not even headers. */
+  /** Whether to send no response at all, not even headers. */
   silent?: boolean;
   /** Default: 200. */
   status?: number;
   /**
-   * Added to `Content-Type: text/event-stream`. A `content-encoding` of gzip is
-   * carried out.
+   * Added to `Content-Type: text/event-stream`. With `content-encoding: gzip`, the
+   * server compresses the body.
    */
   headers?: Record<string, string>;
-  /** Sent at once. */
+  /** Sent immediately. */
   body?: string;
-  /** Frame the body by neither length nor chunks: the connection's end ends it. */
+  /**
+   * Whether to send the body without a length and without chunks, so that it ends
+   * when the connection closes.
+   */
   bare?: boolean;
   /**
-   * What follows the body, default `"end"`: its proper end; nothing, on an open
-   * connection; or, once the case says go, the connection closed or reset in
-   * the middle.
+   * What the server does after it sends the body: `"end"` ends the response,
+   * `"hang"` leaves it open, and `"cut"` and `"reset"` close or reset the
+   * connection in mid-response when the case calls `breakConnections`.
+   *
+   * @default "end"
    */
   then?: "end" | "hang" | "cut" | "reset";
 }
 
-/** What the fixture server saw at one URL. */
+/** The requests to one URL of the fixture server. */
 export interface Log {
   /** In order, without preflights. */
   requests: {
@@ -32,26 +37,26 @@ export interface Log {
   }[];
   /** The `Access-Control-Request-Headers` of each preflight, in order. */
   preflights: string[];
-  /** How often a client went before its reply was over. */
+  /** The number of clients that disconnected before the end of the reply. */
   disconnects: number;
 }
 
-/** How the suite is started in a runtime. */
+/** The argument of the suite in a runtime. */
 export interface Context {
   /** The runtime's name in the table. */
   runtime: string;
-  /** Of the fixture server; in a browser, of the page too. */
+  /** The origin of the fixture server and, in a browser, of the page. */
   origin: string;
-  /** The same server on another port. */
+  /** The origin of the same server on another port. */
   crossOrigin: string;
-  /** Where nobody listens. */
+  /** An origin whose port is closed. */
   closedOrigin: string;
   browser: boolean;
 }
 
-/** How a case went in a runtime. */
+/** The result of a case in a runtime. */
 export interface Result {
   name: string;
-  /** Absent where the case passed. */
+  /** The error message. Absent if the case passed. */
   error?: string;
 }

@@ -1,25 +1,25 @@
 import type { SseConnection } from "../../mod.ts";
 import { assert } from "./assert.ts";
 
-/** The next event: its type, data and id. */
+/** Returns the type, data and ID of the next event. */
 export async function read(sse: SseConnection): Promise<string[]> {
   const { value } = await sse.next();
   assert(value, "Expected an event, got the end");
   return [value.event, value.data, value.id];
 }
 
-/** The data of all events that are left. */
+/** Returns the data of all remaining events. */
 export async function readAll(sse: SseConnection): Promise<string[]> {
   const data: string[] = [];
   for await (const event of sse) data.push(event.data);
   return data;
 }
 
-/** All that is left of a stream. */
+/** Returns all remaining values of a stream. */
 export async function drain<T>(stream: ReadableStream<T>): Promise<T[]> {
   const values: T[] = [];
   const reader = stream.getReader();
-  // Not every runtime can iterate over a stream.
+  // Some runtimes do not support async iteration of streams.
   for (;;) {
     const { done, value } = await reader.read();
     if (done) return values;
@@ -27,7 +27,7 @@ export async function drain<T>(stream: ReadableStream<T>): Promise<T[]> {
   }
 }
 
-/** A stream of these values; not every runtime has `ReadableStream.from`. */
+/** Like `ReadableStream.from`, which some runtimes lack. */
 export function streamOf<T>(values: Iterable<T>): ReadableStream<T> {
   return new ReadableStream({
     start(controller) {

@@ -1,4 +1,4 @@
-/** The runtimes: where each comes from, and how it is given the suite. */
+/** The runtimes: how to install each of them, and how to run the suite in it. */
 import { chromium, installFromNpm, output } from "./install.ts";
 import type { Context } from "./protocol.ts";
 import { checkSignalMemory } from "./signal_memory.ts";
@@ -11,11 +11,11 @@ export interface Runtime {
   /** Installs the runtime if needed. Returns the path of its binary. */
   install(): Promise<string | URL>;
   /**
-   * Writes what the runtime needs into the directory, where `suite.mjs` is;
-   * gives the arguments for the binary.
+   * Writes the files that the runtime needs into the directory, which contains
+   * `suite.mjs`. Returns the arguments for the binary.
    */
   prepare(run: Run): Promise<string[]> | string[];
-  /** What is run beside the suite, as a row of its own. */
+  /** An additional test of this runtime, with a row of its own. */
   extra?: {
     row: string;
     run(binary: string | URL, run: Run): Promise<void>;
@@ -26,7 +26,7 @@ interface Run {
   version: string;
   directory: string;
   context: Context;
-  /** The address of a page that runs the suite. */
+  /** The URL of a page that runs the suite. */
   page: string;
 }
 
@@ -47,7 +47,7 @@ export const runtimes: Runtime[] = [
     install: () => fromNpm("node22/bin/node"),
     prepare: async (run) => [await writeScript(run)],
     extra: {
-      row: "10⁵ connections with one signal leave nothing behind",
+      row: "10⁵ connections with one signal leak no memory",
       run: (binary, { directory }) => checkSignalMemory(binary, directory),
     },
   },
@@ -64,7 +64,7 @@ export const runtimes: Runtime[] = [
   {
     name: "workerd",
     install: () => fromNpm("workerd/bin/workerd"),
-    // The newest date that it knows is its version.
+    // Its version is the newest compatibility date that it supports.
     prepare: (run) => writeWorker(run, run.version),
     extra: {
       row: "examples/worker.ts",
@@ -73,7 +73,8 @@ export const runtimes: Runtime[] = [
     },
   },
   {
-    // The last day on which the option `cache` of a request throws.
+    // With this compatibility date or an older one, the option `cache` of a request
+    // throws.
     name: "workerd 2024-11-10",
     install: () => fromNpm("workerd/bin/workerd"),
     prepare: (run) => writeWorker(run, "2024-11-10"),
@@ -88,7 +89,7 @@ export const runtimes: Runtime[] = [
     browser: true,
     install: chromium,
     prepare: ({ directory, page }) => [
-      // Root may not have one, and the one page it loads is our own.
+      // Chromium refuses to run as root with a sandbox. It loads only our page.
       "--no-sandbox",
       "--disable-background-networking",
       `--user-data-dir=${directory}/chromium`,
@@ -97,7 +98,7 @@ export const runtimes: Runtime[] = [
   },
 ];
 
-/** What a binary says its version is. */
+/** Returns the version that the binary prints. */
 export async function versionOf(binary: string | URL): Promise<string> {
   const text = await output(binary, ["--version"]);
   return text.match(/\d[\d.-]*/)?.[0] ?? text.trim();
@@ -105,7 +106,10 @@ export async function versionOf(binary: string | URL): Promise<string> {
 
 let installed: Promise<void> | undefined;
 
-/** A file of a package in `deno.json`, which all are installed at once. */
+/**
+ * Returns the URL of a file of a package in `deno.json`. The first call installs
+ * all packages.
+ */
 async function fromNpm(path: string): Promise<URL> {
   await (installed ??= installFromNpm());
   return new URL(import.meta.resolve(path));

@@ -1,12 +1,15 @@
 /**
- * What stays behind of a hundred thousand connections that share one signal,
- * which is more where a runtime never forgets who followed a signal.
+ * Measures the memory that 100,000 connections with one shared signal leak. Some
+ * runtimes never release the dependent signals of a signal.
  */
 import { output } from "./install.ts";
 
 const ROUNDS = 100_000;
 
-/** How much the heap may grow by what is compiled late: 40 bytes a connection. */
+/**
+ * The heap grows when code is compiled late. This limit allows 40 bytes for each
+ * connection.
+ */
 const MAX_GROWTH = 4 * 2 ** 20;
 
 const SCRIPT = `
@@ -36,7 +39,7 @@ await connect(${ROUNDS});
 console.log(await heapUsed() - before);
 `;
 
-/** Throws where the heap of that Node grows with each connection. */
+/** Throws if the heap of this Node binary grows with each connection. */
 export async function checkSignalMemory(
   binary: string | URL,
   directory: string,

@@ -2,7 +2,7 @@ import type { Context, Log, Reply } from "./protocol.ts";
 
 let count = 0;
 
-/** A URL of the fixture server for one case, which replies as the case says. */
+/** A URL of the fixture server for one case, with the replies that it sends. */
 export class Stream {
   readonly url: string;
   #context: Context;
@@ -19,7 +19,7 @@ export class Stream {
     this.url = `${origin}/stream/${this.#name}?${query}`;
   }
 
-  /** What the server saw, once it saw so many. */
+  /** Returns the server's log. Waits until it has this many entries. */
   async log({ requests = 0, disconnects = 0 } = {}): Promise<Log> {
     const { origin } = this.#context;
     const query = `requests=${requests}&disconnects=${disconnects}`;
@@ -33,9 +33,10 @@ export class Stream {
     }
   }
 
-  /** Has the server cut or reset the connections of which it was told to. */
-  async go(): Promise<void> {
-    const response = await fetch(`${this.#context.origin}/go/${this.#name}`);
+  /** Closes or resets the connections whose replies have `"cut"` or `"reset"`. */
+  async breakConnections(): Promise<void> {
+    const { origin } = this.#context;
+    const response = await fetch(`${origin}/break/${this.#name}`);
     await response.body?.cancel();
   }
 }

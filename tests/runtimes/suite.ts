@@ -1,4 +1,4 @@
-/** The cases, and what runs them in a runtime. */
+/** The cases, and the function that runs them in a runtime. */
 import type { Case } from "./case.ts";
 import { decoding } from "./cases/decoding.ts";
 import { eventSource } from "./cases/event_source.ts";
@@ -11,10 +11,10 @@ import { typing } from "./cases/typed_events.ts";
 import { writing } from "./cases/writing.ts";
 import type { Context, Result } from "./protocol.ts";
 
-/** How many ms a case may take. */
+/** Timeout of a case, in milliseconds. */
 const DEADLINE = 5000;
 
-/** Every case, in the order of the table. */
+/** All cases, in the order of the table. */
 export const all: Case[] = [
   ...decoding,
   ...looping,
@@ -27,7 +27,7 @@ export const all: Case[] = [
   ...eventSource,
 ];
 
-/** The cases for a runtime, in the order of the table. */
+/** Returns the cases for a runtime, in the order of the table. */
 export function casesFor(
   { browser, runtime }: Pick<Context, "browser" | "runtime">,
 ): Case[] {
@@ -40,13 +40,13 @@ export function casesFor(
 export async function run(context: Context): Promise<void> {
   for (const { name, run } of casesFor(context)) {
     const result: Result = { name };
-    const { promise: late, reject } = Promise.withResolvers<never>();
+    const { promise: timeout, reject } = Promise.withResolvers<never>();
     const timer = setTimeout(
-      () => reject(new Error(`It took longer than ${DEADLINE} ms`)),
+      () => reject(new Error(`The case took longer than ${DEADLINE} ms`)),
       DEADLINE,
     );
     try {
-      await Promise.race([run(context), late]);
+      await Promise.race([run(context), timeout]);
     } catch (error) {
       result.error = error instanceof Error
         ? `${error.name}: ${error.message}`

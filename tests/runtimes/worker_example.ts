@@ -6,11 +6,11 @@ import { assert, assertEquals } from "./assert.ts";
 import { output } from "./install.ts";
 
 /**
- * Runs the example; throws where it does not do as it should.
+ * Runs the example. Throws if it does not behave as expected.
  *
- * @param binary The one of workerd.
- * @param directory Where to write what workerd needs.
- * @param compatibilityDate The day of which it behaves as it did.
+ * @param binary The binary of workerd.
+ * @param directory The directory for the files that workerd needs.
+ * @param compatibilityDate The date whose version of workerd to emulate.
  */
 export async function runWorkerExample(
   binary: string | URL,
@@ -50,17 +50,17 @@ export async function runWorkerExample(
   );
   assertEquals(new TextDecoder().decode(id), "0 ☃", "Last-Event-ID");
 
-  // workerd sees that a browser has gone when it writes, and not before.
+  // workerd notices a disconnected browser only when it writes.
   await browser.close();
   const writing = setInterval(() => stream.send("data: {}\n\n"), 50);
   await stream.cancelled.finally(() => clearInterval(writing));
 
   const refused = await fetch(worker.url);
   assertEquals(refused.status, 401, "the status");
-  assertEquals(await refused.text(), "Who are you?", "the refusal");
+  assertEquals(await refused.text(), "Who are you?", "the body");
 }
 
-/** The example on a port of its own, until disposed of. */
+/** Serves the example on a port of its own, until it is disposed. */
 async function serveWorker(
   binary: string | URL,
   directory: string,
@@ -88,20 +88,20 @@ const config :Workerd.Config = (
 `,
   );
   const child = new Deno.Command(binary, {
-    // It tells on standard output which port it was given.
+    // Prints the port on standard output.
     args: ["serve", "--control-fd=1", `${directory}/example.capnp`],
     stdin: "null",
     stdout: "piped",
     stderr: "inherit",
   }).spawn();
   const stdout = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  let told = "";
+  let printed = "";
   let port: string | undefined;
   while (port === undefined) {
     const { done, value } = await stdout.read();
-    assert(!done, `workerd listens; it ended with ${told}`);
-    told += value;
-    port = told.match(/"port":\s*(\d+)/)?.[1];
+    assert(!done, `Expected workerd to listen, but it ended: ${printed}`);
+    printed += value;
+    port = printed.match(/"port":\s*(\d+)/)?.[1];
   }
   return {
     url: `http://127.0.0.1:${port}/`,

@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { SseError } from "../../mod.ts";
 
-/** Asserts that the promise rejects with an `SseError` of that code. */
+/** Asserts that the promise rejects with an `SseError` with this code. */
 export async function assertSseError(
   promise: Promise<unknown>,
   code: SseError["code"],

@@ -1,7 +1,7 @@
 import { Random } from "./random.ts";
 import { type RawConnection, RawServer } from "./raw_server.ts";
 
-/** An event of the log, as a client should get it. */
+/** An event of the log, as a client should receive it. */
 export interface LoggedEvent {
   event: string;
   data: string;
@@ -10,7 +10,7 @@ export interface LoggedEvent {
 
 const TEXT = [..."abc: ", "é", "☃", "🎉", "\n", "\u2028", "data: ", "id: 7"];
 
-/** The event with that number; each has its own id, outside Latin-1. */
+/** Returns the event with this number. Its ID is unique and outside Latin-1. */
 export function loggedEvent(number: number): LoggedEvent {
   const random = new Random(number);
   const large = random.chance(0.002);
@@ -23,7 +23,9 @@ export function loggedEvent(number: number): LoggedEvent {
 
 function numberOf(id: string): number {
   const match = /^☃([0-9]+)🎉$/.exec(id);
-  if (match === null) throw new Error(`Got ${JSON.stringify(id)} for an id`);
+  if (match === null) {
+    throw new Error(`Expected an ID of the log, got ${JSON.stringify(id)}`);
+  }
   return Number(match[1]);
 }
 
@@ -31,7 +33,7 @@ const utf8 = new TextEncoder();
 const GARBAGE = "\x16\x03 ssh\x00, not HTTP\r\n\r\n";
 const STATUSES = [408, 425, 429, 500, 502, 503, 504];
 
-/** How a connection dies. */
+/** The ways in which a connection breaks. */
 const DEATHS = [
   "garbage instead of HTTP",
   "a cut head",
@@ -43,16 +45,16 @@ const DEATHS = [
   "reset",
   "reset and refusal",
 ] as const;
-/** The same, but it takes the client's timeouts to notice: kept rare. */
+/** Like `DEATHS`, but rare, because the client notices them only by timeouts. */
 const SLOW_DEATHS = ["no head", "stall"] as const;
 type Death = typeof DEATHS[number] | typeof SLOW_DEATHS[number];
 
 /**
- * Sends a log of numbered events, from the one after `Last-Event-ID` on, and
- * dies at random bytes in every way it knows.
+ * Sends a log of numbered events, starting after `Last-Event-ID`, and breaks each
+ * connection at a random byte, in a random way.
  */
 export class ChaosServer implements AsyncDisposable {
-  /** How often it died in which way. */
+  /** The number of connections that broke in each way. */
   readonly deaths = new Map<Death, number>(
     [...DEATHS, ...SLOW_DEATHS].map((death) => [death, 0]),
   );
@@ -81,7 +83,7 @@ export class ChaosServer implements AsyncDisposable {
     return this.#server.connections.length;
   }
 
-  /** Takes connections again, where it refused them; called by the refused. */
+  /** Accepts connections again after a refusal. The refused client calls it. */
   comeBack(): void {
     this.#server.accept();
   }
@@ -96,7 +98,7 @@ export class ChaosServer implements AsyncDisposable {
     try {
       await this.#send(connection, death, start);
     } catch {
-      return; // The client has gone.
+      return; // The client has disconnected.
     }
     switch (death) {
       case "no head":
@@ -157,7 +159,7 @@ export class ChaosServer implements AsyncDisposable {
       parts.push(utf8.encode("data: this is no chunk\n\n"));
     }
     const wire = new Uint8Array(await new Blob(parts).arrayBuffer());
-    // In few pieces, as the system may wait 40 ms before it sends another.
+    // Sends few parts, as the system may wait 40 ms before it sends another one.
     let sent = 0;
     while (sent < wire.length) {
       const end = random.chance(0.5)
@@ -168,10 +170,10 @@ export class ChaosServer implements AsyncDisposable {
     }
   }
 
-  /** What one connection brings of the log, cut off anywhere. */
+  /** Returns the bytes of the log for one connection, cut off at a random byte. */
   #stream(start: number): Uint8Array<ArrayBuffer> {
     const random = this.#random;
-    // Now and then enough for the largest event.
+    // Sometimes long enough for the largest event.
     const most = random.chance(0.04)
       ? 60_000
       : random.pick([0, 50, 1000, 5000, 10_000]);
@@ -184,7 +186,7 @@ export class ChaosServer implements AsyncDisposable {
       if (random.chance(0.02)) text += `retry: ${random.below(3)}${lineEnd}`;
       text += block(loggedEvent(i), random).join(lineEnd) + lineEnd + lineEnd;
     }
-    // Whole where the log ends, so that it comes to an end.
+    // Does not cut off the end of the log, so that a client can reach it.
     const bytes = utf8.encode(text);
     return text.length < length ? bytes : bytes.subarray(0, length);
   }
@@ -194,7 +196,7 @@ export class ChaosServer implements AsyncDisposable {
   }
 }
 
-/** The lines of an event; the id comes anywhere among them. */
+/** Returns the lines of an event, with the ID at a random position. */
 function block({ event, data, id }: LoggedEvent, random: Random): string[] {
   const lines = data.split("\n").map((line) => `data: ${line}`);
   if (event !== "message") lines.unshift(`event: ${event}`);

@@ -1,7 +1,7 @@
 import type { SseConnection } from "../../mod.ts";
 import { deadline } from "./deadline.ts";
 
-/** Returns the data of the next events, or fails after the deadline. */
+/** Returns the data of the next events. Rejects if an event takes too long. */
 export async function dataOf(
   sse: SseConnection,
   count: number,
@@ -14,7 +14,7 @@ export async function dataOf(
   return data;
 }
 
-/** Returns the data of all events until the end. */
+/** Returns the data of all remaining events. */
 export function allData(sse: SseConnection): Promise<string[]> {
   return Array.fromAsync(sse, ({ data }) => data);
 }

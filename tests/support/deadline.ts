@@ -1,7 +1,7 @@
 /**
- * The promise, but rejecting after five seconds, or as many as are given: a test
- * that waits for what never comes then fails by name, where it would otherwise
- * hang.
+ * Resolves or rejects as the promise does, but rejects after a timeout of five
+ * seconds by default. Without it, a test would hang instead of failing with a
+ * message.
  */
 export async function deadline<T>(
   promise: Promise<T>,

@@ -1,5 +1,5 @@
-// Preloaded before documentation examples: https: requests get canned answers,
-// by their paths, so that the examples run with no network.
+// Preloaded before the documentation examples. Requests to https: URLs get canned
+// responses, selected by path, so that the examples run without a network.
 
 const fetchFromNetwork = globalThis.fetch;
 
@@ -21,7 +21,7 @@ const job = [
   'id: 2\nevent: done\ndata: {"url":"/files/7"}\n\n',
 ];
 
-/** What an MCP server says to a POST, and to the GET that goes on with it. */
+/** Responses of an MCP server to a POST, and to the GET that continues it. */
 const mcp: Record<string, string[]> = {
   POST: ["retry: 1\nid: 1\ndata:\n\n"],
   GET: [`id: 2\ndata: ${JSON.stringify({ id: 1, result: "built" })}\n\n`],

@@ -3,10 +3,10 @@ import { runInNewContext } from "node:vm";
 
 setFlagsFromString("--expose-gc");
 
-/** Has V8 collect all garbage. */
+/** Runs V8's garbage collector. */
 export const collectGarbage: () => void = runInNewContext("gc");
 
-/** Bytes of heap in use, garbage not counted. */
+/** Returns the bytes of heap in use, without garbage. */
 export function heldBytes(): number {
   collectGarbage();
   return Deno.memoryUsage().heapUsed;

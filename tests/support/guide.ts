@@ -4,10 +4,10 @@ import config from "../../deno.json" with { type: "json" };
 let runs = 0;
 
 /**
- * Runs the one block of code in a guide that contains `text`, as a program of
- * its own.
+ * Runs the code block of a guide that contains `text` as a separate program.
+ * Exactly one block must contain it.
  *
- * @returns What it exports.
+ * @returns The exports of the program.
  */
 // deno-lint-ignore no-explicit-any
 export async function runBlock(guide: string, text: string): Promise<any> {
@@ -17,7 +17,7 @@ export async function runBlock(guide: string, text: string): Promise<any> {
   )].map(([, code]) => code).filter((code) => code.includes(text));
   assertEquals(blocks.length, 1, `blocks of ${guide} with ${text}`);
 
-  // Where it is run, the names of this package mean nothing.
+  // A data: URL cannot import this package by its name.
   const code = blocks[0].replace(
     /"@x\/sse(.*?)"/g,
     (_, path) => {
@@ -25,7 +25,8 @@ export async function runBlock(guide: string, text: string): Promise<any> {
       return JSON.stringify(import.meta.resolve(`../../${entry}`));
     },
   );
-  // Deno takes a module for stuck that waits where nothing else does.
+  // If a module awaits a promise and nothing else is pending, Deno exits with an
+  // error. The timer prevents that.
   const timer = setInterval(() => {}, 1000);
   try {
     return await import(
@@ -36,7 +37,7 @@ export async function runBlock(guide: string, text: string): Promise<any> {
   }
 }
 
-/** Answers the requests of a block in the network's place, until disposed of. */
+/** Handles the requests of a block instead of the network, until disposed. */
 export function answer(
   handler: (request: Request, index: number) => Response | Promise<Response>,
 ) {
@@ -55,7 +56,7 @@ export function answer(
   };
 }
 
-/** Keeps what is logged, until disposed of. */
+/** Records the arguments of `console.log`, until disposed. */
 export function logged() {
   const { log } = console;
   const lines: unknown[][] = [];

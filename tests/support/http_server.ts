@@ -1,6 +1,6 @@
 import { deadline } from "./deadline.ts";
 
-/** A request as it came in. */
+/** A request that the server has received. */
 export interface ReceivedRequest {
   method: string;
   /** Path and query. */
@@ -14,10 +14,11 @@ export type Handler = (
 ) => Response | Promise<Response>;
 
 /**
- * A `Deno.serve` server on a port of its own. The nth request goes to the nth
- * handler, and all that follow to the last one.
+ * A `Deno.serve` server on a port of its own. Passes the nth request to the nth
+ * handler, and all later requests to the last handler.
  *
- * To see a client go, answer with an `OpenResponse` and wait for `cancelled`.
+ * To detect a disconnect, respond with an `OpenResponse` and wait for
+ * `cancelled`.
  */
 export class HttpServer implements AsyncDisposable {
   /** Ends in "/". */
@@ -52,7 +53,7 @@ export class HttpServer implements AsyncDisposable {
     this.url = `http://127.0.0.1:${this.#server.addr.port}/`;
   }
 
-  /** The request with that index, once it has come. */
+  /** Returns the request with this index. Waits until it arrives. */
   request(index = 0): Promise<ReceivedRequest> {
     return deadline(this.#arrival(index).promise, `request ${index}`);
   }

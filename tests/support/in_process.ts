@@ -1,13 +1,13 @@
 /**
- * Fixtures of tests without a network, in which the option `fetch` is a handler
+ * Fixtures for tests without a network. They set the option `fetch` to a handler
  * in the same process.
  */
 import { eventResponse } from "./open_response.ts";
 
-/** The URL that a handler in process is reached at. */
+/** The URL of an in-process handler. */
 export const url = "http://in.process/";
 
-/** What `next()` resolves to at the end. */
+/** The result of `next()` at the end of the stream. */
 export const done = { done: true, value: undefined } as const;
 
 /** Returns a handler that responds with an event stream of this text. */

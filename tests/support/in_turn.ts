@@ -1,6 +1,6 @@
 /**
- * A `fetch` in process: the nth request goes to the nth handler, and all that
- * follow to the last one.
+ * Returns an in-process `fetch`. It passes the nth request to the nth handler, and
+ * all later requests to the last handler.
  */
 export function inTurn(
   ...handlers: [
@@ -11,7 +11,7 @@ export function inTurn(
   fetch: (request: Request) => Promise<Response>;
   /** All requests so far, in order. */
   requests: Request[];
-  /** When they came, by `Date.now()`. */
+  /** The times of the requests, by `Date.now()`. */
   times: number[];
 } {
   const requests: Request[] = [];

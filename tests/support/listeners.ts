@@ -1,4 +1,4 @@
-/** Counts the listeners that are added to the target and not removed again. */
+/** Returns a function that returns the number of listeners on the target. */
 export function countListeners(target: EventTarget): () => number {
   const listeners = new Set<unknown>();
   const { addEventListener, removeEventListener } = target;

@@ -1,4 +1,4 @@
-/** Lets so many microtasks pass, one after the other. */
+/** Waits for this many microtasks, one after the other. */
 export async function microtasks(count: number): Promise<void> {
   for (let i = 0; i < count; i++) await undefined;
 }

@@ -1,24 +1,24 @@
 /**
- * Returns why tests cannot run, and prints it: no test is skipped silently. In
- * CI on Linux, where everything is installed, it throws instead.
+ * Returns and prints the reason why tests cannot run, so that no test is skipped
+ * silently. In CI on Linux, where everything is installed, it throws instead.
  *
- * @param tests The tests, as "Tests of KvEventLog".
- * @param lacking What they lack: undefined if they can run.
+ * @param tests The name of the tests, for example "Tests of KvEventLog".
+ * @param lacking The missing requirement, or undefined if the tests can run.
  */
 export function notRunFor(
   tests: string,
   lacking: string | undefined,
 ): string | undefined {
   if (lacking === undefined) return undefined;
-  const why = `not run: ${lacking}`;
+  const reason = `not run: ${lacking}`;
   if (Deno.env.get("CI") === "true" && Deno.build.os === "linux") {
-    throw new Error(`${tests} ${why}`);
+    throw new Error(`${tests} ${reason}`);
   }
-  console.warn(`${tests} ${why}`);
-  return why;
+  console.warn(`${tests} ${reason}`);
+  return reason;
 }
 
-/** Whether a command can be run: those that print a version, with `--version`. */
+/** Returns whether the command exists. It has to support `--version`. */
 export function isInstalled(command: string): boolean {
   try {
     return new Deno.Command(command, {

@@ -1,8 +1,8 @@
 import { deadline } from "./deadline.ts";
 
 /**
- * An event stream that stays open and says what the test has it say, for a
- * server to answer with or for an in-process `fetch`.
+ * A response with an event stream that stays open. The test controls its content.
+ * For a server or an in-process `fetch`.
  */
 export class OpenResponse {
   readonly response: Response;
@@ -23,9 +23,9 @@ export class OpenResponse {
     if (text) this.send(text);
   }
 
-  /** Resolves when the reader has gone, which is a server's disconnect. */
+  /** Resolves when the body is canceled. In a server, this means a disconnect. */
   get cancelled(): Promise<void> {
-    return deadline(this.#cancelled.promise, "the body to be cancelled");
+    return deadline(this.#cancelled.promise, "the body to be canceled");
   }
 
   send(chunk: string | Uint8Array): void {
@@ -34,18 +34,18 @@ export class OpenResponse {
     );
   }
 
-  /** Ends the body as it should end. */
+  /** Closes the body without an error. */
   end(): void {
     this.#controller.close();
   }
 
-  /** Breaks the body off. */
+  /** Makes the body fail with this error. */
   fail(error: unknown): void {
     this.#controller.error(error);
   }
 }
 
-/** A finished event stream of this text. */
+/** Returns a complete event stream with this text. */
 export function eventResponse(text: string, init: ResponseInit = {}): Response {
   return new Response(text, {
     ...init,

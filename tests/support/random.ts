@@ -1,6 +1,6 @@
-/** A seeded random source, and the random event streams that come of it. */
+/** A seeded random number generator, and generators of random event streams. */
 
-/** A seeded random source (mulberry32): a failing case can be had again. */
+/** A seeded generator (mulberry32), so that a failing case can be reproduced. */
 export class Random {
   #state: number;
 
@@ -8,7 +8,7 @@ export class Random {
     this.#state = seed;
   }
 
-  /** A number from 0 up to, but not, 1. */
+  /** Returns a number from 0 (inclusive) to 1 (exclusive). */
   next(): number {
     this.#state = (this.#state + 0x6d2b79f5) | 0;
     let mixed = Math.imul(this.#state ^ (this.#state >>> 15), this.#state | 1);
@@ -16,22 +16,22 @@ export class Random {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   }
 
-  /** A whole number from 0 up to, but not, `limit`. */
+  /** Returns an integer from 0 (inclusive) to `limit` (exclusive). */
   below(limit: number): number {
     return Math.floor(this.next() * limit);
   }
 
-  /** True in this share of the calls. */
+  /** Returns true with this probability. */
   chance(share: number): boolean {
     return this.next() < share;
   }
 
-  /** One of the items. */
+  /** Returns one of the items. */
   pick<T>(items: readonly T[]): T {
     return items[this.below(items.length)];
   }
 
-  /** Up to `limit` of the items, joined. */
+  /** Joins up to `limit` random items. */
   join(items: readonly string[], limit: number): string {
     let text = "";
     for (let i = this.below(limit + 1); i > 0; i--) text += this.pick(items);
@@ -82,13 +82,13 @@ const INVALID = [
   [0xef, 0xbb],
 ];
 
-/** A random text that is an event stream, or nearly one. */
+/** Returns a random text that is an event stream, or almost one. */
 export function randomText(random: Random): string {
   const lineEnds = random.chance(0.5) ? LINE_ENDS : [random.pick(LINE_ENDS)];
   let text = random.chance(0.1) ? random.pick(["\uFEFF", "\uFEFF\uFEFF"]) : "";
   for (let i = random.below(24); i >= 0; i--) {
     text += randomLine(random);
-    // Now and then none, so that what should be two lines is one.
+    // Sometimes omits the line end, which joins two lines.
     if (random.chance(0.97)) text += random.pick(lineEnds);
     if (random.chance(0.4)) text += random.pick(lineEnds);
   }
@@ -119,7 +119,7 @@ function randomLine(random: Random): string {
   return name + random.pick(SEPARATORS) + value;
 }
 
-/** The bytes of a random text, sometimes with invalid UTF-8 put in. */
+/** Returns the bytes of a random text, sometimes with invalid UTF-8 inserted. */
 export function randomBytes(random: Random): Uint8Array<ArrayBuffer> {
   const bytes = new TextEncoder().encode(randomText(random));
   if (random.chance(0.6)) return bytes;
@@ -131,13 +131,13 @@ export function randomBytes(random: Random): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(broken);
 }
 
-/** A chunk, and how many bytes of the stream there are up to its end. */
+/** A chunk, and the number of bytes of the stream up to its end. */
 export interface Chunk {
   chunk: BufferSource | string;
   end: number;
 }
 
-/** The stream, cut at random places, in chunks of every kind. */
+/** Splits the stream at random positions into chunks of random types. */
 export function randomChunks(
   random: Random,
   bytes: Uint8Array<ArrayBuffer>,
@@ -162,7 +162,7 @@ export function randomChunks(
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** The text of which these are the bytes, or undefined where there is none. */
+/** Returns the text with these bytes, or undefined if they are not UTF-8. */
 export function asText(bytes: Uint8Array<ArrayBuffer>): string | undefined {
   try {
     return utf8.decode(bytes);
@@ -171,7 +171,7 @@ export function asText(bytes: Uint8Array<ArrayBuffer>): string | undefined {
   }
 }
 
-/** The same bytes, in a buffer or a view of one that holds more. */
+/** Returns the same bytes as a buffer or as a view of a larger buffer. */
 function randomView(
   random: Random,
   bytes: Uint8Array<ArrayBuffer>,

@@ -2,15 +2,15 @@ import { createServer, type Server, type Socket } from "node:net";
 import type { AddressInfo } from "node:net";
 import { deadline } from "./deadline.ts";
 
-/** The head of an event stream in chunks, for {@linkcode RawConnection}. */
+/** The head of a chunked event stream, for {@linkcode RawConnection}. */
 export const eventStreamHead = "HTTP/1.1 200 OK\r\n" +
   "Content-Type: text/event-stream\r\n" +
   "Transfer-Encoding: chunked\r\n" +
   "Connection: close\r\n\r\n";
 
-/** One client's connection, with its request already read. */
+/** The connection of a client, after its request has been read. */
 export class RawConnection {
-  /** Request line and headers, a character for each byte. */
+  /** The request line and headers, one character for each byte. */
   readonly head: string;
   #socket: Socket;
   #disconnected: Promise<void>;
@@ -21,24 +21,24 @@ export class RawConnection {
     this.#disconnected = disconnected;
   }
 
-  /** Resolves when the client has gone. */
+  /** Resolves when the client disconnects. */
   get disconnected(): Promise<void> {
     return deadline(this.#disconnected, "the client to disconnect");
   }
 
-  /** The header's bytes read as UTF-8; throws where they are not. */
+  /** Decodes a header as UTF-8. Throws if its bytes are not valid UTF-8. */
   header(name: string): string | undefined {
     const line = this.head.split("\r\n").slice(1).find((line) =>
       line.toLowerCase().startsWith(`${name.toLowerCase()}:`)
     );
     if (line === undefined) return undefined;
-    // Not `trim`, which would take bytes of a character for white space.
+    // Not `trim`, which would remove bytes of a character as white space.
     const value = line.slice(name.length + 1).replace(/^[ \t]+|[ \t]+$/g, "");
     const bytes = Uint8Array.from(value, (char) => char.charCodeAt(0));
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   }
 
-  /** Writes this and no more; resolves when the system has taken it. */
+  /** Writes only these bytes. Resolves when the system has accepted them. */
   send(bytes: string | Uint8Array): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#socket.write(
@@ -48,20 +48,20 @@ export class RawConnection {
     return promise;
   }
 
-  /** Writes one HTTP chunk, as after {@linkcode eventStreamHead}. */
+  /** Writes one HTTP chunk, for use after {@linkcode eventStreamHead}. */
   chunk(text: string): Promise<void> {
     const { length } = new TextEncoder().encode(text);
     return this.send(`${length.toString(16)}\r\n${text}\r\n`);
   }
 
-  /** Closes the connection, whatever the response still lacks. */
+  /** Closes the connection, even if the response is incomplete. */
   end(): void {
     this.#socket.end();
   }
 
   /**
-   * Sends a TCP reset. What the client has not yet read may be lost to it, so
-   * let it read first what the test wants to see.
+   * Sends a TCP reset. The client may lose data that it has not read, so the test
+   * should read all expected events first.
    */
   reset(): void {
     this.#socket.resetAndDestroy();
@@ -71,17 +71,16 @@ export class RawConnection {
 export type Script = (connection: RawConnection) => void | Promise<void>;
 
 /**
- * A TCP server that writes what the test has it write, for faults that an HTTP
- * server cannot produce. The nth connection follows the nth script, and all
- * that come after the last one. A connection stays open when its script is
- * over.
+ * A TCP server whose output the test controls, for faults that an HTTP server
+ * cannot produce. Runs the nth script for the nth connection, and the last script
+ * for all later connections. A connection stays open when its script ends.
  *
- * It is built on `node:net`, because `Deno.Conn` cannot send a reset.
+ * It uses `node:net`, because `Deno.Conn` cannot send a reset.
  */
 export class RawServer implements AsyncDisposable {
   /** Ends in "/". */
   readonly url: string;
-  /** All connections so far that sent a request, in order. */
+  /** All connections so far that have sent a request, in order. */
   readonly connections: RawConnection[] = [];
   #server: Server;
   #isRefusing = false;
@@ -138,12 +137,12 @@ export class RawServer implements AsyncDisposable {
     try {
       await script(connection);
     } catch (error) {
-      // A script that writes until the client goes ends by failing to write.
+      // A script that writes until the client disconnects ends with a write error.
       if (!socket.destroyed) this.#failures.push(error);
     }
   }
 
-  /** The connection with that index, once its request has come. */
+  /** Returns the connection with this index. Waits until its request arrives. */
   connection(index = 0): Promise<RawConnection> {
     return deadline(this.#arrival(index).promise, `connection ${index}`);
   }
@@ -153,8 +152,8 @@ export class RawServer implements AsyncDisposable {
   }
 
   /**
-   * Resets each new connection at once. The port stays taken: another program
-   * could take it until `accept`.
+   * Resets each new connection immediately. The server keeps its port, so that no
+   * other program can use it before `accept` is called.
    */
   refuse(): void {
     this.#isRefusing = true;

@@ -1,16 +1,16 @@
 import { assert } from "@std/assert";
 import { deadline } from "./deadline.ts";
 
-/** How the heading of an example says to run it. */
+/** Returns the arguments of the `deno` command in the heading of an example. */
 export async function commandOf(example: string): Promise<string[]> {
   const url = new URL(`../../examples/${example}`, import.meta.url);
   const heading = (await Deno.readTextFile(url)).split("\n\n", 1)[0];
   const command = heading.match(/^\/\/ {3}deno (.*)$/m)?.[1];
-  assert(command, `The heading of ${example} says how to run it`);
+  assert(command, `Expected the heading of ${example} to contain its command`);
   return command.split(" ");
 }
 
-/** Starts the example with its own flags, but with these arguments. */
+/** Starts the example with the flags of its heading and with these arguments. */
 export async function start(
   example: string,
   args: string[] = [],
@@ -21,7 +21,7 @@ export async function start(
 ): Promise<Deno.ChildProcess> {
   const command = await commandOf(example);
   const flags = command.slice(0, command.indexOf(`examples/${example}`));
-  // The same stand-ins as for the tests, where they have any.
+  // Uses the stand-ins for @std if the tests use them.
   if (import.meta.resolve("@std/assert").startsWith("file:")) {
     flags.push(
       `--import-map=${import.meta.dirname}/../offline/import_map.json`,
@@ -37,7 +37,7 @@ export async function start(
   }).spawn();
 }
 
-/** Runs an example to its end. */
+/** Runs an example until it exits. */
 export async function run(
   example: string,
   args: string[],
@@ -63,7 +63,7 @@ export async function run(
   }
 }
 
-/** Runs an example that is a server, until disposed of. */
+/** Runs an example that is a server, until disposed. */
 export async function serve(
   example: string,
   args: string[] = [],
@@ -90,7 +90,7 @@ export async function serve(
   return {
     url,
     async [Symbol.asyncDispose]() {
-      // Threads of `deno serve --parallel` may never heed a SIGTERM.
+      // Threads of `deno serve --parallel` may ignore SIGTERM.
       child.kill("SIGKILL");
       await stderr.cancel();
       await child.status;

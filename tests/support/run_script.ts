@@ -1,9 +1,10 @@
 import { assertEquals } from "@std/assert";
 
 /**
- * Runs a script in a process of its own, for what would block this one, or take
- * all it has: it has half a minute, and at most so many files open at once, but
- * on Windows, which knows no such limit. Fails unless it ends well.
+ * Runs a script in a separate process, for code that would block this process or
+ * use up its resources. The timeout is 30 seconds. `openFiles` limits the number
+ * of open files, except on Windows, which has no such limit. Throws if the script
+ * fails or writes to stderr.
  */
 export async function runScript(
   script: string,

@@ -1,4 +1,4 @@
-/** Why slow tests are not run: undefined if they are, by `deno task test:slow`. */
+/** The reason why slow tests are skipped, or undefined in `deno task test:slow`. */
 export const slowTestsNotRun: string | undefined =
   Deno.env.get("SLOW_TESTS") === "1" ? undefined : "SLOW_TESTS is not 1";
 

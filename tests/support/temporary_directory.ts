@@ -1,4 +1,4 @@
-/** Runs a script that may do what tests may not: write files. */
+/** Runs a script with permission to write files, which tests do not have. */
 export async function script(code: string, ...args: string[]): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["eval", "--no-config", code, ...args],
@@ -8,7 +8,7 @@ export async function script(code: string, ...args: string[]): Promise<string> {
   return new TextDecoder().decode(stdout).trim();
 }
 
-/** An empty directory, until disposed of. */
+/** Creates an empty directory, which is removed when disposed. */
 export async function temporaryDirectory() {
   const path = await script("console.log(Deno.makeTempDirSync())");
   return {

@@ -1,4 +1,4 @@
-// A program on Deno that uses the types of Node too, as through a package.
+// A Deno program that also has the types of Node, for example through a package.
 
 /// <reference types="npm:@types/node@26.6.6" />
 

@@ -1,4 +1,4 @@
-// What a program may write, whichever of these libraries its types come from.
+// A program that has to compile with the types of each environment in main.ts.
 
 import {
   connectSse,
@@ -37,7 +37,7 @@ const reconnect: ReconnectOptions = {
   shouldReconnect: undefined,
 };
 
-/** Each option, given as `undefined`. */
+/** Every option may be `undefined`. */
 export const options: ConnectSseOptions = {
   anyContentType: undefined,
   body: undefined,
@@ -166,7 +166,7 @@ export async function typed(): Promise<number> {
   return sum;
 }
 
-// @ts-expect-error An option that is misspelled.
+// @ts-expect-error The option is misspelled.
 export const misspelled: ConnectSseOptions = { idleTimout: 1 };
 // @ts-expect-error `until` is not asynchronous.
 export const promised: ConnectSseOptions = { until: () => Promise.resolve() };

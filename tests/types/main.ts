@@ -1,12 +1,12 @@
 /**
- * Checks the declarations of the module as programs see them, with the types of
- * each environment and the strictest options: `deno run -A tests/types/main.ts`.
+ * Checks the type declarations of the module with the types of each environment
+ * and the strictest compiler options: `deno run -A tests/types/main.ts`.
  */
 import { output } from "../runtimes/install.ts";
 
 const root = new URL("../..", import.meta.url).pathname;
 
-/** By name: what a program's `tsconfig.json` names. */
+/** Maps each environment to the options in the `tsconfig.json` of a program. */
 const environments: Record<string, { lib: string[]; types: string[] }> = {
   "the DOM": {
     lib: ["esnext", "dom", "dom.iterable", "dom.asynciterable"],
@@ -52,7 +52,7 @@ try {
   await Deno.remove(directory, { recursive: true });
 }
 
-/** Writes the declarations, and the program as it imports them. */
+/** Writes the declarations and the program, with its imports adjusted. */
 async function declare(): Promise<void> {
   await tsc({
     compilerOptions: {

@@ -5,24 +5,25 @@ import { assertEquals } from "../assert.ts";
 import type { Case } from "../case.ts";
 import { drain, streamOf } from "../read.ts";
 
-// Some runtimes forbid much while a module loads: this must not be among it.
+// Some runtimes, such as workerd, forbid many operations while a module loads.
+// Decoding must not need any of them.
 const atModuleScope = new SseDecoder().decode("data: early\n\n");
 
 export const decoding: Case[] = [
   {
-    name: "the module can be used while another one loads",
+    name: "SseDecoder works while a module loads",
     run() {
       assertEquals(atModuleScope.map(({ data }) => data), ["early"]);
     },
   },
   {
-    name: "SseDecoder reads every vector as it is chunked",
+    name: "SseDecoder decodes every test vector in its own chunks",
     run() {
       for (const vector of vectors) decodes(vector, vector.chunks);
     },
   },
   {
-    name: "SseDecoder reads every vector a byte at a time",
+    name: "SseDecoder decodes every test vector one byte at a time",
     async run() {
       for (const vector of vectors) {
         const bytes = await bytesOf(vector);
@@ -31,7 +32,7 @@ export const decoding: Case[] = [
     },
   },
   {
-    name: "SseDecoder reads every vector cut in two at every byte",
+    name: "SseDecoder decodes every test vector split in two at each byte",
     async run() {
       for (const vector of vectors) {
         const bytes = await bytesOf(vector);
@@ -42,13 +43,13 @@ export const decoding: Case[] = [
     },
   },
   {
-    name: "SseEventStream reads every vector as it is chunked",
+    name: "SseEventStream decodes every test vector in its own chunks",
     async run() {
       for (const vector of vectors) await streams(vector, vector.chunks);
     },
   },
   {
-    name: "SseEventStream reads every vector a byte at a time",
+    name: "SseEventStream decodes every test vector one byte at a time",
     async run() {
       for (const vector of vectors) {
         const bytes = await bytesOf(vector);
@@ -60,12 +61,12 @@ export const decoding: Case[] = [
 
 type Chunks = Vector["chunks"];
 
-/** The one stream of bytes that the chunks of a vector are. */
+/** Returns the bytes of all chunks of a vector. */
 async function bytesOf({ chunks }: Vector): Promise<Uint8Array<ArrayBuffer>> {
   const parts: Chunks = [];
   for (const chunk of chunks) {
     const last = parts.at(-1);
-    // Two texts may share a surrogate pair.
+    // A surrogate pair may be split between two strings.
     if (typeof chunk === "string" && typeof last === "string") {
       parts[parts.length - 1] = last + chunk;
     } else {

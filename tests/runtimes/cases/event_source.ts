@@ -6,21 +6,21 @@ import {
 } from "../../../src/event_source.ts";
 import { assert, assertEquals } from "../assert.ts";
 import type { Case } from "../case.ts";
-import { Heard, once, soon, withSource } from "../heard.ts";
+import { EventRecorder, fastReconnect, once, withSource } from "../heard.ts";
 import { Stream } from "../stream.ts";
 import { eventSourceConnection } from "./event_source_connection.ts";
 import { eventSourceFormat } from "./event_source_format.ts";
 
 /** A stream of one event that stays open. */
-const open = { body: "data: a\n\n", then: "hang" } as const;
+const openReply = { body: "data: a\n\n", then: "hang" } as const;
 
-/** Answers in process with this stream, and once more with none. */
-function answering(body: BodyInit): EventSourceInit {
+/** Returns options that respond with this stream, and then with status 204. */
+function respondWith(body: BodyInit): EventSourceInit {
   const responses = [
     new Response(body, { headers: { "content-type": "text/event-stream" } }),
     new Response(null, { status: 204 }),
   ];
-  return { ...soon, fetch: () => responses.shift()! };
+  return { ...fastReconnect, fetch: () => responses.shift()! };
 }
 
 const closed = "error: status, closed";
@@ -29,7 +29,7 @@ const anywhere = "http://in.process:8080/path";
 
 const theClass: Case[] = [
   {
-    name: "EventSource has the standard's constants, which nothing changes",
+    name: "EventSource has the standard's constants, which are read-only",
     run() {
       const { prototype } = EventSource;
       for (const object of [EventSource, prototype]) {
@@ -47,7 +47,8 @@ const theClass: Case[] = [
     },
   },
   {
-    name: "EventSource looks like a class of the platform",
+    name:
+      "EventSource has the names and property descriptors of a built-in class",
     run() {
       const { prototype } = EventSource;
       assertEquals(EventSource.name, "EventSource");
@@ -68,7 +69,7 @@ const theClass: Case[] = [
         assertEquals(typeof set, isHandler ? "function" : "undefined", name);
         assert(
           thrownBy(() => get!.call(prototype)) instanceof TypeError,
-          `Expected a TypeError of ${name} on the prototype`,
+          `Expected a TypeError for ${name} on the prototype`,
         );
       }
       for (
@@ -86,11 +87,12 @@ const theClass: Case[] = [
     },
   },
   {
-    name: "an EventSource has nothing of its own, and what its prototype gets",
+    name:
+      "an EventSource instance has no own properties and inherits added ones",
     async run() {
       const added = { added: { value: "added", configurable: true } };
       Object.defineProperties(EventSource.prototype, added);
-      await withSource(anywhere, answering(""), (source) => {
+      await withSource(anywhere, respondWith(""), (source) => {
         assertEquals(Object.getOwnPropertyNames(source), []);
         assertEquals(String(source), "[object EventSource]");
         assertEquals([source.CONNECTING, source.OPEN, source.CLOSED], [
@@ -104,7 +106,7 @@ const theClass: Case[] = [
     },
   },
   {
-    name: "EventSource can be extended",
+    name: "EventSource can be subclassed",
     async run() {
       class Words extends EventSource {
         words: string[] = [];
@@ -113,7 +115,7 @@ const theClass: Case[] = [
           this.onmessage = ({ data }) => this.words.push(...data.split(" "));
         }
       }
-      const source = new Words(answering("data: a b\n\ndata: c\n\n"));
+      const source = new Words(respondWith("data: a b\n\ndata: c\n\n"));
       await once(source, "error");
       assertEquals(source.words, ["a", "b", "c"]);
       source.close();
@@ -123,7 +125,7 @@ const theClass: Case[] = [
 
 const theConstructor: Case[] = [
   {
-    name: "EventSource needs `new` and an argument",
+    name: "EventSource throws a TypeError without `new` or without an argument",
     run() {
       const plain = EventSource as unknown as (url: string) => EventSource;
       const bare = EventSource as unknown as new () => EventSource;
@@ -136,34 +138,38 @@ const theConstructor: Case[] = [
     },
   },
   {
-    name: "EventSource throws a SyntaxError at what is no URL",
+    name: "EventSource throws a SyntaxError if the URL is invalid",
     run() {
       for (
         const url of ["http://", "http://a:b/", "http://[::1/", "//["]
       ) {
         const error = thrownBy(() => new EventSource(url));
-        assert(error instanceof DOMException, `Expected it of ${url}`);
+        assert(
+          error instanceof DOMException,
+          `Expected a DOMException for ${url}`,
+        );
         assertEquals(error.name, "SyntaxError");
         assertEquals(error.code, DOMException.SYNTAX_ERR);
       }
     },
   },
   {
-    name: "EventSource makes a string of what it is given, and that a URL",
+    name:
+      "EventSource converts its first argument to a string and parses it as a URL",
     async run() {
       const url = "HTTP://In.Process:80/a b?c#d";
       const serialized = "http://in.process/a%20b?c#d";
       for (const input of [url, new URL(url), { toString: () => url }]) {
-        await withSource(input as string, answering(""), (source) => {
+        await withSource(input as string, respondWith(""), (source) => {
           assertEquals(source.url, serialized);
         });
       }
       const thrown = thrownBy(() => new EventSource(Symbol() as never));
-      assert(thrown instanceof TypeError, "Expected a TypeError of a symbol");
+      assert(thrown instanceof TypeError, "Expected a TypeError for a symbol");
     },
   },
   {
-    name: "EventSource resolves a URL against its page, as the base says",
+    name: "EventSource resolves a relative URL against the document's base URL",
     browserOnly: true,
     async run() {
       const { document, location } = globalThis as unknown as {
@@ -174,7 +180,7 @@ const theConstructor: Case[] = [
         location: { href: string };
       };
       for (const url of ["", "x?y", "/", undefined, null]) {
-        await withSource(url as string, answering(""), (source) => {
+        await withSource(url as string, respondWith(""), (source) => {
           assertEquals(source.url, new URL(`${url}`, location.href).href);
         });
       }
@@ -182,7 +188,7 @@ const theConstructor: Case[] = [
       base.href = "http://elsewhere.test/a/";
       document.head.append(base);
       try {
-        await withSource("b", answering(""), (source) => {
+        await withSource("b", respondWith(""), (source) => {
           assertEquals(source.url, "http://elsewhere.test/a/b");
         });
       } finally {
@@ -191,9 +197,9 @@ const theConstructor: Case[] = [
     },
   },
   {
-    name: "EventSource takes init as a dictionary",
+    name: "EventSource converts init as a Web IDL dictionary",
     async run() {
-      const { fetch } = answering("");
+      const { fetch } = respondWith("");
       const credentials = (init: unknown) =>
         withSourceOf(init, (source) => source.withCredentials);
       assertEquals(await credentials(undefined), false);
@@ -207,12 +213,12 @@ const theConstructor: Case[] = [
       }
       for (const init of [1, "init", true]) {
         const thrown = thrownBy(() => new EventSource(anywhere, init as never));
-        assert(thrown instanceof TypeError, `Expected it of ${init}`);
+        assert(thrown instanceof TypeError, `Expected a TypeError for ${init}`);
       }
     },
   },
   {
-    name: "EventSource tells by an event what is wrong with an option",
+    name: "EventSource dispatches an error event if an option is out of range",
     async run() {
       const wrong = [
         { idleTimeout: -1 },
@@ -231,21 +237,24 @@ const theConstructor: Case[] = [
       }
       const init = { fetch: "fetch" as never };
       const thrown = thrownBy(() => new EventSource(anywhere, init));
-      assert(thrown instanceof TypeError, "Expected a TypeError of fetch");
+      assert(thrown instanceof TypeError, "Expected a TypeError for fetch");
     },
   },
 ];
 
 const theHandlers: Case[] = [
   {
-    name: "EventSource's handlers are null, or the object they were set to",
+    name: "EventSource's event handlers are null or the assigned object",
     async run() {
-      await withSource(anywhere, answering(""), (source) => {
+      await withSource(anywhere, respondWith(""), (source) => {
         for (const name of ["onopen", "onmessage", "onerror"] as const) {
           assertEquals(source[name], null);
           for (const value of [() => {}, {}, { handleEvent() {} }, []]) {
             source[name] = value as () => void;
-            assert(source[name] === value, `Expected ${name} to be as set`);
+            assert(
+              source[name] === value,
+              `Expected ${name} to be the assigned value`,
+            );
           }
           for (const value of [null, undefined, 1, "code()", true]) {
             source[name] = () => {};
@@ -257,11 +266,11 @@ const theHandlers: Case[] = [
     },
   },
   {
-    name: "EventSource calls handlers with the event, on the source",
+    name: "EventSource calls handlers with the event and with itself as `this`",
     async run() {
-      const init = answering("data: a\n\n");
+      const init = respondWith("data: a\n\n");
       const calls: unknown[][] = [];
-      await withSource(anywhere, init, async (source, heard) => {
+      await withSource(anywhere, init, async (source, recorder) => {
         for (const name of ["onopen", "onmessage", "onerror"] as const) {
           source[name] = function (this: EventSource, ...args: unknown[]) {
             const event = args[0] as Event;
@@ -273,7 +282,7 @@ const theHandlers: Case[] = [
             ]);
           };
         }
-        await heard.take(3);
+        await recorder.nextLines(3);
       });
       assertEquals(calls, [
         [true, true, 1, "open"],
@@ -283,22 +292,23 @@ const theHandlers: Case[] = [
     },
   },
   {
-    name: "EventSource's handlers that cannot be called are passed over",
+    name: "EventSource ignores handlers that are not functions",
     async run() {
-      const init = answering("data: a\n\n");
-      await withSource(anywhere, init, async (source, heard) => {
+      const init = respondWith("data: a\n\n");
+      await withSource(anywhere, init, async (source, recorder) => {
         let called = false;
         const handler = { handleEvent: () => called = true };
         source.onmessage = handler as never;
-        assertEquals(await heard.take(2), ["open", "message: a"]);
+        assertEquals(await recorder.nextLines(2), ["open", "message: a"]);
         assertEquals(called, false);
       });
     },
   },
   {
-    name: "a handler has its place among the listeners from when it was set",
+    name:
+      "EventSource keeps a handler's place among the listeners until it is null",
     async run() {
-      await withSource(anywhere, answering(""), (source) => {
+      await withSource(anywhere, respondWith(""), (source) => {
         const order: string[] = [];
         const dispatch = () => {
           source.dispatchEvent(new Event("message"));
@@ -323,9 +333,9 @@ const theHandlers: Case[] = [
     },
   },
   {
-    name: "a handler that returns false cancels an event that can be",
+    name: "EventSource cancels a cancelable event if its handler returns false",
     async run() {
-      await withSource(anywhere, answering(""), (source) => {
+      await withSource(anywhere, respondWith(""), (source) => {
         const dispatch = () =>
           source.dispatchEvent(new Event("error", { cancelable: true }));
         for (const value of [undefined, true, 0, "", null]) {
@@ -341,13 +351,14 @@ const theHandlers: Case[] = [
 
 const theEvents: Case[] = [
   {
-    name: "EventSource is connecting, then open, then connecting or closed",
+    name:
+      "EventSource.readyState changes when the connection opens, ends and fails",
     async run(context) {
       const server = new Stream(context, [
         { body: "data: a\n\n" },
         { status: 404 },
       ]);
-      await withSource(server.url, soon, async (source) => {
+      await withSource(server.url, fastReconnect, async (source) => {
         const states = [source.readyState];
         for (const name of ["open", "message", "error", "error"]) {
           await once(source, name);
@@ -358,29 +369,30 @@ const theEvents: Case[] = [
     },
   },
   {
-    name: "EventSource dispatches nothing before its task",
+    name:
+      "EventSource dispatches its first event in a task, not in a microtask",
     async run() {
       const failing = () => Promise.reject(new Error("cable cut"));
       const late = { reconnect: { initialDelay: 3_600_000 } };
       const inits: [EventSourceInit, string][] = [
-        [answering("data: a\n\n"), "open"],
+        [respondWith("data: a\n\n"), "open"],
         [{ ...late, fetch: failing }, "error: network, connecting"],
         [{ fetch: () => new Response(null, { status: 404 }) }, closed],
         [{ fetch: () => new Response(null, { status: 204 }) }, closed],
       ];
       for (const [init, first] of inits) {
         const source = new EventSource(anywhere, init);
-        await ticks(1000);
+        await microtasks(1000);
         assertEquals(source.readyState, EventSource.CONNECTING);
-        assertEquals(await new Heard(source).next(), first);
+        assertEquals(await new EventRecorder(source).next(), first);
         source.close();
       }
     },
   },
   {
-    name: "EventSource dispatches open as a plain event",
+    name: "EventSource dispatches open as a plain Event",
     async run(context) {
-      const server = new Stream(context, [open]);
+      const server = new Stream(context, [openReply]);
       await withSource(server.url, undefined, async (source) => {
         const event = await once(source, "open");
         assert(event.constructor === Event, "Expected an Event");
@@ -413,16 +425,16 @@ const theEvents: Case[] = [
     },
   },
   {
-    name: "EventSource dispatches named events to listeners for that name only",
+    name: "EventSource dispatches named events only to listeners for that name",
     async run() {
       const body = "event: a\ndata: 1\n\nevent: A\ndata: 2\n\n" +
         "event: message\ndata: 3\n\n";
-      await withSource(anywhere, answering(body), async (source) => {
-        const heard = new Heard(source, ["a", "A"]);
+      await withSource(anywhere, respondWith(body), async (source) => {
+        const recorder = new EventRecorder(source, ["a", "A"]);
         let messages = 0;
         source.onmessage = () => messages++;
         assertEquals(
-          await heard.take(4),
+          await recorder.nextLines(4),
           ["open", "a: 1", "A: 2", "message: 3"],
         );
         assertEquals(messages, 1);
@@ -430,25 +442,30 @@ const theEvents: Case[] = [
     },
   },
   {
-    name: "EventSource dispatches messages named open and error as such",
+    name:
+      "EventSource dispatches messages named open and error under these names",
     async run() {
       const body =
         "event: open\ndata: 1\n\nevent: error\ndata: 2\n\ndata: 3\n\n";
-      await withSource(anywhere, answering(body), async (source, heard) => {
-        const calls: unknown[] = [];
-        source.onopen = ({ type }) => calls.push(type);
-        source.onerror = (event) =>
-          calls.push([event.type, "error" in event, source.readyState]);
-        assertEquals(
-          await heard.take(4),
-          ["open", "open: 1", "error: 2", "message: 3"],
-        );
-        assertEquals(calls, ["open", "open", ["error", false, 1]]);
-      });
+      await withSource(
+        anywhere,
+        respondWith(body),
+        async (source, recorder) => {
+          const calls: unknown[] = [];
+          source.onopen = ({ type }) => calls.push(type);
+          source.onerror = (event) =>
+            calls.push([event.type, "error" in event, source.readyState]);
+          assertEquals(
+            await recorder.nextLines(4),
+            ["open", "open: 1", "error: 2", "message: 3"],
+          );
+          assertEquals(calls, ["open", "open", ["error", false, 1]]);
+        },
+      );
     },
   },
   {
-    name: "EventSource's error events say what happened, and have no data",
+    name: "EventSource's error events have an error and a message, but no data",
     async run(context) {
       const server = new Stream(context, [{ status: 401, body: "Who?" }]);
       await withSource(server.url, undefined, async (source) => {
@@ -465,7 +482,7 @@ const theEvents: Case[] = [
     },
   },
   {
-    name: "EventSource's error events have what the server says",
+    name: "EventSource's error events have the body of an error response",
     async run(context) {
       const server = new Stream(context, [{ status: 401, body: "Who?" }]);
       await withSource(server.url, undefined, async (source) => {
@@ -475,32 +492,32 @@ const theEvents: Case[] = [
     },
   },
   {
-    name: "EventSource runs what an event has set going before the next one",
+    name: "EventSource runs the microtasks of an event before the next event",
     async run() {
       const numbers = Array.from({ length: 50 }, (_, i) => String(i));
       const body = numbers.map((number) => `data: ${number}\n\n`).join("");
-      await withSource(anywhere, answering(body), async (source) => {
+      await withSource(anywhere, respondWith(body), async (source) => {
         await once(source, "open");
         for (const number of numbers) {
-          await ticks(1000);
+          await microtasks(1000);
           assertEquals((await once(source, "message")).data, number);
         }
       });
     },
   },
   {
-    name: "EventSource goes on where a listener throws, which is reported",
+    name: "EventSource reports an error thrown by a listener and continues",
     async run() {
-      const init = answering("data: 1\n\ndata: 2\n\n");
+      const init = respondWith("data: 1\n\ndata: 2\n\n");
       const reported = await reportedDuring(() =>
-        withSource(anywhere, init, async (source, heard) => {
+        withSource(anywhere, init, async (source, recorder) => {
           const thrower = (event: Event) => {
             throw new Error(`thrown at ${event.type}`);
           };
           source.onopen = thrower;
           source.onmessage = thrower;
           source.onerror = thrower;
-          assertEquals(await heard.take(5), [
+          assertEquals(await recorder.nextLines(5), [
             "open",
             "message: 1",
             "message: 2",
@@ -519,11 +536,11 @@ const theEvents: Case[] = [
     },
   },
   {
-    name: "EventSource knows the last id and the reconnection time",
+    name: "EventSource.lastEventId and reconnectionTime follow the stream",
     async run() {
       const body =
         "data: 1\n\nid: a\nretry: 5\ndata: 2\n\ndata: 3\n\nid: b\n\n";
-      const init = { ...answering(body), reconnect: { initialDelay: 4 } };
+      const init = { ...respondWith(body), reconnect: { initialDelay: 4 } };
       await withSource(anywhere, init, async (source) => {
         const seen: unknown[] = [[source.lastEventId, source.reconnectionTime]];
         for (const name of ["message", "message", "message", "error"]) {
@@ -545,7 +562,8 @@ const theEvents: Case[] = [
     },
   },
   {
-    name: "EventSource reads a handler in process, of its URL's origin",
+    name:
+      "EventSource events of an in-process `fetch` have the origin of the URL",
     async run() {
       const init: EventSourceInit = {
         method: "POST",
@@ -565,66 +583,66 @@ const theEvents: Case[] = [
 
 const closing: Case[] = [
   {
-    name: "close() at once gives the request up",
+    name: "EventSource.close() aborts the request if it is called immediately",
     async run() {
       const requests: Request[] = [];
       const source = new EventSource(anywhere, {
         fetch(request) {
           requests.push(request);
-          return answering("data: a\n\n").fetch!(request);
+          return respondWith("data: a\n\n").fetch!(request);
         },
       });
-      const heard = new Heard(source);
+      const recorder = new EventRecorder(source);
       source.close();
       assertEquals(source.readyState, EventSource.CLOSED);
       await pause();
       assertEquals(requests.map(({ signal }) => signal.aborted), [true]);
-      assertEquals(heard.rest, []);
+      assertEquals(recorder.unread, []);
       assertEquals(source.readyState, EventSource.CLOSED);
     },
   },
   {
-    name: "close() while connecting gives the request up",
+    name: "EventSource.close() aborts the request while connecting",
     async run(context) {
       const server = new Stream(context, [{ silent: true }]);
       const source = new EventSource(server.url);
-      const heard = new Heard(source);
+      const recorder = new EventRecorder(source);
       await server.log({ requests: 1 });
       source.close();
       assertEquals(source.readyState, EventSource.CLOSED);
       await server.log({ disconnects: 1 });
-      assertEquals(heard.rest, []);
+      assertEquals(recorder.unread, []);
     },
   },
   {
-    name: "close() while open ends the connection with no event",
+    name: "EventSource.close() closes an open connection without an event",
     async run(context) {
-      const server = new Stream(context, [open]);
+      const server = new Stream(context, [openReply]);
       const source = new EventSource(server.url);
-      const heard = new Heard(source);
-      assertEquals(await heard.take(2), ["open", "message: a"]);
+      const recorder = new EventRecorder(source);
+      assertEquals(await recorder.nextLines(2), ["open", "message: a"]);
       source.close();
       assertEquals(source.readyState, EventSource.CLOSED);
       source.close();
       assertEquals(source.readyState, EventSource.CLOSED);
       await server.log({ disconnects: 1 });
-      assertEquals(heard.rest, []);
+      assertEquals(recorder.unread, []);
     },
   },
   {
-    name: "close() in a listener for open comes before every message",
+    name: "EventSource.close() in an open listener prevents all messages",
     async run(context) {
-      const server = new Stream(context, [open]);
+      const server = new Stream(context, [openReply]);
       const source = new EventSource(server.url);
-      const heard = new Heard(source);
+      const recorder = new EventRecorder(source);
       source.onopen = () => source.close();
-      assertEquals(await heard.next(), "open");
+      assertEquals(await recorder.next(), "open");
       await server.log({ disconnects: 1 });
-      assertEquals(heard.rest, []);
+      assertEquals(recorder.unread, []);
     },
   },
   {
-    name: "close() in a listener for a message comes before the next one",
+    name: "EventSource.close() in a message listener prevents the next message",
     async run(context) {
       const server = new Stream(context, [{
         body: "data: 1\n\ndata: 2\n\ndata: 3\n\n",
@@ -632,14 +650,19 @@ const closing: Case[] = [
       }]);
       const source = new EventSource(server.url);
       source.onmessage = ({ data }) => data === "2" && source.close();
-      const heard = new Heard(source);
-      assertEquals(await heard.take(3), ["open", "message: 1", "message: 2"]);
+      const recorder = new EventRecorder(source);
+      assertEquals(await recorder.nextLines(3), [
+        "open",
+        "message: 1",
+        "message: 2",
+      ]);
       await server.log({ disconnects: 1 });
-      assertEquals(heard.rest, []);
+      assertEquals(recorder.unread, []);
     },
   },
   {
-    name: "close() holds whenever it comes while an event does",
+    name:
+      "EventSource.close() prevents later events at any microtask after a chunk",
     async run() {
       for (let count = 0; count < 50; count++) {
         let controller!: ReadableStreamDefaultController<Uint8Array>;
@@ -652,98 +675,103 @@ const closing: Case[] = [
               headers: { "content-type": "text/event-stream" },
             }),
         });
-        const heard = new Heard(source);
-        assertEquals(await heard.next(), "open");
+        const recorder = new EventRecorder(source);
+        assertEquals(await recorder.next(), "open");
         await pause(0);
         controller.enqueue(new TextEncoder().encode("data: a\n\n"));
-        await ticks(count);
+        await microtasks(count);
         source.close();
-        const before = heard.rest;
+        const before = recorder.unread;
         await pause(0);
-        assertEquals(heard.rest, [], `after ${count} ticks and ${before}`);
+        assertEquals(recorder.unread, [], `after ${count} ticks and ${before}`);
       }
     },
   },
   {
-    name: "close() in a listener for an error keeps it from coming back",
+    name: "EventSource.close() in an error listener prevents the reconnect",
     async run(context) {
       const server = new Stream(context, [{}]);
-      const source = new EventSource(server.url, soon);
+      const source = new EventSource(server.url, fastReconnect);
       source.onerror = () => source.close();
-      const heard = new Heard(source);
-      // Its own listener comes first, and has closed it by then.
-      assertEquals(await heard.take(2), ["open", "error: truncated, closed"]);
+      const recorder = new EventRecorder(source);
+      // The handler runs before the recorder's listener, so the source is closed.
+      assertEquals(await recorder.nextLines(2), [
+        "open",
+        "error: truncated, closed",
+      ]);
       await pause();
-      assertEquals(heard.rest, []);
+      assertEquals(recorder.unread, []);
       assertEquals((await server.log()).requests.length, 1);
     },
   },
   {
-    name: "close() ends the wait for the next attempt",
+    name: "EventSource.close() cancels the delay before the next attempt",
     async run(context) {
       const server = new Stream(context, [{ body: "retry: 3600000\n\n" }]);
       const source = new EventSource(server.url);
-      const heard = new Heard(source);
-      assertEquals(await heard.next(), "open");
-      assertEquals(await heard.next(), "error: truncated, connecting");
-      // Into the wait; what is left of it would keep the process from ending.
+      const recorder = new EventRecorder(source);
+      assertEquals(await recorder.next(), "open");
+      assertEquals(await recorder.next(), "error: truncated, connecting");
+      // Lets the delay begin. A remaining timer would keep the process from exiting.
       await pause();
       source.close();
       assertEquals(source.readyState, EventSource.CLOSED);
-      assertEquals(heard.rest, []);
+      assertEquals(recorder.unread, []);
     },
   },
 ];
 
 const theStreams: Case[] = [
   {
-    name: "fromReadableStream reads the bytes of a stream",
+    name: "EventSource.fromReadableStream reads a byte stream",
     async run() {
       const { body } = new Response(
         "retry: 1\nid: 1\ndata: a\n\nevent: b\ndata: c\n\n",
       );
       const source = EventSource.fromReadableStream(body!);
-      const heard = new Heard(source, ["b"]);
+      const recorder = new EventRecorder(source, ["b"]);
       assert(source instanceof EventSource, "Expected an EventSource");
       assertEquals(source.url, "about:event-stream");
       assertEquals(source.withCredentials, false);
       assertEquals(source.readyState, EventSource.CONNECTING);
-      assertEquals(await heard.next(), "open");
+      assertEquals(await recorder.next(), "open");
       assertEquals(source.readyState, EventSource.OPEN);
       const { data, origin } = await once(source, "message");
       assertEquals([data, origin], ["a", "null"]);
-      assertEquals(await heard.take(3), [
+      assertEquals(await recorder.nextLines(3), [
         "message: a #1",
         "b: c #1",
         "error: truncated, closed",
       ]);
       await pause();
-      assertEquals(heard.rest, []);
+      assertEquals(recorder.unread, []);
     },
   },
   {
-    name: "fromReadableStream fails once where the stream does",
+    name:
+      "EventSource.fromReadableStream dispatches one error if the stream fails",
     async run() {
       let controller!: ReadableStreamDefaultController<Uint8Array>;
       const stream = new ReadableStream<Uint8Array>({
         start: (it) => void (controller = it),
       });
       const source = EventSource.fromReadableStream(stream);
-      const heard = new Heard(source);
+      const recorder = new EventRecorder(source);
       controller.enqueue(new TextEncoder().encode("data: a\n\n"));
-      assertEquals(await heard.take(2), ["open", "message: a"]);
+      assertEquals(await recorder.nextLines(2), ["open", "message: a"]);
       const reason = new Error("broken");
       controller.error(reason);
       const { error } = await failure(source);
       assert(error instanceof SseError, `Expected an SseError, got ${error}`);
       assert(error.cause === reason, "Expected the stream's own error");
-      assertEquals(heard.rest, ["error: network, closed"]);
+      assertEquals(recorder.unread, ["error: network, closed"]);
       await pause();
-      assertEquals(heard.rest, []);
+      assertEquals(recorder.unread, []);
     },
   },
   {
-    name: "fromReadableStream takes the stream for itself",
+    name:
+      "EventSource.fromReadableStream locks the stream and rejects other values",
     run() {
       const stream = new ReadableStream<Uint8Array>();
       const source = EventSource.fromReadableStream(stream);
@@ -752,28 +780,31 @@ const theStreams: Case[] = [
         const thrown = thrownBy(() =>
           EventSource.fromReadableStream(wrong as typeof stream)
         );
-        assert(thrown instanceof TypeError, `Expected it of ${wrong}`);
+        assert(
+          thrown instanceof TypeError,
+          `Expected a TypeError for ${wrong}`,
+        );
       }
       source.close();
     },
   },
   {
-    name: "close() cancels the stream given to fromReadableStream",
+    name: "EventSource.close() cancels the stream of fromReadableStream",
     async run() {
       const cancelled = Promise.withResolvers<void>();
       const stream = new ReadableStream<Uint8Array>({
         cancel: () => cancelled.resolve(),
       });
       const source = EventSource.fromReadableStream(stream);
-      const heard = new Heard(source);
-      assertEquals(await heard.next(), "open");
+      const recorder = new EventRecorder(source);
+      assertEquals(await recorder.next(), "open");
       source.close();
       await cancelled.promise;
-      assertEquals(heard.rest, []);
+      assertEquals(recorder.unread, []);
     },
   },
   {
-    name: "close() cancels the stream also before it is open",
+    name: "EventSource.close() cancels the stream before the open event",
     async run() {
       const cancelled = Promise.withResolvers<void>();
       const stream = new ReadableStream<Uint8Array>({
@@ -796,12 +827,12 @@ export const eventSource: Case[] = [
   ...eventSourceFormat,
 ];
 
-/** Waits for that many microtasks in a row. */
-async function ticks(count: number): Promise<void> {
+/** Waits for this many microtasks, one after the other. */
+async function microtasks(count: number): Promise<void> {
   for (let i = 0; i < count; i++) await undefined;
 }
 
-/** What the function throws. */
+/** Returns the error that the function throws. */
 function thrownBy(construct: () => unknown): unknown {
   try {
     construct();
@@ -810,7 +841,7 @@ function thrownBy(construct: () => unknown): unknown {
   }
 }
 
-/** What a source made with `init`, whatever that is, is found to be. */
+/** Returns the result of `look` for a source with this `init` of any type. */
 async function withSourceOf<T>(
   init: unknown,
   look: (source: EventSource) => T,
@@ -822,19 +853,19 @@ async function withSourceOf<T>(
   return found;
 }
 
-/** The next failure of the source. */
+/** Resolves with the next `error` event of the source. */
 async function failure(source: EventSource): Promise<EventSourceErrorEvent> {
   return await once(source, "error") as EventSourceErrorEvent;
 }
 
-/** Long enough for what should not happen. */
+/** Waits long enough for an unexpected event to be dispatched. */
 function pause(ms = 40): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 /**
- * The messages of what listeners throw during `use`, which the runtime then
- * takes for handled.
+ * Returns the messages of the errors that listeners throw during `use`. Marks the
+ * errors as handled, so that the runtime does not exit.
  */
 async function reportedDuring(use: () => Promise<void>): Promise<string[]> {
   const reported = new Set<Error>();
@@ -843,7 +874,8 @@ async function reportedDuring(use: () => Promise<void>): Promise<string[]> {
     reported.add((event as ErrorEvent).error);
   };
   const onException = (error: Error) => void reported.add(error);
-  // Only the first is the standard's, and Node and Bun have only the second.
+  // `addEventListener("error")` is standard, but Node and Bun support only
+  // `process.on`.
   const { process } = globalThis as unknown as {
     process?: {
       on?(name: string, listener: (error: Error) => void): void;

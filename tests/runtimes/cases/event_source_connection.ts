@@ -4,14 +4,14 @@ import {
 } from "../../../src/event_source.ts";
 import { assert, assertEquals } from "../assert.ts";
 import type { Case } from "../case.ts";
-import { once, soon, withSource } from "../heard.ts";
+import { fastReconnect, once, withSource } from "../heard.ts";
 import { ids, latin1OfUtf8 } from "../ids.ts";
 import { Stream } from "../stream.ts";
 
 const anywhere = "http://in.process/";
 
-/** What keeps a source from coming back. */
-const gone = { status: 204 } as const;
+/** A reply after which a source does not reconnect. */
+const noContent = { status: 204 } as const;
 
 const redirects = [301, 302, 303, 307, 308];
 
@@ -32,11 +32,12 @@ const types = {
 
 export const eventSourceConnection: Case[] = [
   {
-    name: "EventSource asks for events that no cache holds",
+    name:
+      "EventSource sends a GET request for an event stream that bypasses caches",
     async run(context) {
-      const server = new Stream(context, [gone]);
-      await withSource(server.url, undefined, async (_, heard) => {
-        await heard.next();
+      const server = new Stream(context, [noContent]);
+      await withSource(server.url, undefined, async (_, recorder) => {
+        await recorder.next();
       });
       const { requests: [{ method, headers }] } = await server.log();
       assertEquals(method, "GET");
@@ -49,20 +50,20 @@ export const eventSourceConnection: Case[] = [
     },
   },
   {
-    name: "EventSource sends method, headers and body, each time it connects",
+    name: "EventSource sends method, headers and body with each attempt",
     async run(context) {
       const server = new Stream(context, [
         { body: "id: 1\ndata: a\n\n" },
-        gone,
+        noContent,
       ]);
       const init = {
-        ...soon,
+        ...fastReconnect,
         method: "POST",
         headers: { Authorization: "Bearer secret", Accept: "*/*" },
         body: "☃",
       };
-      await withSource(server.url, init, async (_, heard) => {
-        await heard.take(4);
+      await withSource(server.url, init, async (_, recorder) => {
+        await recorder.nextLines(4);
       });
       const { requests } = await server.log();
       assertEquals(
@@ -81,7 +82,8 @@ export const eventSourceConnection: Case[] = [
     },
   },
   ...redirects.map((status): Case => ({
-    name: `EventSource follows a redirect of ${status}, to another origin too`,
+    name:
+      `EventSource follows a redirect with status ${status}, also cross-origin`,
     async run(context) {
       const body = "data: there\n\n";
       for (const origin of [context.origin, context.crossOrigin]) {
@@ -90,10 +92,10 @@ export const eventSourceConnection: Case[] = [
           status,
           headers: { location: target.url },
         }]);
-        await withSource(server.url, undefined, async (source, heard) => {
+        await withSource(server.url, undefined, async (source, recorder) => {
           let seen = "";
           source.onmessage = (event) => seen = event.origin;
-          assertEquals(await heard.take(2), ["open", "message: there"]);
+          assertEquals(await recorder.nextLines(2), ["open", "message: there"]);
           assertEquals(seen, origin, "the origin");
           assertEquals(source.url, server.url);
         });
@@ -101,42 +103,42 @@ export const eventSourceConnection: Case[] = [
     },
   })),
   ...statuses.map((status): Case => ({
-    name: `EventSource fails for good at a status of ${status}`,
+    name: `EventSource does not reconnect after status ${status}`,
     async run(context) {
       const hasBody = status !== 204 && status !== 205;
       const server = new Stream(context, [
         { status, body: hasBody ? "data: no\n\n" : "" },
         {},
       ]);
-      await withSource(server.url, soon, async (_, heard) => {
-        assertEquals(await heard.next(), "error: status, closed");
-        await quiet(context.origin);
-        assertEquals(heard.rest, []);
+      await withSource(server.url, fastReconnect, async (_, recorder) => {
+        assertEquals(await recorder.next(), "error: status, closed");
+        await pause(context.origin);
+        assertEquals(recorder.unread, []);
         assertEquals((await server.log()).requests.length, 1);
       });
     },
   })),
-  ...Object.entries(types).map(([type, isRight]): Case => ({
-    name: `EventSource ${isRight ? "takes" : "refuses"} the type ${type}`,
+  ...Object.entries(types).map(([type, isAccepted]): Case => ({
+    name: `EventSource ${isAccepted ? "accepts" : "rejects"} the type ${type}`,
     async run(context) {
       const server = new Stream(context, [{
         headers: { "content-type": type },
         body: "data: a\n\n",
         then: "hang",
       }]);
-      await withSource(server.url, soon, async (_, heard) => {
-        if (isRight) {
-          assertEquals(await heard.take(2), ["open", "message: a"]);
+      await withSource(server.url, fastReconnect, async (_, recorder) => {
+        if (isAccepted) {
+          assertEquals(await recorder.nextLines(2), ["open", "message: a"]);
         } else {
-          assertEquals(await heard.next(), "error: content-type, closed");
+          assertEquals(await recorder.next(), "error: content-type, closed");
           await server.log({ disconnects: 1 });
-          assertEquals(heard.rest, []);
+          assertEquals(recorder.unread, []);
         }
       });
     },
   })),
   {
-    name: "EventSource takes the last of several types that is one",
+    name: "EventSource uses the last valid type if Content-Type has several",
     async run() {
       const types = {
         "text/html, text/event-stream": true,
@@ -145,34 +147,35 @@ export const eventSourceConnection: Case[] = [
         "text/event-stream, nonsense": true,
         'text/html;x=",", text/event-stream': true,
       };
-      for (const [type, isRight] of Object.entries(types)) {
+      for (const [type, isAccepted] of Object.entries(types)) {
         const fetch = () =>
           new Response("data: a\n\n", { headers: { "content-type": type } });
-        await withSource(anywhere, { fetch }, async (_, heard) => {
-          const first = await heard.next();
-          const expected = isRight ? "open" : "error: content-type, closed";
+        await withSource(anywhere, { fetch }, async (_, recorder) => {
+          const first = await recorder.next();
+          const expected = isAccepted ? "open" : "error: content-type, closed";
           assertEquals(first, expected, type);
         });
       }
     },
   },
   {
-    name: "EventSource knows the id it is given from the start, and sends it",
+    name:
+      "EventSource starts with the last event ID of its options and sends it",
     async run(context) {
       const inits = [
         { lastEventId: ids[0] },
         { headers: { "Last-Event-ID": latin1OfUtf8(ids[0]) } },
       ];
-      // What it takes for a header's bytes there differs.
+      // In workerd, the characters of this header become other bytes.
       if (context.runtime.startsWith("workerd")) inits.pop();
       for (const init of inits) {
         const server = new Stream(context, [
           { body: "data: a\n\nid: 2\ndata: b\n\n", then: "hang" },
         ]);
-        await withSource(server.url, init, async (source, heard) => {
+        await withSource(server.url, init, async (source, recorder) => {
           assertEquals(source.lastEventId, ids[0]);
           assertEquals(
-            await heard.take(3),
+            await recorder.nextLines(3),
             ["open", `message: a #${ids[0]}`, "message: b #2"],
           );
           assertEquals(source.lastEventId, "2");
@@ -183,25 +186,25 @@ export const eventSourceConnection: Case[] = [
     },
   },
   {
-    name: "EventSource tells of comments in order with its events",
+    name: "EventSource calls onComment in order with its events",
     async run() {
-      const heard: string[] = [];
+      const order: string[] = [];
       const init = {
         fetch: () =>
           new Response("data: 1\n\n:c1\n\ndata: 2\n\n:c2\n\n", {
             headers: { "content-type": "text/event-stream" },
           }),
-        onComment: (comment: string) => void heard.push(comment),
+        onComment: (comment: string) => void order.push(comment),
       };
       await withSource(anywhere, init, async (source) => {
-        source.onmessage = ({ data }) => heard.push(data);
+        source.onmessage = ({ data }) => order.push(data);
         await once(source, "error");
       });
-      assertEquals(heard, ["1", "c1", "2", "c2"]);
+      assertEquals(order, ["1", "c1", "2", "c2"]);
     },
   },
   {
-    name: "EventSource fails with whatever shouldReconnect throws",
+    name: "EventSource closes with the value that shouldReconnect throws",
     async run() {
       for (const thrown of [undefined, null, "no", Object.create(null)]) {
         const init = {
@@ -214,38 +217,42 @@ export const eventSourceConnection: Case[] = [
         };
         const source = new EventSource(anywhere, init);
         const { error } = await once(source, "error") as EventSourceErrorEvent;
-        // Bun makes null of undefined.
+        // Bun converts undefined to null.
         assert((error ?? null) === (thrown ?? null), `Got ${typeof error}`);
         assertEquals(source.readyState, EventSource.CLOSED);
       }
     },
   },
   {
-    name: "EventSource fails at URLs that no server is behind",
+    name: "EventSource does not reconnect if its URL scheme has no server",
     async run() {
       const urls = ["about:blank", "mailto:a@b.test", "javascript:alert(1)"];
       for (const url of urls) {
-        await withSource(url, soon, async (source, heard) => {
+        await withSource(url, fastReconnect, async (source, recorder) => {
           assertEquals(source.url, url);
-          assertEquals(await heard.next(), "error: network, closed");
+          assertEquals(await recorder.next(), "error: network, closed");
         });
       }
     },
   },
   {
-    name: "EventSource keeps trying where nobody listens",
+    name: "EventSource keeps reconnecting if no server listens",
     async run(context) {
-      await withSource(context.closedOrigin, soon, async (source, heard) => {
-        const failed = "error: network, connecting";
-        assertEquals(await heard.take(3), [failed, failed, failed]);
-        source.close();
-        await quiet(context.origin);
-        assertEquals(heard.rest, []);
-      });
+      await withSource(
+        context.closedOrigin,
+        fastReconnect,
+        async (source, recorder) => {
+          const failed = "error: network, connecting";
+          assertEquals(await recorder.nextLines(3), [failed, failed, failed]);
+          source.close();
+          await pause(context.origin);
+          assertEquals(recorder.unread, []);
+        },
+      );
     },
   },
   {
-    name: "EventSource comes back after the end, with the last id",
+    name: "EventSource reconnects with the last event ID after the stream ends",
     async run(context) {
       const server = new Stream(context, [
         { body: "retry: 1\ndata: a\n\n" },
@@ -254,16 +261,16 @@ export const eventSourceConnection: Case[] = [
         { body: "id\ndata: d\n\n" },
         { body: "data: e\n\n", then: "hang" },
       ]);
-      await withSource(server.url, undefined, async (_, heard) => {
+      await withSource(server.url, undefined, async (_, recorder) => {
         const ended = "error: truncated, connecting";
-        assertEquals(await heard.take(13), [
+        assertEquals(await recorder.nextLines(13), [
           ...["open", "message: a", ended],
           ...["open", "message: b #1", "message: c #1", ended],
           ...["open", ended],
           ...["open", "message: d", ended],
           "open",
         ]);
-        assertEquals(await heard.next(), "message: e");
+        assertEquals(await recorder.next(), "message: e");
       });
       const { requests } = await server.log();
       assertEquals(
@@ -273,17 +280,18 @@ export const eventSourceConnection: Case[] = [
     },
   },
   {
-    name: "EventSource comes back after a cut or a reset in the middle",
+    name:
+      "EventSource reconnects after a connection breaks in an unfinished event",
     async run(context) {
       for (const then of ["cut", "reset"] as const) {
         const server = new Stream(context, [
           { body: "id: 1\ndata: a\n\nid: 2\ndata: b", then },
           { body: "\ndata: c\n\n", then: "hang" },
         ]);
-        await withSource(server.url, soon, async (_, heard) => {
-          assertEquals(await heard.take(2), ["open", "message: a #1"]);
-          await server.go();
-          assertEquals(await heard.take(3), [
+        await withSource(server.url, fastReconnect, async (_, recorder) => {
+          assertEquals(await recorder.nextLines(2), ["open", "message: a #1"]);
+          await server.breakConnections();
+          assertEquals(await recorder.nextLines(3), [
             "error: network, connecting",
             "open",
             "message: c #1",
@@ -295,13 +303,13 @@ export const eventSourceConnection: Case[] = [
     },
   },
   {
-    name: "EventSource sends the UTF-8 bytes of any id",
+    name: "EventSource sends any last event ID as UTF-8 bytes",
     async run(context) {
       for (const id of ["é☃🎉", "ÿ", "a b:c"]) {
         const body = `id: ${id}\ndata: a\n\n`;
-        const server = new Stream(context, [{ body }, gone]);
-        await withSource(server.url, soon, async (_, heard) => {
-          await heard.take(4);
+        const server = new Stream(context, [{ body }, noContent]);
+        await withSource(server.url, fastReconnect, async (_, recorder) => {
+          await recorder.nextLines(4);
         });
         const { requests: [, { headers }] } = await server.log();
         const bytes = new TextEncoder().encode(id);
@@ -310,33 +318,37 @@ export const eventSourceConnection: Case[] = [
     },
   },
   {
-    name: "EventSource is stopped by a status of 204 when it comes back",
+    name: "EventSource closes if a reconnect gets status 204",
     async run(context) {
-      const server = new Stream(context, [{ body: "data: a\n\n" }, gone, {}]);
-      await withSource(server.url, soon, async (_, heard) => {
-        assertEquals(await heard.take(4), [
+      const server = new Stream(context, [
+        { body: "data: a\n\n" },
+        noContent,
+        {},
+      ]);
+      await withSource(server.url, fastReconnect, async (_, recorder) => {
+        assertEquals(await recorder.nextLines(4), [
           "open",
           "message: a",
           "error: truncated, connecting",
           "error: status, closed",
         ]);
-        await quiet(context.origin);
-        assertEquals(heard.rest, []);
+        await pause(context.origin);
+        assertEquals(recorder.unread, []);
         assertEquals((await server.log()).requests.length, 2);
       });
     },
   },
   {
-    name: "EventSource comes back after idleTimeout and connectTimeout",
+    name: "EventSource reconnects after idleTimeout and connectTimeout",
     async run(context) {
       const server = new Stream(context, [
         { body: "id: 1\ndata: a\n\n", then: "hang" },
         { silent: true },
-        gone,
+        noContent,
       ]);
-      const init = { ...soon, idleTimeout: 200, connectTimeout: 1000 };
-      await withSource(server.url, init, async (_, heard) => {
-        assertEquals(await heard.take(5), [
+      const init = { ...fastReconnect, idleTimeout: 200, connectTimeout: 1000 };
+      await withSource(server.url, init, async (_, recorder) => {
+        assertEquals(await recorder.nextLines(5), [
           "open",
           "message: a #1",
           "error: idle-timeout, connecting",
@@ -348,13 +360,13 @@ export const eventSourceConnection: Case[] = [
     },
   },
   {
-    name: "EventSource fails at an event above maxEventSize",
+    name: "EventSource closes if an event exceeds maxEventSize",
     async run(context) {
       const body = `data: a\n\ndata: ${"x".repeat(100)}`;
       const server = new Stream(context, [{ body, then: "hang" }]);
-      const init = { ...soon, maxEventSize: 50 };
-      await withSource(server.url, init, async (_, heard) => {
-        assertEquals(await heard.take(3), [
+      const init = { ...fastReconnect, maxEventSize: 50 };
+      await withSource(server.url, init, async (_, recorder) => {
+        assertEquals(await recorder.nextLines(3), [
           "open",
           "message: a",
           "error: event-too-large, closed",
@@ -364,40 +376,40 @@ export const eventSourceConnection: Case[] = [
     },
   },
   {
-    name: "EventSource asks shouldReconnect before it follows the standard",
+    name: "EventSource lets shouldReconnect override the standard's rules",
     async run(context) {
       const server = new Stream(context, [
         { status: 503 },
         { body: "data: a\n\n" },
         {},
       ]);
-      const asked: string[] = [];
+      const calls: string[] = [];
       const init = {
         reconnect: {
           initialDelay: 1,
           shouldReconnect({ code }: { code: string }, attempt: number) {
-            asked.push(`${code} ${attempt}`);
+            calls.push(`${code} ${attempt}`);
             return code === "status";
           },
         },
       };
-      await withSource(server.url, init, async (_, heard) => {
-        assertEquals(await heard.take(4), [
+      await withSource(server.url, init, async (_, recorder) => {
+        assertEquals(await recorder.nextLines(4), [
           "error: status, connecting",
           "open",
           "message: a",
           "error: truncated, closed",
         ]);
       });
-      assertEquals(asked, ["status 1", "truncated 1"]);
+      assertEquals(calls, ["status 1", "truncated 1"]);
     },
   },
   {
-    name: "EventSource fails after maxAttempts",
+    name: "EventSource closes after maxAttempts failed attempts to reconnect",
     async run(context) {
       const init = { reconnect: { initialDelay: 1, maxAttempts: 2 } };
-      await withSource(context.closedOrigin, init, async (_, heard) => {
-        assertEquals(await heard.take(3), [
+      await withSource(context.closedOrigin, init, async (_, recorder) => {
+        assertEquals(await recorder.nextLines(3), [
           "error: network, connecting",
           "error: network, connecting",
           "error: reconnect-failed, closed",
@@ -406,9 +418,9 @@ export const eventSourceConnection: Case[] = [
     },
   },
   {
-    name: "EventSource calls onReconnect after its error event",
+    name: "EventSource calls onReconnect after the error event",
     async run(context) {
-      const server = new Stream(context, [{}, gone]);
+      const server = new Stream(context, [{}, noContent]);
       const order: string[] = [];
       const init = {
         reconnect: {
@@ -418,21 +430,21 @@ export const eventSourceConnection: Case[] = [
           },
         },
       };
-      await withSource(server.url, init, async (source, heard) => {
+      await withSource(server.url, init, async (source, recorder) => {
         source.onerror = () => order.push(`error ${source.readyState}`);
-        await heard.take(3);
+        await recorder.nextLines(3);
       });
       assertEquals(order, ["error 0", "onReconnect 1 1", "error 2"]);
     },
   },
   {
-    name: "EventSource reads another origin with no preflight",
+    name: "EventSource reads a stream of another origin without a preflight",
     browserOnly: true,
     async run(context) {
       const replies = [{ body: "data: a\n\n", then: "hang" }] as const;
       const server = new Stream(context, [...replies], context.crossOrigin);
-      await withSource(server.url, undefined, async (_, heard) => {
-        assertEquals(await heard.take(2), ["open", "message: a"]);
+      await withSource(server.url, undefined, async (_, recorder) => {
+        assertEquals(await recorder.nextLines(2), ["open", "message: a"]);
       });
       const { requests: [{ headers }], preflights } = await server.log();
       assertEquals(headers["origin"], context.origin);
@@ -440,7 +452,8 @@ export const eventSourceConnection: Case[] = [
     },
   },
   {
-    name: "EventSource sends cookies to another origin if withCredentials",
+    name:
+      "EventSource sends cookies to another origin only with withCredentials",
     browserOnly: true,
     async run(context) {
       const page = (globalThis as unknown as { document: { cookie: string } })
@@ -454,9 +467,13 @@ export const eventSourceConnection: Case[] = [
             "access-control-allow-credentials": "true",
           },
         }], context.crossOrigin);
-        await withSource(server.url, { withCredentials }, async (_, heard) => {
-          assertEquals(await heard.next(), "error: status, closed");
-        });
+        await withSource(
+          server.url,
+          { withCredentials },
+          async (_, recorder) => {
+            assertEquals(await recorder.next(), "error: status, closed");
+          },
+        );
         const { requests: [{ headers }] } = await server.log();
         assertEquals(
           headers["cookie"],
@@ -468,8 +485,10 @@ export const eventSourceConnection: Case[] = [
   },
 ];
 
-/** Long enough for what should not happen: a round trip, and then some. */
-async function quiet(origin: string): Promise<void> {
+/**
+ * Waits long enough for an unexpected request or event: a round trip and 20 ms.
+ */
+async function pause(origin: string): Promise<void> {
   const response = await fetch(`${origin}/log/quiet?requests=0&disconnects=0`);
   await response.body?.cancel();
   await new Promise((resolve) => setTimeout(resolve, 20));

@@ -1,4 +1,4 @@
-/** The APIs of large language models, as they are. */
+/** Streams of large language models, as their APIs send them. */
 import { connectSse, type ConnectSseOptions } from "../../../mod.ts";
 import { assertEquals, rejection, sseError } from "../assert.ts";
 import type { Case } from "../case.ts";
@@ -6,7 +6,7 @@ import type { Reply } from "../protocol.ts";
 import { readAll } from "../read.ts";
 import { Stream } from "../stream.ts";
 
-/** How such an API is asked: retried until the answer begins, and not after. */
+/** Options for such an API: retry until the first event arrives, and not later. */
 const options: ConnectSseOptions = {
   method: "POST",
   body: "{}",
@@ -15,7 +15,7 @@ const options: ConnectSseOptions = {
     resume: false,
     initialDelay: 1,
     maxDelay: 1,
-    // Overloaded, as one of them has it.
+    // Anthropic's status for an overloaded API.
     shouldReconnect: ({ response }) => response?.status === 529 || undefined,
   },
 };
@@ -28,7 +28,7 @@ interface Chunk {
 const chunk = (content: string) =>
   `data: ${JSON.stringify({ choices: [{ delta: { content } }] })}\n\n`;
 
-/** Reads an answer, as programs do. */
+/** Reads an LLM stream as a typical program does. */
 async function answer(
   url: string,
   onText: (text: string) => void,
@@ -43,7 +43,7 @@ async function answer(
 
 export const llm: Case[] = [
   {
-    name: "an LLM's answer may have chunks without choices",
+    name: "connectSse reads an LLM stream that has chunks without choices",
     async run(context) {
       const server = new Stream(context, [{
         body: `data: {"choices":[]}\n\n${chunk("Hel")}${chunk("lo")}` +
@@ -55,7 +55,8 @@ export const llm: Case[] = [
     },
   },
   {
-    name: "an LLM's error in the stream is an event, under a status of 200",
+    name:
+      "connectSse yields an LLM's error in a stream with status 200 as an event",
     async run(context) {
       const server = new Stream(context, [{
         body: `${chunk("Hel")}data: {"error":{"message":"overloaded"}}\n\n`,
@@ -68,7 +69,7 @@ export const llm: Case[] = [
     },
   },
   {
-    name: "an LLM that is busy is asked again until its answer begins",
+    name: "connectSse retries a busy LLM API until the first event arrives",
     async run(context) {
       const busy = (status: number): Reply => ({
         status,
@@ -93,14 +94,14 @@ export const llm: Case[] = [
     },
   },
   {
-    name: "an LLM's answer that is cut is not begun again",
+    name: "connectSse does not retry an LLM stream that is cut off",
     async run(context) {
       for (const then of ["cut", "reset", "end"] as const) {
         const server = new Stream(context, [{ body: chunk("Hel"), then }]);
         let text = "";
         const cut = answer(server.url, (part) => {
           text += part;
-          server.go();
+          server.breakConnections();
         });
         await sseError(cut, then === "end" ? "truncated" : "network");
         assertEquals(text, "Hel");
@@ -110,7 +111,7 @@ export const llm: Case[] = [
     },
   },
   {
-    name: "an LLM may end with [DONE] and no blank line",
+    name: "connectSse accepts [DONE] without a blank line in an LLM stream",
     async run(context) {
       const server = new Stream(context, [
         { body: `${chunk("Hello")}data: [DONE]` },
@@ -121,7 +122,8 @@ export const llm: Case[] = [
     },
   },
   {
-    name: "an LLM may send no content type, or another",
+    name:
+      "connectSse reads an LLM stream of another type only with anyContentType",
     async run(context) {
       for (const type of ["", "application/octet-stream"]) {
         const server = new Stream(context, [{
@@ -139,7 +141,8 @@ export const llm: Case[] = [
     },
   },
   {
-    name: "an LLM that has stalled behind its heartbeats is given up",
+    name:
+      "connectSse with eventTimeout closes an LLM stream of heartbeats only",
     async run(context) {
       const server = new Stream(context, [
         { body: `: alive\n\n${chunk("Hel")}: alive\n\n`, then: "hang" },

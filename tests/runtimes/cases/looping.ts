@@ -10,10 +10,10 @@ const chunks = [
   ": c\n",
 ];
 
-/** Loops over `SseEventStream`, with the platform's own iterator. */
+/** Iterates `SseEventStream` with the runtime's own iterator. */
 export const looping: Case[] = [
   {
-    name: "a loop over SseEventStream gives all events in order",
+    name: "SseEventStream yields all events in order in a for-await loop",
     async run() {
       const data: string[] = [];
       for await (const event of streamOf(chunks).pipeThrough(stream())) {
@@ -23,7 +23,7 @@ export const looping: Case[] = [
     },
   },
   {
-    name: "a loop over SseEventStream that is left cancels the source",
+    name: "SseEventStream cancels its source if the loop is left",
     async run() {
       for (const last of ["1", "2"]) {
         const cancelled = Promise.withResolvers<void>();
@@ -42,7 +42,7 @@ export const looping: Case[] = [
     },
   },
   {
-    name: "a loop over SseEventStream gives what came before a fault",
+    name: "SseEventStream's iterator yields the events before an error",
     async run() {
       let controller!: ReadableStreamDefaultController<string>;
       const source = new ReadableStream<string>({
@@ -61,7 +61,7 @@ export const looping: Case[] = [
     },
   },
   {
-    name: "a loop over SseEventStream with preventCancel leaves the rest",
+    name: "SseEventStream keeps unread events if a preventCancel loop is left",
     async run() {
       const events = streamOf(chunks).pipeThrough(stream());
       for await (const { data } of events.values({ preventCancel: true })) {

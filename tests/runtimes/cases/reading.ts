@@ -7,7 +7,7 @@ import { read, readAll } from "../read.ts";
 
 export const reading: Case[] = [
   {
-    name: "events are read as they come",
+    name: "SseConnection reads events of a stream that stays open",
     async run(context) {
       const server = new Stream(context, [{
         body: "id: 1\ndata: a\n\nevent: b\ndata: b\n\n",
@@ -22,7 +22,8 @@ export const reading: Case[] = [
     },
   },
   {
-    name: "the end of the body is the end",
+    name:
+      "SseConnection ends at the end of the body and drops an unfinished event",
     async run(context) {
       const server = new Stream(context, [{
         body: "data: a\n\ndata: b\n\ndata: cut o",
@@ -31,7 +32,7 @@ export const reading: Case[] = [
     },
   },
   {
-    name: "the body of fetch goes through SseEventStream",
+    name: "SseEventStream reads the body of a fetch response",
     async run(context) {
       const server = new Stream(context, [{ body: "data: a\n\ndata: b\n\n" }]);
       const { body } = await fetch(server.url);
@@ -42,7 +43,7 @@ export const reading: Case[] = [
     },
   },
   {
-    name: "a gzipped stream is read",
+    name: "connectSse reads a gzip-encoded stream",
     async run(context) {
       const server = new Stream(context, [{
         headers: { "content-encoding": "gzip" },
@@ -52,7 +53,8 @@ export const reading: Case[] = [
     },
   },
   {
-    name: "the request asks for events that no cache holds",
+    name:
+      "connectSse sends a GET request for an event stream that bypasses caches",
     async run(context) {
       const server = new Stream(context, [{}]);
       await connectSse(server.url).then(readAll);
@@ -61,14 +63,14 @@ export const reading: Case[] = [
       assertEquals(headers["accept"], "text/event-stream");
       assertEquals(
         headers["cache-control"],
-        // The one is sent for the cache mode, the other costs no preflight.
+        // In a browser, the option `cache` sends "no-cache" and needs no preflight.
         context.browser ? "no-cache" : "no-store",
       );
       assertEquals("last-event-id" in headers, false);
     },
   },
   {
-    name: "a POST carries the caller's headers and body",
+    name: "connectSse sends the caller's headers and body with a POST",
     async run(context) {
       const server = new Stream(context, [{ body: "data: a\n\n" }]);
       const sse = await connectSse(server.url, {
@@ -90,7 +92,8 @@ export const reading: Case[] = [
     },
   },
   {
-    name: "a Request is taken as it is, and options on top of it",
+    name:
+      "connectSse sends the given Request, and options override its headers",
     async run(context) {
       const server = new Stream(context, [{}]);
       const request = new Request(server.url, {
@@ -106,7 +109,7 @@ export const reading: Case[] = [
     },
   },
   {
-    name: "Last-Event-ID carries the id's UTF-8 bytes",
+    name: "connectSse sends lastEventId as UTF-8 bytes in Last-Event-ID",
     async run(context) {
       for (const id of ids) {
         const server = new Stream(context, [{ body: "data: a\n\n" }]);
@@ -119,7 +122,7 @@ export const reading: Case[] = [
     },
   },
   {
-    name: "a redirect is followed",
+    name: "connectSse follows a redirect",
     async run(context) {
       const target = new Stream(context, [{ body: "data: there\n\n" }]);
       const server = new Stream(context, [{
@@ -132,8 +135,7 @@ export const reading: Case[] = [
     },
   },
   {
-    name:
-      "a status outside 2xx is an error that quotes the body, and is let go of",
+    name: "SseConnection.next() rejects with the body if the status is not 2xx",
     async run(context) {
       const server = new Stream(context, [{
         status: 401,
@@ -151,7 +153,7 @@ export const reading: Case[] = [
   },
   {
     name:
-      "another content type is an error that quotes the body, unless any will do",
+      "SseConnection.next() rejects a wrong content type without anyContentType",
     async run(context) {
       const server = new Stream(context, [{
         headers: { "content-type": "text/html" },
@@ -165,7 +167,7 @@ export const reading: Case[] = [
     },
   },
   {
-    name: "a refused response can be read before the first event is asked for",
+    name: "SseConnection.response has a readable body before next() rejects",
     async run(context) {
       const server = new Stream(context, [{ status: 401, body: "Who?" }]);
       for (const reconnect of [false, true]) {
@@ -176,7 +178,7 @@ export const reading: Case[] = [
     },
   },
   {
-    name: "readSse reads a response and a stream that fetch gave",
+    name: "readSse reads a fetch response and its body stream",
     async run(context) {
       const server = new Stream(context, [
         { body: "data: a\n\ndata: [DONE]\n\n", then: "hang" },
@@ -192,21 +194,21 @@ export const reading: Case[] = [
     },
   },
   {
-    name: "comments come in order with the events of their chunk",
+    name: "connectSse calls onComment in order with the events of a chunk",
     async run(context) {
       const server = new Stream(context, [
         { body: "data: 1\n\n:c1\n\ndata: 2\n\n:c2\n\n" },
       ]);
-      const heard: string[] = [];
+      const order: string[] = [];
       const sse = await connectSse(server.url, {
-        onComment: (comment) => void heard.push(comment),
+        onComment: (comment) => void order.push(comment),
       });
-      for await (const { data } of sse) heard.push(data);
-      assertEquals(heard, ["1", "c1", "2", "c2"]);
+      for await (const { data } of sse) order.push(data);
+      assertEquals(order, ["1", "c1", "2", "c2"]);
     },
   },
   {
-    name: "eventTimeout ends the wait for events while comments go on",
+    name: "SseConnection.next() rejects after eventTimeout if no event arrives",
     async run(context) {
       const server = new Stream(context, [
         { body: "data: a\n\n: alive\n\n", then: "hang" },
@@ -218,7 +220,7 @@ export const reading: Case[] = [
     },
   },
   {
-    name: "a last event without a blank line meets `until`",
+    name: "`until` matches a last event without a blank line",
     async run(context) {
       const server = new Stream(context, [
         { body: "data: a\n\ndata: [DONE]" },
@@ -228,7 +230,7 @@ export const reading: Case[] = [
     },
   },
   {
-    name: "a user and a password in the URL reach the server as a header",
+    name: "connectSse sends user and password of the URL as Authorization",
     async run(context) {
       const server = new Stream(context, [{ body: "data: a\n\n" }]);
       const url = server.url.replace("//", "//user:p%40ss@");
@@ -238,7 +240,7 @@ export const reading: Case[] = [
     },
   },
   {
-    name: "the content type may have a charset and any case",
+    name: "connectSse accepts a content type with a charset and in any case",
     async run(context) {
       const server = new Stream(context, [{
         headers: { "content-type": "Text/Event-Stream; Charset=ISO-8859-1" },
@@ -248,14 +250,15 @@ export const reading: Case[] = [
     },
   },
   {
-    name: "204 is an end without events",
+    name: "SseConnection ends without events after status 204",
     async run(context) {
       const server = new Stream(context, [{ status: 204 }]);
       assertEquals(await readAll(await connectSse(server.url)), []);
     },
   },
   {
-    name: "a server that cannot be reached is an SseError with its cause",
+    name:
+      "connectSse rejects with an SseError and its cause if no server listens",
     async run(context) {
       const { cause } = await sseError(
         connectSse(context.closedOrigin),
@@ -265,9 +268,9 @@ export const reading: Case[] = [
     },
   },
   {
-    name: "`break` is seen by the server",
+    name: "SseConnection disconnects if the loop is left",
     async run(context) {
-      const server = new Stream(context, [open]);
+      const server = new Stream(context, [openReply]);
       for await (const event of await connectSse(server.url)) {
         assertEquals(event.data, "a");
         break;
@@ -276,9 +279,9 @@ export const reading: Case[] = [
     },
   },
   {
-    name: "close() is seen by the server and ends a pending next()",
+    name: "SseConnection.close() disconnects and ends a pending next()",
     async run(context) {
-      const server = new Stream(context, [open]);
+      const server = new Stream(context, [openReply]);
       const sse = await connectSse(server.url);
       await read(sse);
       const pending = sse.next();
@@ -288,17 +291,17 @@ export const reading: Case[] = [
     },
   },
   {
-    name: "`await using` closes, also before the first event",
+    name: "SseConnection disconnects if it is disposed before the first event",
     async run(context) {
-      const server = new Stream(context, [open]);
+      const server = new Stream(context, [openReply]);
       const sse = await connectSse(server.url);
-      // What the syntax calls, which not every runtime here can parse.
+      // `await using` calls this method, but some of these runtimes cannot parse it.
       await sse[Symbol.asyncDispose]();
       await server.log({ disconnects: 1 });
     },
   },
   {
-    name: "abort before the headers rejects with its reason",
+    name: "connectSse rejects with the signal's reason after an abort",
     async run(context) {
       const server = new Stream(context, [{ silent: true }]);
       const controller = new AbortController();
@@ -312,9 +315,10 @@ export const reading: Case[] = [
     },
   },
   {
-    name: "abort in mid-stream rejects with its reason",
+    name:
+      "SseConnection.next() rejects with the signal's reason after an abort",
     async run(context) {
-      const server = new Stream(context, [open]);
+      const server = new Stream(context, [openReply]);
       const controller = new AbortController();
       const { signal } = controller;
       const sse = await connectSse(server.url, { signal });
@@ -327,7 +331,7 @@ export const reading: Case[] = [
     },
   },
   {
-    name: "connectTimeout ends the wait for headers",
+    name: "connectSse rejects after connectTimeout if no headers arrive",
     async run(context) {
       const server = new Stream(context, [{ silent: true }]);
       const options = { connectTimeout: 100 };
@@ -336,9 +340,9 @@ export const reading: Case[] = [
     },
   },
   {
-    name: "idleTimeout ends the wait for events",
+    name: "SseConnection.next() rejects after idleTimeout if no data arrives",
     async run(context) {
-      const server = new Stream(context, [open]);
+      const server = new Stream(context, [openReply]);
       const sse = await connectSse(server.url, { idleTimeout: 500 });
       await read(sse);
       await sseError(sse.next(), "idle-timeout");
@@ -363,7 +367,8 @@ export const reading: Case[] = [
     },
   },
   {
-    name: "an end before `until` is an error",
+    name:
+      "SseConnection.next() rejects if the stream ends before `until` matches",
     async run(context) {
       const server = new Stream(context, [{ body: "data: a\n\n" }]);
       const sse = await connectSse(server.url, { until: "[DONE]" });
@@ -372,7 +377,7 @@ export const reading: Case[] = [
     },
   },
   {
-    name: "a body cut or reset in the middle is an error with its cause",
+    name: "SseConnection.next() rejects with a cause after a connection breaks",
     async run(context) {
       for (const then of ["cut", "reset"] as const) {
         const server = new Stream(context, [{
@@ -381,14 +386,15 @@ export const reading: Case[] = [
         }]);
         const sse = await connectSse(server.url);
         await read(sse);
-        await server.go();
+        await server.breakConnections();
         const { cause } = await sseError(sse.next(), "network");
         assert(cause !== undefined, `Expected a cause after a ${then}`);
       }
     },
   },
   {
-    name: "a reset of a body without framing is an error given `until`",
+    name:
+      "SseConnection.next() rejects if an unframed body is reset before `until`",
     async run(context) {
       const server = new Stream(context, [{
         body: "data: a\n\n",
@@ -397,13 +403,13 @@ export const reading: Case[] = [
       }]);
       const sse = await connectSse(server.url, { until: "[DONE]" });
       await read(sse);
-      await server.go();
-      // Some runtimes take the reset for the body's end.
+      await server.breakConnections();
+      // Some runtimes treat the reset as the end of the body.
       await sseError(sse.next(), "network", "truncated");
     },
   },
   {
-    name: "maxEventSize ends an endless event and its connection",
+    name: "SseConnection.next() rejects and disconnects above maxEventSize",
     async run(context) {
       const server = new Stream(context, [{
         body: `data: a\n\ndata: ${"x".repeat(1000)}`,
@@ -416,7 +422,7 @@ export const reading: Case[] = [
     },
   },
   {
-    name: "a handler is read in process through `fetch`",
+    name: "connectSse reads the response of an in-process `fetch`",
     async run() {
       const handler = async (request: Request) =>
         new Response(`id: 1\ndata: ${await request.text()}\n\n`, {
@@ -431,7 +437,7 @@ export const reading: Case[] = [
     },
   },
   {
-    name: "a plain GET to another origin needs no preflight",
+    name: "connectSse sends a GET to another origin without a preflight",
     browserOnly: true,
     async run(context) {
       const server = new Stream(
@@ -447,7 +453,8 @@ export const reading: Case[] = [
     },
   },
   {
-    name: "an id sent to another origin asks for Last-Event-ID alone",
+    name:
+      "connectSse needs a preflight only for Last-Event-ID at another origin",
     browserOnly: true,
     async run(context) {
       const server = new Stream(context, [{}], context.crossOrigin);
@@ -461,4 +468,4 @@ export const reading: Case[] = [
 ];
 
 /** A stream of one event that stays open. */
-const open = { body: "data: a\n\n", then: "hang" } as const;
+const openReply = { body: "data: a\n\n", then: "hang" } as const;

@@ -9,21 +9,21 @@ import { Stream } from "../stream.ts";
 const [id] = ids;
 const afterId = latin1OfUtf8(id);
 
-/** Options of a client that does not wait. */
-const soon = { reconnect: { initialDelay: 1, jitter: 0 } };
+/** Options to reconnect without delay. */
+const fastReconnect = { reconnect: { initialDelay: 1, jitter: 0 } };
 
-/** Options of a client that waits until the case is over. */
-const never = { initialDelay: 60_000 };
+/** Options to reconnect with a delay longer than the case. */
+const slowReconnect = { initialDelay: 60_000 };
 
 export const reconnecting: Case[] = [
   {
-    name: "after the end of the body the next connection has the id's bytes",
+    name: "connectSse reconnects with the last event ID after the body ends",
     async run(context) {
       const server = new Stream(context, [
         { body: `id: ${id}\ndata: a\n\nid: 2\ndata: cut o` },
         { body: "data: b\n\n", then: "hang" },
       ]);
-      const sse = await connectSse(server.url, soon);
+      const sse = await connectSse(server.url, fastReconnect);
       assertEquals(await read(sse), ["message", "a", id]);
       assertEquals(await read(sse), ["message", "b", id]);
       await sse.close();
@@ -35,7 +35,8 @@ export const reconnecting: Case[] = [
     },
   },
   {
-    name: "after a cut or a reset the next connection has the id's bytes",
+    name:
+      "connectSse reconnects with the last event ID after a connection breaks",
     async run(context) {
       const ends: Reply[] = [
         { then: "cut" },
@@ -47,9 +48,12 @@ export const reconnecting: Case[] = [
           { body: `id: ${id}\ndata: a\n\nid: 2\ndata: cut o`, ...end },
           { body: "data: b\n\ndata: [DONE]\n\n", then: "hang" },
         ]);
-        const sse = await connectSse(server.url, { ...soon, until: "[DONE]" });
+        const sse = await connectSse(server.url, {
+          ...fastReconnect,
+          until: "[DONE]",
+        });
         assertEquals(await read(sse), ["message", "a", id]);
-        await server.go();
+        await server.breakConnections();
         assertEquals(await readAll(sse), ["b"]);
         const { requests } = await server.log({ disconnects: 1 });
         assertEquals(
@@ -60,7 +64,7 @@ export const reconnecting: Case[] = [
     },
   },
   {
-    name: "idleTimeout and connectTimeout reconnect",
+    name: "connectSse reconnects after idleTimeout and connectTimeout",
     async run(context) {
       const server = new Stream(context, [
         { silent: true },
@@ -68,7 +72,7 @@ export const reconnecting: Case[] = [
         { body: "data: b\n\n", then: "hang" },
       ]);
       const sse = await connectSse(server.url, {
-        ...soon,
+        ...fastReconnect,
         connectTimeout: 500,
         idleTimeout: 500,
       });
@@ -79,37 +83,39 @@ export const reconnecting: Case[] = [
     },
   },
   {
-    name: "503 reconnects, and 204 ends it",
+    name: "connectSse reconnects after status 503 and ends after status 204",
     async run(context) {
       const server = new Stream(context, [
         { status: 503, headers: { "retry-after": "0" } },
         { body: "data: a\n\n" },
         { status: 204 },
       ]);
-      assertEquals(await readAll(await connectSse(server.url, soon)), ["a"]);
+      assertEquals(await readAll(await connectSse(server.url, fastReconnect)), [
+        "a",
+      ]);
       const { requests } = await server.log();
       assertEquals(requests.length, 3);
     },
   },
   {
-    name: "401 does not reconnect",
+    name: "connectSse does not reconnect after status 401",
     async run(context) {
       const server = new Stream(context, [{ status: 401 }]);
-      const sse = await connectSse(server.url, soon);
+      const sse = await connectSse(server.url, fastReconnect);
       await sseError(sse.next(), "status");
       const { requests } = await server.log();
       assertEquals(requests.length, 1);
     },
   },
   {
-    name: "a POST is sent whole again",
+    name: "connectSse repeats a POST with its whole body",
     async run(context) {
       const server = new Stream(context, [
         { body: `id: ${id}\ndata: a\n\n` },
         { status: 204 },
       ]);
       const sse = await connectSse(server.url, {
-        ...soon,
+        ...fastReconnect,
         method: "POST",
         headers: { "Authorization": "Bearer secret" },
         body: streamOfBytes("☃", "🎉"),
@@ -131,7 +137,7 @@ export const reconnecting: Case[] = [
     },
   },
   {
-    name: "the server's `retry:` is the delay",
+    name: "connectSse uses the server's `retry` as the reconnect delay",
     async run(context) {
       const server = new Stream(context, [
         { body: "retry: 7\n\n" },
@@ -140,7 +146,7 @@ export const reconnecting: Case[] = [
       const delays: number[] = [];
       const sse = await connectSse(server.url, {
         reconnect: {
-          ...never,
+          ...slowReconnect,
           jitter: 0,
           onReconnect: ({ delay }) => void delays.push(delay),
         },
@@ -151,11 +157,11 @@ export const reconnecting: Case[] = [
     },
   },
   {
-    name: "attempts that nobody answers are used up",
+    name: "connectSse rejects after maxAttempts if no server listens",
     async run(context) {
       const { cause } = await sseError(
         connectSse(context.closedOrigin, {
-          reconnect: { ...soon.reconnect, maxAttempts: 2 },
+          reconnect: { ...fastReconnect.reconnect, maxAttempts: 2 },
         }),
         "reconnect-failed",
       );
@@ -163,19 +169,23 @@ export const reconnecting: Case[] = [
     },
   },
   {
-    name: "close() and abort end the wait, and leave no timer",
+    name:
+      "SseConnection.close() and abort end the reconnect delay and its timer",
     async run(context) {
       const server = new Stream(context, [{ body: "data: a\n\n" }]);
       for (const by of ["close", "abort"]) {
         const controller = new AbortController();
         const { signal } = controller;
         const waiting = Promise.withResolvers<void>();
-        const reconnect = { ...never, onReconnect: () => waiting.resolve() };
+        const reconnect = {
+          ...slowReconnect,
+          onReconnect: () => waiting.resolve(),
+        };
         const sse = await connectSse(server.url, { reconnect, signal });
         await read(sse);
         const ended = sse.next().catch((reason) => ({ reason }));
         await waiting.promise;
-        // The wait begins after that call: a round trip later it is under way.
+        // The delay begins after `onReconnect`, and so during this round trip.
         await server.log();
         if (by === "close") {
           await sse.close();
@@ -190,13 +200,13 @@ export const reconnecting: Case[] = [
     },
   },
   {
-    name: "reconnect() opens another connection at once",
+    name: "SseConnection.reconnect() opens another connection immediately",
     async run(context) {
       const server = new Stream(context, [
         { body: `id: ${id}\ndata: a\n\n`, then: "hang" },
         { body: "data: b\n\n", then: "hang" },
       ]);
-      const sse = await connectSse(server.url, { reconnect: never });
+      const sse = await connectSse(server.url, { reconnect: slowReconnect });
       await read(sse);
       sse.reconnect();
       assertEquals(await read(sse), ["message", "b", id]);
@@ -206,14 +216,14 @@ export const reconnecting: Case[] = [
     },
   },
   {
-    name: "a reconnect to another origin has the id's bytes",
+    name: "connectSse reconnects to another origin with the last event ID",
     browserOnly: true,
     async run(context) {
       const server = new Stream(context, [
         { body: `id: ${id}\ndata: a\n\n` },
         { body: "data: b\n\n", then: "hang" },
       ], context.crossOrigin);
-      const sse = await connectSse(server.url, soon);
+      const sse = await connectSse(server.url, fastReconnect);
       await read(sse);
       await read(sse);
       await sse.close();

@@ -1,4 +1,4 @@
-/** What is sent for each attempt, and what no attempt can mend. */
+/** The requests of each attempt, and failures that are not retried. */
 import { connectSse, SseError } from "../../../mod.ts";
 import { assert, assertEquals, sseError } from "../assert.ts";
 import type { Case } from "../case.ts";
@@ -8,12 +8,13 @@ import { Stream } from "../stream.ts";
 
 const [id] = ids;
 
-/** Options of a client that does not wait. */
-const soon = { initialDelay: 1, jitter: 0, maxDelay: 1 };
+/** Options to reconnect without delay. */
+const fastReconnect = { initialDelay: 1, jitter: 0, maxDelay: 1 };
 
 export const requests: Case[] = [
   {
-    name: "a token that has expired in mid-stream is replaced, no event lost",
+    name:
+      "connectSse reconnects with a new token and the last event ID after 401",
     async run(context) {
       const server = new Stream(context, [
         { body: `id: ${id}\ndata: a\n\n` },
@@ -29,7 +30,7 @@ export const requests: Case[] = [
       }, {
         until: "[DONE]",
         reconnect: {
-          ...soon,
+          ...fastReconnect,
           shouldReconnect: ({ response }) =>
             response?.status === 401 || undefined,
         },
@@ -50,7 +51,7 @@ export const requests: Case[] = [
     },
   },
   {
-    name: "the URL may change from attempt to attempt",
+    name: "connectSse accepts another URL for each attempt",
     async run(context) {
       const first = new Stream(context, [{ body: "id: 1\ndata: a\n\n" }]);
       const second = new Stream(context, [
@@ -58,7 +59,7 @@ export const requests: Case[] = [
       ]);
       const sse = await connectSse(
         ({ attempt }) => attempt === 0 ? first.url : new URL(second.url),
-        { until: "[DONE]", reconnect: soon },
+        { until: "[DONE]", reconnect: fastReconnect },
       );
       assertEquals(await readAll(sse), ["a", "b"]);
       const { requests: [{ headers }] } = await second.log();
@@ -66,7 +67,8 @@ export const requests: Case[] = [
     },
   },
   {
-    name: "a POST is gone on with by a GET, and never sent twice",
+    name:
+      "connectSse continues a POST with GET requests and does not repeat it",
     async run(context) {
       const server = new Stream(context, [
         { body: "id: 1\ndata: a\n\n" },
@@ -78,7 +80,7 @@ export const requests: Case[] = [
           attempt === 0
             ? new Request(server.url, { method: "POST", body: "ask" })
             : server.url,
-        { until: "[DONE]", reconnect: soon },
+        { until: "[DONE]", reconnect: fastReconnect },
       );
       assertEquals(await readAll(sse), ["a", "b"]);
       const { requests } = await server.log();
@@ -97,14 +99,14 @@ export const requests: Case[] = [
     },
   },
   {
-    name: "connectSse resolves with the response that no other follows",
+    name: "connectSse resolves with the first response that is not retried",
     async run(context) {
       const server = new Stream(context, [
         { status: 503, headers: { "retry-after": "0" } },
         { status: 429, headers: { "retry-after": "0" } },
         { body: "data: a\n\n", then: "hang" },
       ]);
-      const sse = await connectSse(server.url, { reconnect: soon });
+      const sse = await connectSse(server.url, { reconnect: fastReconnect });
       assertEquals(sse.response.status, 200);
       assertEquals(await read(sse), ["message", "a", ""]);
       await sse.close();
@@ -113,7 +115,7 @@ export const requests: Case[] = [
     },
   },
   {
-    name: "onOpen is called for each response that is an event stream",
+    name: "connectSse calls onOpen for each response that is an event stream",
     async run(context) {
       const server = new Stream(context, [
         { body: "data: a\n\n" },
@@ -123,7 +125,7 @@ export const requests: Case[] = [
       ]);
       const opened: number[] = [];
       const sse = await connectSse(server.url, {
-        reconnect: soon,
+        reconnect: fastReconnect,
         onOpen: ({ status }) => void opened.push(status),
       });
       assertEquals(await readAll(sse), ["a", "b"]);
@@ -131,31 +133,31 @@ export const requests: Case[] = [
     },
   },
   {
-    name: "a redirect loop is not tried for ever",
+    name: "connectSse does not retry a redirect loop forever",
     async run(context) {
       let attempts = 0;
       const connecting = connectSse(`${context.origin}/loop`, {
         fetch: (request) => (attempts++, fetch(request)),
-        reconnect: { ...soon, maxAttempts: 3 },
+        reconnect: { ...fastReconnect, maxAttempts: 3 },
       });
-      // Browsers do not tell it from a lost network.
+      // In browsers, it cannot be distinguished from a network error.
       const code = context.browser ? "reconnect-failed" : "network";
       await sseError(connecting, code);
       assertEquals(attempts, context.browser ? 4 : 1);
     },
   },
   {
-    name: "a fetch that cannot take a Request is not tried for ever",
+    name: "connectSse does not retry if `fetch` does not support a Request",
     async run(context) {
       let attempts = 0;
       const error = await sseError(
         connectSse(context.origin, {
           fetch(request) {
             attempts++;
-            // What a fetch does that knows no Request.
+            // A fetch that does not support a Request converts it to a string.
             return fetch(new URL(String(request)));
           },
-          reconnect: { ...soon, maxAttempts: 3 },
+          reconnect: { ...fastReconnect, maxAttempts: 3 },
         }),
         "network",
       );
@@ -164,7 +166,7 @@ export const requests: Case[] = [
     },
   },
   {
-    name: "a dispatcher reaches Node's fetch",
+    name: "connectSse passes `dispatcher` to Node's fetch",
     nodeOnly: true,
     async run(context) {
       const dispatcher = {
@@ -180,12 +182,12 @@ export const requests: Case[] = [
     },
   },
   {
-    name: "an id that no request can carry ends what would reconnect",
+    name: "connectSse stops reconnecting if the last event ID cannot be sent",
     async run(context) {
       for (const id of ["x".repeat(9000), "\u2603".repeat(3000), "a\x01b"]) {
         const body = `id: ${id}\ndata: a\n\n`;
         const sse = await connectSse(context.origin, {
-          reconnect: soon,
+          reconnect: fastReconnect,
           fetch: () =>
             new Response(body, {
               headers: { "content-type": "text/event-stream" },

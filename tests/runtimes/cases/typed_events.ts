@@ -19,8 +19,8 @@ const number: StandardSchema<number> = {
   },
 };
 
-/** The same, but it takes its time. */
-const late: StandardSchema<number> = {
+/** The same schema, but asynchronous. */
+const asyncNumber: StandardSchema<number> = {
   "~standard": {
     ...number["~standard"],
     async validate(value) {
@@ -32,7 +32,8 @@ const late: StandardSchema<number> = {
 
 export const typing: Case[] = [
   {
-    name: "typedEvents gives what has a schema, and closes at a break",
+    name:
+      "typedEvents yields only events that have a schema and closes on break",
     async run(context) {
       const stream = new Stream(context, [{
         body: "id: ☃\nevent: a\ndata: 1\n\nevent: toString\ndata\n\n" +
@@ -41,7 +42,9 @@ export const typing: Case[] = [
       }]);
       const sse = await connectSse(stream.url);
       const seen: unknown[] = [];
-      for await (const event of typedEvents(sse, { a: late, b: number })) {
+      for await (
+        const event of typedEvents(sse, { a: asyncNumber, b: number })
+      ) {
         seen.push(event);
         if (event.event === "b") break;
       }
@@ -53,14 +56,14 @@ export const typing: Case[] = [
     },
   },
   {
-    name: "typedEvents throws at what a schema refuses, and closes",
+    name: "typedEvents rejects and closes if a schema rejects the data",
     async run(context) {
       const stream = new Stream(context, [{
         body: 'data: "1"\n\n',
         then: "hang",
       }]);
       const sse = await connectSse(stream.url);
-      const events = typedEvents(sse, { message: late });
+      const events = typedEvents(sse, { message: asyncNumber });
       const error = await rejection(events.next());
       assert(error instanceof TypedEventError, `Got ${error}`);
       assertEquals(error.name, "TypedEventError");
@@ -70,7 +73,7 @@ export const typing: Case[] = [
     },
   },
   {
-    name: "typedEvents lets go while it waits for a stream of events",
+    name: "typedEvents cancels its stream if return() is called during next()",
     async run() {
       const cancelled = Promise.withResolvers<void>();
       const stream = new ReadableStream<ServerSentEvent>({

@@ -22,7 +22,8 @@ import { Stream } from "../stream.ts";
 
 export const writing: Case[] = [
   {
-    name: "encodeSse writes what SseDecoder reads",
+    name:
+      "encodeSse writes a message that SseDecoder decodes to the same event",
     run() {
       const text = encodeSse({
         comment: "é\r\n☃",
@@ -46,16 +47,16 @@ export const writing: Case[] = [
     },
   },
   {
-    name: "encodeSse throws where a field would forge another",
+    name: "encodeSse throws a TypeError if a field has an invalid value",
     run() {
-      const forged: SseMessage[] = [
+      const invalid: SseMessage[] = [
         { event: "a\ndata: b" },
         { id: "a\rdata: b" },
         { id: "a\0b" },
         { retry: 1.5 },
         { data: "\ud800" },
       ];
-      for (const message of forged) {
+      for (const message of invalid) {
         try {
           encodeSse(message);
         } catch (error) {
@@ -66,13 +67,13 @@ export const writing: Case[] = [
     },
   },
   {
-    name: "the events of every vector come back when they are written",
+    name: "SseEncoderStream writes the events of every test vector unchanged",
     async run() {
       for (const { name, chunks } of vectors) {
         const read = await drain(
           streamOf(chunks).pipeThrough(new SseEventStream()),
         );
-        // Made anew, as those that were read may say the retry of a block before.
+        // Copies, as a program constructs them.
         const events = read.map((event) => new ServerSentEvent(event));
         const again = await drain(
           streamOf(events).pipeThrough(new SseEncoderStream())
@@ -83,7 +84,7 @@ export const writing: Case[] = [
     },
   },
   {
-    name: "sseResponse answers with an event stream that nothing holds back",
+    name: "sseResponse sends an event stream with headers against buffering",
     async run() {
       const sse = await connectSse("http://localhost/", {
         fetch: () => sseResponse([{ data: "a" }, { id: "☃", data: "b" }]),
@@ -98,7 +99,7 @@ export const writing: Case[] = [
     },
   },
   {
-    name: "sseResponse pulls as the client reads, and returns when it goes",
+    name: "sseResponse pulls on demand and ends its source after a disconnect",
     async run() {
       let pulled = 0;
       const returned = Promise.withResolvers<void>();
@@ -113,14 +114,14 @@ export const writing: Case[] = [
         fetch: () => sseResponse(numbers()),
       });
       for await (const { data } of sse) {
-        assertEquals(data, String(pulled), "the newest event pulled");
+        assertEquals(data, String(pulled), "the last event pulled");
         if (pulled === 3) break;
       }
       await returned.promise;
     },
   },
   {
-    name: "an error in the source of sseResponse is an error for the client",
+    name: "sseResponse fails the client's stream if its source throws",
     async run() {
       const broken = new Error("broken");
       async function* source() {
@@ -136,22 +137,23 @@ export const writing: Case[] = [
     },
   },
   {
-    name: "a heartbeat is a comment",
+    name: "sseResponse sends a heartbeat as a comment",
     async run() {
-      const heard = Promise.withResolvers<string>();
+      const comment = Promise.withResolvers<string>();
       const silence = new ReadableStream<SseMessage>();
       const sse = await connectSse("http://localhost/", {
         fetch: () => sseResponse(silence, { heartbeat: 20 }),
-        onComment: heard.resolve,
+        onComment: comment.resolve,
       });
       const pending = sse.next();
-      assertEquals(await heard.promise, "");
+      assertEquals(await comment.promise, "");
       await sse.close();
       assertEquals(await pending, { done: true, value: undefined });
     },
   },
   {
-    name: "a proxy changes events, and closes upstream with the client",
+    name:
+      "sseResponse in a proxy closes the upstream connection with the client",
     async run(context) {
       const upstream = new Stream(context, [{
         body: "id: 1\ndata: a\n\nevent: ping\ndata\n\nid: 2\ndata: b\n\n",
@@ -175,7 +177,7 @@ export const writing: Case[] = [
     },
   },
   {
-    name: "encodeSse writes json as data, and a comment without a blank line",
+    name: "encodeSse writes json as data and a comment without a blank line",
     run() {
       assertEquals(
         encodeSse({ json: { a: "\ud800" } }),
@@ -185,7 +187,8 @@ export const writing: Case[] = [
     },
   },
   {
-    name: "sseResponse throws a RangeError for a status without a body",
+    name:
+      "sseResponse throws a RangeError and ends its source for a wrong status",
     async run() {
       for (const status of [101, 204, 205, 304, 600]) {
         let returned = false;
@@ -204,12 +207,12 @@ export const writing: Case[] = [
           Promise.resolve().then(() => sseResponse(source, { status })),
         );
         assert(error instanceof RangeError, `${status}: ${error}`);
-        assert(returned, `${status} lets go of the source`);
+        assert(returned, `Expected status ${status} to end the source`);
       }
     },
   },
   {
-    name: "a signal ends a response, and lets go of its source",
+    name: "sseResponse ends and cancels its source if the signal aborts",
     async run() {
       const cancelled = Promise.withResolvers<void>();
       const source = new ReadableStream<SseMessage>({
@@ -228,7 +231,7 @@ export const writing: Case[] = [
     },
   },
   {
-    name: "lastEventIdOf reads the id that connectSse sends",
+    name: "lastEventIdOf returns the ID of connectSse's header or of the query",
     async run() {
       const ids: string[] = [];
       for (const lastEventId of ["7", "é☃🎉"]) {
@@ -247,7 +250,8 @@ export const writing: Case[] = [
     },
   },
   {
-    name: "a log replays and follows for clients that connect again",
+    name:
+      "MemoryEventLog replays and follows events for clients that reconnect",
     async run() {
       const log = new MemoryEventLog({ maxMessages: 3 });
       let connections = 0;
@@ -294,7 +298,7 @@ export const writing: Case[] = [
     },
   },
   {
-    name: "a reader of a log ends at once where its signal aborts",
+    name: "MemoryEventLog.read() rejects after an abort or for an unknown ID",
     async run() {
       const log = new MemoryEventLog();
       const stop = new AbortController();
