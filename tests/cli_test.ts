@@ -14,7 +14,7 @@ import { eventStreamHead, RawServer } from "./support/raw_server.ts";
 
 interface ProgramOptions {
   permissions?: string[];
-  /** Keep standard input open, to `type` into; otherwise it is empty. */
+  /** Keep standard input open for `type`. Otherwise it is empty. */
   input?: boolean;
   /** Run it under a pseudo-terminal. */
   terminal?: boolean;
@@ -23,12 +23,14 @@ interface ProgramOptions {
 
 interface Result {
   code: number;
-  /** What nobody has read before; under a terminal, all that it shows. */
+  /**
+   * Output that `readLine` has not returned. Under a terminal, includes errors.
+   */
   stdout: string;
   stderr: string;
 }
 
-/** The command line, as a process of its own. */
+/** The command-line tool in a separate process. */
 class Program implements AsyncDisposable {
   #child: Deno.ChildProcess;
   #stdout: ReadableStreamDefaultReader<Uint8Array>;
@@ -58,14 +60,14 @@ class Program implements AsyncDisposable {
     this.#stderr = new Response(this.#child.stderr).text();
   }
 
-  /** Reads on, and tells whether there was more. */
+  /** Reads the next chunk of standard output. Returns false at its end. */
   async #read(): Promise<boolean> {
     const { done, value } = await this.#stdout.read();
     if (!done) this.#text += this.#utf8.decode(value, { stream: true });
     return !done;
   }
 
-  /** The next line of standard output, without its end. */
+  /** Returns the next line of standard output, without its line break. */
   async readLine(): Promise<string> {
     while (!this.#text.includes("\n")) {
       if (!await deadline(this.#read(), "a line")) {
@@ -78,7 +80,7 @@ class Program implements AsyncDisposable {
     return line.trimEnd();
   }
 
-  /** Goes as `head` does when it has seen enough. */
+  /** Closes the pipe, as `head` does after its last line. */
   closeStdout(): Promise<void> {
     return this.#stdout.cancel();
   }
@@ -97,7 +99,7 @@ class Program implements AsyncDisposable {
     return this.#child.stdin.close();
   }
 
-  /** Waits for the program to end by itself. */
+  /** Waits until the program ends. */
   async end(): Promise<Result> {
     const ended = async () => {
       while (await this.#read());
@@ -111,7 +113,7 @@ class Program implements AsyncDisposable {
     try {
       this.#child.kill("SIGKILL");
     } catch {
-      // It has ended.
+      // It has already ended.
     }
     await this.#child.status;
     await this.#stdout.cancel();
@@ -140,7 +142,7 @@ function failure(code: number, message: string): Result {
 const events = 'retry: 5\nevent: greeting\nid: 1\ndata: {"n":[1.0,{}]}\n\n' +
   ": a comment\n\ndata: two\ndata: lines\n\n";
 
-Deno.test("the command prints events, with JSON laid out", async () => {
+Deno.test("sse prints events, and formats data that is JSON", async () => {
   await using server = new HttpServer(() => eventResponse(events));
   const { code, stdout, stderr } = await run([server.url]);
   assertEquals(
@@ -165,7 +167,7 @@ lines
   assertEquals(headers.get("accept"), "text/event-stream");
 });
 
-Deno.test("the command lays JSON out as it is written", async () => {
+Deno.test("sse formats JSON without changing keys or values", async () => {
   const json = '{"n": 12345678901234567890, "1": [ ], "0": { }, "n" : -0.50,' +
     ' "\\u00e9[,]{:}": "a \\" \\\\", "t":[true,null, [{"x":""}]]}';
   await using server = new HttpServer(() => eventResponse(`data: ${json}\n\n`));
@@ -193,7 +195,7 @@ Deno.test("the command lays JSON out as it is written", async () => {
   );
 });
 
-Deno.test("the command prints what is almost JSON as it is", async () => {
+Deno.test("sse prints data unchanged if it is not a JSON object or array", async () => {
   const data = ['{"a": 1', "[1] ", "[DONE]", '"text"', "1.0", ""];
   const stream = data.map((data) => `data: ${data}\n\n`).join("");
   await using server = new HttpServer(() => eventResponse(stream));
@@ -204,7 +206,7 @@ Deno.test("the command prints what is almost JSON as it is", async () => {
   );
 });
 
-Deno.test("--json prints an object a line", async () => {
+Deno.test("--json prints one JSON object per line", async () => {
   await using server = new HttpServer(() => eventResponse(events));
   assertEquals(
     await run(["--json", server.url]),
@@ -215,7 +217,7 @@ Deno.test("--json prints an object a line", async () => {
   );
 });
 
-Deno.test("--data prints data and nothing else", async () => {
+Deno.test("--data prints only the data", async () => {
   await using server = new HttpServer(() => eventResponse(events));
   assertEquals(
     await run([server.url, "--data"]),
@@ -223,7 +225,7 @@ Deno.test("--data prints data and nothing else", async () => {
   );
 });
 
-Deno.test("--data leaves control characters to a pipe", async () => {
+Deno.test("--data writes control characters to a pipe unescaped", async () => {
   await using server = new HttpServer(() =>
     eventResponse("data: \x1b[1mbold\x9b\n\n")
   );
@@ -233,7 +235,7 @@ Deno.test("--data leaves control characters to a pipe", async () => {
   );
 });
 
-Deno.test("--json spells control characters out", async () => {
+Deno.test("--json escapes control characters", async () => {
   await using server = new HttpServer(() =>
     eventResponse("data: \x1b\x7f\x9b\n\n")
   );
@@ -253,7 +255,7 @@ Deno.test("--comments prints comments", async () => {
   );
 });
 
-Deno.test("--comments prints also those after the last event", async () => {
+Deno.test("--comments also prints comments after the last event", async () => {
   const comments = Array.from({ length: 1000 }, (_, i) => `${i}`);
   const stream = comments.map((comment) => `: ${comment}\n`).join("");
   await using server = new HttpServer(() => eventResponse(stream));
@@ -264,7 +266,7 @@ Deno.test("--comments prints also those after the last event", async () => {
   );
 });
 
-Deno.test("the command prints each event and comment as it comes", async () => {
+Deno.test("sse prints each event and comment as soon as it arrives", async () => {
   const stream = new OpenResponse();
   await using server = new HttpServer(() => stream.response);
   await using program = new Program(["--json", "--comments", server.url]);
@@ -278,7 +280,10 @@ Deno.test("the command prints each event and comment as it comes", async () => {
   assertEquals(await program.end(), success(""));
 });
 
-/** The request that these arguments and this standard input make. */
+/**
+ * Runs the tool with these arguments and input. Returns the request that it
+ * sends.
+ */
 async function requestOf(args: string[], input?: string) {
   await using server = new HttpServer(() => eventResponse("data: 1\n\n"));
   assertEquals(
@@ -288,7 +293,7 @@ async function requestOf(args: string[], input?: string) {
   return server.requests[0];
 }
 
-Deno.test("-d posts a form, as with curl", async () => {
+Deno.test("-d sends a form with POST, as curl does", async () => {
   const { method, headers, body } = await requestOf(["-d", "a=1\n2"]);
   assertEquals(method, "POST");
   assertEquals(body, "a=1\n2");
@@ -299,7 +304,7 @@ Deno.test("-d posts a form, as with curl", async () => {
   assertEquals(headers.get("content-length"), "5");
 });
 
-Deno.test("several -d are joined with &", async () => {
+Deno.test("-d values are joined with & if repeated", async () => {
   assertEquals(
     (await requestOf(["-da=1", "-d", "b=ü", "-d", ""])).body,
     "a=1&b=ü&",
@@ -312,7 +317,7 @@ Deno.test("-X sets the method", async () => {
   assertEquals([method, body], ["PUT", "1"]);
 });
 
-Deno.test("-H sets headers, also those sent by default", async () => {
+Deno.test("-H sets headers and overrides default headers", async () => {
   const { headers } = await requestOf([
     "-d{}",
     "-Hcontent-type: application/json",
@@ -328,7 +333,7 @@ Deno.test("-H sets headers, also those sent by default", async () => {
   assertEquals(headers.get("x-empty"), "");
 });
 
-Deno.test("-H with nothing after the colon omits a header", async () => {
+Deno.test("-H with nothing after the colon removes a default header", async () => {
   const { headers } = await requestOf([
     ...[
       "-d{}",
@@ -345,24 +350,24 @@ Deno.test("-H with nothing after the colon omits a header", async () => {
   assertEquals(headers.get("cache-control"), null);
 });
 
-Deno.test("-H sends UTF-8", async () => {
+Deno.test("-H encodes values as UTF-8", async () => {
   await using server = await RawServer.listen((connection) => connection.end());
   await run(["-H", "X-Name: Zoë ☃", server.url]);
   assertEquals(server.connections[0].header("X-Name"), "Zoë ☃");
 });
 
-Deno.test("-d reads standard input, less its line ends", async () => {
+Deno.test("-d - and -d @- read standard input without line breaks and NUL", async () => {
   const input = "{\r\n\0}\n";
   assertEquals((await requestOf(["-d", "-"], input)).body, "{}");
   assertEquals((await requestOf(["-d", "@-", "-d", "b"], input)).body, "{}&b");
 });
 
-Deno.test("-H reads headers from standard input", async () => {
+Deno.test("-H @- reads headers from standard input", async () => {
   const { headers } = await requestOf(["-H", "@-"], "X-A: 1\r\n\r\nX-B: 2\n");
   assertEquals([headers.get("x-a"), headers.get("x-b")], ["1", "2"]);
 });
 
-Deno.test("-d reads files where it may", async () => {
+Deno.test("-d @FILE reads a file if --allow-read permits it", async () => {
   await using server = new HttpServer(() => eventResponse(""));
   const args = ["-d", "@LICENSE", server.url];
   const permissions = ["--allow-net", "--allow-read=LICENSE"];
@@ -376,12 +381,12 @@ Deno.test("-d reads files where it may", async () => {
   assertMatch(stderr, /^sse: Expected to read LICENSE, .*--allow-read.*\n$/);
 });
 
-Deno.test("--last-event-id resumes", async () => {
+Deno.test("--last-event-id sets the Last-Event-ID header", async () => {
   const { headers } = await requestOf(["--last-event-id", "41"]);
   assertEquals(headers.get("last-event-id"), "41");
 });
 
-Deno.test("--until ends at that event, and closes the connection", async () => {
+Deno.test("--until ends at the matching event and closes the connection", async () => {
   const stream = new OpenResponse("data: 1\n\ndata: [DONE]\n\ndata: 2\n\n");
   await using server = new HttpServer(() => stream.response);
   assertEquals(
@@ -391,7 +396,7 @@ Deno.test("--until ends at that event, and closes the connection", async () => {
   await stream.cancelled;
 });
 
-Deno.test("a stream that ends without --until has failed", async () => {
+Deno.test("--until fails if the stream ends before the matching event", async () => {
   await using server = new HttpServer(() => eventResponse("data: 1\n\n"));
   assertEquals(await run(["--data", "--until", "[DONE]", server.url]), {
     ...failure(1, "The stream ended before the event that ends it (--until)"),
@@ -399,7 +404,7 @@ Deno.test("a stream that ends without --until has failed", async () => {
   });
 });
 
-Deno.test("--max-events ends after so many, and closes the connection", async () => {
+Deno.test("--max-events ends after that many events and closes the connection", async () => {
   const stream = new OpenResponse("data: 1\n\ndata: 2\n\ndata: 3\n\n");
   await using server = new HttpServer(() => stream.response);
   assertEquals(
@@ -409,7 +414,7 @@ Deno.test("--max-events ends after so many, and closes the connection", async ()
   await stream.cancelled;
 });
 
-Deno.test("--reconnect goes on after the last event, and says so", async () => {
+Deno.test("--reconnect continues after the last event and reports each attempt", async () => {
   await using server = new HttpServer(
     () => eventResponse("retry: 1\nid: 7\ndata: 1\n\n"),
     () => new Response("Wait", { status: 503 }),
@@ -436,11 +441,12 @@ Deno.test("--reconnect goes on after the last event, and says so", async () => {
   );
 });
 
-Deno.test("--idle-timeout fails where the server falls silent", async () => {
+Deno.test("--idle-timeout fails if the server sends no data in time", async () => {
   const stream = new OpenResponse();
   await using server = new HttpServer(() => stream.response);
   assertEquals(
-    // It is the time for headers, too, where that has none of its own.
+    // Without --connect-timeout, --idle-timeout also limits the time for
+    // headers.
     await run([
       ...["--connect-timeout", "60", "--idle-timeout", "0.05"],
       server.url,
@@ -450,7 +456,7 @@ Deno.test("--idle-timeout fails where the server falls silent", async () => {
   await stream.cancelled;
 });
 
-Deno.test("--connect-timeout fails where no response comes", async () => {
+Deno.test("--connect-timeout fails if no response arrives in time", async () => {
   await using server = await RawServer.listen(() => {});
   assertEquals(
     await run(["--connect-timeout", ".3", server.url]),
@@ -459,7 +465,7 @@ Deno.test("--connect-timeout fails where no response comes", async () => {
   await server.connections[0].disconnected;
 });
 
-Deno.test("an HTTP error is one line, with the start of the body", async () => {
+Deno.test("sse reports an HTTP error in one line with the start of the body", async () => {
   await using server = new HttpServer(() =>
     new Response('{\n  "error": "\x1b[31mkey"\n}\n' + "x".repeat(1e6), {
       status: 401,
@@ -474,7 +480,7 @@ Deno.test("an HTTP error is one line, with the start of the body", async () => {
   assertMatch(stderr, /^[^\n]{200,300}…\n$/);
 });
 
-Deno.test("an HTTP error is told also where its body never ends", async () => {
+Deno.test("sse reports an HTTP error even if its body never ends", async () => {
   await using server = await RawServer.listen((connection) =>
     connection.send("HTTP/1.1 404 Not Found\r\nContent-Length: 99\r\n\r\nSorry")
   );
@@ -484,7 +490,7 @@ Deno.test("an HTTP error is told also where its body never ends", async () => {
   );
 });
 
-Deno.test("what is no event stream is an error, with its start", async () => {
+Deno.test("sse reports an unexpected content type with the start of the body", async () => {
   await using server = new HttpServer(() =>
     new Response("<h1>Hi</h1>", { headers: { "content-type": "text/html" } })
   );
@@ -497,14 +503,14 @@ Deno.test("what is no event stream is an error, with its start", async () => {
   );
 });
 
-Deno.test("no content is a normal end", async () => {
+Deno.test("sse exits with 0 after status 204", async () => {
   await using server = new HttpServer(() =>
     new Response(null, { status: 204 })
   );
   assertEquals(await run([server.url]), success(""));
 });
 
-Deno.test("a refused connection is one line that says so", async () => {
+Deno.test("sse reports a refused connection in one line", async () => {
   const server = new HttpServer(() => eventResponse(""));
   await server[Symbol.asyncDispose]();
   const { code, stderr } = await run([server.url]);
@@ -512,7 +518,7 @@ Deno.test("a refused connection is one line that says so", async () => {
   assertMatch(stderr, /^sse: .*127\.0\.0\.1:\d+.*refused.*\n$/);
 });
 
-Deno.test("a broken connection is an error, after the events", async () => {
+Deno.test("sse prints the events, then an error, if the connection breaks", async () => {
   await using server = await RawServer.listen(async (connection) => {
     await connection.send(eventStreamHead);
     await connection.chunk("data: 1\n\n");
@@ -523,7 +529,7 @@ Deno.test("a broken connection is an error, after the events", async () => {
   assertMatch(stderr, /^sse: .+\n$/);
 });
 
-Deno.test("a URL without a scheme is one of http", async () => {
+Deno.test("sse uses http: if the URL has no scheme", async () => {
   await using server = new HttpServer(() => eventResponse("data: 1\n\n"));
   assertEquals(
     await run(["--data", server.url.replace("http://", "") + "a?b=http://c"]),
@@ -581,16 +587,16 @@ for (
     ],
   ] as const
 ) {
-  Deno.test(`bad usage: ${args.join(" ") || "no arguments"}`, async () => {
+  Deno.test(`sse rejects invalid arguments: ${args.join(" ") || "none"}`, async () => {
     assertEquals(await run([...args]), failure(2, `${message} (see --help)`));
   });
 }
 
-Deno.test("--help fits a screen, and names every option", async () => {
+Deno.test("--help fits on a screen and lists every option", async () => {
   const { code, stdout, stderr } = await run(["--help"]);
   assertEquals({ code, stderr }, { code: 0, stderr: "" });
   const lines = stdout.split("\n");
-  // The last line is that of the prompt.
+  // The empty line at the end stands for the line of the prompt.
   assertLessOrEqual(lines.length, 24);
   for (const line of lines) assertLessOrEqual(line.length, 80);
   const source = await Deno.readTextFile(
@@ -606,7 +612,7 @@ Deno.test("--version prints the version", async () => {
 });
 
 for (const [what, next] of [["event", "data: 2\n\n"], ["comment", ": 2\n"]]) {
-  Deno.test(`a closed pipe ends the command quietly, at the next ${what}`, async () => {
+  Deno.test(`sse exits without an error at the next ${what} if its output is closed`, async () => {
     const stream = new OpenResponse("data: 1\n\n");
     await using server = new HttpServer(() => stream.response);
     await using program = new Program(["--json", "--comments", server.url]);
@@ -618,10 +624,10 @@ for (const [what, next] of [["event", "data: 2\n\n"], ["comment", ": 2\n"]]) {
   });
 }
 
-// On Windows it ends a program without asking it.
+// On Windows, SIGINT ends a program without calling its signal handler.
 const noInterrupts = Deno.build.os === "windows";
 
-Deno.test("an interrupt ends the command, and closes the connection", {
+Deno.test("sse closes the connection and exits on SIGINT", {
   ignore: noInterrupts,
 }, async () => {
   const stream = new OpenResponse("data: 1\n\n");
@@ -633,7 +639,7 @@ Deno.test("an interrupt ends the command, and closes the connection", {
   await stream.cancelled;
 });
 
-Deno.test("an interrupt ends the command while nobody reads its output", {
+Deno.test("sse exits on SIGINT while its output is not read", {
   ignore: noInterrupts,
 }, async () => {
   const stream = new OpenResponse(`data: 1\ndata: ${"x".repeat(4e6)}\n\n`);
@@ -645,7 +651,7 @@ Deno.test("an interrupt ends the command while nobody reads its output", {
   await stream.cancelled;
 });
 
-Deno.test("an interrupt ends the command while it waits for a response", {
+Deno.test("sse exits on SIGINT while it waits for a response", {
   ignore: noInterrupts,
 }, async () => {
   await using server = await RawServer.listen(() => {});
@@ -656,7 +662,7 @@ Deno.test("an interrupt ends the command while it waits for a response", {
   await connection.disconnected;
 });
 
-// Colors and Ctrl-C need a terminal: that of util-linux's `script`.
+// Colors and Ctrl-C need a terminal, which `script` of util-linux provides.
 const noTerminal = await lacksTerminal();
 
 async function lacksTerminal(): Promise<boolean> {
@@ -674,65 +680,75 @@ function testInTerminal(name: string, fn: () => Promise<void>): void {
   Deno.test({ name: name + reason, ignore: noTerminal, fn });
 }
 
-async function shown(args: string[], noColor = false): Promise<string> {
+async function runInTerminal(args: string[], noColor = false): Promise<string> {
   await using program = new Program(args, { terminal: true, noColor });
   const { code, stdout } = await program.end();
   assertEquals(code, 0);
   return stdout.replaceAll("\r\n", "\n");
 }
 
-testInTerminal("a terminal shows colors, unless NO_COLOR is set", async () => {
-  const stream = 'data: {"key":"text","n":1}\n\n';
-  await using server = new HttpServer(() => eventResponse(stream));
-  const colored = await shown([server.url]);
-  assertStringIncludes(colored, "\x1b[1mmessage\x1b[0m \x1b[2m");
-  assertStringIncludes(
-    colored,
-    '\n{\n  \x1b[36m"key"\x1b[0m: \x1b[32m"text"\x1b[0m,\n' +
-      '  \x1b[36m"n"\x1b[0m: \x1b[33m1\x1b[0m\n}\n',
-  );
-  const plain = await shown([server.url], true);
-  assertFalse(plain.includes("\x1b"));
-  assertStringIncludes(plain, '\n{\n  "key": "text",\n  "n": 1\n}\n');
-});
+testInTerminal(
+  "sse prints colors in a terminal unless NO_COLOR is set",
+  async () => {
+    const stream = 'data: {"key":"text","n":1}\n\n';
+    await using server = new HttpServer(() => eventResponse(stream));
+    const colored = await runInTerminal([server.url]);
+    assertStringIncludes(colored, "\x1b[1mmessage\x1b[0m \x1b[2m");
+    assertStringIncludes(
+      colored,
+      '\n{\n  \x1b[36m"key"\x1b[0m: \x1b[32m"text"\x1b[0m,\n' +
+        '  \x1b[36m"n"\x1b[0m: \x1b[33m1\x1b[0m\n}\n',
+    );
+    const plain = await runInTerminal([server.url], true);
+    assertFalse(plain.includes("\x1b"));
+    assertStringIncludes(plain, '\n{\n  "key": "text",\n  "n": 1\n}\n');
+  },
+);
 
-testInTerminal("a terminal is not steered by what a server sends", async () => {
-  const evil = "\x1b]0;\x07\x9b2J\x7f\x01";
-  const spelled = String.raw`\u001b]0;\u0007\u009b2J\u007f\u0001`;
-  const stream = `: ${evil}\n` +
-    `event: ${evil}\nid: ${evil}\ndata: ${evil}\n\n` +
-    `data: {"a": "\x9b2J\x7f"}\n\n`;
-  await using server = new HttpServer(() => eventResponse(stream));
-  for (const args of [["--comments"], ["--data"], ["--json", "--comments"]]) {
-    const text = await shown([...args, server.url], true);
-    assertStringIncludes(text, spelled);
-    // deno-lint-ignore no-control-regex
-    assertFalse(/[\0-\x08\x0b-\x1f\x7f-\x9f]/.test(text), text);
-  }
-});
+testInTerminal(
+  "sse escapes control characters from the server in a terminal",
+  async () => {
+    const evil = "\x1b]0;\x07\x9b2J\x7f\x01";
+    const spelled = String.raw`\u001b]0;\u0007\u009b2J\u007f\u0001`;
+    const stream = `: ${evil}\n` +
+      `event: ${evil}\nid: ${evil}\ndata: ${evil}\n\n` +
+      `data: {"a": "\x9b2J\x7f"}\n\n`;
+    await using server = new HttpServer(() => eventResponse(stream));
+    for (const args of [["--comments"], ["--data"], ["--json", "--comments"]]) {
+      const text = await runInTerminal([...args, server.url], true);
+      assertStringIncludes(text, spelled);
+      // deno-lint-ignore no-control-regex
+      assertFalse(/[\0-\x08\x0b-\x1f\x7f-\x9f]/.test(text), text);
+    }
+  },
+);
 
-testInTerminal("Ctrl-C leaves the terminal clean", async () => {
-  const stream = new OpenResponse('data: {"n":1}\n\n');
-  await using server = new HttpServer(() => stream.response);
-  await using program = new Program([server.url], { terminal: true });
-  let text = "";
-  while (!text.endsWith("}")) text += await program.readLine();
-  await program.type("\x03");
-  const { code, stdout } = await program.end();
-  text += stdout;
-  assertEquals(code, 130);
-  // No color is left on, and the prompt comes on a line of its own.
-  assertEquals(text.slice(text.indexOf("^C")), "^C\x1b[0m\r\n");
-  await stream.cancelled;
-});
+testInTerminal(
+  "sse resets the color and ends the line on Ctrl-C in a terminal",
+  async () => {
+    const stream = new OpenResponse('data: {"n":1}\n\n');
+    await using server = new HttpServer(() => stream.response);
+    await using program = new Program([server.url], { terminal: true });
+    let text = "";
+    while (!text.endsWith("}")) text += await program.readLine();
+    await program.type("\x03");
+    const { code, stdout } = await program.end();
+    text += stdout;
+    assertEquals(code, 130);
+    // The color is reset, and the prompt starts on a new line.
+    assertEquals(text.slice(text.indexOf("^C")), "^C\x1b[0m\r\n");
+    await stream.cancelled;
+  },
+);
 
-Deno.test("--comments reads no more than is printed", async () => {
+Deno.test("--comments applies backpressure while its output is not read", async () => {
   const line = new TextEncoder().encode(`: ${"x".repeat(64 * 1024)}\n`);
   let sent = 0;
   await using server = new HttpServer(() => {
     const body = new ReadableStream({
       pull(controller) {
-        // It stands still where nobody reads, and stops where somebody does.
+        // Stops early under backpressure. Without backpressure, ends after 4000
+        // lines.
         if (sent++ < 4000) controller.enqueue(line);
         else controller.close();
       },
@@ -743,7 +759,7 @@ Deno.test("--comments reads no more than is printed", async () => {
   });
   await using _program = new Program(["--comments", server.url]);
   let before = -1;
-  // What is in between, pipes and sockets, fills up.
+  // Waits until the buffers of pipes and sockets are full.
   while (before !== sent || sent === 0) {
     before = sent;
     await new Promise((resolve) => setTimeout(resolve, 300));
@@ -751,7 +767,7 @@ Deno.test("--comments reads no more than is printed", async () => {
   assertLess(sent, 1000);
 });
 
-Deno.test("an id that cannot be sent again is the server's fault, not one of usage", async () => {
+Deno.test("--reconnect reports an ID that cannot be sent back, without pointing to --help", async () => {
   await using server = new HttpServer(() =>
     eventResponse("retry: 1\nid: a\x01b\ndata: 1\n\n")
   );

@@ -1,4 +1,4 @@
-/** Runs each example as its heading says, against servers of the test's own. */
+/** Runs each example with the command in its heading, against local servers. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import worker from "../examples/worker.ts";
 import { connectSse, type SseConnection } from "../mod.ts";
@@ -10,7 +10,7 @@ import { eventStreamHead, RawServer } from "./support/raw_server.ts";
 import { commandOf, run, serve, start } from "./support/run_example.ts";
 import { script, temporaryDirectory } from "./support/temporary_directory.ts";
 
-/** Appends to a file, which need not be there. */
+/** Appends to a file, which is created if it does not exist. */
 async function append(path: string, text: string): Promise<void> {
   await script(
     "Deno.writeTextFileSync(Deno.args[0], Deno.args[1], { append: true })",
@@ -19,19 +19,19 @@ async function append(path: string, text: string): Promise<void> {
   );
 }
 
-Deno.test("each example says in its heading how to run it", async () => {
+Deno.test("each example has the command to run it in its heading", async () => {
   const directory = new URL("../examples", import.meta.url);
   for await (const { name, isFile } of Deno.readDir(directory)) {
     if (!isFile) continue; // The demo is started by a task.
     const command = await commandOf(name);
     assert(
       command.includes(`examples/${name}`),
-      `The command of ${name} names it`,
+      `The command of ${name} contains its path`,
     );
   }
 });
 
-/** The chunks of a chat API's answer. */
+/** Returns the events of a chat API's answer with these tokens. */
 function chat(...tokens: string[]): string {
   const chunks = [
     { choices: [], prompt_filter_results: [] },
@@ -44,7 +44,7 @@ function chat(...tokens: string[]): string {
   return chunks.map((chunk) => `data: ${JSON.stringify(chunk)}\n\n`).join("");
 }
 
-Deno.test("chat.ts sends the prompt and the key, and prints the answer", async () => {
+Deno.test("chat.ts sends the prompt and the key and prints the answer", async () => {
   await using server = new HttpServer(() =>
     eventResponse(chat("Of ", "scattering", ".\n☃") + "data: [DONE]\n\n")
   );
@@ -64,7 +64,7 @@ Deno.test("chat.ts sends the prompt and the key, and prints the answer", async (
   assertEquals(stream, true);
 });
 
-Deno.test("chat.ts prints tokens as they come, and leaves at [DONE]", async () => {
+Deno.test("chat.ts prints tokens as they arrive and closes the stream at [DONE]", async () => {
   const stream = new OpenResponse(chat("Of "));
   await using server = new HttpServer(() => stream.response);
   const child = await start("chat.ts", ["?"], {
@@ -80,7 +80,7 @@ Deno.test("chat.ts prints tokens as they come, and leaves at [DONE]", async () =
   assertEquals((await deadline(child.status, "the end")).code, 0);
 });
 
-Deno.test("chat.ts takes no answer that was cut off for a whole one", async () => {
+Deno.test("chat.ts fails if the answer is truncated", async () => {
   await using server = new HttpServer(() => eventResponse(chat("Of ")));
   const { code, stdout, stderr } = await run("chat.ts", ["?"], {
     OPENAI_BASE_URL: server.url,
@@ -92,7 +92,7 @@ Deno.test("chat.ts takes no answer that was cut off for a whole one", async () =
   assertEquals(server.requests.length, 1);
 });
 
-Deno.test("chat.ts prints what the API says where it refuses", async () => {
+Deno.test("chat.ts prints the body of an error response", async () => {
   await using server = new HttpServer(() =>
     Response.json({ error: "no such key" }, { status: 401 })
   );
@@ -105,7 +105,7 @@ Deno.test("chat.ts prints what the API says where it refuses", async () => {
   assertEquals(code, 1);
 });
 
-Deno.test("chat.ts prints the error that the API sends in mid-stream", async () => {
+Deno.test("chat.ts prints an error that the API sends within the stream", async () => {
   await using server = new HttpServer(() =>
     eventResponse(
       chat("Of ") + 'data: {"error":{"message":"Overloaded","code":503}}\n\n',
@@ -121,8 +121,8 @@ Deno.test("chat.ts prints the error that the API sends in mid-stream", async () 
   assertEquals(server.requests.length, 1);
 });
 
-/** Says at once, and has the next attempt follow at once. */
-const endsAtOnce = () => eventResponse("retry: 1\n\n");
+/** Ends at once and sets a reconnection time of 1 ms. */
+const emptyStream = () => eventResponse("retry: 1\n\n");
 
 function busy(status: number): Response {
   return Response.json({ error: { message: "Busy" } }, {
@@ -131,9 +131,9 @@ function busy(status: number): Response {
   });
 }
 
-Deno.test("chat.ts asks an API that is busy again, until its answer begins", async () => {
+Deno.test("chat.ts retries a busy API until the answer starts", async () => {
   await using server = new HttpServer(
-    endsAtOnce,
+    emptyStream,
     () => busy(429),
     () => busy(503),
     () => eventResponse(chat("Of ", "scattering.") + "data: [DONE]\n\n"),
@@ -150,8 +150,8 @@ Deno.test("chat.ts asks an API that is busy again, until its answer begins", asy
   assertEquals(bodies, Array(4).fill(bodies[0]));
 });
 
-Deno.test("chat.ts does not ask an API that is busy for ever", async () => {
-  await using server = new HttpServer(endsAtOnce, () => busy(429));
+Deno.test("chat.ts gives up after five retries of a busy API", async () => {
+  await using server = new HttpServer(emptyStream, () => busy(429));
   const { code, stdout, stderr } = await run("chat.ts", ["?"], {
     OPENAI_BASE_URL: server.url,
     OPENAI_API_KEY: "secret",
@@ -162,7 +162,7 @@ Deno.test("chat.ts does not ask an API that is busy for ever", async () => {
   assertEquals(server.requests.length, 6);
 });
 
-/** The events of a chat API that names them; `data` says the name again. */
+/** Returns events of a chat API that names them. `data` repeats the name. */
 function namedEvents(
   ...events: { type: string; [key: string]: unknown }[]
 ): string {
@@ -171,7 +171,7 @@ function namedEvents(
     .join("");
 }
 
-Deno.test("typed_events.ts sends the prompt and the key, and prints the answer", async () => {
+Deno.test("typed_events.ts sends the prompt and the key and prints the answer", async () => {
   const text = (text: string) => ({
     type: "content_block_delta",
     index: 0,
@@ -210,7 +210,7 @@ Deno.test("typed_events.ts sends the prompt and the key, and prints the answer",
   assertEquals(stream, true);
 });
 
-Deno.test("typed_events.ts prints the error that the API sends in mid-stream", async () => {
+Deno.test("typed_events.ts prints an error that the API sends within the stream", async () => {
   await using server = new HttpServer(() =>
     eventResponse(namedEvents(
       { type: "error", error: { type: "overloaded_error", message: "Wait" } },
@@ -225,7 +225,7 @@ Deno.test("typed_events.ts prints the error that the API sends in mid-stream", a
   assertEquals(code, 1);
 });
 
-Deno.test("typed_events.ts says what it does not understand", async () => {
+Deno.test("typed_events.ts reports data that does not match its schema", async () => {
   await using server = new HttpServer(() =>
     eventResponse(namedEvents(
       { type: "content_block_delta", delta: { text: 1 } },
@@ -243,7 +243,7 @@ Deno.test("typed_events.ts says what it does not understand", async () => {
   assertEquals(code, 1);
 });
 
-Deno.test("resume.ts goes on after the last event, across connections and runs", async () => {
+Deno.test("resume.ts continues after the last event across connections and runs", async () => {
   await using directory = await temporaryDirectory();
   const event = (n: number) => `id: ${n} ☃\ndata: event ${n}\n\n`;
   await using server = await RawServer.listen(
@@ -276,9 +276,9 @@ Deno.test("resume.ts goes on after the last event, across connections and runs",
   );
 });
 
-/** What gives tokens, and a log of which each token is good for two events. */
+/** Issues tokens and serves a log. Each token is valid for two events. */
 class TokenServer extends HttpServer {
-  constructor(log: string[], isGood = (_token: string) => true) {
+  constructor(log: string[], isValid = (_token: string) => true) {
     let issued = 0;
     let used = 0;
     super(({ path, headers }) => {
@@ -288,7 +288,7 @@ class TokenServer extends HttpServer {
       const token = `token-${issued}`;
       if (
         headers.get("authorization") !== `Bearer ${token}` ||
-        used === issued || !isGood(token)
+        used === issued || !isValid(token)
       ) {
         return new Response("expired", { status: 401 });
       }
@@ -298,33 +298,33 @@ class TokenServer extends HttpServer {
       const events = log.slice(seen, seen + 2).map((data, i) =>
         `id: ${seen + i + 1}\ndata: ${data}\n\n`
       );
-      // And is cut within the next.
+      // The stream ends within the next event.
       return eventResponse(`retry: 1\n\n${events.join("")}id: 9\ndata: unfin`);
     });
   }
 
-  /** Runs token_refresh.ts, and tells what it asked for. */
+  /** Runs token_refresh.ts. Returns its output and what it requested. */
   async follow() {
     const result = await run("token_refresh.ts", [`${this.url}events`], {
       TOKEN_URL: `${this.url}token`,
       CLIENT_ID: "client ☃",
       CLIENT_SECRET: "secret",
     });
-    const asked = this.requests.map(({ path, headers }) =>
+    const requested = this.requests.map(({ path, headers }) =>
       path === "/token" ? "token" : headers.get("last-event-id")
     );
-    return { ...result, asked };
+    return { ...result, requested };
   }
 }
 
-Deno.test("token_refresh.ts gets a fresh token where one expires, and loses no event", async () => {
+Deno.test("token_refresh.ts gets a new token if one expires and loses no event", async () => {
   await using server = new TokenServer(["a", "b", "c", "d", "e"]);
-  const { code, stdout, stderr, asked } = await server.follow();
+  const { code, stdout, stderr, requested } = await server.follow();
   assertEquals(stderr, "");
   assertEquals(stdout, "1 a\n2 b\n3 c\n4 d\n5 e\n");
   assertEquals(code, 0);
   // deno-fmt-ignore
-  assertEquals(asked, [
+  assertEquals(requested, [
     "token", null,
     "2", "token", "2",
     "4", "token", "4",
@@ -343,12 +343,12 @@ Deno.test("token_refresh.ts gets a fresh token where one expires, and loses no e
   });
 });
 
-Deno.test("token_refresh.ts ends where a fresh token is refused", async () => {
+Deno.test("token_refresh.ts fails if a new token is rejected", async () => {
   await using wrong = new TokenServer(["a"], () => false);
   const first = await wrong.follow();
   assertStringIncludes(first.stderr, "got 401 Unauthorized: expired");
   assertEquals([first.code, first.stdout], [1, ""]);
-  assertEquals(first.asked, ["token", null]);
+  assertEquals(first.requested, ["token", null]);
 
   await using revoked = new TokenServer(
     ["a", "b", "c"],
@@ -357,10 +357,10 @@ Deno.test("token_refresh.ts ends where a fresh token is refused", async () => {
   const second = await revoked.follow();
   assertStringIncludes(second.stderr, "got 401 Unauthorized: expired");
   assertEquals([second.code, second.stdout], [1, "1 a\n2 b\n"]);
-  assertEquals(second.asked, ["token", null, "2", "token", "2"]);
+  assertEquals(second.requested, ["token", null, "2", "token", "2"]);
 });
 
-Deno.test("token_refresh.ts says why it gets no token", async () => {
+Deno.test("token_refresh.ts reports why it cannot get a token", async () => {
   await using server = new HttpServer(() =>
     Response.json({ error: "invalid_client" }, { status: 401 })
   );
@@ -373,7 +373,10 @@ Deno.test("token_refresh.ts says why it gets no token", async () => {
   assertEquals(code, 1);
 });
 
-/** A server of MCP whose tool answers with the first of these, and so on. */
+/**
+ * An MCP server that answers requests after the initialization with these
+ * responses in turn.
+ */
 class McpServer extends HttpServer {
   constructor(...answers: (() => Response)[]) {
     super(({ method, path, headers, body }) => {
@@ -395,15 +398,17 @@ class McpServer extends HttpServer {
     });
   }
 
-  /** Runs mcp.ts, and tells what it asked for once the session had begun. */
+  /**
+   * Runs mcp.ts. Returns its output and its requests after the initialization.
+   */
   async call() {
     const result = await run("mcp.ts", [`${this.url}mcp`, "add", '{"a":1}']);
-    const asked = this.requests.slice(2).map(({ method, headers }) => [
+    const requested = this.requests.slice(2).map(({ method, headers }) => [
       method,
       headers.get("accept"),
       headers.get("last-event-id"),
     ]);
-    return { ...result, asked };
+    return { ...result, requested };
   }
 }
 
@@ -416,14 +421,14 @@ const progress = {
   method: "notifications/progress",
   params: { progressToken: 1, progress: 1 },
 };
-/** A request of the server's, with the id of the client's. */
+/** A request of the server, with the same ID as the client's request. */
 const ping = { jsonrpc: "2.0", id: 2, method: "ping" };
 const dataLine = (message: unknown) => `data: ${JSON.stringify(message)}\n\n`;
 const post = ["POST", "application/json, text/event-stream", null];
 
-Deno.test("mcp.ts calls a tool once, and goes on with its answer where that is lost", async () => {
+Deno.test("mcp.ts calls a tool once and resumes its answer if the stream is lost", async () => {
   await using server = new McpServer(
-    // It begins with an id alone, and ends within an event.
+    // Starts with an ID without data and ends within an event.
     () =>
       eventResponse(
         "retry: 1\nid: 1\ndata:\n\n" +
@@ -434,7 +439,7 @@ Deno.test("mcp.ts calls a tool once, and goes on with its answer where that is l
     () => eventResponse(""),
     () => eventResponse(`id: 3\n${dataLine(sum)}`),
   );
-  const { code, stdout, stderr, asked } = await server.call();
+  const { code, stdout, stderr, requested } = await server.call();
   assertEquals(stdout, "3 ☃\n");
   assertEquals(
     stderr,
@@ -442,11 +447,11 @@ Deno.test("mcp.ts calls a tool once, and goes on with its answer where that is l
       "ping undefined\n",
   );
   assertEquals(code, 0);
-  assertEquals(asked.slice(0, -1), [
+  assertEquals(requested.slice(0, -1), [
     post,
     ...Array(3).fill(["GET", "text/event-stream", "2"]),
   ]);
-  assertEquals(asked.at(-1)?.[0], "DELETE");
+  assertEquals(requested.at(-1)?.[0], "DELETE");
   const { body, headers } = await server.request(2);
   assertEquals(headers.get("content-type"), "application/json");
   assertEquals(JSON.parse(body), {
@@ -457,7 +462,7 @@ Deno.test("mcp.ts calls a tool once, and goes on with its answer where that is l
   });
 });
 
-Deno.test("mcp.ts takes an answer that is no stream", async () => {
+Deno.test("mcp.ts accepts a JSON response instead of a stream", async () => {
   await using server = new McpServer(() => Response.json(sum));
   const { code, stdout } = await server.call();
   assertEquals([code, stdout], [0, "3 ☃\n"]);
@@ -465,13 +470,13 @@ Deno.test("mcp.ts takes an answer that is no stream", async () => {
 
 const failures: [what: string, answer: () => Response, stderr: string][] = [
   [
-    "a stream that is lost before an id",
+    "a stream that ends without an ID",
     () => eventResponse(dataLine(progress)),
     "Error: The stream ended without an answer to tools/call",
   ],
-  ["a refusal", () => busy(503), '503 {"error":{"message":"Busy"}}'],
+  ["an error status", () => busy(503), '503 {"error":{"message":"Busy"}}'],
   [
-    "an error",
+    "a JSON-RPC error",
     () =>
       eventResponse(dataLine({
         jsonrpc: "2.0",
@@ -482,16 +487,16 @@ const failures: [what: string, answer: () => Response, stderr: string][] = [
   ],
 ];
 for (const [what, answer, expected] of failures) {
-  Deno.test(`mcp.ts ends at ${what}, and calls the tool once`, async () => {
+  Deno.test(`mcp.ts fails after ${what} without calling the tool again`, async () => {
     await using server = new McpServer(answer);
-    const { code, stdout, stderr, asked } = await server.call();
+    const { code, stdout, stderr, requested } = await server.call();
     assertEquals([code, stdout], [1, ""]);
     assertStringIncludes(stderr, expected);
-    assertEquals(asked, [post]);
+    assertEquals(requested, [post]);
   });
 }
 
-Deno.test("mcp.ts prints what a tool says where it fails", async () => {
+Deno.test("mcp.ts prints the result of a failed tool and fails", async () => {
   const content = [{ type: "text", text: "No such number" }];
   await using server = new McpServer(() =>
     eventResponse(dataLine(answerTo(2, { content, isError: true })))
@@ -500,7 +505,7 @@ Deno.test("mcp.ts prints what a tool says where it fails", async () => {
   assertEquals([code, stdout], [1, "No such number\n"]);
 });
 
-Deno.test("proxy.ts passes events on, changed, and ends the upstream request when the browser leaves", async () => {
+Deno.test("proxy.ts forwards changed events and closes the upstream request when the browser disconnects", async () => {
   const stream = new OpenResponse(
     'event: internal\ndata: {}\n\nid: 1\ndata: {"n":1,"secret":"x"}\n\n',
   );
@@ -519,8 +524,8 @@ Deno.test("proxy.ts passes events on, changed, and ends the upstream request whe
   await stream.cancelled;
 });
 
-// workerd itself runs it beside the suite for all runtimes.
-Deno.test("worker.ts passes events on, changed, and ends the upstream request when the browser leaves", async () => {
+// tests/runtimes also runs this example in workerd.
+Deno.test("worker.ts forwards changed events and closes the upstream request when the browser disconnects", async () => {
   const stream = new OpenResponse(
     'event: internal\ndata: {}\n\nid: 1\ndata: {"n":1,"secret":"x"}\n\n',
   );
@@ -539,7 +544,7 @@ Deno.test("worker.ts passes events on, changed, and ends the upstream request wh
   await stream.cancelled;
 });
 
-Deno.test("tail.ts serves the lines of a file, and those that are added", async () => {
+Deno.test("tail.ts serves the lines of a file and lines that are appended later", async () => {
   await using directory = await temporaryDirectory();
   const path = `${directory.path}/a.log`;
   await append(path, "one\n\ndata: three ☃\nunfin");
@@ -554,11 +559,11 @@ Deno.test("tail.ts serves the lines of a file, and those that are added", async 
 
   await using later = await connectSse(server.url, { lastEventId: "4" });
   assertEquals(await dataOf(later, 1), ["five"]);
-  await using stranger = await connectSse(server.url, { lastEventId: "x" });
-  assertEquals(await dataOf(stranger, 1), ["one"]);
+  await using invalid = await connectSse(server.url, { lastEventId: "x" });
+  assertEquals(await dataOf(invalid, 1), ["one"]);
 });
 
-Deno.test("tail.ts and resume.ts go together", async () => {
+Deno.test("resume.ts resumes the stream of tail.ts", async () => {
   await using directory = await temporaryDirectory();
   await append(`${directory.path}/a.log`, "one\ntwo\nthree\n");
   await using server = await serve("tail.ts", [`${directory.path}/a.log`]);
@@ -581,14 +586,14 @@ Deno.test("tail.ts and resume.ts go together", async () => {
   await child.status;
 });
 
-/** A port that nobody listens on. */
+/** Returns a port that is not in use. */
 function freePort(): number {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   return listener.addr.port;
 }
 
-Deno.test("broadcast.ts sends what is posted to all clients of all isolates", async () => {
-  // Each isolate binds the port itself, and the system shares clients out.
+Deno.test("broadcast.ts sends each posted message to all clients of all isolates", async () => {
+  // Each isolate binds the port itself, and the system distributes the clients.
   await using directory = await temporaryDirectory();
   await using server = await serve(
     "broadcast.ts",
@@ -601,14 +606,15 @@ Deno.test("broadcast.ts sends what is posted to all clients of all isolates", as
   for (let i = 0; i < 8; i++) {
     all.push(clients.use(await connectSse(server.url)));
   }
-  // One leaves, and the others do not care.
+  // A client that disconnects does not affect the others.
   await all.pop()!.close();
   for (const body of ["Hello, all", "two\nlines ☃"]) {
     const response = await fetch(server.url, { method: "POST", body });
     assertEquals(response.status, 204);
     for (const sse of all) assertEquals(await dataOf(sse, 1), [body]);
   }
-  // Who comes later, or comes again, gets what was missed.
+  // A client that connects later or reconnects gets the messages that it
+  // missed.
   const { lastEventId } = all[0];
   await fetch(server.url, { method: "POST", body: "third" });
   await using again = await connectSse(server.url, { lastEventId });
@@ -621,15 +627,15 @@ Deno.test("broadcast.ts sends what is posted to all clients of all isolates", as
   ]);
 });
 
-/** Begins what a server does on POST; where to read of it. */
-async function begin(server: { url: string }, body = ""): Promise<string> {
+/** Starts a server's work with POST. Returns the URL of its stream. */
+async function startWork(server: { url: string }, body = ""): Promise<string> {
   const response = await fetch(server.url, { method: "POST", body });
   await response.body?.cancel();
   assertEquals(response.status, 201);
   return new URL(response.headers.get("location")!, server.url).href;
 }
 
-/** Reads to the end, with the reconnecting of a browser. */
+/** Reads until status 204, reconnecting as a browser does. */
 async function readAll(url: string, lastEventId = "") {
   const sse = await connectSse(url, {
     lastEventId,
@@ -640,7 +646,7 @@ async function readAll(url: string, lastEventId = "") {
   return events.map(({ event, data }) => data || event);
 }
 
-Deno.test("generation.ts goes on while its reader is away, in other processes too, and stops when told to", async () => {
+Deno.test("generation.ts continues without readers, serves readers of other processes and stops on DELETE", async () => {
   const answers = [new OpenResponse(chat("Of ")), new OpenResponse(chat("a "))];
   await using upstream = new HttpServer(
     () => answers[0].response,
@@ -653,7 +659,7 @@ Deno.test("generation.ts goes on while its reader is away, in other processes to
     KV_PATH: `${directory.path}/kv`,
   };
   await using server = await serve("generation.ts", [], env);
-  const url = await begin(server, "Why?");
+  const url = await startWork(server, "Why?");
   assertEquals(JSON.parse((await upstream.request()).body).messages, [
     { role: "user", content: "Why?" },
   ]);
@@ -661,28 +667,29 @@ Deno.test("generation.ts goes on while its reader is away, in other processes to
   assertEquals(await dataOf(sse, 1), ['"Of "']);
   await sse.close();
 
-  // Nobody reads. One comes back, by another process, and one comes anew.
+  // No reader is connected. One reconnects and one connects first, both through
+  // another process.
   answers[0].send(chat("scattering"));
   await using other = await serve("generation.ts", [], env);
-  const there = url.replace(server.url, other.url);
-  const whole = [readAll(there), readAll(there, sse.lastEventId)];
+  const otherUrl = url.replace(server.url, other.url);
+  const whole = [readAll(otherUrl), readAll(otherUrl, sse.lastEventId)];
   answers[0].send(chat(".") + "data: [DONE]\n\n");
   assertEquals(await whole[0], ['"Of "', '"scattering"', '"."', "done"]);
   assertEquals(await whole[1], ['"scattering"', '"."', "done"]);
 
-  const second = await begin(server, "And then?");
-  const begun = await connectSse(second);
-  // It goes on, before it is told to stop.
-  assertEquals(await dataOf(begun, 1), ['"a "']);
+  const second = await startWork(server, "And then?");
+  const running = await connectSse(second);
+  // Waits until the answer has started before stopping it.
+  assertEquals(await dataOf(running, 1), ['"a "']);
   const reading = readAll(second);
-  // By the other process.
+  // Stops it through the other process.
   const stop = second.replace(server.url, other.url);
   const stopped = await fetch(stop, { method: "DELETE" });
   await stopped.body?.cancel();
   assertEquals(stopped.status, 204);
   answers[1].send(chat("never read"));
   assertEquals(await reading, ['"a "', "stopped"]);
-  await begun.close();
+  await running.close();
   await answers[1].cancelled;
 
   const unknown = await fetch(`${server.url}unknown`);
@@ -690,9 +697,9 @@ Deno.test("generation.ts goes on while its reader is away, in other processes to
   await unknown.body?.cancel();
 });
 
-Deno.test("progress.ts shows a job from its start, to whoever asks", async () => {
+Deno.test("progress.ts sends the events of a job from its start to each client", async () => {
   await using server = await serve("progress.ts");
-  const url = await begin(server);
+  const url = await startWork(server);
   const sse = await connectSse(url);
   assertEquals(await dataOf(sse, 2), ['{"percent":0}', '{"percent":10}']);
   await sse.close();
@@ -702,7 +709,7 @@ Deno.test("progress.ts shows a job from its start, to whoever asks", async () =>
   assertEquals(await readAll(url, sse.lastEventId), all.slice(2));
 });
 
-Deno.test("node.ts serves an event stream, and stops its source when the client goes", async () => {
+Deno.test("node.ts serves an event stream and stops its source when the client disconnects", async () => {
   const child = await start("node.ts", [], { env: { PORT: "0" } });
   await using stack = new AsyncDisposableStack();
   stack.defer(async () => {
@@ -717,10 +724,10 @@ Deno.test("node.ts serves an event stream, and stops its source when the client 
   const sse = await connectSse(url);
   assertEquals((await dataOf(sse, 2)).length, 2);
   await sse.close();
-  const left = async () => {
+  const sourceStopped = async () => {
     while (await (await fetch(`${url}/listeners`)).text() !== "0") {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
   };
-  await deadline(left(), "the source to stop");
+  await deadline(sourceStopped(), "the source to stop");
 });

@@ -1,4 +1,5 @@
-// What the README says is there, and it says all there is.
+// Checks that the README agrees with the code: its links, options and error
+// codes.
 
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import config from "../deno.json" with { type: "json" };
@@ -12,13 +13,16 @@ function read(path: string): Promise<string> {
   return Deno.readTextFile(new URL(path, root));
 }
 
-/** The targets of the links, less what a fragment points to within them. */
+/** Returns the targets of all links, including fragments. */
 function links(): string[] {
   return [...readme.matchAll(/\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)$/gm)]
     .map(([, inline, defined]) => inline ?? defined);
 }
 
-/** The names in the first column of the table whose head begins so. */
+/**
+ * Returns the names in the first column of the tables whose header starts with
+ * `head`.
+ */
 function rows(head: string): string[] {
   const table = readme.split("\n\n").filter((it) =>
     it.startsWith(`| ${head} `)
@@ -28,7 +32,7 @@ function rows(head: string): string[] {
   );
 }
 
-/** The names that an interface declares. */
+/** Returns the names of the properties that an interface declares. */
 function properties(source: string, name: string): string[] {
   const [, body] = new RegExp(
     `^export interface ${name} [^]*?\\{\n([^]*?)^\\}`,
@@ -42,7 +46,7 @@ Deno.test("README has at most 1,200 words", () => {
   assertLessOrEqual(readme.trim().split(/\s+/).length, 1200);
 });
 
-Deno.test("README links, where they are relative, to what is published with it", () => {
+Deno.test("README has relative links only to published files", () => {
   const relative = links().filter((it) => !/^(https?:|#)/.test(it));
   assert(relative.length > 0);
   const published = (path: string) =>
@@ -52,7 +56,7 @@ Deno.test("README links, where they are relative, to what is published with it",
   assertEquals(relative.filter((it) => !published(it.split("#")[0])), []);
 });
 
-Deno.test("README links to nothing in the repository that is not there", async () => {
+Deno.test("README links only to files of the repository that exist", async () => {
   const paths = links().filter((it) => !it.startsWith("#"))
     .map((it) => it.replace(repository, "").split("#")[0])
     .filter((it) => !it.includes("://"));
@@ -64,7 +68,7 @@ Deno.test("README links to nothing in the repository that is not there", async (
   assertEquals(missing, []);
 });
 
-Deno.test("README links to no other place on GitHub, and to headings that it has", () => {
+Deno.test("README links to no other GitHub repository and only to existing headings", () => {
   const foreign = links().filter((it) =>
     it.includes("github.com") && !repository.test(it)
   );
@@ -76,7 +80,7 @@ Deno.test("README links to no other place on GitHub, and to headings that it has
   assertEquals(own.filter((it) => !headings.includes(it)), []);
 });
 
-Deno.test("README has a row for each option, and for none that is not there", async () => {
+Deno.test("README lists exactly the options of connectSse", async () => {
   const options = properties(
     await read("src/read/options.ts"),
     "ConnectSseOptions",
@@ -85,7 +89,8 @@ Deno.test("README has a row for each option, and for none that is not there", as
     await read("src/read/reconnect.ts"),
     "ReconnectOptions",
   );
-  // Some of those of `fetch`, which an interface of the platform declares.
+  // The options of `fetch` that the README lists; a platform interface declares
+  // them.
   const ofFetch = ["method", "headers", "body", "signal"];
   assertEquals(
     rows("option").toSorted(),
@@ -93,7 +98,7 @@ Deno.test("README has a row for each option, and for none that is not there", as
   );
 });
 
-Deno.test("README has a row for each code of an error, and for none that is not there", async () => {
+Deno.test("README lists exactly the codes of SseError", async () => {
   const source = await read("src/error.ts");
   const [, union] = /^export type SseErrorCode =\n([^;]*);/m.exec(source)!;
   const codes = [...union.matchAll(/"([^"]+)"/g)].map(([, code]) => code);

@@ -1,6 +1,6 @@
 /**
- * The demo's page in Chromium. `page_slow_test.ts` runs this in a process of its
- * own, as playwright is loaded only there.
+ * Tests the demo's page in Chromium. `page_slow_test.ts` runs this file in a
+ * separate process, so that Playwright is loaded only there.
  */
 /// <reference lib="dom" />
 import assert from "node:assert/strict";
@@ -27,13 +27,16 @@ const browser = await chromium.launch({
 });
 const server = await Page.servedBy(start(["--page"]));
 
-/** Somebody at the page, which is `speed` times as fast as it would be. */
+/**
+ * A browser tab with the demo's page, which runs at `speed` times its normal
+ * speed.
+ */
 class Visitor implements AsyncDisposable {
   readonly tab: Tab;
   readonly #urls: string[] = [];
   readonly #errors: Error[] = [];
 
-  static async come(
+  static async open(
     { speed = 4, ...options }: BrowserContextOptions & { speed?: number } = {},
   ): Promise<Visitor> {
     const context = await browser.newContext(options);
@@ -49,7 +52,7 @@ class Visitor implements AsyncDisposable {
     tab.on("pageerror", (error) => this.#errors.push(error));
   }
 
-  /** How often this was asked for. */
+  /** Returns the number of requests for this path. */
   requests(path: string): number {
     return this.#urls.filter((url) => new URL(url).pathname === path).length;
   }
@@ -58,20 +61,25 @@ class Visitor implements AsyncDisposable {
     return this.tab.getByRole("button", { name });
   }
 
-  /** Waits until the page says this of the connection. */
-  async sees(status: string): Promise<void> {
+  /** Waits until the page shows this status of the connection. */
+  async waitForStatus(status: string): Promise<void> {
     await this.tab.getByRole("status").filter({ hasText: status }).waitFor();
   }
 
-  /** Waits for a row like this among the raw events, and gives its text. */
-  async seesRow(text: string): Promise<string> {
+  /**
+   * Waits for a row of the raw events that contains this text. Returns the
+   * row's text.
+   */
+  async waitForRow(text: string): Promise<string> {
     return await this.tab.getByRole("region", { name: "The raw events" })
       .getByRole("row").filter({ hasText: text }).first().innerText();
   }
 
-  /** Waits for the end, and checks that each event came, and came once. */
-  async seesAll(connections: number): Promise<void> {
-    await this.sees(
+  /**
+   * Waits for the end and asserts that each event was received exactly once.
+   */
+  async waitForCompletion(connections: number): Promise<void> {
+    await this.waitForStatus(
       `Complete: ${TOTAL} events over ${connections} connections, ` +
         "0 lost, 0 repeated.",
     );
@@ -118,35 +126,38 @@ const CASES = [
 ];
 
 for (const { button, error } of CASES) {
-  Deno.test(`"${button.name}" breaks the stream, which goes on where it was`, async () => {
-    await using visitor = await Visitor.come({ speed: 10 });
-    await visitor.sees("Connection 1 is open.");
-    await visitor.seesRow("number.");
+  Deno.test(`"${button.name}" interrupts the stream, which resumes after the last event`, async () => {
+    await using visitor = await Visitor.open({ speed: 10 });
+    await visitor.waitForStatus("Connection 1 is open.");
+    await visitor.waitForRow("number.");
     await visitor.button(button).click();
-    await visitor.seesRow("You ");
-    await visitor.seesRow(error);
-    await visitor.seesRow("attempt 1 in 0.");
-    const opened = await visitor.seesRow("✓ connection 2, Last-Event-ID: ");
+    await visitor.waitForRow("You ");
+    await visitor.waitForRow(error);
+    await visitor.waitForRow("attempt 1 in 0.");
+    const opened = await visitor.waitForRow("✓ connection 2, Last-Event-ID: ");
     const id = opened.match(/\d+$/)![0];
-    await visitor.sees("Connection 2 is open.");
-    await visitor.seesRow(`: going on after ${id}`);
-    await visitor.seesRow("retry: 100");
-    await visitor.seesAll(2);
+    await visitor.waitForStatus("Connection 2 is open.");
+    await visitor.waitForRow(`: going on after ${id}`);
+    await visitor.waitForRow("retry: 100");
+    await visitor.waitForCompletion(2);
   });
 }
 
-Deno.test("what one visitor breaks is whole for another", async () => {
-  await using breaking = await Visitor.come();
-  await using watching = await Visitor.come();
-  await watching.sees("Connection 1 is open.");
+Deno.test("a fault of one visitor's stream does not affect another visitor", async () => {
+  await using breaking = await Visitor.open();
+  await using watching = await Visitor.open();
+  await watching.waitForStatus("Connection 1 is open.");
   await breaking.button(CUT).click();
-  await breaking.sees("Connection 2 is open.");
+  await breaking.waitForStatus("Connection 2 is open.");
   await breaking.button(KILL).click();
-  await Promise.all([breaking.seesAll(3), watching.seesAll(1)]);
+  await Promise.all([
+    breaking.waitForCompletion(3),
+    watching.waitForCompletion(1),
+  ]);
 });
 
-Deno.test("the page tells of what is lost and of what is repeated", async () => {
-  await using visitor = await Visitor.come();
+Deno.test("the page counts lost and repeated events", async () => {
+  await using visitor = await Visitor.open();
   const ids = [1, 2, 4, 4, 5];
   const body = ids.map((id) =>
     `id: ${id}\nevent: ${id < 5 ? "progress" : "done"}\n` +
@@ -157,31 +168,33 @@ Deno.test("the page tells of what is lost and of what is repeated", async () => 
     (route) => route.fulfill({ contentType: "text/event-stream", body }),
   );
   await visitor.tab.reload();
-  await visitor.sees("4 events over 1 connections, 1 lost, 1 repeated.");
+  await visitor.waitForStatus(
+    "4 events over 1 connections, 1 lost, 1 repeated.",
+  );
   assert.deepEqual(
     await visitor.counts(),
     { received: 4, lost: 1, repeated: 1, connections: 1 },
   );
 });
 
-Deno.test("the page goes on at once where the network has come back", async () => {
-  await using visitor = await Visitor.come({ speed: 10 });
-  await visitor.sees("Connection 1 is open.");
+Deno.test('the page reconnects at once on "online"', async () => {
+  await using visitor = await Visitor.open({ speed: 10 });
+  await visitor.waitForStatus("Connection 1 is open.");
   await visitor.tab.evaluate(() => dispatchEvent(new Event("online")));
-  await visitor.sees("Connection 2 is open.");
-  await visitor.seesAll(2);
+  await visitor.waitForStatus("Connection 2 is open.");
+  await visitor.waitForCompletion(2);
 });
 
-Deno.test("Start over starts over", async () => {
-  await using visitor = await Visitor.come();
+Deno.test('"Start over" restarts the stream with the first connection', async () => {
+  await using visitor = await Visitor.open();
   await visitor.button(CUT).click();
-  await visitor.sees("Connection 2 is open.");
+  await visitor.waitForStatus("Connection 2 is open.");
   await visitor.tab.getByRole("link", { name: "Start over" }).click();
-  await visitor.sees("Connection 1 is open.");
+  await visitor.waitForStatus("Connection 1 is open.");
   assert.deepEqual((await visitor.counts()).connections, 1);
 });
 
-/** Whether the last of the raw events is where it can be seen. */
+/** Returns whether the last row of the raw events is in view. */
 function isLastRowInView(): boolean {
   const list = document.querySelector("#raw")!.getBoundingClientRect();
   const row = document.querySelector("#rows")!.lastElementChild!
@@ -189,46 +202,46 @@ function isLastRowInView(): boolean {
   return row.top < list.bottom && row.bottom > list.top;
 }
 
-Deno.test("the page is used by keyboard", async () => {
-  await using visitor = await Visitor.come();
+Deno.test("the page can be used with a keyboard", async () => {
+  await using visitor = await Visitor.open();
   const { tab } = visitor;
   const focused = (locator: Locator) =>
     locator.evaluate((element) =>
       element === document.activeElement &&
       getComputedStyle(element).outlineStyle !== "none"
     );
-  await visitor.sees("Connection 1 is open.");
+  await visitor.waitForStatus("Connection 1 is open.");
   await tab.keyboard.press("Tab");
   assert(await focused(visitor.button(CUT)));
   await tab.keyboard.press("Space");
-  await visitor.sees("Connection 2 is open.");
+  await visitor.waitForStatus("Connection 2 is open.");
   await tab.keyboard.press("Tab");
   await tab.keyboard.press("Enter");
-  await visitor.sees("You stalled the connection");
-  // It keeps the focus, and does nothing until there is a connection.
+  await visitor.waitForStatus("You stalled the connection");
+  // The button keeps the focus, but does nothing until there is a connection.
   assert(await focused(visitor.button(STALL)));
   assert.deepEqual(
     await visitor.button(STALL).getAttribute("aria-disabled"),
     "true",
   );
   await tab.keyboard.press("Enter");
-  await visitor.sees("Connection 3 is open.");
+  await visitor.waitForStatus("Connection 3 is open.");
   assert.deepEqual(visitor.requests("/stall"), 1);
 
   await tab.keyboard.press("Tab");
   assert(await focused(visitor.button(KILL)));
   await tab.keyboard.press("Space");
-  await visitor.sees("Connection 4 is open.");
+  await visitor.waitForStatus("Connection 4 is open.");
   await tab.keyboard.press("Tab");
   assert(await focused(tab.getByRole("link", { name: "Start over" })));
   await tab.keyboard.press("Tab");
   const raw = tab.getByRole("region", { name: "The raw events" });
   assert(await focused(raw));
-  // The end stays in view, unless one has left it.
+  // The last row stays in view until the user scrolls away.
   assert(await tab.evaluate(isLastRowInView));
   await tab.keyboard.press("Home");
   await tab.waitForFunction(`!(${isLastRowInView})()`);
-  await visitor.seesAll(4);
+  await visitor.waitForCompletion(4);
   assert(!await tab.evaluate(isLastRowInView));
   await tab.keyboard.press("Tab");
   await tab.keyboard.press("Enter");
@@ -238,8 +251,8 @@ Deno.test("the page is used by keyboard", async () => {
   );
 });
 
-/** The least contrast of what is there with what is behind it. */
-function leastContrasts() {
+/** Returns the lowest contrasts of text and squares with their background. */
+function lowestContrasts() {
   const canvas = new OffscreenCanvas(1, 1).getContext("2d", {
     willReadFrequently: true,
   })!;
@@ -259,11 +272,11 @@ function leastContrasts() {
     const [low, high] = [luminance(a), luminance(b)].sort((a, b) => a - b);
     return (high + 0.05) / (low + 0.05);
   };
-  const behind = (element: Element | null): string => {
+  const backgroundOf = (element: Element | null): string => {
     if (element === null) return "white";
     const { backgroundColor } = getComputedStyle(element);
     return /, 0\)$/.test(backgroundColor)
-      ? behind(element.parentElement)
+      ? backgroundOf(element.parentElement)
       : backgroundColor;
   };
   let text = Infinity;
@@ -273,49 +286,49 @@ function leastContrasts() {
     );
     if (!hasText) continue;
     const { color } = getComputedStyle(element);
-    text = Math.min(text, contrast(color, behind(element)));
+    text = Math.min(text, contrast(color, backgroundOf(element)));
   }
   let squares = Infinity;
   for (const element of document.querySelectorAll("#map .received")) {
     const { backgroundColor } = getComputedStyle(element);
     squares = Math.min(
       squares,
-      contrast(backgroundColor, behind(element.parentElement)),
+      contrast(backgroundColor, backgroundOf(element.parentElement)),
     );
   }
-  return { text, squares, page: luminance(behind(document.body)) };
+  return { text, squares, page: luminance(backgroundOf(document.body)) };
 }
 
-Deno.test("the page can be read where it is light, and where it is dark", async () => {
+Deno.test("the page has sufficient contrast in light and dark mode", async () => {
   await Promise.all((["light", "dark"] as const).map(async (colorScheme) => {
-    await using visitor = await Visitor.come({ colorScheme });
+    await using visitor = await Visitor.open({ colorScheme });
     for (const connection of [1, 2, 3, 4]) {
-      await visitor.sees(`Connection ${connection} is open.`);
+      await visitor.waitForStatus(`Connection ${connection} is open.`);
       await visitor.button(CUT).click();
     }
-    await visitor.seesAll(5);
-    const { text, squares, page } = await visitor.tab.evaluate(leastContrasts);
-    assert(text >= 4.5, `The least contrast of text is ${text}`);
-    assert(squares >= 3, `The least contrast of squares is ${squares}`);
+    await visitor.waitForCompletion(5);
+    const { text, squares, page } = await visitor.tab.evaluate(lowestContrasts);
+    assert(text >= 4.5, `The lowest contrast of text is ${text}`);
+    assert(squares >= 3, `The lowest contrast of squares is ${squares}`);
     assert(colorScheme === "dark" ? page < 0.05 : page > 0.8, `${page}`);
   }));
 });
 
-Deno.test("the page fits a phone, and a finger", async () => {
+Deno.test("the page fits on a phone and has buttons that are large enough", async () => {
   await Promise.all([320, 390].map(async (width) => {
-    await using visitor = await Visitor.come({
+    await using visitor = await Visitor.open({
       viewport: { width, height: 700 },
       hasTouch: true,
       isMobile: true,
     });
-    await visitor.sees("Connection 1 is open.");
+    await visitor.waitForStatus("Connection 1 is open.");
     for (const button of [CUT, STALL, KILL]) {
       const { height } = (await visitor.button(button).boundingBox())!;
       assert(height >= 44, `${button.name} is ${height} px high`);
     }
     await visitor.button(KILL).tap();
-    await visitor.seesRow("status: Expected a status");
-    await visitor.seesAll(2);
+    await visitor.waitForRow("status: Expected a status");
+    await visitor.waitForCompletion(2);
     const scrollWidth = await visitor.tab.evaluate(() =>
       document.documentElement.scrollWidth
     );
@@ -323,10 +336,10 @@ Deno.test("the page fits a phone, and a finger", async () => {
   }));
 });
 
-Deno.test("nothing moves for those who do not want it to", async () => {
+Deno.test("the page hides its animation if reduced motion is preferred", async () => {
   for (const reducedMotion of ["reduce", "no-preference"] as const) {
-    await using visitor = await Visitor.come({ reducedMotion });
-    await visitor.sees("Connection 1 is open.");
+    await using visitor = await Visitor.open({ reducedMotion });
+    await visitor.waitForStatus("Connection 1 is open.");
     await visitor.button(STALL).click();
     assert.deepEqual(
       await visitor.tab.locator("#wait").isVisible(),

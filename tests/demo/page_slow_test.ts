@@ -4,7 +4,7 @@ import { notRunFor } from "../support/not_run.ts";
 import { slowTest } from "../support/slow_test.ts";
 
 slowTest(
-  "the demo's page in Chromium",
+  "the demo's page passes its tests in Chromium",
   async () => {
     const { success } = await new Deno.Command(Deno.execPath(), {
       args: [

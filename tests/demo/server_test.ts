@@ -10,7 +10,7 @@ import { assertSseError } from "../support/assert_sse_error.ts";
 import { dataOf } from "../support/data_of.ts";
 import { deadline } from "../support/deadline.ts";
 
-/** The demo's server, at twenty times its pace. */
+/** The demo's server, at 20 times its normal speed. */
 class Server implements AsyncDisposable {
   #server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onError, onListen() {} },
@@ -33,10 +33,13 @@ class Server implements AsyncDisposable {
     assertEquals((await fetch(url, { method: "POST" })).status, 204);
   }
 
-  /** Waits until the server is no longer away; gives how often it was. */
-  async waitUntilBack(visitor: string): Promise<number> {
+  /**
+   * Waits until the server is available. Returns how many attempts failed
+   * before.
+   */
+  async waitUntilAvailable(visitor: string): Promise<number> {
     let count = 0;
-    // After the last event there is nothing to send.
+    // After the last event, an available server answers with status 204.
     const after = { lastEventId: String(events.length) };
     const onReconnect = () => void count++;
     const reconnect = { initialDelay: 10, onReconnect };
@@ -45,7 +48,7 @@ class Server implements AsyncDisposable {
     return count;
   }
 
-  /** The bytes of a visitor's connection, to its end. */
+  /** Yields the bytes of a visitor's connection until it ends. */
   async *bytes(visitor: string): AsyncGenerator<string> {
     const { hostname, port, pathname, search } = this.url("/events", visitor);
     const connection = await Deno.connect({ hostname, port: Number(port) });
@@ -69,7 +72,7 @@ function idsOf(sse: SseConnection): Promise<string[]> {
   return deadline(Array.fromAsync(sse, ({ id }) => id), "the stream to end");
 }
 
-Deno.test("the job's events are numbered from 1, and its words are a text", () => {
+Deno.test("the job's events are numbered from 1 and its tokens form a text", () => {
   assertEquals(
     events.map(({ id }) => id),
     events.map((_, index) => String(index + 1)),
@@ -78,7 +81,7 @@ Deno.test("the job's events are numbered from 1, and its words are a text", () =
   assertMatch(words.map(({ data }) => data).join(" "), /^Every .* here\.$/);
 });
 
-Deno.test("the job says how far it is", () => {
+Deno.test("the job's progress events contain the number of events so far", () => {
   const progress = events.filter(({ event }) => event !== "token");
   assertEquals(progress.at(-1)!.event, "done");
   for (const { id, data } of progress) {
@@ -86,7 +89,7 @@ Deno.test("the job says how far it is", () => {
   }
 });
 
-Deno.test("the demo's stream goes on after Last-Event-ID, until there is no more", async () => {
+Deno.test("the demo's server continues after Last-Event-ID and answers with status 204 at the end", async () => {
   await using server = new Server();
   const after = (id: number) =>
     server.connect("a", { lastEventId: String(id) });
@@ -95,30 +98,31 @@ Deno.test("the demo's stream goes on after Last-Event-ID, until there is no more
   assertEquals((await after(141)).response.status, 204);
 });
 
-Deno.test("a connection that is cut ends in the middle of an event", async () => {
+Deno.test("/cut ends the connection in the middle of an event", async () => {
   await using server = new Server();
   let text = "";
   for await (const bytes of server.bytes("a")) {
     if (text === "") await server.break("cut", "a");
     text += bytes;
   }
-  // The end of a whole chunk, but neither of an event nor of the body.
+  // The text ends with a complete chunk, but within an event and without the
+  // end of the body.
   assertMatch(text, /event: \w+\n[^\n]*\r\n$/);
 });
 
-Deno.test("a server that is killed closes the connection, and comes back", async () => {
+Deno.test("/kill closes the connection and makes the server unavailable for a while", async () => {
   await using server = new Server();
   let text = "";
   for await (const bytes of server.bytes("a")) {
     if (text === "") await server.break("kill", "a");
     text += bytes;
   }
-  // The end of an event, but not of the body.
+  // The text ends with a complete event, but without the end of the body.
   assertMatch(text, /\n\n\r\n$/);
-  assertGreater(await server.waitUntilBack("a"), 0);
+  assertGreater(await server.waitUntilAvailable("a"), 0);
 });
 
-Deno.test("a stream that has stalled stays open, and nothing comes", async () => {
+Deno.test("/stall keeps the connection open without sending data", async () => {
   await using server = new Server();
   const sse = await server.connect("a", { idleTimeout: 1000 });
   await dataOf(sse, 1);
@@ -126,7 +130,7 @@ Deno.test("a stream that has stalled stays open, and nothing comes", async () =>
   await assertSseError(idsOf(sse), "idle-timeout");
 });
 
-Deno.test("what one visitor breaks is whole for another", async () => {
+Deno.test("a fault of one visitor's stream does not affect another visitor", async () => {
   await using server = new Server();
   const sse = await server.connect("b");
   for (const fault of ["cut", "stall", "kill"] as const) {
@@ -134,7 +138,7 @@ Deno.test("what one visitor breaks is whole for another", async () => {
     await server.break(fault, fault);
     await broken.close();
   }
-  assertEquals(await server.waitUntilBack("b"), 0);
-  assertGreater(await server.waitUntilBack("kill"), 0);
+  assertEquals(await server.waitUntilAvailable("b"), 0);
+  assertGreater(await server.waitUntilAvailable("kill"), 0);
   assertEquals(await idsOf(sse), events.map(({ id }) => id));
 });

@@ -1,4 +1,4 @@
-/** `deno task start` with these arguments. */
+/** Starts `deno task start` with these arguments. */
 export function start(
   args: string[],
   options?: Deno.CommandOptions,
@@ -14,7 +14,7 @@ export function start(
   }).spawn();
 }
 
-/** Runs `deno task start` with these arguments to its end. */
+/** Runs `deno task start` with these arguments until it ends. */
 export async function run(...args: string[]) {
   const signal = AbortSignal.timeout(60_000);
   const { code, stdout, stderr } = await start(args, { signal }).output();
@@ -26,7 +26,7 @@ export async function run(...args: string[]) {
   };
 }
 
-/** A child that serves the demo's page, until disposed of. */
+/** A process that serves the demo's page until it is disposed. */
 export class Page implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   readonly url: string;
@@ -34,7 +34,7 @@ export class Page implements AsyncDisposable {
   static async servedBy(child: Deno.ChildProcess): Promise<Page> {
     const stdout = child.stdout.pipeThrough(new TextDecoderStream());
     const reader = stdout.getReader();
-    // The first time, esbuild is fetched to bundle the module.
+    // The first run takes longer: it downloads esbuild to bundle the module.
     const timer = setTimeout(() => child.kill(), 60_000);
     const { value = "" } = await reader.read();
     clearTimeout(timer);
@@ -50,7 +50,7 @@ export class Page implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose]() {
-    // The task passes it on to the server, as it could not a SIGKILL.
+    // The task forwards SIGTERM to the server. It could not forward SIGKILL.
     this.#child.kill("SIGTERM");
     await this.#child.stderr.cancel();
     await this.#child.status;

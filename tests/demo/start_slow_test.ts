@@ -4,7 +4,7 @@ import { slowTest } from "../support/slow_test.ts";
 import { run } from "./start.ts";
 
 slowTest(
-  "`start` shows in the terminal that nothing is lost, with `--terminal` and without a terminal",
+  "start prints that no event is lost, with --terminal and without a terminal",
   async () => {
     const results = await Promise.all([run("--terminal"), run()]);
     for (const { code, stdout, stderr } of results) {
@@ -16,7 +16,7 @@ slowTest(
       for (const code of ["network", "idle-timeout", "status"]) {
         assertStringIncludes(stdout, ` ✕ ${code}: Expected `);
       }
-      // A line of words starts with a number, and may end with the progress.
+      // A line of words starts with a number and may end with the progress.
       const words = stdout.split("\n").flatMap((line) =>
         line.match(/^ *\d+ {2}([^█]+)/)?.[1].trim().split(" ") ?? []
       );

@@ -3,7 +3,7 @@ import { HttpServer } from "../support/http_server.ts";
 import { eventResponse } from "../support/open_response.ts";
 import { Page, run, start } from "./start.ts";
 
-Deno.test("start reads the stream at a URL, as the command line does", async () => {
+Deno.test("start reads the stream at a URL, as the command-line tool does", async () => {
   await using server = new HttpServer(() =>
     eventResponse('data: {"n":1}\n\ndata: 2\n\n')
   );
@@ -14,7 +14,7 @@ Deno.test("start reads the stream at a URL, as the command line does", async () 
   });
 });
 
-Deno.test("start passes on the exit status of the command line", async () => {
+Deno.test("start exits with the status of the command-line tool", async () => {
   const { code, stderr } = await run("--data", "ftp://example.com/");
   assertEquals(code, 2);
   assertStringIncludes(
@@ -23,7 +23,7 @@ Deno.test("start passes on the exit status of the command line", async () => {
   );
 });
 
-Deno.test("start serves the page and the module for it, at the next free port", async () => {
+Deno.test("start serves the page and its module on the next free port", async () => {
   await using first = await Page.servedBy(start(["--page"]));
   await using second = await Page.servedBy(start(["--page"]));
   assert(first.url !== second.url);
@@ -42,7 +42,7 @@ const hasScript = await new Deno.Command("script", { args: ["--version"] })
   );
 
 Deno.test({
-  name: "start serves the page where there is a terminal" +
+  name: "start serves the page if it runs in a terminal" +
     (hasScript ? "" : " (not run: no util-linux `script` here)"),
   ignore: !hasScript,
   async fn() {

@@ -1,4 +1,4 @@
-/** What every event log must do, whatever it is kept in. */
+/** The contract that every event log must fulfill, whatever its storage. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import {
   readSse,
@@ -16,29 +16,32 @@ import { randomWalk } from "./random_walk.ts";
 
 export interface Kind {
   name: string;
-  /** Why it cannot be tested here. */
+  /** The reason why its tests cannot run here. */
   notRun?: string;
-  /** How many steps a random walk takes. */
+  /** The number of steps of the random walk. */
   steps: number;
-  /** Whether what it is kept in leaves timers or sockets behind. */
+  /** Whether the client of its storage leaves timers or sockets behind. */
   leaks?: boolean;
-  /** Opens a place of its own for logs, which is gone when it is disposed of. */
-  open(): Promise<Place> | Place;
+  /** Opens separate storage for logs, which is deleted when it is disposed. */
+  open(): Promise<LogStorage> | LogStorage;
 }
 
-export interface Place extends AsyncDisposable {
+export interface LogStorage extends AsyncDisposable {
   /**
-   * A log of that name. Called twice with one name, it gives what another
-   * process would have, where the log is kept outside of this one.
+   * Returns a log with this name. If the storage is outside of this process, a
+   * second call with the same name returns a new object, as another process
+   * would have it.
    */
   log(name?: string, maxMessages?: number): EventLog;
-  /** Whether what is appended to one object is read from another. */
+  /** Whether messages appended to one object can be read from another. */
   shared: boolean;
-  /** How many messages may be kept beyond `maxMessages`. */
+  /** The number of messages that may be kept beyond `maxMessages`. */
   slack: number;
 }
 
-/** A reader whose calls fail by name where nothing comes. */
+/**
+ * A reader whose calls reject with a descriptive error if no message arrives.
+ */
 export class Reader {
   readonly #iterator: AsyncIterator<SseMessage>;
   constructor(messages: AsyncIterable<SseMessage>) {
@@ -51,7 +54,7 @@ export class Reader {
     const messages: SseMessage[] = [];
     while (messages.length < count) {
       const { done, value } = await this.next();
-      assert(!done, `The end came after ${messages.length} of ${count}`);
+      assert(!done, `The log ended after ${messages.length} of ${count}`);
       messages.push(value);
     }
     return messages;
@@ -63,11 +66,11 @@ export class Reader {
     assertEquals((await this.next()).done, true);
   }
   return() {
-    return deadline(this.#iterator.return!(), "the reader to leave");
+    return deadline(this.#iterator.return!(), "the reader to return");
   }
 }
 
-export async function rest(messages: AsyncIterable<SseMessage>) {
+export async function readAll(messages: AsyncIterable<SseMessage>) {
   return await deadline(Array.fromAsync(messages), "all messages");
 }
 
@@ -83,26 +86,29 @@ export function numbers(from: number, to: number): string[] {
 
 function requestAfter(id: string): Request {
   const headers = new Headers();
-  // Ids are of characters that any header takes.
+  // IDs contain only characters that are valid in a header.
   if (id !== "") headers.set("Last-Event-ID", id);
   return new Request("http://localhost/", { headers });
 }
 
 export function testContract(kind: Kind): void {
-  const test = (what: string, run: (place: Place) => Promise<void>) =>
+  const test = (
+    behavior: string,
+    run: (storage: LogStorage) => Promise<void>,
+  ) =>
     Deno.test({
-      name: `${kind.name}: ${what}`,
+      name: `${kind.name}: ${behavior}`,
       ignore: kind.notRun !== undefined,
       sanitizeOps: !kind.leaks,
       sanitizeResources: !kind.leaks,
       async fn() {
-        await using place = await kind.open();
-        await run(place);
+        await using storage = await kind.open();
+        await run(storage);
       },
     });
 
-  test("replays from the start, the middle and the end, and follows", async (place) => {
-    const log = place.log();
+  test("read() replays from the start, the middle and the end, then follows", async (storage) => {
+    const log = storage.log();
     const ids = await appendAll(log, numbers(1, 5));
     assertEquals(new Set(ids).size, 5);
     const readers = ["", ids[2], ids[4]].map((id) => new Reader(log.read(id)));
@@ -113,12 +119,12 @@ export function testContract(kind: Kind): void {
     for (const data of following) assertEquals(await data, ["6", "7"]);
     await log.end();
     for (const reader of readers) await reader.assertEnd();
-    const all = await rest(log.read(""));
+    const all = await readAll(log.read(""));
     assertEquals(all.map(({ id }) => id), [...ids, ...more]);
   });
 
-  test("follows from now on without an id", async (place) => {
-    const log = place.log();
+  test("read() without an ID delivers only new messages", async (storage) => {
+    const log = storage.log();
     await log.append({ data: "before" });
     const reader = new Reader(log.read());
     await log.status();
@@ -128,8 +134,8 @@ export function testContract(kind: Kind): void {
     await reader.return();
   });
 
-  test("follows an empty log from its start", async (place) => {
-    const log = place.log();
+  test("read() delivers the first message of an empty log", async (storage) => {
+    const log = storage.log();
     const readers = [new Reader(log.read("")), new Reader(log.read())];
     const first = readers.map((reader) => reader.take(1));
     await log.status();
@@ -140,8 +146,8 @@ export function testContract(kind: Kind): void {
     for (const reader of readers) await reader.return();
   });
 
-  test("goes on after what it says is its newest id", async (place) => {
-    const log = place.log();
+  test("read() continues after the lastId of status()", async (storage) => {
+    const log = storage.log();
     const empty = await log.status();
     assertEquals(empty.ended, false);
     const first = await log.append({ data: "1" });
@@ -150,14 +156,14 @@ export function testContract(kind: Kind): void {
     await log.end();
     assertEquals((await log.status()).ended, true);
     const after = async (id: string) =>
-      (await rest(log.read(id))).map(({ data }) => data);
+      (await readAll(log.read(id))).map(({ data }) => data);
     assertEquals(await after(empty.lastId), ["1", "2"]);
     assertEquals(await after(first), ["2"]);
     assertEquals(await after((await log.status()).lastId), []);
   });
 
-  test("gives back every field, under an id of its own", async (place) => {
-    const log = place.log();
+  test("append() stores every field and assigns an ID", async (storage) => {
+    const log = storage.log();
     const messages: SseMessage[] = [
       { data: "" },
       { data: "a\r\nb\rc\n", event: "message" },
@@ -176,7 +182,7 @@ export function testContract(kind: Kind): void {
     );
     await log.end();
     assertEquals(
-      await rest(log.read("")),
+      await readAll(log.read("")),
       [
         ...messages,
         { data: '{"a":[1,"☃"]}' },
@@ -185,8 +191,8 @@ export function testContract(kind: Kind): void {
     );
   });
 
-  test("gives one message to all, which none of them can change", async (place) => {
-    const log = place.log();
+  test("all readers get the same frozen message object", async (storage) => {
+    const log = storage.log();
     await log.append({ data: "1" });
     const [[first], [second]] = await Promise.all(
       [1, 2].map(() => new Reader(log.read("")).take(1)),
@@ -195,17 +201,17 @@ export function testContract(kind: Kind): void {
     assertThrows(() => first.data = "2", TypeError);
   });
 
-  test("gives a comment alone no id", async (place) => {
-    const log = place.log();
+  test("a message with only a comment is delivered without an ID", async (storage) => {
+    const log = storage.log();
     const before = await log.append({ data: "1" });
     const id = await log.append({ comment: "note" });
     const after = await log.append({ data: "2" });
     await log.end();
-    assertEquals(await rest(log.read(before)), [
+    assertEquals(await readAll(log.read(before)), [
       { comment: "note" },
       { data: "2", id: after },
     ]);
-    assertEquals(await rest(log.read(id)), [{ data: "2", id: after }]);
+    assertEquals(await readAll(log.read(id)), [{ data: "2", id: after }]);
     const response = sseResponse(log.read(""));
     assertEquals(
       await response.text(),
@@ -213,8 +219,8 @@ export function testContract(kind: Kind): void {
     );
   });
 
-  test("refuses what cannot be written, and goes on", async (place) => {
-    const log = place.log();
+  test("append(), read() and resume() throw if an argument is invalid", async (storage) => {
+    const log = storage.log();
     const wrong: unknown[] = [
       {},
       { id: "7" },
@@ -232,7 +238,7 @@ export function testContract(kind: Kind): void {
     }
     const id = await log.append({ data: "x" });
     await log.end();
-    assertEquals(await rest(log.read("")), [{ data: "x", id }]);
+    assertEquals(await readAll(log.read("")), [{ data: "x", id }]);
     assertThrows(() => log.read(5 as unknown as string), TypeError, "after");
     const signal = new AbortController() as unknown as AbortSignal;
     assertThrows(() => log.read("", { signal }), TypeError, "signal");
@@ -243,8 +249,8 @@ export function testContract(kind: Kind): void {
     );
   });
 
-  test("appends what is more than a message, and what json says but once", async (place) => {
-    const log = place.log();
+  test("append() ignores unknown properties, reads getters and serializes json once", async (storage) => {
+    const log = storage.log();
     const circular: Record<string, unknown> = { data: "1", large: 1n };
     circular.itself = circular;
     const ids = [await log.append(circular)];
@@ -260,25 +266,25 @@ export function testContract(kind: Kind): void {
     await log.end();
     assertEquals(calls, 1);
     assertEquals(
-      await rest(log.read("")),
+      await readAll(log.read("")),
       ids.map((id, i) => ({ data: `${i + 1}`, id })),
     );
   });
 
-  test("keeps the retry of a block of its own before an event", async (place) => {
-    const log = place.log();
+  test("append() keeps a retry field that was received in a block before the event", async (storage) => {
+    const log = storage.log();
     const body = new Response("retry: 7\n\ndata: 1\n\ndata: 2\n\n").body!;
     for await (const event of readSse(body)) await log.append(event);
     await log.end();
-    const all = await rest(log.read(""));
+    const all = await readAll(log.read(""));
     assertEquals(all.map(({ data, retry }) => [data, retry]), [
       ["1", 7],
       ["2", undefined],
     ]);
   });
 
-  test("ends once and for all", async (place) => {
-    const log = place.log();
+  test("end() ends all readers, and append() rejects after it", async (storage) => {
+    const log = storage.log();
     await log.append({ data: "1" });
     const waiting = new Reader(log.read(""));
     await waiting.take(1);
@@ -287,18 +293,18 @@ export function testContract(kind: Kind): void {
     await end;
     await log.end();
     await assertRejects(() => log.append({ data: "2" }), Error, "has ended");
-    if (place.shared) {
-      const other = place.log();
+    if (storage.shared) {
+      const other = storage.log();
       await assertRejects(() => other.append({ data: "2" }), Error, "ended");
       await other.end();
-      assertEquals((await rest(other.read(""))).length, 1);
+      assertEquals((await readAll(other.read(""))).length, 1);
     }
-    assertEquals((await rest(log.read(""))).length, 1);
-    assertEquals(await rest(log.read()), []);
+    assertEquals((await readAll(log.read(""))).length, 1);
+    assertEquals(await readAll(log.read()), []);
   });
 
-  test("ends with no message at all", async (place) => {
-    const log = place.log();
+  test("end() ends a log without messages", async (storage) => {
+    const log = storage.log();
     const waiting = new Reader(log.read(""));
     const end = waiting.assertEnd();
     await log.end();
@@ -306,34 +312,34 @@ export function testContract(kind: Kind): void {
     const { lastId, ended } = await log.status();
     assertEquals(ended, true);
     for (const after of ["", undefined, lastId]) {
-      assertEquals(await rest(log.read(after)), [], `${after}`);
+      assertEquals(await readAll(log.read(after)), [], `${after}`);
     }
-    // Nor is there anything before it.
-    const other = place.log("other");
+    // The same for a log that has not been read before its end.
+    const other = storage.log("other");
     await other.end();
     const status = await other.status();
     for (const after of ["", undefined, status.lastId]) {
-      assertEquals(await rest(other.read(after)), [], `${after}`);
+      assertEquals(await readAll(other.read(after)), [], `${after}`);
     }
     assertEquals(
-      await rest(resume(other, requestAfter(""), { from: "now" })),
+      await readAll(resume(other, requestAfter(""), { from: "now" })),
       [{ id: status.lastId }],
     );
   });
 
-  test("appends in the order of the calls", async (place) => {
-    const log = place.log();
+  test("append() keeps the order of overlapping calls", async (storage) => {
+    const log = storage.log();
     const data = numbers(1, 50);
     const ids = await Promise.all(data.map((data) => log.append({ data })));
     await log.end();
     assertEquals(
-      await rest(log.read("")),
+      await readAll(log.read("")),
       data.map((data, i) => ({ data, id: ids[i] })),
     );
   });
 
-  test("loses and repeats nothing where a replay meets what is appended", async (place) => {
-    const log = place.log();
+  test("a replay loses and repeats nothing while messages are appended", async (storage) => {
+    const log = storage.log();
     const readers: Promise<SseMessage[]>[] = [];
     const ids = await appendAll(log, numbers(1, 150));
     const appending = (async () => {
@@ -341,7 +347,7 @@ export function testContract(kind: Kind): void {
         ids.push(await log.append({ data }));
       }
     })();
-    // One after another begins while messages are appended.
+    // Starts one reader after another while messages are appended.
     for (let i = 0; i < 40; i++) {
       readers.push(Array.fromAsync(log.read(i % 2 ? "" : ids[i])));
       await new Promise((resolve) => setTimeout(resolve, i % 3));
@@ -358,8 +364,8 @@ export function testContract(kind: Kind): void {
     }
   });
 
-  test("answers overlapping calls in order", async (place) => {
-    const log = place.log();
+  test("a reader resolves overlapping next() calls in order", async (storage) => {
+    const log = storage.log();
     const iterator = log.read("")[Symbol.asyncIterator]();
     const calls = numbers(1, 4).map(() => iterator.next());
     await appendAll(log, ["1", "2", "3"]);
@@ -379,12 +385,13 @@ export function testContract(kind: Kind): void {
     ]);
   });
 
-  test("tells a reader that is asked late what came since it began", async (place) => {
-    const log = place.log("late", 2000);
+  test("a reader whose first next() is late gets all messages since read()", async (storage) => {
+    const log = storage.log("late", 2000);
     await log.append({ data: "0" });
     const ahead = new Reader(log.read(""));
     await ahead.take(1);
-    // Another one follows, and gets further ahead than what is kept at hand.
+    // Another reader follows, and gets further ahead than the messages that are
+    // buffered in memory.
     const following = ahead.take(1100);
     const late = new Reader(log.read());
     await log.status();
@@ -400,8 +407,8 @@ export function testContract(kind: Kind): void {
     await late.return();
   });
 
-  test("lets readers leave at any moment", async (place) => {
-    const log = place.log();
+  test("a reader can return at any time", async (storage) => {
+    const log = storage.log();
     await appendAll(log, ["1", "2"]);
     const unread = new Reader(log.read(""));
     await unread.return();
@@ -431,8 +438,8 @@ export function testContract(kind: Kind): void {
     await others.return();
   });
 
-  test("ends a reader with its signal's reason, wherever it is", async (place) => {
-    const log = place.log();
+  test("next() rejects with the signal's reason after an abort", async (storage) => {
+    const log = storage.log();
     await log.append({ data: "1" });
     const reason = new Error("enough");
     for (const taken of [0, 1]) {
@@ -443,7 +450,7 @@ export function testContract(kind: Kind): void {
       const failure = assertRejects(() => reader.next(), Error, "enough");
       if (taken === 0) stop.abort(reason);
       else setTimeout(() => stop.abort(reason), 5);
-      // The first call may have been answered before.
+      // The first call may have resolved before the abort.
       await failure.catch(() =>
         assertRejects(() => reader.next(), Error, "enough")
       );
@@ -454,20 +461,20 @@ export function testContract(kind: Kind): void {
   });
 
   for (
-    const [what, idOf] of [
-      ["is of no log", () => "7"],
-      ["is long and strange", () => "☃-".repeat(10_000)],
+    const [form, idOf] of [
+      ["belongs to no log", () => "7"],
+      ["is long and not ASCII", () => "☃-".repeat(10_000)],
       [
-        "looks like one of its own",
+        "differs from a valid one in its last character",
         (id: string) => id.slice(0, -1) + (id.endsWith("x") ? "y" : "x"),
       ],
-      ["is of its own, but longer", (id: string) => id + "0000000"],
-      ["is of numbers too large", () => "9".repeat(30) + "-1-abcdefgh"],
-      ["is of no whole number", (id: string) => id + ".5"],
+      ["is a valid one with digits appended", (id: string) => id + "0000000"],
+      ["contains too large a number", () => "9".repeat(30) + "-1-abcdefgh"],
+      ["is a valid one with a fraction appended", (id: string) => id + ".5"],
     ] satisfies [string, (id: string) => string][]
   ) {
-    test(`throws where an id ${what}, and goes on with the oldest message`, async (place) => {
-      const log = place.log();
+    test(`next() rejects with an EventLogGapError if the ID ${form}, and resumeAfter precedes the oldest message`, async (storage) => {
+      const log = storage.log();
       const ids = await appendAll(log, ["1", "2"]);
       const after = idOf(ids[1]);
       const reader = new Reader(log.read(after));
@@ -480,8 +487,8 @@ export function testContract(kind: Kind): void {
     });
   }
 
-  test("takes no id of another log", async (place) => {
-    const [log, other] = [place.log("a"), place.log("b")];
+  test("next() rejects with an EventLogGapError if the ID belongs to another log", async (storage) => {
+    const [log, other] = [storage.log("a"), storage.log("b")];
     const ids = await appendAll(other, ["1", "2", "3"]);
     await appendAll(log, ["1", "2", "3"]);
     for (const id of [...ids, (await other.status()).lastId]) {
@@ -490,33 +497,33 @@ export function testContract(kind: Kind): void {
     }
   });
 
-  test("throws where messages have been dropped, and at no other id", async (place) => {
-    const log = place.log("dropping", 100);
-    const ids = await appendAll(log, numbers(1, 150 + 2 * place.slack));
+  test("next() rejects with an EventLogGapError only if messages after the ID were dropped", async (storage) => {
+    const log = storage.log("dropping", 100);
+    const ids = await appendAll(log, numbers(1, 150 + 2 * storage.slack));
     await log.end();
-    const kept = (await rest(log.read(""))).map(({ data }) => Number(data));
+    const kept = (await readAll(log.read(""))).map(({ data }) => Number(data));
     const first = kept[0];
-    assert(kept.length >= 100 && kept.length <= 100 + place.slack);
+    assert(kept.length >= 100 && kept.length <= 100 + storage.slack);
     assertEquals(kept.map(String), numbers(first, ids.length));
 
     const dropped = new Reader(log.read(ids[first - 3]));
     const gap = await assertRejects(() => dropped.next(), EventLogGapError);
     assertEquals(
-      (await rest(log.read(gap.resumeAfter))).map(({ data }) => data),
+      (await readAll(log.read(gap.resumeAfter))).map(({ data }) => data),
       kept.map(String),
     );
     assertEquals(
-      (await rest(log.read(ids[first - 1]))).length,
+      (await readAll(log.read(ids[first - 1]))).length,
       kept.length - 1,
     );
   });
 
-  test("tells a slow reader of what it has missed", async (place) => {
-    const log = place.log("slow", 100);
+  test("next() rejects with an EventLogGapError if a slow reader has missed messages", async (storage) => {
+    const log = storage.log("slow", 100);
     await appendAll(log, numbers(1, 10));
     const reader = new Reader(log.read(""));
     const read = await reader.data(3);
-    await appendAll(log, numbers(11, 400 + 2 * place.slack));
+    await appendAll(log, numbers(11, 400 + 2 * storage.slack));
     await log.end();
     let error: unknown;
     try {
@@ -533,22 +540,25 @@ export function testContract(kind: Kind): void {
     await reader.assertEnd();
   });
 
-  test("is resumed where a client left off", async (place) => {
-    const log = place.log();
+  test("resume() continues after the client's last event ID", async (storage) => {
+    const log = storage.log();
     const ids = await appendAll(log, ["1", "2", "3"]);
     await log.end();
     for (const [id, data] of [["", 3], [ids[0], 2], [ids[2], 0]] as const) {
-      const messages = await rest(resume(log, requestAfter(id)));
+      const messages = await readAll(resume(log, requestAfter(id)));
       assertEquals(messages.map(({ data }) => data), numbers(4 - data, 3));
     }
     const request = new Request(
       `http://localhost/?lastEventId=${encodeURIComponent(ids[1])}`,
     );
-    assertEquals(await rest(resume(log, request)), [{ data: "3", id: ids[2] }]);
+    assertEquals(await readAll(resume(log, request)), [{
+      data: "3",
+      id: ids[2],
+    }]);
   });
 
-  test("is resumed from now on, with an id to come back with", async (place) => {
-    const log = place.log();
+  test('resume() with from "now" first sends an ID to reconnect with', async (storage) => {
+    const log = storage.log();
     await log.append({ data: "1" });
     const first = new Reader(resume(log, requestAfter(""), { from: "now" }));
     const [{ id, ...others }] = await first.take(1);
@@ -561,8 +571,8 @@ export function testContract(kind: Kind): void {
     await reader.return();
   });
 
-  test("says that messages are missing where it is resumed, and goes on", async (place) => {
-    const log = place.log();
+  test("resume() sends a gap event or the result of onGap if messages are missing, then continues", async (storage) => {
+    const log = storage.log();
     const [first] = await appendAll(log, ["1", "2"]);
     const gap = new Reader(resume(log, requestAfter("unknown")));
     const [message, ...messages] = await gap.take(3);
@@ -576,21 +586,22 @@ export function testContract(kind: Kind): void {
     assertEquals(await waiting, ["3"]);
     await gap.return();
 
-    // The client got the gap and nothing else: no second gap, and all messages.
+    // A client that received only the gap event gets all messages and no second
+    // gap.
     const again = new Reader(resume(log, requestAfter(message.id!)));
     assertEquals(await again.data(3), ["1", "2", "3"]);
     await again.return();
 
-    const told: string[] = [];
+    const gaps: string[] = [];
     const silent = new Reader(resume(log, requestAfter("unknown"), {
       onGap({ after, resumeAfter }) {
-        told.push(after);
+        gaps.push(after);
         assert(resumeAfter !== "");
         return undefined;
       },
     }));
     assertEquals((await silent.take(1))[0].id, first);
-    assertEquals(told, ["unknown"]);
+    assertEquals(gaps, ["unknown"]);
     await silent.return();
 
     const snapshot = new Reader(resume(log, requestAfter("unknown"), {
@@ -615,11 +626,11 @@ export function testContract(kind: Kind): void {
     await assertRejects(() => failing.next(), RangeError, "no snapshot");
     await failing.assertEnd();
 
-    // The gap itself is no gap again.
+    // Throwing the EventLogGapError in onGap does not cause another gap.
     let calls = 0;
     const throwing = new Reader(resume(log, requestAfter("unknown"), {
       onGap(gap) {
-        if (++calls === 100) throw new Error("Called again and again");
+        if (++calls === 100) throw new Error("onGap is called in a loop");
         throw gap;
       },
     }));
@@ -627,8 +638,8 @@ export function testContract(kind: Kind): void {
     await throwing.assertEnd();
   });
 
-  test("is an endpoint, with sseResponse", async (place) => {
-    const log = place.log();
+  test("sseResponse() serves the messages of resume()", async (storage) => {
+    const log = storage.log();
     const ids = await appendAll(log, ["1", "2"]);
     const response = sseResponse(resume(log, requestAfter(ids[0])), {
       heartbeat: 60_000,
@@ -642,8 +653,8 @@ export function testContract(kind: Kind): void {
     );
   });
 
-  test("ends the response that writes a reader who is told to leave", async (place) => {
-    const log = place.log();
+  test("sseResponse() ends if its reader returns", async (storage) => {
+    const log = storage.log();
     const id = await log.append({ data: "1" });
     for (const messages of [log.read(""), resume(log, requestAfter(""))]) {
       const reader = messages[Symbol.asyncIterator]();
@@ -657,8 +668,8 @@ export function testContract(kind: Kind): void {
     }
   });
 
-  test("fails a response with its reader's reason", async (place) => {
-    const log = place.log();
+  test("sseResponse() fails with the reason of its reader's signal", async (storage) => {
+    const log = storage.log();
     const reason = new Error("enough");
     for (const isResumed of [false, true]) {
       const stop = new AbortController();
@@ -675,8 +686,8 @@ export function testContract(kind: Kind): void {
     }
   });
 
-  test("encodes a message once for all who follow", async (place) => {
-    const log = place.log();
+  test("sseResponse() shares one encoding of a message between all responses", async (storage) => {
+    const log = storage.log();
     const { encode } = TextEncoder.prototype;
     let encoded = 0;
     TextEncoder.prototype.encode = function (text) {
@@ -702,7 +713,7 @@ export function testContract(kind: Kind): void {
       const all = await deadline(Promise.all(reading), "all responses");
       for (const chunks of all) {
         assertEquals(chunks.length, 30);
-        // The very same bytes.
+        // The same Uint8Array, not an equal copy.
         assert(chunks.every((chunk, i) => chunk === all[0][i]));
       }
       assertEquals(encoded, 30);
@@ -711,8 +722,8 @@ export function testContract(kind: Kind): void {
     }
   });
 
-  test("serves many readers, and those that come and go", async (place) => {
-    const log = place.log();
+  test("200 readers get all messages while others start and return", async (storage) => {
+    const log = storage.log();
     const staying = Array.from(
       { length: 200 },
       () => Array.fromAsync(log.read("")),
@@ -732,8 +743,8 @@ export function testContract(kind: Kind): void {
     }
   });
 
-  test("keeps nothing for readers that do not read", async (place) => {
-    const log = place.log("idle", 100);
+  test("messages are not queued for readers that do not read", async (storage) => {
+    const log = storage.log("idle", 100);
     const iterators = Array.from(
       { length: 50 },
       () => log.read("")[Symbol.asyncIterator](),
@@ -743,8 +754,9 @@ export function testContract(kind: Kind): void {
       await log.append({ data: "x" });
       await deadline(Promise.resolve(first), "a message");
     }
-    await appendAll(log, numbers(1, 300 + place.slack));
-    // Each reads on, or learns of the gap; none has had a queue.
+    await appendAll(log, numbers(1, 300 + storage.slack));
+    // A queue per reader would deliver every message; without one, each reader
+    // gets a gap.
     for (const iterator of iterators.slice(0, -1)) {
       await assertRejects(async () => {
         while (!(await iterator.next()).done);
@@ -752,7 +764,7 @@ export function testContract(kind: Kind): void {
     }
   });
 
-  test("loses and repeats nothing in a random walk", async (place) => {
-    await randomWalk(place, kind.steps);
+  test("readers lose and repeat nothing in a random walk", async (storage) => {
+    await randomWalk(storage, kind.steps);
   });
 }

@@ -1,4 +1,4 @@
-/** Clients over loopback, servers in processes of their own, one Redis. */
+/** Tests clients over loopback, servers in separate processes and one Redis. */
 import { assert, assertEquals } from "@std/assert";
 import { connectSse } from "../../mod.ts";
 import { Random } from "../support/random.ts";
@@ -11,7 +11,10 @@ const CLIENTS = 200;
 const SLOW = 10;
 const MESSAGES = scaled(1000);
 
-/** A server of the log; it ends connections at random, as networks do. */
+/**
+ * A process that serves the log and closes connections at random, as networks
+ * do.
+ */
 class ServerProcess implements AsyncDisposable {
   readonly url: string;
   readonly #process: Deno.ChildProcess;
@@ -44,7 +47,7 @@ class ServerProcess implements AsyncDisposable {
 }
 
 slowTest(
-  `${CLIENTS} clients of two servers get each of ${MESSAGES} messages once and in order, or are told of a gap`,
+  `${CLIENTS} clients of two servers receive each of ${MESSAGES} messages once and in order, or a gap event`,
   async () => {
     await using redis = await RedisServer.start("everysec");
     await using stack = new AsyncDisposableStack();
@@ -57,10 +60,10 @@ slowTest(
     async function client(number: number): Promise<void> {
       const random = new Random(number);
       const slow = number < SLOW;
-      // The next number of each appender.
+      // The next expected number of each appender.
       const next = [0, 0];
-      /** Whether messages of each may be missing before the next. */
-      const told = [false, false];
+      /** Whether messages of each appender may be missing, as after a gap. */
+      const mayMiss = [false, false];
       const sse = await connectSse(random.pick(servers).url, {
         reconnect: {
           initialDelay: 100,
@@ -72,23 +75,27 @@ slowTest(
       });
       for await (const { event, data } of sse) {
         if (event === "gap") {
-          told.fill(true);
+          mayMiss.fill(true);
           gaps++;
           continue;
         }
         if (event === "done") break;
         const { appender, n } = JSON.parse(data);
         const expected = next[appender];
-        // Told of a gap, it may miss some, and sees none again.
-        if (told[appender] && n > expected) next[appender] = n;
-        told[appender] = false;
-        assertEquals(n, next[appender], `client ${number} of ${appender}`);
+        // After a gap, messages may be missing, but none may be repeated.
+        if (mayMiss[appender] && n > expected) next[appender] = n;
+        mayMiss[appender] = false;
+        assertEquals(
+          n,
+          next[appender],
+          `client ${number}, appender ${appender}`,
+        );
         next[appender]++;
         if (slow && n % 200 === 0) {
           await new Promise((resolve) => setTimeout(resolve, 20));
         }
       }
-      // It has the end, whatever it missed in between.
+      // Every client receives the last message, even after a gap.
       assertEquals(next, [MESSAGES / 2, MESSAGES / 2], `client ${number}`);
     }
 

@@ -4,7 +4,7 @@ import {
   KvEventLog,
   type KvStore,
 } from "../../src/event_log/mod.ts";
-import { appendAll, Reader, rest, testContract } from "./contract.ts";
+import { appendAll, readAll, Reader, testContract } from "./contract.ts";
 import { assertInterleaved, LogProcess } from "./processes.ts";
 import { notRunFor } from "../support/not_run.ts";
 import { temporaryDirectory } from "../support/temporary_directory.ts";
@@ -34,7 +34,8 @@ testContract({
 });
 
 Deno.test({
-  name: "KvEventLog is appended to and read by processes at once, on one file",
+  name:
+    "KvEventLog lets several processes append and read one file concurrently",
   ignore: notRun !== undefined,
   async fn() {
     await using directory = await temporaryDirectory();
@@ -47,18 +48,19 @@ Deno.test({
       await start("append", "a", "100"),
       await start("append", "b", "100"),
     ];
-    for (const appender of appenders) assertEquals(await appender.rest(), []);
+    for (const appender of appenders) {
+      assertEquals(await appender.remainingLines(), []);
+    }
     for (const reader of readers) {
       const data: string[] = [];
-      while (data.length < 200) data.push((await reader.line())!);
+      while (data.length < 200) data.push((await reader.readLine())!);
       assertInterleaved(data, ["a", "b"], 100);
     }
   },
 });
 
 Deno.test({
-  name:
-    "KvEventLog tells a log that was deleted and begun anew from the old one",
+  name: "KvEventLog reports a gap if the log was deleted and recreated",
   ignore: notRun !== undefined,
   async fn() {
     using kv = await Deno.openKv(":memory:");
@@ -80,7 +82,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: "KvEventLog refuses a message that Deno KV cannot take, and goes on",
+  name:
+    "KvEventLog.append() rejects a message that is too large, and stays usable",
   ignore: notRun !== undefined,
   async fn() {
     using kv = await Deno.openKv(":memory:");
@@ -93,13 +96,13 @@ Deno.test({
     );
     const id = await log.append({ data: large });
     await log.end();
-    assertEquals(await rest(log.read("")), [{ data: large, id }]);
+    assertEquals(await readAll(log.read("")), [{ data: large, id }]);
   },
 });
 
 Deno.test({
   name:
-    "KvEventLog deletes large messages as fast as they come, whole or in part",
+    "KvEventLog deletes all parts of old large messages, and tolerates a partial deletion",
   ignore: notRun !== undefined,
   async fn() {
     using kv = await Deno.openKv(":memory:");
@@ -115,12 +118,12 @@ Deno.test({
     await appendAll(log, Array(150).fill("x"));
     assertEquals(await count(), 100);
 
-    // As where the process has ended in the middle of it.
+    // Simulates a process that ended during the deletion.
     const { lastId } = await log.status();
     await log.append({ data: large });
     await appendAll(log, ["y"]);
     for await (const { key } of kv.list({ prefix: ["log", "messages"] })) {
-      // All of the small ones, and the first part of the large one.
+      // Delete all small messages and the first part of the large one.
       await kv.delete(key);
       if (key.at(-1) !== 1) break;
     }
@@ -135,7 +138,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "KvEventLog fails its readers where the store is closed",
+  name: "KvEventLog rejects a pending read if the store is closed",
   ignore: notRun !== undefined,
   async fn() {
     const kv = await Deno.openKv(":memory:");
@@ -148,8 +151,8 @@ Deno.test({
   },
 });
 
-/** A store with some methods of one's own. */
-function changed(kv: Deno.Kv, methods: Partial<KvStore>): KvStore {
+/** Returns a store that overrides some methods of a `Deno.Kv`. */
+function withMethods(kv: Deno.Kv, methods: Partial<KvStore>): KvStore {
   return {
     get: (key) => kv.get(key),
     list: (selector, options) => kv.list(selector, options),
@@ -160,40 +163,42 @@ function changed(kv: Deno.Kv, methods: Partial<KvStore>): KvStore {
 }
 
 Deno.test({
-  name: "KvEventLog tells onError what the store rejects with, whatever it is",
+  name: "KvEventLog passes every rejection of the store to onError",
   ignore: notRun !== undefined,
   async fn() {
     using kv = await Deno.openKv(":memory:");
     const failures: unknown[] = ["quota", undefined, null, { message: 1 }];
-    const told: unknown[] = [];
-    const store = changed(kv, {
+    const reported: unknown[] = [];
+    const store = withMethods(kv, {
       get: (key) =>
         failures.length > 0 ? Promise.reject(failures.shift()) : kv.get(key),
     });
     const log = new KvEventLog(store, ["log"], {
-      onError: (error) => told.push(error),
+      onError: (error) => reported.push(error),
     });
     const reader = new Reader(log.read(""));
     const data = reader.data(1);
     await new KvEventLog(kv, ["log"]).append({ data: "1" });
     assertEquals(await data, ["1"]);
-    assertEquals(told, ["quota", undefined, null, { message: 1 }]);
+    assertEquals(reported, ["quota", undefined, null, { message: 1 }]);
     await reader.return();
   },
 });
 
 Deno.test({
-  name: "KvEventLog watches nothing where its last reader leaves as it looks",
+  name:
+    "KvEventLog does not start watching if its last reader returns during a check",
   ignore: notRun !== undefined,
   async fn() {
     using kv = await Deno.openKv(":memory:");
     let watches = 0;
-    let looks = 0;
-    let look = () => {};
-    const store = changed(kv, {
+    let checks = 0;
+    let finishCheck = () => {};
+    const store = withMethods(kv, {
       async get(key) {
-        // The reader's own look is the first, and that of all who wait next.
-        if (++looks === 2) await new Promise<void>((run) => look = run);
+        // The reader itself makes the first check. The second check is shared
+        // by all pending readers, and this one delays it.
+        if (++checks === 2) await new Promise<void>((run) => finishCheck = run);
         return await kv.get(key);
       },
       watch(keys) {
@@ -204,17 +209,17 @@ Deno.test({
     const id = await new KvEventLog(kv, ["log"]).append({ data: "1" });
     const reader = new Reader(new KvEventLog(store, ["log"]).read(id));
     const end = reader.assertEnd();
-    while (looks < 2) await new Promise((resolve) => setTimeout(resolve));
+    while (checks < 2) await new Promise((resolve) => setTimeout(resolve));
     await reader.return();
     await end;
-    look();
+    finishCheck();
     await new Promise((resolve) => setTimeout(resolve, 20));
     assertEquals(watches, 0);
   },
 });
 
 Deno.test({
-  name: "KvEventLog hears by watch of what others append",
+  name: "KvEventLog detects messages of another object with watch()",
   ignore: notRun !== undefined,
   async fn() {
     using kv = await Deno.openKv(":memory:");
@@ -231,12 +236,13 @@ Deno.test({
 });
 
 Deno.test({
-  name: "KvEventLog tries again where the file is locked, and throws all else",
+  name:
+    "KvEventLog.append() retries if the file is locked, and rejects with other errors",
   ignore: notRun !== undefined,
   async fn() {
     using kv = await Deno.openKv(":memory:");
     const failures = ["database is locked", "database is locked", "disk full"];
-    const store = changed(kv, {
+    const store = withMethods(kv, {
       atomic() {
         if (failures.length > 0) throw new Error(failures.shift());
         return kv.atomic() as ReturnType<KvStore["atomic"]>;
@@ -247,46 +253,47 @@ Deno.test({
     failures.push("database is locked");
     await log.append({ data: "2" });
     await log.end();
-    const all = await rest(log.read(""));
+    const all = await readAll(log.read(""));
     assertEquals(all.map(({ data }) => data), ["2"]);
   },
 });
 
 Deno.test({
-  name: "KvEventLog stores a message though it fails to delete old ones",
+  name: "KvEventLog stores a message even if it fails to delete old ones",
   ignore: notRun !== undefined,
   async fn() {
     using kv = await Deno.openKv(":memory:");
-    const store = changed(kv, {
+    const store = withMethods(kv, {
       list() {
         throw new Error("No list");
       },
     });
-    const told: string[] = [];
+    const reported: string[] = [];
     const log = new KvEventLog(store, ["log"], {
       maxMessages: 1,
       onError(error) {
-        told.push((error as Error).message);
-        if (told.length === 2) throw new Error("Nowhere to log");
+        reported.push((error as Error).message);
+        if (reported.length === 2) throw new Error("Nowhere to log");
       },
     });
     await appendAll(log, ["1", "2"]);
     await assertRejects(() => log.append({ data: "3" }), Error, "Nowhere");
     await appendAll(log, ["4"]);
     await log.end();
-    assertEquals(told, Array(3).fill("No list"));
-    const all = await rest(new KvEventLog(kv, ["log"]).read(""));
+    assertEquals(reported, Array(3).fill("No list"));
+    const all = await readAll(new KvEventLog(kv, ["log"]).read(""));
     assertEquals(all.map(({ data }) => data), ["1", "2", "3", "4"]);
   },
 });
 
 Deno.test({
-  name: "KvEventLog has all that it stores expire, however late",
+  name:
+    "KvEventLog sets expireIn on every key, even beyond the range of timers",
   ignore: notRun !== undefined,
   async fn() {
     using kv = await Deno.openKv(":memory:");
     const expiries: unknown[] = [];
-    const store = changed(kv, {
+    const store = withMethods(kv, {
       atomic() {
         const changes = kv.atomic() as ReturnType<KvStore["atomic"]>;
         const set = changes.set.bind(changes);
@@ -301,14 +308,14 @@ Deno.test({
     for (const expireIn of [month, Infinity, undefined]) {
       const log = new KvEventLog(store, ["log", `${expireIn}`], { expireIn });
       await log.append({ data: "1" });
-      // The message and the head.
+      // One for the message, one for the head.
       const expected = expireIn === month ? month : undefined;
       assertEquals(expiries.splice(0), [expected, expected]);
     }
   },
 });
 
-Deno.test("KvEventLog checks its arguments", async () => {
+Deno.test("KvEventLog throws if an argument is invalid", async () => {
   const make = (...args: unknown[]) => () =>
     new KvEventLog(...args as ConstructorParameters<typeof KvEventLog>);
   assertThrows(make(undefined, ["log"]), TypeError, "kv");

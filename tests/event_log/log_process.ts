@@ -1,7 +1,7 @@
 /**
- * Another process that uses a log: `log_process.ts redis PORT KEY …` or
- * `log_process.ts kv PATH KEY …`, and then `append NAME COUNT` or `read`, which
- * prints each message as a line of JSON.
+ * A separate process that uses a log: `log_process.ts redis PORT KEY …` or
+ * `log_process.ts kv PATH KEY …`, followed by `append NAME COUNT` or by `read`,
+ * which prints the data of each message on a line.
  */
 import {
   type EventLog,
@@ -10,11 +10,11 @@ import {
 } from "../../src/event_log/mod.ts";
 import { RawRedis } from "./raw_redis.ts";
 
-const [kind, place, key, what, name, count] = Deno.args;
+const [kind, address, key, action, name, count] = Deno.args;
 
 const log = await open();
 console.log("ready");
-if (what === "append") {
+if (action === "append") {
   for (let n = 0; n < Number(count); n++) {
     await log.append({ json: { name, n } });
   }
@@ -24,8 +24,8 @@ if (what === "append") {
 Deno.exit();
 
 async function open(): Promise<EventLog> {
-  if (kind === "kv") return new KvEventLog(await Deno.openKv(place), [key]);
-  const port = Number(place);
+  if (kind === "kv") return new KvEventLog(await Deno.openKv(address), [key]);
+  const port = Number(address);
   const { send } = await RawRedis.connect(port);
   const { send: sendBlocking } = await RawRedis.connect(port);
   return new RedisEventLog({ key, send, sendBlocking });

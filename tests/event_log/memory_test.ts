@@ -10,7 +10,7 @@ import {
   type ResumeOptions,
 } from "../../src/event_log/mod.ts";
 import { deadline } from "../support/deadline.ts";
-import { appendAll, Reader, rest, testContract } from "./contract.ts";
+import { appendAll, readAll, Reader, testContract } from "./contract.ts";
 
 testContract({
   name: "MemoryEventLog",
@@ -30,16 +30,17 @@ testContract({
   },
 });
 
-Deno.test("MemoryEventLog keeps so many messages, so many bytes, and the newest in any case", async () => {
+Deno.test("MemoryEventLog keeps at most maxMessages and maxBytes, but always the newest message", async () => {
   const data = async (log: MemoryEventLog) => {
     await log.end();
-    return (await rest(log.read(""))).map(({ data }) => data);
+    return (await readAll(log.read(""))).map(({ data }) => data);
   };
   const few = new MemoryEventLog({ maxMessages: 2 });
   await appendAll(few, ["1", "2", "3"]);
   assertEquals(await data(few), ["2", "3"]);
 
-  // An id is of 16 characters: "id: " + 16 + "\ndata: " + 10 + "\n\n" is 39.
+  // An ID has 16 characters, so that a message has 39 bytes: "id: " + 16 +
+  // "\ndata: " + 10 + "\n\n".
   const small = new MemoryEventLog({ maxBytes: 2 * 39 });
   const ids = await appendAll(small, Array(3).fill("0123456789"));
   assertEquals(ids[0].length, 16);
@@ -57,7 +58,7 @@ Deno.test("MemoryEventLog keeps so many messages, so many bytes, and the newest 
   assertEquals(await data(tiny), ["2"]);
 });
 
-Deno.test("MemoryEventLog makes a message's text once", async () => {
+Deno.test("MemoryEventLog.append() encodes a message once", async () => {
   const log = new MemoryEventLog();
   let encoded = 0;
   const { isWellFormed } = String.prototype;
@@ -73,7 +74,7 @@ Deno.test("MemoryEventLog makes a message's text once", async () => {
   assertEquals(encoded, 1);
 });
 
-Deno.test("MemoryEventLog drops messages that are too old", async () => {
+Deno.test("MemoryEventLog drops messages older than maxAge", async () => {
   using time = new FakeTime();
   const log = new MemoryEventLog({ maxAge: 1000 });
   const [first] = await appendAll(log, ["1"]);
@@ -84,7 +85,7 @@ Deno.test("MemoryEventLog drops messages that are too old", async () => {
   time.tick(1);
   assertEquals(await new Reader(log.read("")).data(1), ["2"]);
   const old = new Reader(log.read(first));
-  // All that followed it is there.
+  // The message itself is dropped, but none that followed it.
   assertEquals(await old.data(1), ["2"]);
   time.tick(1000);
   await assertRejects(
@@ -98,7 +99,7 @@ Deno.test("MemoryEventLog drops messages that are too old", async () => {
   assertEquals(await next, ["3"]);
 });
 
-Deno.test("MemoryEventLog gives no reader what has become too old", async () => {
+Deno.test("MemoryEventLog reports a gap if a reader's next message is older than maxAge", async () => {
   using time = new FakeTime();
   const log = new MemoryEventLog({ maxAge: 1000 });
   await appendAll(log, ["1", "2"]);
@@ -108,7 +109,7 @@ Deno.test("MemoryEventLog gives no reader what has become too old", async () => 
   await assertRejects(() => reader.next(), EventLogGapError);
 });
 
-Deno.test("MemoryEventLog hands one message to who waits, while others catch up", async () => {
+Deno.test("MemoryEventLog resolves pending next() calls in order while another reader catches up", async () => {
   const log = new MemoryEventLog();
   await appendAll(log, ["1", "2"]);
   const ahead = new Reader(log.read(""));
@@ -122,7 +123,7 @@ Deno.test("MemoryEventLog hands one message to who waits, while others catch up"
   assertEquals(await ahead.data(1), ["5"]);
 });
 
-Deno.test("a response that follows a log goes on where its client was slow", async () => {
+Deno.test("resume() sends a gap event and continues if the client of its response is slow", async () => {
   const log = new MemoryEventLog({ maxMessages: 5 });
   const request = new Request("http://localhost/");
   const reader = sseResponse(resume(log, request)).body!.getReader();
@@ -133,18 +134,18 @@ Deno.test("a response that follows a log goes on where its client was slow", asy
   let next = chunk();
   await appendAll(log, ["1"]);
   assertEquals(await next, "1");
-  // At most one waits in the stream, the others in the log.
+  // The stream buffers at most one message. The others stay in the log.
   await appendAll(log, ["2", "3", "4"]);
   for (const data of ["2", "3", "4"]) assertEquals(await chunk(), data);
   next = chunk();
   await appendAll(log, ["5", "6", "7", "8", "9", "10", "11", "12"]);
-  const rest = [await next];
-  while (rest.at(-1) !== "12") rest.push(await chunk());
-  assertEquals(rest, ["5", "6", "gap", "8", "9", "10", "11", "12"]);
+  const data = [await next];
+  while (data.at(-1) !== "12") data.push(await chunk());
+  assertEquals(data, ["5", "6", "gap", "8", "9", "10", "11", "12"]);
   await reader.cancel();
 });
 
-Deno.test("a heartbeat that waits for a slow client holds nothing up", async () => {
+Deno.test("a queued heartbeat does not block messages if the client is slow", async () => {
   using time = new FakeTime();
   const log = new MemoryEventLog();
   const reader = sseResponse(log.read(""), { heartbeat: 100 }).body!
@@ -153,7 +154,7 @@ Deno.test("a heartbeat that waits for a slow client holds nothing up", async () 
   await time.runMicrotasks();
   await log.append({ data: "1" });
   await first;
-  // Nobody reads: one comment waits, and no more.
+  // While the client does not read, only one comment is queued.
   await time.tickAsync(100);
   await time.tickAsync(100);
   await log.append({ data: "2" });
@@ -167,7 +168,7 @@ Deno.test("a heartbeat that waits for a slow client holds nothing up", async () 
   await reader.cancel();
 });
 
-Deno.test("MemoryEventLog lets go of readers and signals that have left", async () => {
+Deno.test("MemoryEventLog removes its listeners from the signal when a reader returns", async () => {
   const log = new MemoryEventLog();
   const { signal } = new AbortController();
   let listeners = 0;
@@ -197,7 +198,7 @@ Deno.test("MemoryEventLog lets go of readers and signals that have left", async 
   assertEquals(listeners, 0);
 });
 
-Deno.test("resume serves a log that somebody else has written", async () => {
+Deno.test("resume() works with a custom EventLog", async () => {
   const memory = new MemoryEventLog();
   const { signal } = new AbortController();
   const returned: string[] = [];
@@ -236,7 +237,7 @@ Deno.test("resume serves a log that somebody else has written", async () => {
   assertEquals(returned.includes(ids[0]), true);
 });
 
-Deno.test("resume begins to read nothing for who has left", async () => {
+Deno.test("resume() does not call read() again after its reader has returned", async () => {
   const memory = new MemoryEventLog();
   let reads = 0;
   const gap = Promise.withResolvers<undefined>();
@@ -266,7 +267,7 @@ Deno.test("resume begins to read nothing for who has left", async () => {
   assertEquals(reads, 1);
 });
 
-Deno.test("resume from now on fails with what another's log fails with", async () => {
+Deno.test('resume() with from "now" rejects with the error of status() and closes its reader', async () => {
   const memory = new MemoryEventLog();
   let returned = 0;
   const log: EventLog = {
@@ -293,7 +294,7 @@ Deno.test("resume from now on fails with what another's log fails with", async (
   assertEquals(returned, 1);
 });
 
-Deno.test("MemoryEventLog and resume check their arguments", () => {
+Deno.test("MemoryEventLog and resume() throw if an argument is invalid", () => {
   for (const name of ["maxMessages", "maxBytes", "maxAge"]) {
     for (const value of [0, -1, NaN, "1"]) {
       assertThrows(
@@ -315,7 +316,7 @@ Deno.test("MemoryEventLog and resume check their arguments", () => {
   assertThrows(() => resume(none, request), TypeError, "an event log");
 });
 
-Deno.test("a heartbeat keeps still where a log's messages come often enough", async () => {
+Deno.test("no heartbeat is sent while the messages of a log arrive within its interval", async () => {
   using time = new FakeTime();
   const log = new MemoryEventLog();
   const reader = sseResponse(log.read(""), { heartbeat: 100 }).body!
@@ -343,7 +344,7 @@ Deno.test("a heartbeat keeps still where a log's messages come often enough", as
   await reading;
 });
 
-Deno.test("a response knows no last event ID any more after a log's message", async () => {
+Deno.test("sseResponse() and SseEncoderStream write an event's ID again after a log's message", async () => {
   const log = new MemoryEventLog();
   const id = await log.append({ data: "b" });
   await log.end();

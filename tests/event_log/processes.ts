@@ -1,4 +1,4 @@
-/** Starts `log_process.ts`, and reads what it prints. */
+/** Starts `log_process.ts` and reads its output. */
 import { assertEquals } from "@std/assert";
 import { TextLineStream } from "@std/streams/text-line-stream";
 import { deadline } from "../support/deadline.ts";
@@ -15,7 +15,7 @@ export class LogProcess implements AsyncDisposable {
       .values();
   }
 
-  /** Starts it, and waits until it has opened its log. */
+  /** Starts a process and waits until it has opened its log. */
   static async start(...args: string[]): Promise<LogProcess> {
     const process = new Deno.Command(Deno.execPath(), {
       args: [
@@ -26,12 +26,12 @@ export class LogProcess implements AsyncDisposable {
       stdout: "piped",
       stderr: "inherit",
     }).spawn();
-    const it = new LogProcess(process);
-    assertEquals(await it.line(), "ready");
-    return it;
+    const logProcess = new LogProcess(process);
+    assertEquals(await logProcess.readLine(), "ready");
+    return logProcess;
   }
 
-  async line(): Promise<string | undefined> {
+  async readLine(): Promise<string | undefined> {
     const { value } = await deadline(
       Promise.resolve(this.#lines.next()),
       "a line of another process",
@@ -40,12 +40,12 @@ export class LogProcess implements AsyncDisposable {
     return value;
   }
 
-  /** All that it prints until it ends. */
-  async rest(): Promise<string[]> {
+  /** Returns all further lines until the process ends. */
+  async remainingLines(): Promise<string[]> {
     const lines: string[] = [];
-    for (let line = await this.line(); line !== undefined;) {
+    for (let line = await this.readLine(); line !== undefined;) {
       lines.push(line);
-      line = await this.line();
+      line = await this.readLine();
     }
     return lines;
   }
@@ -55,13 +55,15 @@ export class LogProcess implements AsyncDisposable {
     try {
       this.#process.kill("SIGKILL");
     } catch {
-      // It has ended.
+      // It has already ended.
     }
     await this.#process.status;
   }
 }
 
-/** Asserts that each appender's messages are there once and in its order. */
+/**
+ * Asserts that the data contains each appender's messages once and in order.
+ */
 export function assertInterleaved(
   data: string[],
   names: string[],

@@ -1,48 +1,57 @@
-/** Appends, reads, drops and reconnects at random, against a list. */
+/**
+ * Appends, reads, disconnects and reconnects at random, and compares with a
+ * list.
+ */
 import { assert, assertEquals } from "@std/assert";
 import type { SseMessage } from "../../mod.ts";
 import { type EventLog, EventLogGapError } from "../../src/event_log/mod.ts";
 import { deadline } from "../support/deadline.ts";
 import { Random } from "../support/random.ts";
 import { scaled } from "../support/scale.ts";
-import type { Place } from "./contract.ts";
+import type { LogStorage } from "./contract.ts";
 
-/** A client, and how far it has got in the list. */
+/** A client and its position in the list. */
 interface Client {
   iterator: AsyncIterator<SseMessage>;
-  /** How many messages of the list it has had, or been told it would miss. */
+  /**
+   * The number of messages that it has read or skipped, or -1 if its next
+   * message is the oldest one that is kept.
+   */
   index: number;
-  /** The id after which it would connect again. */
+  /** The ID after which it reconnects. */
   lastId: string;
-  /** How many messages the list had when it was to begin at the oldest one. */
-  since: number;
-  /** A call of `next` that has not been answered, as nothing followed. */
+  /** The length of the list when it started at the oldest message. */
+  startLength: number;
+  /** A pending call of `next`, made at the end of the list. */
   pending?: Promise<IteratorResult<SseMessage>>;
-  /** Where it was before it was told of a gap: what follows is newer. */
-  least: number;
+  /** Its index before the last gap: later messages must not be older. */
+  minIndex: number;
 }
 
 const MAX_MESSAGES = 100;
 
-export async function randomWalk(place: Place, steps: number): Promise<void> {
+export async function randomWalk(
+  storage: LogStorage,
+  steps: number,
+): Promise<void> {
   const seed = 1;
   const random = new Random(seed);
-  const logs = place.shared
-    ? [place.log("walk", MAX_MESSAGES), place.log("walk", MAX_MESSAGES)]
-    : [place.log("walk", MAX_MESSAGES)];
-  /** What was appended, with the ids that were given. */
+  const logs = storage.shared
+    ? [storage.log("walk", MAX_MESSAGES), storage.log("walk", MAX_MESSAGES)]
+    : [storage.log("walk", MAX_MESSAGES)];
+  /** The appended messages with their IDs. */
   const list: { data: string; id: string }[] = [];
   const clients: Client[] = [];
   let [read, gaps] = [0, 0];
 
   for (let step = 0; step < scaled(steps); step++) {
-    const what = `seed ${seed}, step ${step}`;
+    const context = `seed ${seed}, step ${step}`;
     const log: EventLog = random.pick(logs);
     const choice = random.next();
     if (choice < 0.35) {
-      // Now and then so many that slow clients miss some.
+      // Sometimes appends so many messages that slow clients miss some.
       const burst = random.chance(0.01)
-        ? MAX_MESSAGES + 2 * place.slack
+        ? MAX_MESSAGES + 2 * storage.slack
         : 1 + random.below(3);
       const data = Array.from(
         { length: burst },
@@ -53,23 +62,23 @@ export async function randomWalk(place: Place, steps: number): Promise<void> {
     } else if (choice < 0.40 || clients.length === 0) {
       clients.push(connect(log));
     } else if (choice < 0.90) {
-      await readSome(random.pick(clients), what);
+      await readSome(random.pick(clients), context);
     } else if (choice < 0.95) {
-      await drop(clients.splice(random.below(clients.length), 1)[0]);
+      await disconnect(clients.splice(random.below(clients.length), 1)[0]);
     } else {
       const index = random.below(clients.length);
       const client = clients[index];
-      await drop(client);
+      await disconnect(client);
       clients[index] = connect(log, client);
     }
-    if (clients.length > 20) await drop(clients.shift()!);
+    if (clients.length > 20) await disconnect(clients.shift()!);
   }
   for (const log of logs.slice(0, 1)) await log.end();
   for (const client of clients) {
     while (await readOne(client, "the end"));
-    assertEquals(client.index, list.length, "what was read in the end");
+    assertEquals(client.index, list.length, "messages read at the end");
   }
-  // Were there no gap, or nothing but gaps, it would say little.
+  // A walk without gaps, or with hardly any messages read, would prove little.
   assert(
     read > scaled(steps) / 4,
     `${read} messages were read in ${steps} steps`,
@@ -82,19 +91,22 @@ export async function randomWalk(place: Place, steps: number): Promise<void> {
       iterator: log.read(lastId)[Symbol.asyncIterator](),
       index: before?.index ?? -1,
       lastId,
-      since: lastId === "" ? list.length : before!.since,
-      least: -1,
+      startLength: lastId === "" ? list.length : before!.startLength,
+      minIndex: -1,
     };
   }
 
-  async function drop(client: Client): Promise<void> {
-    await deadline(client.iterator.return!(), "a client to leave");
-    // What it was given then, nobody has seen.
+  async function disconnect(client: Client): Promise<void> {
+    await deadline(client.iterator.return!(), "a client's iterator to return");
+    // The result of a call that was pending is ignored.
     await client.pending?.catch(() => {});
   }
 
-  /** Reads up to some messages, and perhaps waits for one there is not yet. */
-  async function readSome(client: Client, what: string): Promise<void> {
+  /**
+   * Reads some messages. At the end of the list, leaves a call of `next`
+   * pending.
+   */
+  async function readSome(client: Client, context: string): Promise<void> {
     for (let i = random.below(8); i >= 0; i--) {
       const atEnd = client.index === list.length ||
         (client.index === -1 && list.length === 0);
@@ -103,42 +115,47 @@ export async function randomWalk(place: Place, steps: number): Promise<void> {
         client.pending.catch(() => {});
       }
       if (atEnd) return;
-      await readOne(client, what);
+      await readOne(client, context);
     }
   }
 
-  /** Reads a message; false for the end. */
-  async function readOne(client: Client, what: string): Promise<boolean> {
+  /** Reads a message or a gap. Returns false at the end of the log. */
+  async function readOne(client: Client, context: string): Promise<boolean> {
     const call = client.pending ?? Promise.resolve(client.iterator.next());
     client.pending = undefined;
     let result: IteratorResult<SseMessage>;
     try {
-      result = await deadline(call, `a message at ${what}`);
+      result = await deadline(call, `a message at ${context}`);
     } catch (error) {
       if (!(error instanceof EventLogGapError)) throw error;
-      // Nothing that the log is to keep was missing.
-      if (client.index === -1) assert(list.length > client.since, what);
-      else assert(list.length - client.index >= MAX_MESSAGES, what);
+      // A gap is an error unless the client missed messages that the log may
+      // drop.
+      if (client.index === -1) {
+        assert(list.length > client.startLength, context);
+      } else assert(list.length - client.index >= MAX_MESSAGES, context);
       gaps++;
-      // Told that it misses some, it goes on with what is kept.
+      // Continues with the oldest message that is kept.
       client.iterator = random.pick(logs).read(error.resumeAfter)
         [Symbol.asyncIterator]();
-      client.least = client.index;
-      client.since = list.length;
+      client.minIndex = client.index;
+      client.startLength = list.length;
       client.index = -1;
       client.lastId = error.resumeAfter;
       return true;
     }
     if (result.done) return false;
     const { data, id } = result.value;
-    // The oldest that is kept, whichever that is.
+    // The oldest message that is kept determines the index.
     if (client.index === -1) {
       client.index = Number(data);
-      // Nothing is missing where just the message before was dropped, which not
-      // every log can tell.
-      assert(client.index >= client.least, `messages again at ${what}`);
+      // Equal if only the client's last message was dropped. Nothing is missing
+      // then, but not every log can detect that.
+      assert(
+        client.index >= client.minIndex,
+        `repeated messages at ${context}`,
+      );
     }
-    assertEquals({ data, id }, list[client.index], what);
+    assertEquals({ data, id }, list[client.index], context);
     client.index++;
     client.lastId = id!;
     read++;

@@ -1,12 +1,15 @@
-/** Redis over a socket, with nothing between but what the protocol asks for. */
+/** A minimal Redis client on a socket. */
 
-/** One connection at a time; a lost one is opened anew for the next command. */
+/**
+ * Uses one connection at a time. After a loss, the next command opens a new
+ * one.
+ */
 export class RawRedis implements AsyncDisposable {
   readonly #port: number;
   readonly #protocol: 2 | 3;
   #connection: Promise<Connection> | undefined;
   #closed = false;
-  /** How many connections there were. */
+  /** The number of connections opened so far. */
   connections = 0;
 
   private constructor(port: number, protocol: 2 | 3) {
@@ -33,7 +36,7 @@ export class RawRedis implements AsyncDisposable {
     return await connection.send(command);
   };
 
-  /** Breaks the connection off, as a network does. */
+  /** Closes the connection without warning, as a network failure does. */
   async drop(): Promise<void> {
     const connection = await this.#connection?.catch(() => undefined);
     connection?.close();
@@ -60,7 +63,7 @@ export class RawRedis implements AsyncDisposable {
 
 class Connection {
   readonly #socket: Deno.TcpConn;
-  readonly #waiting: PromiseWithResolvers<unknown>[] = [];
+  readonly #pending: PromiseWithResolvers<unknown>[] = [];
   #written: Promise<unknown> = Promise.resolve();
   #lost = false;
 
@@ -70,7 +73,7 @@ class Connection {
       this.#lost = true;
       this.close();
       onLost();
-      for (const { reject } of this.#waiting.splice(0)) {
+      for (const { reject } of this.#pending.splice(0)) {
         reject(new Error("The connection was lost"));
       }
     });
@@ -79,7 +82,7 @@ class Connection {
   send(command: string[]): Promise<unknown> {
     if (this.#lost) return Promise.reject(new Error("The connection was lost"));
     const reply = Promise.withResolvers<unknown>();
-    this.#waiting.push(reply);
+    this.#pending.push(reply);
     const encoder = new TextEncoder();
     const parts = command.map((part) =>
       `$${encoder.encode(part).length}\r\n${part}\r\n`
@@ -94,7 +97,7 @@ class Connection {
     try {
       this.#socket.close();
     } catch {
-      // It is closed.
+      // It is already closed.
     }
   }
 
@@ -109,7 +112,7 @@ class Connection {
         const reply = parse(buffer, 0);
         if (reply === undefined) break;
         buffer = buffer.subarray(reply.end);
-        const { resolve, reject } = this.#waiting.shift()!;
+        const { resolve, reject } = this.#pending.shift()!;
         if (reply.value instanceof Error) reject(reply.value);
         else resolve(reply.value);
       }
@@ -123,7 +126,10 @@ async function writeAll(socket: Deno.TcpConn, bytes: Uint8Array) {
   }
 }
 
-/** A reply that is whole, and where it ends. Strings are given as bytes. */
+/**
+ * Returns a complete reply and the offset of its end, or undefined if the reply
+ * is incomplete. Bulk strings are returned as bytes.
+ */
 function parse(
   bytes: Uint8Array,
   start: number,
@@ -162,6 +168,6 @@ function parse(
       return { value: values, end };
     }
     default:
-      throw new Error(`A reply of type ${type}`);
+      throw new Error(`Unexpected reply type ${type}`);
   }
 }

@@ -1,4 +1,4 @@
-/** Clients of Redis, each as its users would give it to a log. */
+/** Redis clients, each wrapped as an application would pass it to a log. */
 import { Redis } from "npm:ioredis@6.0.0";
 import { createClient } from "npm:redis@6.3.1";
 import type { SendRedisCommand } from "../../src/event_log/mod.ts";
@@ -24,7 +24,8 @@ async function connectRedis(port: number, RESP: 2 | 3): Promise<RedisClient> {
     RESP,
     socket: { reconnectStrategy: 20 },
   });
-  // It reports each loss of the connection so, and throws where nobody listens.
+  // The client emits "error" for each lost connection, which throws if there is
+  // no listener.
   client.on("error", () => {});
   await client.connect();
   return {

@@ -1,12 +1,12 @@
-/** `RedisEventLog` over a client, for the contract of event logs. */
+/** `RedisEventLog` on a Redis client, for the contract of event logs. */
 import { RedisEventLog } from "../../src/event_log/mod.ts";
 import type { Kind } from "./contract.ts";
 import { clients } from "./redis_clients.ts";
 import { RedisServer } from "./redis_server.ts";
 
-let places = 0;
+let storages = 0;
 
-/** Starts a server for all tests of a file; each test has keys of its own. */
+/** Starts one server for all tests of a file. Each test uses its own keys. */
 export async function sharedRedisServer(): Promise<RedisServer> {
   const server = await RedisServer.start("everysec");
   globalThis.addEventListener("unload", () => server.disposeNow());
@@ -14,7 +14,7 @@ export async function sharedRedisServer(): Promise<RedisServer> {
 }
 
 /**
- * @param server The server, or why the tests are not run.
+ * @param server The server, or the reason why the tests cannot run.
  */
 export function redisKind(
   client: keyof typeof clients,
@@ -26,7 +26,7 @@ export function redisKind(
     name: `RedisEventLog over ${client}`,
     notRun: typeof server === "string" ? server : undefined,
     steps,
-    // The clients from npm keep timers and sockets of their own.
+    // The npm clients leave timers and sockets behind.
     leaks: client.includes("redis"),
     async open() {
       const { port } = server as RedisServer;
@@ -36,14 +36,14 @@ export function redisKind(
         stack.use(await connect(port)),
         stack.use(await connect(port)),
       ];
-      const place = ++places;
+      const storage = ++storages;
       let logs = 0;
       return {
         shared: true,
         slack: 20,
         log: (name = "log", maxMessages) =>
           new RedisEventLog({
-            key: `${place}:${name}`,
+            key: `${storage}:${name}`,
             send: command.send,
             sendBlocking: blocking[logs++]?.send,
             pollInterval: 10,

@@ -1,4 +1,4 @@
-/** A `redis-server` of the test's own. */
+/** Starts a `redis-server` for tests. */
 import { TextLineStream } from "@std/streams/text-line-stream";
 import { deadline } from "../support/deadline.ts";
 import { notRunFor } from "../support/not_run.ts";
@@ -6,7 +6,10 @@ import { temporaryDirectory } from "../support/temporary_directory.ts";
 
 type Directory = Awaited<ReturnType<typeof temporaryDirectory>>;
 
-/** The version that is installed; undefined where there is none. */
+/**
+ * Returns the version of the installed `redis-server`, or undefined without
+ * one.
+ */
 export function redisVersion(): string | undefined {
   try {
     const { stdout } = new Deno.Command("redis-server", {
@@ -19,7 +22,9 @@ export function redisVersion(): string | undefined {
   }
 }
 
-/** Why tests that need one cannot run, if they cannot. */
+/**
+ * Returns the reason why tests with Redis cannot run, or undefined if they can.
+ */
 export function whyNoRedis(): string | undefined {
   return notRunFor(
     "Tests of RedisEventLog",
@@ -27,7 +32,10 @@ export function whyNoRedis(): string | undefined {
   );
 }
 
-/** It keeps what it has acknowledged where it is killed, if it is to. */
+/**
+ * A server with an append-only file. With `"always"`, it loses no acknowledged
+ * command if it is killed.
+ */
 export class RedisServer implements AsyncDisposable {
   readonly port: number;
   readonly #directory: Directory;
@@ -44,7 +52,7 @@ export class RedisServer implements AsyncDisposable {
     this.#directory = directory;
   }
 
-  /** Starts one, which keeps what it acknowledged at once or soon. */
+  /** Starts a server that writes its file on every command or every second. */
   static async start(
     sync: "always" | "everysec" = "always",
   ): Promise<RedisServer> {
@@ -55,13 +63,13 @@ export class RedisServer implements AsyncDisposable {
         await server.start();
         return server;
       } catch (error) {
-        // The port may be in use.
+        // The random port may be in use.
         if (attempt === 3) throw error;
       }
     }
   }
 
-  /** Starts it, again perhaps, and waits until it answers. */
+  /** Starts the process, also after `kill`, and waits until it is ready. */
   async start(): Promise<void> {
     const process = new Deno.Command("redis-server", {
       args: [
@@ -89,13 +97,16 @@ export class RedisServer implements AsyncDisposable {
     await deadline(ready.promise, "redis-server to be ready");
   }
 
-  /** Ends it without a warning. */
+  /** Kills the process without a chance to shut down. */
   async kill(): Promise<void> {
     this.#process?.kill("SIGKILL");
     await this.#process?.status;
   }
 
-  /** Ends it, and leaves nothing behind, while this process ends. */
+  /**
+   * Kills the process and deletes its files synchronously, as `unload` handlers
+   * must.
+   */
   disposeNow(): void {
     this.#process?.kill("SIGKILL");
     const { path } = this.#directory;
@@ -109,8 +120,8 @@ export class RedisServer implements AsyncDisposable {
 }
 
 /**
- * Returns a port below those that systems give for port 0, as no other test may
- * take it while the server is down.
+ * Returns a port below the range that systems use for port 0, so that no other
+ * test gets it while the server is down.
  */
 function randomPort(): number {
   return 20_000 + Math.floor(Math.random() * 10_000);

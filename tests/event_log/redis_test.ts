@@ -14,7 +14,13 @@ import {
   type SendRedisCommand,
 } from "../../src/event_log/mod.ts";
 import { deadline } from "../support/deadline.ts";
-import { appendAll, numbers, Reader, rest, testContract } from "./contract.ts";
+import {
+  appendAll,
+  numbers,
+  readAll,
+  Reader,
+  testContract,
+} from "./contract.ts";
 import { assertInterleaved, LogProcess } from "./processes.ts";
 import { RawRedis } from "./raw_redis.ts";
 import { redisKind, sharedRedisServer } from "./redis_kind.ts";
@@ -22,17 +28,17 @@ import { RedisServer, whyNoRedis } from "./redis_server.ts";
 
 const notRun = whyNoRedis();
 
-// `redis_clients_slow_test.ts` has the clients from npm.
+// `redis_clients_slow_test.ts` tests the npm clients.
 const contractServer = notRun ?? await sharedRedisServer();
 testContract(redisKind("a raw socket", 1500, contractServer));
 testContract(redisKind("a raw socket with RESP3", 300, contractServer));
 
 function testRedis(
-  what: string,
+  behavior: string,
   run: (server: RedisServer, stack: AsyncDisposableStack) => Promise<void>,
 ): void {
   Deno.test({
-    name: `RedisEventLog ${what}`,
+    name: `RedisEventLog ${behavior}`,
     ignore: notRun !== undefined,
     async fn() {
       await using stack = new AsyncDisposableStack();
@@ -42,7 +48,7 @@ function testRedis(
   });
 }
 
-/** A log over connections of its own. */
+/** Opens a log with its own connections. */
 async function open(
   { port }: RedisServer,
   stack: AsyncDisposableStack,
@@ -60,7 +66,7 @@ async function open(
 }
 
 testRedis(
-  "goes on where Redis is killed and started again in mid-stream",
+  "continues if Redis is killed and restarted",
   async (server, stack) => {
     const errors: unknown[] = [];
     const { log } = await open(server, stack, {
@@ -70,7 +76,7 @@ testRedis(
     const ids: string[] = [];
     for (let round = 0; round < 3; round++) {
       ids.push(...await appendAll(log, ["a", "b", "c"]));
-      // Some have read it all and wait, and others have not.
+      // The first five readers have read everything, the others nothing.
       for (const reader of readers.slice(0, 5)) await reader.data(3);
       const waiting = readers[0].take(1);
       await server.kill();
@@ -95,7 +101,7 @@ testRedis(
 );
 
 testRedis(
-  "goes on where connections are lost, whichever",
+  "continues if either connection or both are lost",
   async (server, stack) => {
     const { log, commands, blocking } = await open(server, stack);
     const writer = await open(server, stack);
@@ -113,11 +119,11 @@ testRedis(
 );
 
 testRedis(
-  "throws at a gap where the stream is deleted or Redis is flushed, though ids come again",
+  "reports a gap if the stream is deleted or Redis is flushed, even if Redis reuses IDs",
   async (server, stack) => {
     const { log, commands } = await open(server, stack);
     for (const command of [["DEL", "log"], ["FLUSHALL"]]) {
-      // The same ids of Redis, as in the same millisecond.
+      // Redis would reuse an ID in the same millisecond.
       const add = (tag: string) =>
         commands.send(["XADD", "log", "1-1", "m", '{"data":"x"}', "t", tag]);
       await add("old");
@@ -137,7 +143,7 @@ testRedis(
 );
 
 testRedis(
-  "throws at a gap where somebody else trims the stream",
+  "reports a gap if another client trims the stream",
   async (server, stack) => {
     const { log, commands } = await open(server, stack);
     const ids = await appendAll(log, ["1", "2", "3", "4"]);
@@ -153,14 +159,14 @@ testRedis(
 );
 
 testRedis(
-  "keeps as many messages as it says beside what else it stores",
+  "keeps maxMessages messages besides its entry for the end",
   async (server, stack) => {
     const { log } = await open(server, stack, { maxMessages: 10 });
-    // Redis drops ten entries at a time. With the end there are twenty, and of
-    // the last ten only nine are messages.
+    // Redis trims ten entries at a time. The end is the twentieth entry, so
+    // that the last ten entries contain only nine messages.
     await appendAll(log, numbers(1, 19));
     await log.end();
-    const kept = await rest(log.read(""));
+    const kept = await readAll(log.read(""));
     assertEquals(kept.slice(-10).map(({ data }) => data), numbers(10, 19));
 
     const { log: all } = await open(server, stack, {
@@ -169,12 +175,12 @@ testRedis(
     });
     await appendAll(all, numbers(1, 50));
     await all.end();
-    assertEquals((await rest(all.read(""))).length, 50);
+    assertEquals((await readAll(all.read(""))).length, 50);
   },
 );
 
 testRedis(
-  "throws what Redis says where trying again would not help",
+  "rejects with the error of Redis if a retry cannot help",
   async (server, stack) => {
     const { log, commands } = await open(server, stack);
     await commands.send(["SET", "log", "a string"]);
@@ -184,7 +190,7 @@ testRedis(
     await assertRejects(() => reader.next(), Error, "WRONGTYPE");
     await reader.assertEnd();
 
-    // One that may not block, and learns so when it waits.
+    // Without permission to block, the error occurs only when the reader waits.
     const { log: unblocked } = await open(server, stack, {
       key: "other",
       sendBlocking: () => Promise.reject(new Error("NOPERM no XREAD for you")),
@@ -201,18 +207,18 @@ testRedis(
   async (server, stack) => {
     const { commands, blocking } = await open(server, stack);
     const writer = await open(server, stack);
-    let [now, most] = [0, 0];
+    let [active, maxActive] = [0, 0];
     const blocked = Promise.withResolvers<void>();
     const log = new RedisEventLog({
       key: "log",
       send: commands.send,
       async sendBlocking(command) {
-        most = Math.max(most, ++now);
+        maxActive = Math.max(maxActive, ++active);
         blocked.resolve();
         try {
           return await blocking.send(command);
         } finally {
-          now--;
+          active--;
         }
       },
     });
@@ -222,19 +228,19 @@ testRedis(
     );
     await deadline(blocked.promise, "a blocking command");
     await appendAll(writer.log, numbers(1, 100));
-    // Its own messages too, of which it learns before Redis tells.
+    // Also its own messages, which it knows before Redis reports them.
     await appendAll(log, numbers(101, 200));
     await writer.log.end();
     for (const data of await deadline(Promise.all(readers), "all readers")) {
       assertEquals(data.map(({ data }) => data), numbers(1, 200));
     }
-    assertEquals(most, 1);
+    assertEquals(maxActive, 1);
     assertEquals(blocking.connections, 1);
   },
 );
 
 testRedis(
-  "asks Redis nothing while nothing happens",
+  "sends no command while no message arrives",
   async (server, stack) => {
     const { commands, blocking } = await open(server, stack);
     let sent = 0;
@@ -266,7 +272,7 @@ testRedis(
 );
 
 testRedis(
-  "asks Redis again and again where it has no connection to block",
+  "polls Redis if sendBlocking is not set",
   async (server, stack) => {
     const { log } = await open(server, stack, {
       sendBlocking: undefined,
@@ -285,7 +291,7 @@ testRedis(
 );
 
 testRedis(
-  "leaves out entries that others have put into its stream",
+  "skips foreign entries in its stream",
   async (server, stack) => {
     const { log, commands } = await open(server, stack);
     const add = (...fields: string[]) =>
@@ -313,7 +319,7 @@ testRedis(
 );
 
 testRedis(
-  "takes no tag of such an entry for one of its own",
+  "does not use the tag of a foreign entry",
   async (server, stack) => {
     const { log, commands } = await open(server, stack);
     for (const tag of ["21.5", "", "a\nevent: forged\ndata: x", "-before"]) {
@@ -338,14 +344,14 @@ testRedis(
 );
 
 testRedis(
-  "finds a message behind more such entries than it asks for at once",
+  "finds a message behind more foreign entries than it requests at once",
   async (server, stack) => {
     const { log, commands } = await open(server, stack);
     for (let i = 0; i < 250; i++) {
       await commands.send(["XADD", "log", "*", "a", "b"]);
     }
     const id = await log.append({ data: "1" });
-    // Another one follows the log, from after all of them.
+    // Another reader follows the log from a position after all of them.
     const ahead = new Reader(log.read(id));
     const next = ahead.data(1);
     const reader = new Reader(log.read(""));
@@ -358,7 +364,7 @@ testRedis(
 );
 
 testRedis(
-  "wakes a reader that began after such an entry, while others go on",
+  "wakes a reader that started after a foreign entry while another one follows",
   async (server, stack) => {
     const { log, commands } = await open(server, stack);
     await log.append({ data: "1" });
@@ -381,7 +387,7 @@ testRedis(
 );
 
 testRedis(
-  "is appended to and read by processes at once",
+  "lets several processes append and read concurrently",
   async (server, stack) => {
     const start = async (...args: string[]) =>
       stack.use(
@@ -392,16 +398,18 @@ testRedis(
       await start("append", "a", "1000"),
       await start("append", "b", "1000"),
     ];
-    for (const appender of appenders) assertEquals(await appender.rest(), []);
+    for (const appender of appenders) {
+      assertEquals(await appender.remainingLines(), []);
+    }
     const { log } = await open(server, stack);
     await log.end();
     for (const reader of readers) {
-      assertInterleaved(await reader.rest(), ["a", "b"], 1000);
+      assertInterleaved(await reader.remainingLines(), ["a", "b"], 1000);
     }
   },
 );
 
-Deno.test("RedisEventLog checks its options", () => {
+Deno.test("RedisEventLog throws if an option is invalid", () => {
   const send = () => Promise.resolve();
   const make = (options: unknown) => () =>
     new RedisEventLog(options as RedisEventLogOptions);
@@ -416,7 +424,7 @@ Deno.test("RedisEventLog checks its options", () => {
   assertThrows(make({ key: "a", send, onError: 0 }), TypeError, "onError");
 });
 
-/** As much of a Redis as a log needs, with no server. */
+/** Returns an in-process fake of the Redis commands that a log needs. */
 function fakeRedis() {
   const entries: [id: string, fields: string[]][] = [];
   const send: SendRedisCommand = ([name, _key, ...args]) => {
@@ -433,7 +441,7 @@ function fakeRedis() {
   return send;
 }
 
-Deno.test("RedisEventLog asks again where the connection that blocks gives no reply", async () => {
+Deno.test("RedisEventLog polls if a blocking command gets no reply", async () => {
   using time = new FakeTime();
   const send = fakeRedis();
   let blocked = 0;
@@ -458,7 +466,7 @@ Deno.test("RedisEventLog asks again where the connection that blocks gives no re
   await iterator.return!();
 });
 
-Deno.test("RedisEventLog asks no more often than a timer can wait", async () => {
+Deno.test("RedisEventLog does not poll early if pollInterval is beyond the range of timers", async () => {
   using time = new FakeTime();
   for (const pollInterval of [Infinity, 2 ** 31]) {
     const send = fakeRedis();
@@ -484,14 +492,14 @@ Deno.test("RedisEventLog asks no more often than a timer can wait", async () => 
   }
 });
 
-Deno.test("RedisEventLog gives readers what onError throws", async () => {
+Deno.test("RedisEventLog rejects its readers with an error that onError throws", async () => {
   const lost = () => Promise.reject(new Error("The connection was lost"));
   const entry = ["1-1", ["m", '{"data":"1"}', "t", "a"]];
   const onError = () => {
     throw new Error("Nowhere to log");
   };
-  const away = new RedisEventLog({ key: "a", send: lost, onError });
-  const fetching = new Reader(away.read(""));
+  const unreachable = new RedisEventLog({ key: "a", send: lost, onError });
+  const fetching = new Reader(unreachable.read(""));
   await assertRejects(() => fetching.next(), Error, "Nowhere to log");
   await fetching.assertEnd();
   const log = new RedisEventLog({
@@ -508,7 +516,7 @@ Deno.test("RedisEventLog gives readers what onError throws", async () => {
   }));
 });
 
-Deno.test("RedisEventLog is waited for where it is away as a client comes", async () => {
+Deno.test("resume() waits until the Redis of a RedisEventLog is reachable", async () => {
   const send = fakeRedis();
   for (const from of ["oldest", "now"] as const) {
     let failures = 3;
@@ -524,7 +532,7 @@ Deno.test("RedisEventLog is waited for where it is away as a client comes", asyn
     const request = new Request("http://localhost/");
     const reader = new Reader(resume(log, request, { from }));
     const [{ id }] = await reader.take(1);
-    // At first, who begins now is given an id alone.
+    // With `from: "now"`, the first message has only an ID.
     if (from === "now") assertEquals(id, lastId);
     const next = reader.data(1);
     await log.append({ data: "next" });
@@ -533,7 +541,7 @@ Deno.test("RedisEventLog is waited for where it is away as a client comes", asyn
   }
 });
 
-Deno.test("RedisEventLog asks nothing for a reader whose signal has aborted", async () => {
+Deno.test("RedisEventLog stops its attempts when the reader's signal aborts", async () => {
   using time = new FakeTime();
   let sent = 0;
   const log = new RedisEventLog({
@@ -544,7 +552,7 @@ Deno.test("RedisEventLog asks nothing for a reader whose signal has aborted", as
     },
   });
   const stop = new AbortController();
-  // Nobody asks it for a message, and yet it begins.
+  // `read` without an ID requests its position before the first `next` call.
   const reader = log.read(undefined, { signal: stop.signal });
   await time.tickAsync(10_000);
   assert(sent > 1);
@@ -556,7 +564,7 @@ Deno.test("RedisEventLog asks nothing for a reader whose signal has aborted", as
   await assertRejects(async () => await iterator.next(), Error, "enough");
 });
 
-Deno.test("RedisEventLog gives at once what it has appended itself", async () => {
+Deno.test("RedisEventLog delivers its own messages without waiting for a poll", async () => {
   const never = () => new Promise<never>(() => {});
   for (const sendBlocking of [undefined, never]) {
     const log = new RedisEventLog({
@@ -576,7 +584,7 @@ Deno.test("RedisEventLog gives at once what it has appended itself", async () =>
   }
 });
 
-Deno.test("RedisEventLog throws what keeps it from ending", async () => {
+Deno.test("RedisEventLog.end() rejects with the error of Redis", async () => {
   const send = fakeRedis();
   const log = new RedisEventLog({
     key: "a",
@@ -588,7 +596,7 @@ Deno.test("RedisEventLog throws what keeps it from ending", async () => {
   await assertRejects(() => log.end(), Error, "OOM");
 });
 
-Deno.test("RedisEventLog takes the fields of entries as maps", async () => {
+Deno.test("RedisEventLog accepts the fields of an entry as a Map", async () => {
   const inner = fakeRedis();
   const log = new RedisEventLog({
     key: "a",
@@ -605,7 +613,7 @@ Deno.test("RedisEventLog takes the fields of entries as maps", async () => {
   assertEquals(await new Reader(log.read("")).take(1), [{ data: "1", id }]);
 });
 
-Deno.test("RedisEventLog fails at once where a reply is none", async () => {
+Deno.test("RedisEventLog rejects with a TypeError if a reply is malformed", async () => {
   for (const reply of [undefined, null, "QUEUED", 1, [], ["1-0"]]) {
     const send = () => Promise.resolve(reply);
     const log = new RedisEventLog({ key: "a", send });
@@ -653,7 +661,7 @@ Deno.test("RedisEventLog fails at once where a reply is none", async () => {
   }
 });
 
-Deno.test("RedisEventLog says what it expects of send", async () => {
+Deno.test("RedisEventLog.status() rejects with a TypeError if send does not return a list", async () => {
   const send = () => Promise.resolve("OK");
   const log = new RedisEventLog({ key: "a", send });
   await assertRejects(

@@ -1,6 +1,7 @@
 /**
- * A server of a log on Redis: `server_process.ts REDIS_PORT SEED`. GET follows
- * the log, POST appends so many messages, DELETE ends it with a last one.
+ * Serves a log on Redis: `server_process.ts REDIS_PORT SEED`. GET follows the
+ * log, POST appends the given number of messages, DELETE appends a last message
+ * and ends the log.
  */
 import { sseResponse } from "../../mod.ts";
 import { RedisEventLog, resume } from "../../src/event_log/mod.ts";
@@ -26,7 +27,7 @@ Deno.serve({
 }, async (request) => {
   switch (request.method) {
     case "GET": {
-      // Each is ended as it should be, or cut off.
+      // Half of the responses end normally, the others are cut off.
       const signal = AbortSignal.timeout(300 + random.below(3000));
       const options = { heartbeat: 1000 };
       const messages = resume(log, request);
@@ -48,7 +49,7 @@ Deno.serve({
   }
 });
 
-/** The response, but broken off when the signal aborts. */
+/** Returns the response with a body that fails when the signal aborts. */
 function cutOff(response: Response, signal: AbortSignal): Response {
   const body = response.body!.pipeThrough(new TransformStream(), { signal });
   return new Response(body, response);

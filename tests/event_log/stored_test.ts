@@ -1,4 +1,4 @@
-/** What logs that are kept elsewhere have in common, with nothing else there. */
+/** Tests the code that stored logs share, with a store in memory. */
 import { assert, assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import {
@@ -8,7 +8,9 @@ import {
 } from "../../src/event_log/stored.ts";
 import { numbers, Reader } from "./contract.ts";
 
-/** Numbers for messages, kept in an array. */
+/**
+ * A store of the messages 1 to `last`. Each read throws the next of `failures`.
+ */
 class ArrayStore implements LogStore {
   readonly #cache = new EntryCache();
   readonly failures: unknown[] = [];
@@ -62,26 +64,26 @@ class ArrayStore implements LogStore {
   }
 }
 
-Deno.test("EntryCache makes a message once, and forgets the oldest of too many or too much", () => {
+Deno.test("EntryCache parses a message once and drops the oldest above its limits of count or size", () => {
   for (const [count, size] of [[1001, 1], [5, 1024 * 1024]]) {
     const cache = new EntryCache();
-    let made = 0;
+    let parsed = 0;
     const entry = (id: string) =>
       cache.entry(id, () => {
-        made++;
+        parsed++;
         return JSON.stringify({ data: "x".repeat(size) });
       });
     const ids = numbers(1, count);
     const entries = ids.map(entry);
-    assertEquals(made, count);
+    assertEquals(parsed, count);
     assert(entry(ids.at(-1)!) === entries.at(-1));
-    assertEquals(made, count);
+    assertEquals(parsed, count);
     assertEquals(entry(ids[0]).id, ids[0]);
-    assertEquals(made, count + 1);
+    assertEquals(parsed, count + 1);
   }
 });
 
-Deno.test("LogFollower keeps the newest messages at hand, and forgets all others", async () => {
+Deno.test("LogFollower buffers only the newest messages", async () => {
   const store = new ArrayStore();
   const follower = new LogFollower(store);
   const reader = new Reader(follower.read("0", {}));
@@ -90,13 +92,13 @@ Deno.test("LogFollower keeps the newest messages at hand, and forgets all others
   store.last = 1500;
   store.wake();
   await read;
-  const known = numbers(0, 1500).filter((id) => follower.has(id));
-  // After the position before them, and after each.
-  assertEquals(known, numbers(500, 1500));
+  const buffered = numbers(0, 1500).filter((id) => follower.has(id));
+  // The position before the buffered messages, and that of each message.
+  assertEquals(buffered, numbers(500, 1500));
   await reader.return();
 });
 
-Deno.test("LogFollower begins with the shortest delay after each time it has worked", async () => {
+Deno.test("LogFollower resets its retry delay after a success", async () => {
   using time = new FakeTime();
   const store = new ArrayStore();
   const iterator = new LogFollower(store).read("0", {})[Symbol.asyncIterator]();
@@ -104,27 +106,29 @@ Deno.test("LogFollower begins with the shortest delay after each time it has wor
   await time.tickAsync(0);
   store.failures.push(...Array(8).fill("away"));
   store.wake();
-  // It takes seconds, and then there is nothing yet.
+  // The eight retries take seconds, and no message follows yet.
   for (let i = 0; i < 10; i++) await time.tickAsync(2000);
   assertEquals([store.failures, store.waits], [[], 2]);
   store.failures.push("away");
   store.last = 1;
   store.wake();
-  // It takes 50 ms at most.
+  // The first retry follows within 50 ms.
   for (let i = 0; i < 10; i++) await time.tickAsync(5);
   assertEquals(store.failures, []);
   assertEquals((await next).value?.data, "1");
   await iterator.return!();
 });
 
-Deno.test("a reader that leaves while it waits to try again leaves nothing behind", async () => {
+Deno.test("LogFollower leaves no timer behind if a reader returns during a retry delay", async () => {
   const store = new ArrayStore();
   store.failures.push(...Array(100).fill("away"));
-  const told = new Promise<void>((resolve) => store.onError = () => resolve());
+  const failed = new Promise<void>((resolve) =>
+    store.onError = () => resolve()
+  );
   const reader = new Reader(new LogFollower(store).read("", {}));
   const end = reader.assertEnd();
-  await told;
-  // A timer that went on would fail this test.
+  await failed;
+  // A timer that is left would fail this test.
   await reader.return();
   await end;
 });

@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { LogWindow } from "../../src/event_log/window.ts";
 import { heldBytes } from "../support/garbage.ts";
 
-Deno.test("LogWindow keeps no room for what was dropped, and loses nothing else", () => {
+Deno.test("LogWindow frees the memory of dropped entries and keeps the others", () => {
   const log = new LogWindow();
   const entry = (id: number) => ({
     id: String(id),
@@ -19,7 +19,7 @@ Deno.test("LogWindow keeps no room for what was dropped, and loses nothing else"
     assert(log.entry(log.first)!.id === String(id - kept + 1));
     assert(log.entry(id)!.id === String(id));
   }
-  // Its million places would take 8 MB.
+  // Slots for a million entries would take 8 MB.
   assert(heldBytes() - before < 2_000_000);
   assertEquals([log.length, log.size, log.next], [kept, kept, 1_000_001]);
   assertEquals(log.entry(log.first - 1), undefined);

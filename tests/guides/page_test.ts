@@ -1,4 +1,4 @@
-/** The hook of in_a_page.md, in React itself. */
+/** Tests the hook of in_a_page.md with React. */
 import { assertEquals } from "@std/assert";
 import { createElement, StrictMode } from "npm:react@19.3.1";
 import { act, create } from "npm:react-test-renderer@19.3.1";
@@ -6,7 +6,7 @@ import { deadline } from "../support/deadline.ts";
 import { answer, runBlock } from "../support/guide.ts";
 import { OpenResponse } from "../support/open_response.ts";
 
-Deno.test("in_a_page: the hook shows the newest event, reconnects when online, and leaves with its component", async () => {
+Deno.test('in_a_page: useLatest returns the newest event, reconnects on "online" and closes on unmount', async () => {
   const { useLatest } = await runBlock("in_a_page", "useEffect");
   Object.assign(globalThis, { IS_REACT_ACT_ENVIRONMENT: true });
   const streams: OpenResponse[] = [];
@@ -33,22 +33,22 @@ Deno.test("in_a_page: the hook shows the newest event, reconnects when online, a
     };
     await deadline(poll(), what);
   };
-  const shows = (expected: unknown) =>
+  const waitForState = (expected: unknown) =>
     waitFor(
       JSON.stringify(expected),
       () => root.toJSON() === JSON.stringify(expected),
     );
-  const asked = (count: number) =>
+  const waitForRequests = (count: number) =>
     waitFor(`${count} requests`, () => server.requests.length >= count);
 
-  await asked(2); // Strict Mode mounts twice.
+  await waitForRequests(2); // Strict Mode mounts twice.
   streams[1].send("data: 1\n\n");
-  await shows({ latest: "1" });
+  await waitForState({ latest: "1" });
 
   dispatchEvent(new Event("online"));
-  await asked(3);
+  await waitForRequests(3);
   streams[2].send("data: 2\n\n");
-  await shows({ latest: "2" });
+  await waitForState({ latest: "2" });
 
   await act(() => root.unmount());
   await streams[2].cancelled;

@@ -1,4 +1,6 @@
-/** What comparison.md and migrating.md say of other packages. */
+/**
+ * Checks the statements of comparison.md and migrating.md about other packages.
+ */
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { createEventBuffer } from "npm:better-sse@0.16.1";
 import { EventSourcePlus } from "npm:event-source-plus@0.1.15";
@@ -11,14 +13,14 @@ import { eventResponse } from "../support/open_response.ts";
 
 const url = "http://localhost/";
 
-interface Listening {
+interface ClientOptions {
   fetch: (input: RequestInfo | URL, init?: RequestInit) => Promise<Response>;
   onData: (data: string) => void;
 }
 
-/** Reads with each client, and gives what ends it. */
+/** Starts each client. Returns a function that stops it. */
 const clients = {
-  "@x/sse"({ fetch, onData }: Listening) {
+  "@x/sse"({ fetch, onData }: ClientOptions) {
     const controller = new AbortController();
     const { signal } = controller;
     (async () => {
@@ -27,7 +29,7 @@ const clients = {
     })().catch(() => {});
     return () => controller.abort();
   },
-  "eventsource-client"({ fetch, onData }: Listening) {
+  "eventsource-client"({ fetch, onData }: ClientOptions) {
     const source = createEventSource({
       url,
       fetch,
@@ -35,13 +37,13 @@ const clients = {
     });
     return () => source.close();
   },
-  "eventsource"({ fetch, onData }: Listening) {
+  "eventsource"({ fetch, onData }: ClientOptions) {
     const source = new EventSource(url, { fetch });
     source.onmessage = ({ data }) => onData(data);
     return () => source.close();
   },
-  "fetch-event-source"({ fetch, onData }: Listening) {
-    // It is for browsers alone.
+  "fetch-event-source"({ fetch, onData }: ClientOptions) {
+    // The package requires browser globals.
     const document = { removeEventListener() {} };
     Object.assign(globalThis, { window: globalThis, document });
     const controller = new AbortController();
@@ -56,7 +58,7 @@ const clients = {
     });
     return () => controller.abort();
   },
-  "event-source-plus"({ fetch, onData }: Listening) {
+  "event-source-plus"({ fetch, onData }: ClientOptions) {
     const controller = new EventSourcePlus(url, {
       fetch: fetch as typeof globalThis.fetch,
     }).listen({ onMessage: ({ data }) => onData(data) });
@@ -66,8 +68,8 @@ const clients = {
 type Name = keyof typeof clients;
 
 /**
- * Reads the responses in turn, until the data `"end"` comes: what came before,
- * and the last event ID of each request.
+ * Reads the responses in turn until the data `"end"` arrives. Returns the data
+ * before it and the last event ID of each request.
  */
 async function read(name: Name, ...responses: (() => Response)[]) {
   const data: string[] = [];
@@ -92,7 +94,9 @@ async function read(name: Name, ...responses: (() => Response)[]) {
   return { data, ids };
 }
 
-/** What each client makes of the responses. */
+/**
+ * Asserts the data or the last event IDs of each client for these responses.
+ */
 async function compare(
   expected: Partial<Record<Name, unknown>>,
   what: "data" | "ids",
@@ -104,7 +108,7 @@ async function compare(
   }
 }
 
-/** Some leave timers behind. */
+/** Registers a test without sanitizers, as some clients leave timers behind. */
 function test(name: string, fn: () => void | Promise<void>): void {
   Deno.test({ name, fn, sanitizeOps: false, sanitizeResources: false });
 }
@@ -112,7 +116,7 @@ function test(name: string, fn: () => void | Promise<void>): void {
 const reply = (text: string, init?: ResponseInit) => () =>
   eventResponse(`retry: 1\n${text}`, init);
 
-test("a comment and a blank line: an empty event", () =>
+test("fetch-event-source dispatches an empty event for a comment and a blank line", () =>
   compare(
     {
       "@x/sse": [],
@@ -125,7 +129,7 @@ test("a comment and a blank line: an empty event", () =>
     () => eventResponse(": heartbeat\n\ndata: end\n\n"),
   ));
 
-test("data of several lines: all of them", () =>
+test("event-source-plus drops all but the last line of multi-line data", () =>
   compare(
     {
       "@x/sse": ["a\nb"],
@@ -138,7 +142,7 @@ test("data of several lines: all of them", () =>
     () => eventResponse("data: a\ndata: b\n\ndata: end\n\n"),
   ));
 
-test("status 503 with the type of an event stream: no events", () =>
+test("eventsource-client and fetch-event-source read events from a 503 response", () =>
   compare(
     {
       "@x/sse": [],
@@ -150,7 +154,7 @@ test("status 503 with the type of an event stream: no events", () =>
     reply("data: busy\n\n", { status: 503, headers: { "Retry-After": "0" } }),
   ));
 
-test("an id without data: counts", () =>
+test("eventsource-client and event-source-plus ignore an ID without data", () =>
   compare(
     {
       "@x/sse": [null, "7"],
@@ -163,7 +167,7 @@ test("an id without data: counts", () =>
     reply("id: 7\n\n"),
   ));
 
-test("an empty id: takes the one before back", () =>
+test("event-source-plus does not reset the last event ID at an empty ID", () =>
   compare(
     {
       "@x/sse": [null, null],
@@ -176,7 +180,7 @@ test("an empty id: takes the one before back", () =>
     reply("id: 7\ndata: a\n\nid:\ndata: b\n\n"),
   ));
 
-test("an id beyond Latin-1: sent as UTF-8", () =>
+test("@x/sse and eventsource send an ID beyond Latin-1 as UTF-8", () =>
   compare(
     {
       "@x/sse": [null, "\xe2\x98\x83"],
@@ -186,7 +190,7 @@ test("an id beyond Latin-1: sent as UTF-8", () =>
     reply("id: ☃\ndata: a\n\n"),
   ));
 
-test("better-sse: a line end in a name forges an event, here it throws", () => {
+test("better-sse writes line breaks in event names, which inject events; encodeSse throws", () => {
   const event = "a\ndata: forged\n\nevent: b";
   assertStringIncludes(
     createEventBuffer().push("data", event, "1").read(),

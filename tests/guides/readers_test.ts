@@ -1,4 +1,4 @@
-/** Blocks of the guides that read, against what their servers may do. */
+/** Tests the guides' client code with different server responses. */
 import { assertEquals, assertIsError, assertRejects } from "@std/assert";
 import { SseError } from "../../mod.ts";
 import { answer, logged, runBlock } from "../support/guide.ts";
@@ -15,7 +15,7 @@ const token = (content: string) => ({ choices: [{ delta: { content } }] });
 
 const CHAT = "Greet the world.";
 
-Deno.test("llm_chat: a busy API is asked again, until its answer begins", async () => {
+Deno.test("llm_chat: the client retries a busy API until the answer starts", async () => {
   using api = answer((_, index) =>
     [
       eventResponse("retry: 1\n\n"),
@@ -32,14 +32,14 @@ Deno.test("llm_chat: a busy API is asked again, until its answer begins", async 
   assertEquals(bodies.map(({ stream }) => stream), [true, true, true]);
 });
 
-Deno.test("llm_chat: half an answer is no answer, and is not asked for again", async () => {
+Deno.test("llm_chat: the client throws without a retry if the answer is truncated", async () => {
   using api = answer(() => eventResponse(chunks(token("Hel"))));
   const error = await assertRejects(() => runBlock("llm_chat", CHAT), SseError);
   assertEquals(error.code, "truncated");
   assertEquals(api.requests.length, 1);
 });
 
-Deno.test("llm_chat: an error in the stream throws what it says", async () => {
+Deno.test("llm_chat: the client throws the message of an error in the stream", async () => {
   using api = answer(() =>
     eventResponse(chunks({ error: { message: "Overloaded" } }))
   );
@@ -48,7 +48,7 @@ Deno.test("llm_chat: an error in the stream throws what it says", async () => {
   assertEquals(api.requests.length, 1);
 });
 
-Deno.test("llm_chat: tool calls are put together from their pieces", async () => {
+Deno.test("llm_chat: the client assembles tool calls from their fragments", async () => {
   const call = (...tool_calls: unknown[]) => ({
     choices: [{ delta: { tool_calls } }],
   });
@@ -71,7 +71,7 @@ Deno.test("llm_chat: tool calls are put together from their pieces", async () =>
 
 const MCP = "callTool";
 
-Deno.test("mcp: the tool is called once, and its answer gone on with", async () => {
+Deno.test("mcp: the client calls the tool once and resumes its answer", async () => {
   using server = answer((_, index) =>
     [
       eventResponse("id: 1\nretry: 1\ndata:\n\n"),
@@ -93,7 +93,7 @@ Deno.test("mcp: the tool is called once, and its answer gone on with", async () 
   );
 });
 
-Deno.test("mcp: without an id the tool is not called again", async () => {
+Deno.test("mcp: the client throws without another call if the stream ends without an ID", async () => {
   using server = answer(() => eventResponse(chunks({ method: "progress" })));
   using _ = logged();
   const error = await assertRejects(() => runBlock("mcp", MCP));
@@ -101,20 +101,22 @@ Deno.test("mcp: without an id the tool is not called again", async () => {
   assertEquals(server.requests.length, 1);
 });
 
-Deno.test("mcp: an answer without a stream is taken", async () => {
+Deno.test("mcp: the client accepts a JSON response instead of a stream", async () => {
   using _ = answer(() => Response.json({ id: 1, result: "at once" }));
   using output = logged();
   await runBlock("mcp", MCP);
   assertEquals(output.lines, [["at once"]]);
 });
 
-/** Gives token 1, 2, 3 … */
+/**
+ * Issues the tokens 1, 2, 3 …, and serves a stream to those that are accepted.
+ */
 function tokens(accepts: (token: number, index: number) => boolean) {
-  let given = 0;
+  let issued = 0;
   let index = 0;
   return answer(({ url, headers }) => {
     if (url.endsWith("/token")) {
-      return Response.json({ access_token: ++given });
+      return Response.json({ access_token: ++issued });
     }
     const token = Number(headers.get("Authorization")?.split(" ")[1]);
     if (!accepts(token, index)) return new Response("Expired", { status: 401 });
@@ -128,29 +130,31 @@ function tokens(accepts: (token: number, index: number) => boolean) {
 
 const TOKENS = "hasWorked = true";
 
-Deno.test("tokens_that_expire: the stream goes on with a fresh one", async () => {
-  // Each token is good for one connection.
+Deno.test("tokens_that_expire: the client continues the stream with a new token", async () => {
+  // Each token is valid for one connection.
   using _ = tokens((token, index) => token === index + 1);
   using output = logged();
   await runBlock("tokens_that_expire", TOKENS);
   assertEquals(output.lines, [["1", "null"], ["2", "1"], ["3", "2"]]);
 });
 
-Deno.test("tokens_that_expire: one that never worked, or a fresh one that is refused, ends it", async () => {
-  for (const good of [0, 1]) {
-    using api = tokens((_, index) => index < good);
+Deno.test("tokens_that_expire: the client throws if the first token or a new one is rejected", async () => {
+  for (const accepted of [0, 1]) {
+    using api = tokens((_, index) => index < accepted);
     using _ = logged();
     const error = await assertRejects(
       () => runBlock("tokens_that_expire", TOKENS),
       SseError,
     );
     assertEquals([error.code, error.body], ["status", "Expired"]);
-    const asked = api.requests.filter(({ url }) => url.endsWith("/token"));
-    assertEquals(asked.length, good + 1);
+    const tokenRequests = api.requests.filter(({ url }) =>
+      url.endsWith("/token")
+    );
+    assertEquals(tokenRequests.length, accepted + 1);
   }
 });
 
-Deno.test("tokens_that_expire: a token is used for as long as it is good", async () => {
+Deno.test("tokens_that_expire: the client reuses a token until it expires", async () => {
   using api = answer(({ url }) =>
     url.endsWith("/token")
       ? Response.json({ access_token: "secret", expires_in: 60 })

@@ -1,4 +1,4 @@
-/** Blocks of the guides that serve, with the packages that they name. */
+/** Tests the guides' server code with the packages that it imports. */
 import { assertEquals } from "@std/assert";
 import { connectSse } from "../../mod.ts";
 import { resume } from "../../src/event_log/mod.ts";
@@ -8,7 +8,7 @@ import { dataOf } from "../support/data_of.ts";
 import { deadline } from "../support/deadline.ts";
 import { runBlock } from "../support/guide.ts";
 
-/** A server of Node's kind that listens, until disposed of. */
+/** Starts a Node.js server, which is closed when it is disposed. */
 // deno-lint-ignore no-explicit-any
 async function listen(app: any) {
   const server = app.listen(0, "127.0.0.1");
@@ -22,7 +22,7 @@ async function listen(app: any) {
   };
 }
 
-Deno.test("servers: Hono posts to a log and reads it", async () => {
+Deno.test("servers: the Hono app appends posted messages to a log and serves it", async () => {
   const { app } = await runBlock("servers", "npm:hono");
   await using sse = await connectSse("http://localhost/news", {
     fetch: app.fetch,
@@ -31,7 +31,7 @@ Deno.test("servers: Hono posts to a log and reads it", async () => {
   assertEquals(await dataOf(sse, 1), ["Hello"]);
 });
 
-Deno.test("servers: node:http reads a log, after the last event ID", async () => {
+Deno.test("servers: the node:http server serves a log after the last event ID", async () => {
   const { server, log } = await runBlock("servers", "createServer(");
   await using node = await listen(server);
   await log.append({ data: "1" });
@@ -44,7 +44,7 @@ Deno.test("servers: node:http reads a log, after the last event ID", async () =>
   assertEquals(await dataOf(again, 1), ["2"]);
 });
 
-Deno.test("servers: Express stops the source when the client goes", async () => {
+Deno.test("servers: the Express app stops the source when the client disconnects", async () => {
   const { app } = await runBlock("servers", "npm:express");
   await using express = await listen(app);
   const listeners = async (count: number) => {
@@ -62,7 +62,7 @@ Deno.test("servers: Express stops the source when the client goes", async () => 
 
 for (const client of ["redis", "ioredis"]) {
   Deno.test({
-    name: `broadcasting: a log with the package ${client}`,
+    name: `broadcasting: the log works with the package ${client}`,
     ignore: whyNoRedis() !== undefined,
     async fn() {
       const { openLog } = await runBlock("broadcasting", `npm:${client}@`);

@@ -1,4 +1,4 @@
-/** The example for `node:http`, in Express, with a log and a push source. */
+/** A variant of examples/node.ts for Express, with a log and a push source. */
 // @ts-types="npm:@types/express@5.0.3"
 import express from "npm:express@5.1.0";
 import { Readable } from "node:stream";

@@ -1,4 +1,4 @@
-/** Servers on Node itself: `node:http`, and Express. */
+/** Tests servers on Node.js: `node:http` and Express. */
 import { assert, assertEquals } from "@std/assert";
 import { connectSse } from "../../mod.ts";
 import { dataOf } from "../support/data_of.ts";
@@ -11,7 +11,7 @@ const notRun = notRunFor(
   isInstalled("node") ? undefined : "node is not installed",
 );
 
-/** Bundles a server, and runs it on Node, until it is disposed of. */
+/** Bundles a server and runs it on Node.js until it is disposed. */
 async function start(path: string) {
   await using directory = await temporaryDirectory();
   const bundle = `${directory.path}/server.mjs`;
@@ -34,7 +34,7 @@ async function start(path: string) {
   const url = `http://127.0.0.1:${Number(new TextDecoder().decode(value))}`;
   return {
     url,
-    /** Waits until it has so many listeners. */
+    /** Waits until the server has this number of listeners. */
     async listeners(count: number): Promise<void> {
       const wait = async () => {
         while (await (await fetch(`${url}/listeners`)).text() !== `${count}`) {
@@ -50,11 +50,11 @@ async function start(path: string) {
   };
 }
 
-function test(what: string, run: () => Promise<void>): void {
-  Deno.test({ name: what, ignore: notRun !== undefined, fn: run });
+function test(name: string, run: () => Promise<void>): void {
+  Deno.test({ name, ignore: notRun !== undefined, fn: run });
 }
 
-test("node.ts serves an event stream on Node, and stops its source when the client goes", async () => {
+test("node.ts serves an event stream on Node.js and stops its source when the client disconnects", async () => {
   await using server = await start("../../examples/node.ts");
   const sse = await connectSse(server.url);
   assertEquals(sse.response.headers.get("content-type"), "text/event-stream");
@@ -64,7 +64,7 @@ test("node.ts serves an event stream on Node, and stops its source when the clie
   await server.listeners(0);
 });
 
-test("an Express app serves a log and a push source, and stops when the client goes", async () => {
+test("an Express app serves a log and a push source and stops them when the client disconnects", async () => {
   await using server = await start("express_server.ts");
   await fetch(`${server.url}/?n=1`, { method: "POST" });
   await fetch(`${server.url}/?n=2`, { method: "POST" });

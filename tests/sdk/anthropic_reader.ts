@@ -3,7 +3,7 @@ import { Stream } from "npm:@anthropic-ai/sdk@1.12.0/streaming";
 import { readSse, type ReadSseOptions } from "../../mod.ts";
 import { type Replacement, replaceMethod } from "./compare.ts";
 
-/** Has `@anthropic-ai/sdk` read its streams with `readSse`. */
+/** Makes `@anthropic-ai/sdk` read its streams with `readSse`. */
 export function replaceReader(options: ReadSseOptions = {}): Replacement {
   return replaceMethod<"fromSSEResponse", typeof Stream.fromSSEResponse>(
     Stream,
@@ -12,7 +12,9 @@ export function replaceReader(options: ReadSseOptions = {}): Replacement {
   );
 }
 
-/** What `Stream.fromSSEResponse` gives, but for the reader beneath. */
+/**
+ * Does the same as `Stream.fromSSEResponse`, but with `readSse` as the reader.
+ */
 function streamOf<Item>(
   options: ReadSseOptions,
   response: Response,
@@ -29,7 +31,7 @@ function streamOf<Item>(
         ...options,
       });
       for await (const event of sse) {
-        // Events of this API all have names.
+        // All events of this API have names. The SDK ignores others.
         if (event.event === "message" || event.event === "ping") continue;
         if (event.event === "error") {
           const body = jsonOrText(event.data);

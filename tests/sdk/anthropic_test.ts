@@ -1,11 +1,13 @@
-/** `@anthropic-ai/sdk` on `readSse`: what comes of it is what its own reader gives. */
+/**
+ * Asserts that `@anthropic-ai/sdk` on `readSse` works as with its own reader.
+ */
 import Anthropic from "npm:@anthropic-ai/sdk@1.12.0";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { type Handler, HttpServer } from "../support/http_server.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
 import { eventStreamHead, RawServer } from "../support/raw_server.ts";
 import { replaceReader } from "./anthropic_reader.ts";
-import { both, collect, inPieces, same, settled } from "./compare.ts";
+import { collect, inChunks, runBoth, runSame, settled } from "./compare.ts";
 
 function clientOf(server: { url: string }): Anthropic {
   return new Anthropic({
@@ -34,7 +36,10 @@ interface Event {
   [field: string]: unknown;
 }
 
-/** The events of a message of these blocks, each of which comes in fragments. */
+/**
+ * Returns the events of a message with these content blocks, each split into
+ * deltas.
+ */
 function eventsOf(
   stop_reason: string,
   ...blocks: { content_block: unknown; deltas: unknown[] }[]
@@ -97,19 +102,19 @@ function streamOf(events: Event[]): string {
 }
 
 const answer = streamOf(answerEvents);
-/** As far as its first words. */
+/** The answer up to its first words. */
 const beginning = streamOf(answerEvents.slice(0, 3));
 
 const replies: Record<string, Handler> = {
-  "in one piece": () => eventResponse(answer),
+  "in one chunk": () => eventResponse(answer),
   "with a byte order mark": () => eventResponse(`\ufeff${answer}`),
-  "in pieces of one byte": () => inPieces(answer, 1),
-  "in pieces of seven bytes": () => inPieces(answer, 7),
+  "in chunks of one byte": () => inChunks(answer, 1),
+  "in chunks of seven bytes": () => inChunks(answer, 7),
   "with CRLF": () => eventResponse(answer.replaceAll("\n", "\r\n")),
   "with CR": () => eventResponse(answer.replaceAll("\n", "\r")),
   "with comments": () =>
     eventResponse(`: a\n\n${answer.replaceAll("data", ": b\ndata")}`),
-  "with ids and times": () =>
+  "with id and retry fields": () =>
     eventResponse(answer.replaceAll("data", "id: 7\nretry: 9\ndata")),
   "with pings": () =>
     eventResponse(
@@ -118,16 +123,16 @@ const replies: Record<string, Handler> = {
         'event: ping\ndata: {"type":"ping"}\n\nevent:',
       ),
     ),
-  "with names without data": () =>
+  "with event names without data": () =>
     eventResponse(answer.replaceAll("event:", "event: other\n\nevent:")),
-  "with data without names": () =>
+  "with data without event names": () =>
     eventResponse(answer.replaceAll("event:", "data: {}\n\nevent:")),
   "with another content type": () =>
     eventResponse(answer, { headers: { "content-type": "text/plain" } }),
 };
-for (const [how, reply] of Object.entries(replies)) {
-  Deno.test(`anthropic on readSse gives the same events of an answer ${how}`, async () => {
-    const read = await same(async () => {
+for (const [form, reply] of Object.entries(replies)) {
+  Deno.test(`anthropic on readSse yields the same events for an answer ${form}`, async () => {
+    const read = await runSame(async () => {
       await using server = new HttpServer(reply);
       return await collect(await ask(server));
     }, replaceReader);
@@ -136,14 +141,14 @@ for (const [how, reply] of Object.entries(replies)) {
 }
 
 Deno.test("anthropic on readSse accumulates the same message", async () => {
-  const { heard, message } = await same(async () => {
+  const { received, message } = await runSame(async () => {
     await using server = new HttpServer(() => eventResponse(answer));
-    const heard: unknown[] = [];
+    const received: unknown[] = [];
     const stream = clientOf(server).messages.stream(question)
-      .on("text", (...text) => heard.push(text));
-    return { message: await stream.finalMessage(), heard };
+      .on("text", (...text) => received.push(text));
+    return { message: await stream.finalMessage(), received };
   }, replaceReader);
-  assertEquals(heard, [
+  assertEquals(received, [
     ["Of ", "Of "],
     ["scattering.\r\n☃", "Of scattering.\r\n☃"],
   ]);
@@ -152,8 +157,8 @@ Deno.test("anthropic on readSse accumulates the same message", async () => {
   assertEquals(message.usage.output_tokens, 9);
 });
 
-Deno.test("anthropic on readSse splits a stream in two, and passes one on", async () => {
-  const { left, right } = await same(async () => {
+Deno.test("anthropic on readSse supports tee() and toReadableStream()", async () => {
+  const { left, right } = await runSame(async () => {
     await using server = new HttpServer(() => eventResponse(answer));
     const [left, right] = (await ask(server)).tee();
     return {
@@ -168,8 +173,8 @@ Deno.test("anthropic on readSse splits a stream in two, and passes one on", asyn
   );
 });
 
-Deno.test("anthropic on readSse calls the same tools, and goes on with what they give", async () => {
-  const { calls, messages, requests } = await same(async () => {
+Deno.test("anthropic on readSse calls the same tools and sends their results", async () => {
+  const { calls, messages, requests } = await runSame(async () => {
     await using server = new HttpServer(
       () => eventResponse(streamOf(toolUseEvents)),
       () => eventResponse(answer),
@@ -216,19 +221,19 @@ const overloaded = {
   error: { type: "overloaded_error", message: "Overloaded" },
 };
 const errors: Record<string, [text: string, name: string]> = {
-  "an error in the stream": [streamOf([overloaded]), "APIError"],
-  "an error that is no JSON": [
+  "an error event": [streamOf([overloaded]), "APIError"],
+  "an error event that is not JSON": [
     "event: error\ndata: Overloaded\n\n",
     "APIError",
   ],
-  "data that is no JSON": [
+  "data that is not JSON": [
     'event: message_stop\ndata: {"type":\n\n',
     "SyntaxError",
   ],
 };
 for (const [what, [error, name]] of Object.entries(errors)) {
-  Deno.test(`anthropic on readSse throws the same at ${what}`, async () => {
-    const { read, message } = await same(async () => {
+  Deno.test(`anthropic on readSse throws the same error after ${what}`, async () => {
+    const { read, message } = await runSame(async () => {
       const open = new OpenResponse(beginning + error);
       await using server = new HttpServer(
         () => open.response,
@@ -246,11 +251,12 @@ for (const [what, [error, name]] of Object.entries(errors)) {
   });
 }
 
-// The SDK throws what the runtime does, which differs from runtime to runtime;
-// `readSse` has one code for it, and the runtime's error for its cause.
+// The SDK throws the error of the runtime, which differs between runtimes.
+// `readSse` throws an error with the code "network" and that error as its
+// cause.
 for (const fault of ["reset", "end"] as const) {
-  Deno.test(`anthropic on readSse gives what came before a connection is cut, by TCP's ${fault}, and throws`, async () => {
-    const { own, replaced } = await both(async () => {
+  Deno.test(`anthropic on readSse yields all complete events, then throws, if the connection is cut by TCP ${fault}`, async () => {
+    const { own, replaced } = await runBoth(async () => {
       await using server = await RawServer.listen(async (connection) => {
         await connection.send(eventStreamHead);
         await connection.chunk(beginning + "event: content_block_de");
@@ -269,7 +275,7 @@ for (const fault of ["reset", "end"] as const) {
   });
 }
 
-Deno.test("anthropic takes an answer that ends too early for a whole one, and so on readSse, unless until is given", async () => {
+Deno.test("anthropic yields a truncated answer without an error, also on readSse unless until is set", async () => {
   const program = async () => {
     await using server = new HttpServer(() => eventResponse(beginning));
     return {
@@ -279,7 +285,7 @@ Deno.test("anthropic takes an answer that ends too early for a whole one, and so
       ),
     };
   };
-  const whole = await same(program, replaceReader);
+  const whole = await runSame(program, replaceReader);
   assertEquals<unknown>(whole.read, {
     items: answerEvents.slice(0, 3),
     failure: undefined,
@@ -290,7 +296,7 @@ Deno.test("anthropic takes an answer that ends too early for a whole one, and so
     "stream ended without producing a Message with role=assistant",
   );
 
-  const { replaced } = await both(
+  const { replaced } = await runBoth(
     program,
     () => replaceReader({ until: ({ event }) => event === "message_stop" }),
   );
@@ -298,9 +304,9 @@ Deno.test("anthropic takes an answer that ends too early for a whole one, and so
   assertEquals(replaced.read.failure?.fields.code, "truncated");
 });
 
-Deno.test("anthropic drops an event that lacks its blank line, and so on readSse", async () => {
+Deno.test("anthropic drops an event without a final blank line, also on readSse", async () => {
   for (const missing of [1, 2]) {
-    const read = await same(async () => {
+    const read = await runSame(async () => {
       await using server = new HttpServer(() =>
         eventResponse(answer.slice(0, -missing))
       );
@@ -318,14 +324,14 @@ const aborts: Record<
   "the caller's signal": (_, caller) => caller.abort(),
 };
 for (const [what, abort] of Object.entries(aborts)) {
-  Deno.test(`anthropic on readSse ends where ${what} aborts, and lets go of the connection`, async () => {
-    const read = await same(async () => {
+  Deno.test(`anthropic on readSse ends and closes the connection when ${what} aborts`, async () => {
+    const read = await runSame(async () => {
       const open = new OpenResponse(beginning);
       await using server = new HttpServer(() => open.response);
       const caller = new AbortController();
       const stream = await ask(server, caller.signal);
       const read = await collect(stream, ({ type }) => {
-        // Later, while the next event is waited for.
+        // Aborts later, while the next event is pending.
         if (type === "content_block_delta") {
           setTimeout(() => abort(stream, caller));
         }
@@ -340,8 +346,8 @@ for (const [what, abort] of Object.entries(aborts)) {
   });
 }
 
-Deno.test("anthropic on readSse lets go of the connection at a break", async () => {
-  const seen = await same(async () => {
+Deno.test("anthropic on readSse closes the connection if the loop is left", async () => {
+  const seen = await runSame(async () => {
     const open = new OpenResponse(beginning);
     await using server = new HttpServer(() => open.response);
     const stream = await ask(server);
@@ -353,8 +359,8 @@ Deno.test("anthropic on readSse lets go of the connection at a break", async () 
   assertEquals<unknown>(seen, [answerEvents[0], true]);
 });
 
-Deno.test("anthropic on readSse says the same of an answer that its user aborts", async () => {
-  const message = await same(async () => {
+Deno.test("anthropic on readSse rejects with the same error if the user aborts the answer", async () => {
+  const message = await runSame(async () => {
     const open = new OpenResponse(beginning);
     await using server = new HttpServer(() => open.response);
     const stream = clientOf(server).messages.stream(question);

@@ -1,13 +1,13 @@
 import { assert, assertEquals } from "@std/assert";
 import { deadline } from "../support/deadline.ts";
 
-/** An SDK's reader of streams replaced, until disposed of. */
+/** Replaces the stream reader of an SDK until it is disposed. */
 export interface Replacement extends Disposable {
-  /** How many streams were read instead. */
+  /** The number of streams that the replacement has read. */
   readonly streams: number;
 }
 
-/** Puts one method of an SDK in the place of another, until disposed of. */
+/** Replaces a method of an SDK until the result is disposed. */
 export function replaceMethod<
   Name extends string,
   // deno-lint-ignore no-explicit-any
@@ -29,8 +29,11 @@ export function replaceMethod<
   };
 }
 
-/** What a program comes to with the SDK's own reader, and with the replaced one. */
-export async function both<T>(
+/**
+ * Returns the results of a program with the SDK's own reader and with
+ * `readSse`.
+ */
+export async function runBoth<T>(
   program: () => Promise<T>,
   replaceReader: () => Replacement,
 ): Promise<{ own: T; replaced: T }> {
@@ -41,28 +44,28 @@ export async function both<T>(
   return { own, replaced };
 }
 
-/** What a program comes to, whichever reader it is on. */
-export async function same<T>(
+/** Asserts that a program has the same result with both readers. Returns it. */
+export async function runSame<T>(
   program: () => Promise<T>,
   replaceReader: () => Replacement,
 ): Promise<T> {
-  const { own, replaced } = await both(program, replaceReader);
+  const { own, replaced } = await runBoth(program, replaceReader);
   assertEquals(replaced, own);
   return own;
 }
 
-/** An error as a value: two of them are equal where they say the same. */
+/** An error as a plain value, which can be compared. */
 export interface Failure {
   class: string;
   message: string;
   cause: Failure | undefined;
-  /** What else it says of itself. */
+  /** Its other properties. */
   fields: Record<string, unknown>;
 }
 
 export function failureOf(error: unknown): Failure {
   assert(error instanceof Error, `Expected an Error, got ${error}`);
-  // Other headers say when they were sent, and a response is no value.
+  // Other headers contain the time, and a Response cannot be compared.
   const { headers, response: _, cause, ...fields } = error as
     & Error
     & { headers?: Headers; response?: Response };
@@ -74,7 +77,7 @@ export function failureOf(error: unknown): Failure {
   };
 }
 
-/** What a promise gives, or its failure. */
+/** Returns the value of a promise, or its failure. */
 export async function settled<T>(
   promise: Promise<T>,
 ): Promise<{ value: T } | { failure: Failure }> {
@@ -85,7 +88,7 @@ export async function settled<T>(
   }
 }
 
-/** The items of a stream, until its end or its failure. */
+/** Returns the items of a stream up to its end or its failure. */
 export async function collect<T>(
   stream: AsyncIterable<T>,
   onItem: (item: T) => void = () => {},
@@ -102,15 +105,15 @@ export async function collect<T>(
   }
 }
 
-/** An event stream that comes in pieces of so many bytes. */
-export function inPieces(text: string, size: number): Response {
+/** Returns an event stream in chunks of `size` bytes. */
+export function inChunks(text: string, size: number): Response {
   const bytes = new TextEncoder().encode(text);
-  const pieces = ReadableStream.from((function* () {
+  const chunks = ReadableStream.from((function* () {
     for (let at = 0; at < bytes.length; at += size) {
       yield bytes.slice(at, at + size);
     }
   })());
-  return new Response(pieces, {
+  return new Response(chunks, {
     headers: { "content-type": "text/event-stream" },
   });
 }

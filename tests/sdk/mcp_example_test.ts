@@ -1,11 +1,11 @@
-/** examples/mcp.ts against a server of the SDK's own. */
+/** Tests examples/mcp.ts against a server of the MCP SDK. */
 import { assertEquals } from "@std/assert";
 import { z } from "npm:zod@4.6.7";
 import { run } from "../support/run_example.ts";
 import { McpServer } from "./mcp_sdk.ts";
 import { serve } from "./mcp_server.ts";
 
-Deno.test("mcp.ts calls a tool of a server of the SDK, which closes the stream in between", async () => {
+Deno.test("mcp.ts resumes the answer of an SDK server that closes the stream during a call", async () => {
   const mcp = new McpServer({ name: "test", version: "1.0.0" });
   let calls = 0;
   mcp.registerTool(
@@ -13,14 +13,14 @@ Deno.test("mcp.ts calls a tool of a server of the SDK, which closes the stream i
     { inputSchema: { a: z.number(), b: z.number() } },
     async ({ a, b }, { sendNotification, _meta, closeSSEStream }) => {
       calls++;
-      const tell = (progress: number) =>
+      const sendProgress = (progress: number) =>
         sendNotification({
           method: "notifications/progress",
           params: { progressToken: _meta!.progressToken!, progress },
         });
-      await tell(1);
+      await sendProgress(1);
       closeSSEStream!();
-      await tell(2);
+      await sendProgress(2);
       return { content: [{ type: "text", text: String(a + b) }] };
     },
   );

@@ -7,10 +7,10 @@ import {
   StreamableHTTPClientTransport,
 } from "./mcp_sdk.ts";
 
-/** Has `@modelcontextprotocol/sdk` read its streams with `readSse`. */
+/** Makes `@modelcontextprotocol/sdk` read its streams with `readSse`. */
 export function replaceReader(): Replacement {
   return replaceMethod(
-    // Private, and so of no name that the compiler knows.
+    // The method is private, so that the types do not declare it.
     // deno-lint-ignore no-explicit-any
     StreamableHTTPClientTransport.prototype as any,
     "_handleSseStream",
@@ -18,7 +18,9 @@ export function replaceReader(): Replacement {
   );
 }
 
-/** What the transport does with each stream, but for the reader beneath. */
+/**
+ * Does the same as the transport's method, but with `readSse` as the reader.
+ */
 async function handleStream(
   this: StreamableHTTPClientTransport,
   stream: ReadableStream<Uint8Array>,

@@ -1,5 +1,5 @@
-// The package's `exports` lead Deno to no types where a path ends in ".js", and
-// to no code where it does not.
+// With the package's `exports`, Deno finds no types if a path ends in ".js",
+// and no code if it does not.
 
 // @ts-types="npm:@modelcontextprotocol/sdk@1.32.2/client/index"
 export { Client } from "npm:@modelcontextprotocol/sdk@1.32.2/client/index.js";

@@ -6,7 +6,7 @@ import {
   WebStandardStreamableHTTPServerTransport,
 } from "./mcp_sdk.ts";
 
-/** Serves one session over HTTP, with the SDK's own transport. */
+/** Serves one session over HTTP with the SDK's transport. */
 export async function serve(mcp: McpServer) {
   const transport = new WebStandardStreamableHTTPServerTransport({
     sessionIdGenerator: () => "session-1",
@@ -34,7 +34,7 @@ export async function serve(mcp: McpServer) {
   };
 }
 
-/** Keeps all events; the id of the nth is `event-n`. */
+/** Stores all events. The ID of the nth event is `event-n`. */
 class MemoryEventStore implements EventStore {
   #events: { streamId: string; message: JSONRPCMessage }[] = [];
 

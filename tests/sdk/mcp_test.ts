@@ -1,4 +1,7 @@
-/** `@modelcontextprotocol/sdk` on `readSse`: what comes of it is what its own reader gives. */
+/**
+ * Asserts that `@modelcontextprotocol/sdk` on `readSse` works as with its own
+ * reader.
+ */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { z } from "npm:zod@4.6.7";
 import type { ReceivedRequest } from "../support/http_server.ts";
@@ -7,7 +10,13 @@ import {
   RawServer,
   type Script,
 } from "../support/raw_server.ts";
-import { both, type Failure, failureOf, same, settled } from "./compare.ts";
+import {
+  type Failure,
+  failureOf,
+  runBoth,
+  runSame,
+  settled,
+} from "./compare.ts";
 import { replaceReader } from "./mcp_reader.ts";
 import { serve } from "./mcp_server.ts";
 import {
@@ -20,18 +29,18 @@ import {
 
 const info = { name: "test", version: "1.0.0" };
 
-/** What a client is told beside the results of its calls. */
-class Told {
+/** The notifications and errors that a client receives besides results. */
+class Notices {
   readonly all: unknown[] = [];
   #more = Promise.withResolvers<void>();
 
-  add(what: unknown): void {
-    this.all.push(what);
+  add(notice: unknown): void {
+    this.all.push(notice);
     this.#more.resolve();
     this.#more = Promise.withResolvers();
   }
 
-  /** All of it, once there are so many. */
+  /** Resolves with all notices when there are at least `count`. */
   async until(count: number): Promise<unknown[]> {
     while (this.all.length < count) await this.#more.promise;
     return [...this.all];
@@ -40,20 +49,20 @@ class Told {
 
 async function connect(url: string, sessionId?: string) {
   const client = new Client(info);
-  const told = new Told();
-  client.onerror = (error) => told.add(failureOf(error));
+  const notices = new Notices();
+  client.onerror = (error) => notices.add(failureOf(error));
   client.setNotificationHandler(
     LoggingMessageNotificationSchema,
-    ({ params }) => told.add(params),
+    ({ params }) => notices.add(params),
   );
   client.setNotificationHandler(
     ToolListChangedNotificationSchema,
-    ({ method }) => told.add(method),
+    ({ method }) => notices.add(method),
   );
   await client.connect(
     new StreamableHTTPClientTransport(new URL(url), {
       sessionId,
-      // Far too long, so that the server's `retry:` has to be heeded.
+      // Too long for the test: it passes only if the server's `retry:` is used.
       reconnectionOptions: {
         initialReconnectionDelay: 60_000,
         maxReconnectionDelay: 60_000,
@@ -62,10 +71,12 @@ async function connect(url: string, sessionId?: string) {
       },
     }),
   );
-  return { client, told, [Symbol.asyncDispose]: () => client.close() };
+  return { client, notices, [Symbol.asyncDispose]: () => client.close() };
 }
 
-/** A server with a tool that tells of its progress, and one that fails. */
+/**
+ * Returns a server with a tool that reports its progress and a tool that fails.
+ */
 function mcpServer(): McpServer {
   const mcp = new McpServer(info, { capabilities: { logging: {} } });
   mcp.registerTool(
@@ -97,30 +108,30 @@ function mcpServer(): McpServer {
 
 const text = (text: string) => ({ content: [{ type: "text", text }] });
 
-Deno.test("mcp on readSse gets the same answers, and hears the same meanwhile", async () => {
-  const { tools, sum, told } = await same(async () => {
+Deno.test("mcp on readSse receives the same results and notifications", async () => {
+  const { tools, sum, notices } = await runSame(async () => {
     await using server = await serve(mcpServer());
     await using session = await connect(server.url);
-    const { client, told } = session;
+    const { client, notices } = session;
     const { tools } = await client.listTools();
     const sum = await client.callTool(
       { name: "add", arguments: { a: 1, b: 2 } },
       undefined,
-      { onprogress: (progress) => told.add(progress) },
+      { onprogress: (progress) => notices.add(progress) },
     );
-    return { tools, sum, told: await told.until(3) };
+    return { tools, sum, notices: await notices.until(3) };
   }, replaceReader);
   assertEquals(tools.map(({ name }) => name), ["add", "fail"]);
   assertEquals<unknown>(sum, text("3"));
-  assertEquals(told, [
+  assertEquals(notices, [
     { progress: 1, message: "☃\r\n" },
     { progress: 2, message: "☃\r\n" },
     { level: "info", data: { a: 1, b: 2 } },
   ]);
 });
 
-Deno.test("mcp on readSse gets the same errors", async () => {
-  const { failed, unknown } = await same(async () => {
+Deno.test("mcp on readSse receives the same errors", async () => {
+  const { failed, unknown } = await runSame(async () => {
     await using server = await serve(mcpServer());
     await using session = await connect(server.url);
     const { client } = session;
@@ -137,71 +148,74 @@ Deno.test("mcp on readSse gets the same errors", async () => {
   );
 });
 
-Deno.test("mcp on readSse hears what the server sends of its own accord", async () => {
-  const told = await same(async () => {
+Deno.test("mcp on readSse receives notifications outside of calls", async () => {
+  const notices = await runSame(async () => {
     const mcp = mcpServer();
     await using server = await serve(mcp);
     await using session = await connect(server.url);
     await server.request(2);
     await mcp.sendLoggingMessage({ level: "info", data: "unasked" });
     mcp.sendToolListChanged();
-    return await session.told.until(2);
+    return await session.notices.until(2);
   }, replaceReader);
-  assertEquals(told, [
+  assertEquals(notices, [
     { level: "info", data: "unasked" },
     "notifications/tools/list_changed",
   ]);
 });
 
-/** A tool that says when it has begun, and ends once it may. */
+/**
+ * Registers a tool that calls `onStart` when it has started, and returns after
+ * `mayEnd`.
+ */
 function slowTool(
   mcp: McpServer,
-  begun: (extra: { closeSSEStream?: () => void }) => void,
+  onStart: (extra: { closeSSEStream?: () => void }) => void,
   mayEnd: Promise<void>,
 ): void {
   mcp.registerTool("slow", {}, async (extra) => {
-    const tell = (data: string) =>
+    const log = (data: string) =>
       extra.sendNotification({
         method: "notifications/message",
         params: { level: "info", data },
       });
-    await tell("begun");
-    begun(extra);
+    await log("begun");
+    onStart(extra);
     await mayEnd;
-    await tell("ends");
+    await log("ends");
     return { content: [{ type: "text", text: "done" }] };
   });
 }
 
-/** The ids that requests went on after. */
+/** Returns the last event IDs of the requests that have one. */
 function resumedAfter(server: { requests: ReceivedRequest[] }): string[] {
   return server.requests.flatMap(({ headers }) =>
     headers.get("last-event-id") ?? []
   );
 }
 
-Deno.test("mcp on readSse goes on where the server closes a stream, with the id of the last event", async () => {
-  const { result, told, ids } = await same(async () => {
+Deno.test("mcp on readSse reconnects with the last event ID if the server closes a stream", async () => {
+  const { result, notices, ids } = await runSame(async () => {
     const mcp = mcpServer();
     slowTool(mcp, (extra) => extra.closeSSEStream!(), Promise.resolve());
     await using server = await serve(mcp);
     await using session = await connect(server.url);
     return {
       result: await session.client.callTool({ name: "slow" }),
-      told: await session.told.until(2),
+      notices: await session.notices.until(2),
       ids: resumedAfter(server),
     };
   }, replaceReader);
   assertEquals<unknown>(result, text("done"));
-  assertEquals(told, [
+  assertEquals(notices, [
     { level: "info", data: "begun" },
     { level: "info", data: "ends" },
   ]);
   assertEquals(ids.length, 1);
 });
 
-Deno.test("mcp on readSse gives the same tokens, with which another client goes on", async () => {
-  const { tokens, lost, result, ids } = await same(async () => {
+Deno.test("mcp on readSse reports the same resumption tokens, with which another client can continue", async () => {
+  const { tokens, lost, result, ids } = await runSame(async () => {
     const mcp = mcpServer();
     const { promise: mayEnd, resolve: end } = Promise.withResolvers<void>();
     slowTool(mcp, () => {}, mayEnd);
@@ -232,8 +246,8 @@ Deno.test("mcp on readSse gives the same tokens, with which another client goes 
   assertEquals(ids, [tokens[1]]);
 });
 
-Deno.test("mcp on readSse fails the same where its user aborts a call, and tells the server", async () => {
-  const { call, sent } = await same(async () => {
+Deno.test("mcp on readSse rejects with the same error if the user aborts a call, and notifies the server", async () => {
+  const { call, sent } = await runSame(async () => {
     const mcp = mcpServer();
     const controller = new AbortController();
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -264,8 +278,8 @@ function reply(status: string, message?: unknown): Script {
 }
 
 /**
- * A session with a server that answers the first call as the first of these
- * scripts says, and what resumes it as the others do.
+ * Opens a session with a raw server. The first script answers the first call,
+ * the others answer the requests that resume it.
  */
 async function connectRaw(...scripts: Script[]) {
   const stack = new AsyncDisposableStack();
@@ -281,23 +295,23 @@ async function connectRaw(...scripts: Script[]) {
         },
       }),
       reply("202 Accepted"),
-      // To a client that asks for a stream of what is no answer.
+      // The answer to the GET request for a stream of notifications.
       reply("405 Method Not Allowed"),
       ...scripts,
     ),
   );
-  const { client, told } = stack.use(await connect(server.url));
+  const { client, notices } = stack.use(await connect(server.url));
   await server.connection(2);
   return {
     client,
-    told,
-    /** The connection with that index of those that follow the scripts. */
+    notices,
+    /** Returns the connection of the script with this index. */
     connection: (index: number) => server.connection(index + 3),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
 }
 
-/** Sends a stream of this text, and leaves it open. */
+/** Sends a stream with this text and leaves it open. */
 function open(text: string): Script {
   return async (connection) => {
     await connection.send(eventStreamHead);
@@ -305,8 +319,8 @@ function open(text: string): Script {
   };
 }
 
-/** Sends a stream of this text. */
-function whole(text: string): Script {
+/** Sends a complete stream with this text. */
+function complete(text: string): Script {
   return async (connection) => {
     await open(text)(connection);
     await connection.send("0\r\n\r\n");
@@ -318,33 +332,38 @@ function dataOf(message: Record<string, unknown>): string {
 }
 
 const answer = dataOf({ id: 1, result: text("done") });
-const begun = { level: "info", data: "begun" };
-const begunLog = dataOf({ method: "notifications/message", params: begun });
+const startLog = { level: "info", data: "begun" };
+const startEvent = dataOf({
+  method: "notifications/message",
+  params: startLog,
+});
 
-Deno.test("mcp on readSse says the same of what is no message, and reads on", async () => {
-  const { result, told } = await same(async () => {
+Deno.test("mcp on readSse reports the same errors for invalid messages and continues", async () => {
+  const { result, notices } = await runSame(async () => {
     const other = dataOf({ id: 1, result: text("other") });
     await using session = await connectRaw(
-      whole(
+      complete(
         `data: {"jsonrpc":\n\n${dataOf({})}event: other\n${other}${answer}`,
       ),
     );
     const result = await session.client.callTool({ name: "any" });
-    return { result, told: await session.told.until(2) };
+    return { result, notices: await session.notices.until(2) };
   }, replaceReader);
   assertEquals<unknown>(result, text("done"));
   assertEquals(
-    told.map((it) => (it as Failure).class),
+    notices.map((it) => (it as Failure).class),
     ["SyntaxError", "ZodError"],
   );
 });
 
-/** Asserts that a cut was told of by both, each in the words of its reader. */
-function assertToldOfCut(own: unknown[], replaced: unknown[]): void {
+/**
+ * Asserts that both readers report the cut connection, each with its own error.
+ */
+function assertCutReported(own: unknown[], replaced: unknown[]): void {
   const [ownLog, { message }] = own as [unknown, Failure];
   const [log, failure] = replaced as [unknown, Failure];
-  assertEquals(ownLog, begun);
-  assertEquals(log, begun);
+  assertEquals(ownLog, startLog);
+  assertEquals(log, startLog);
   assertEquals(
     failure.message,
     message.replace(
@@ -355,13 +374,13 @@ function assertToldOfCut(own: unknown[], replaced: unknown[]): void {
 }
 
 for (const fault of ["reset", "end"] as const) {
-  Deno.test(`mcp on readSse goes on where a connection is cut, by TCP's ${fault}, after an id`, async () => {
-    const { own, replaced } = await both(async () => {
+  Deno.test(`mcp on readSse resumes if the connection is cut by TCP ${fault} after an ID`, async () => {
+    const { own, replaced } = await runBoth(async () => {
       await using session = await connectRaw(
-        open(`retry: 1\nid: 1\n${begunLog}`),
-        whole(`id: 2\n${answer}`),
+        open(`retry: 1\nid: 1\n${startEvent}`),
+        complete(`id: 2\n${answer}`),
       );
-      const { client, told, connection } = session;
+      const { client, notices, connection } = session;
       const result = await client.callTool({ name: "any" }, undefined, {
         onresumptiontoken(token) {
           if (token === "1") connection(0).then((it) => it[fault]());
@@ -370,7 +389,7 @@ for (const fault of ["reset", "end"] as const) {
       const resumed = await connection(1);
       return {
         result,
-        told: await told.until(2),
+        notices: await notices.until(2),
         id: resumed.header("last-event-id"),
       };
     }, replaceReader);
@@ -378,34 +397,34 @@ for (const fault of ["reset", "end"] as const) {
     assertEquals(replaced.result, own.result);
     assertEquals(own.id, "1");
     assertEquals(replaced.id, own.id);
-    assertToldOfCut(own.told, replaced.told);
+    assertCutReported(own.notices, replaced.notices);
   });
 
-  Deno.test(`mcp on readSse tells of a connection that is cut, by TCP's ${fault}, before an id`, async () => {
-    const { own, replaced } = await both(async () => {
-      await using session = await connectRaw(open(begunLog));
-      const { client, told, connection } = session;
+  Deno.test(`mcp on readSse reports an error if the connection is cut by TCP ${fault} before an ID`, async () => {
+    const { own, replaced } = await runBoth(async () => {
+      await using session = await connectRaw(open(startEvent));
+      const { client, notices, connection } = session;
       const call = settled(client.callTool({ name: "any" }));
-      await told.until(1);
+      await notices.until(1);
       (await connection(0))[fault]();
-      const toldOf = await told.until(2);
+      const received = await notices.until(2);
       await client.close();
-      return { told: toldOf, call: await call };
+      return { notices: received, call: await call };
     }, replaceReader);
-    assertToldOfCut(own.told, replaced.told);
+    assertCutReported(own.notices, replaced.notices);
     assertEquals(replaced.call, own.call);
   });
 }
 
-// The SDK forgets the id that it goes on after until it reads another.
-Deno.test("mcp loses its place where a resumed stream ends before its first event, and on readSse keeps it", async () => {
-  const { own, replaced } = await both(async () => {
+// The SDK forgets the ID with which it resumes until it reads another one.
+Deno.test("mcp loses the last event ID if a resumed stream ends before its first event, but not on readSse", async () => {
+  const { own, replaced } = await runBoth(async () => {
     await using session = await connectRaw(
-      whole(`retry: 1\nid: 1\n${begunLog}`),
-      whole(""),
+      complete(`retry: 1\nid: 1\n${startEvent}`),
+      complete(""),
       (connection) =>
         connection.header("last-event-id") === "1"
-          ? whole(answer)(connection)
+          ? complete(answer)(connection)
           : reply("405 Method Not Allowed")(connection),
     );
     const { client, connection } = session;
@@ -419,10 +438,10 @@ Deno.test("mcp loses its place where a resumed stream ends before its first even
   assertEquals<unknown>(replaced, { id: "1", call: { value: text("done") } });
 });
 
-// To the standard, an id counts whether or not there is data with it.
-Deno.test("mcp passes over an id without data, and on readSse heeds it", async () => {
-  const { own, replaced } = await both(async () => {
-    await using session = await connectRaw(whole(`id: 1\n\n${answer}`));
+// In the HTML standard, an ID sets the last event ID even without data.
+Deno.test("mcp ignores an ID without data, but not on readSse", async () => {
+  const { own, replaced } = await runBoth(async () => {
+    await using session = await connectRaw(complete(`id: 1\n\n${answer}`));
     const tokens: string[] = [];
     const result = await session.client.callTool({ name: "any" }, undefined, {
       onresumptiontoken: (token) => void tokens.push(token),
@@ -434,17 +453,17 @@ Deno.test("mcp passes over an id without data, and on readSse heeds it", async (
   assertEquals(replaced.result, own.result);
 });
 
-Deno.test("mcp on readSse lets go of its streams where it is closed", async () => {
-  const { call, told } = await same(async () => {
-    await using session = await connectRaw(open(begunLog));
-    const { client, told, connection } = session;
+Deno.test("mcp on readSse closes its streams when the client is closed", async () => {
+  const { call, notices } = await runSame(async () => {
+    await using session = await connectRaw(open(startEvent));
+    const { client, notices, connection } = session;
     const call = settled(client.callTool({ name: "any" }));
-    await told.until(1);
+    await notices.until(1);
     await client.close();
     await (await connection(0)).disconnected;
-    return { call: await call, told: told.all };
+    return { call: await call, notices: notices.all };
   }, replaceReader);
   assert("failure" in call);
   assertStringIncludes(call.failure.message, "Connection closed");
-  assertEquals(told.length, 2);
+  assertEquals(notices.length, 2);
 });

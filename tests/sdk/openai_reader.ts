@@ -3,7 +3,7 @@ import { Stream } from "npm:openai@7.57.0/streaming";
 import { readSse, type ReadSseOptions } from "../../mod.ts";
 import { type Replacement, replaceMethod } from "./compare.ts";
 
-/** Has `openai` read its streams with `readSse`. */
+/** Makes `openai` read its streams with `readSse`. */
 export function replaceReader(options: ReadSseOptions = {}): Replacement {
   return replaceMethod<"fromSSEResponse", typeof Stream.fromSSEResponse>(
     Stream,
@@ -12,7 +12,9 @@ export function replaceReader(options: ReadSseOptions = {}): Replacement {
   );
 }
 
-/** What `Stream.fromSSEResponse` gives, but for the reader beneath. */
+/**
+ * Does the same as `Stream.fromSSEResponse`, but with `readSse` as the reader.
+ */
 function streamOf<Item>(
   options: ReadSseOptions,
   response: Response,

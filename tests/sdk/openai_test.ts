@@ -1,11 +1,11 @@
-/** `openai` on `readSse`: what comes of it is what its own reader gives. */
+/** Asserts that `openai` on `readSse` works as with its own reader. */
 import { assert, assertEquals } from "@std/assert";
 import OpenAI from "npm:openai@7.57.0";
 import type { ChatCompletionChunk } from "npm:openai@7.57.0/resources/chat/completions";
 import { type Handler, HttpServer } from "../support/http_server.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
 import { eventStreamHead, RawServer } from "../support/raw_server.ts";
-import { both, collect, inPieces, same, settled } from "./compare.ts";
+import { collect, inChunks, runBoth, runSame, settled } from "./compare.ts";
 import { replaceReader } from "./openai_reader.ts";
 
 function clientOf(server: { url: string }): OpenAI {
@@ -87,25 +87,25 @@ const toolCalls = dataOf(
 ) + "data: [DONE]\n\n";
 
 const replies: Record<string, Handler> = {
-  "in one piece": () => eventResponse(answer),
+  "in one chunk": () => eventResponse(answer),
   "with a byte order mark": () => eventResponse(`\ufeff${answer}`),
-  "in pieces of one byte": () => inPieces(answer, 1),
-  "in pieces of seven bytes": () => inPieces(answer, 7),
+  "in chunks of one byte": () => inChunks(answer, 1),
+  "in chunks of seven bytes": () => inChunks(answer, 7),
   "with CRLF": () => eventResponse(answer.replaceAll("\n", "\r\n")),
   "with CR": () => eventResponse(answer.replaceAll("\n", "\r")),
   "with comments": () =>
     eventResponse(`: PROCESSING\n\n${answer.replaceAll("data", ": .\ndata")}`),
-  "with ids and times": () =>
+  "with id and retry fields": () =>
     eventResponse(answer.replaceAll("data", "id: 7\nretry: 9\ndata")),
-  "with no blank line at the end": () => eventResponse(answer.slice(0, -2)),
-  "with no line end at the end": () => eventResponse(answer.slice(0, -1)),
-  "with more after the end": () => eventResponse(answer + dataOf(chunk({}))),
+  "without a final line break": () => eventResponse(answer.slice(0, -2)),
+  "without a final blank line": () => eventResponse(answer.slice(0, -1)),
+  "with data after [DONE]": () => eventResponse(answer + dataOf(chunk({}))),
   "with another content type": () =>
     eventResponse(answer, { headers: { "content-type": "text/plain" } }),
 };
-for (const [how, reply] of Object.entries(replies)) {
-  Deno.test(`openai on readSse gives the same chunks of an answer ${how}`, async () => {
-    const read = await same(async () => {
+for (const [form, reply] of Object.entries(replies)) {
+  Deno.test(`openai on readSse yields the same chunks for an answer ${form}`, async () => {
+    const read = await runSame(async () => {
       await using server = new HttpServer(reply);
       return await collect(await ask(server));
     }, replaceReader);
@@ -114,14 +114,14 @@ for (const [how, reply] of Object.entries(replies)) {
 }
 
 Deno.test("openai on readSse accumulates the same answer", async () => {
-  const { heard, completion } = await same(async () => {
+  const { received, completion } = await runSame(async () => {
     await using server = new HttpServer(() => eventResponse(answer));
-    const heard: unknown[] = [];
+    const received: unknown[] = [];
     const stream = clientOf(server).chat.completions.stream(question)
-      .on("content", (...content) => heard.push(content));
-    return { completion: await stream.finalChatCompletion(), heard };
+      .on("content", (...content) => received.push(content));
+    return { completion: await stream.finalChatCompletion(), received };
   }, replaceReader);
-  assertEquals(heard, [
+  assertEquals(received, [
     ["Of ", "Of "],
     ["scattering.\r\n☃", "Of scattering.\r\n☃"],
   ]);
@@ -129,8 +129,8 @@ Deno.test("openai on readSse accumulates the same answer", async () => {
   assertEquals(completion.usage?.total_tokens, 8);
 });
 
-Deno.test("openai on readSse splits a stream in two, and passes one on", async () => {
-  const { left, right } = await same(async () => {
+Deno.test("openai on readSse supports tee() and toReadableStream()", async () => {
+  const { left, right } = await runSame(async () => {
     await using server = new HttpServer(() => eventResponse(answer));
     const [left, right] = (await ask(server)).tee();
     return {
@@ -145,8 +145,8 @@ Deno.test("openai on readSse splits a stream in two, and passes one on", async (
   );
 });
 
-Deno.test("openai on readSse calls the same tools, and goes on with what they give", async () => {
-  const { calls, text, requests } = await same(async () => {
+Deno.test("openai on readSse calls the same tools and sends their results", async () => {
+  const { calls, text, requests } = await runSame(async () => {
     await using server = new HttpServer(
       () => eventResponse(toolCalls),
       () => eventResponse(answer),
@@ -187,7 +187,7 @@ Deno.test("openai on readSse calls the same tools, and goes on with what they gi
   );
 });
 
-/** The events of the newer API, which have names, and no "[DONE]". */
+/** Returns events of the Responses API, which have names, without "[DONE]". */
 function responseEvents(): { type: string; [key: string]: unknown }[] {
   const response = {
     id: "resp_1",
@@ -229,8 +229,8 @@ function namedData(events: { type: string }[]): string {
     .join("");
 }
 
-Deno.test("openai on readSse gives the same events and the same response, where events have names", async () => {
-  const { items, final } = await same(async () => {
+Deno.test("openai on readSse yields the same events and response of the Responses API", async () => {
+  const { items, final } = await runSame(async () => {
     await using server = new HttpServer(() =>
       eventResponse(namedData(responseEvents()))
     );
@@ -251,26 +251,26 @@ const overloaded = {
   code: "busy",
 };
 const errors: Record<string, [text: string, message: string]> = {
-  "an error in the stream": [
+  "an error object": [
     dataOf({ error: overloaded }),
     "APIError: Overloaded",
   ],
-  "an event that is named an error": [
+  "an event with the name error": [
     `event: error\n${dataOf(overloaded)}`,
     "APIError: Overloaded",
   ],
-  "data that is no JSON": [
+  "data that is not JSON": [
     'data: {"choices":\n\n',
     "SyntaxError: Error reading response: malformed server-sent event JSON.",
   ],
-  "data that is empty": [
+  "empty data": [
     "data:\n\n",
     "SyntaxError: Error reading response: malformed server-sent event JSON.",
   ],
 };
 for (const [what, [error, message]] of Object.entries(errors)) {
-  Deno.test(`openai on readSse throws the same at ${what}`, async () => {
-    const { read, completion } = await same(async () => {
+  Deno.test(`openai on readSse throws the same error after ${what}`, async () => {
+    const { read, completion } = await runSame(async () => {
       const text = dataOf(answerChunks[1]) + error;
       const open = new OpenResponse(text);
       await using server = new HttpServer(
@@ -289,11 +289,12 @@ for (const [what, [error, message]] of Object.entries(errors)) {
   });
 }
 
-// The SDK throws what the runtime does, which differs from runtime to runtime;
-// `readSse` has one code for it, and the runtime's error for its cause.
+// The SDK throws the error of the runtime, which differs between runtimes.
+// `readSse` throws an error with the code "network" and that error as its
+// cause.
 for (const fault of ["reset", "end"] as const) {
-  Deno.test(`openai on readSse gives what came before a connection is cut, by TCP's ${fault}, and throws`, async () => {
-    const { own, replaced } = await both(async () => {
+  Deno.test(`openai on readSse yields all complete chunks, then throws, if the connection is cut by TCP ${fault}`, async () => {
+    const { own, replaced } = await runBoth(async () => {
       await using server = await RawServer.listen(async (connection) => {
         await connection.send(eventStreamHead);
         await connection.chunk(dataOf(answerChunks[1]) + 'data: {"cho');
@@ -310,17 +311,17 @@ for (const fault of ["reset", "end"] as const) {
   });
 }
 
-Deno.test("openai takes an answer that ends too early for a whole one, and so on readSse, unless until is given", async () => {
+Deno.test("openai yields a truncated answer without an error, also on readSse unless until is set", async () => {
   const program = async () => {
     await using server = new HttpServer(() =>
       eventResponse(dataOf(answerChunks[1]))
     );
     return await collect(await ask(server));
   };
-  const whole = await same(program, replaceReader);
+  const whole = await runSame(program, replaceReader);
   assertEquals(whole, { items: [answerChunks[1]], failure: undefined });
 
-  const { replaced } = await both(
+  const { replaced } = await runBoth(
     program,
     () => replaceReader({ until: "[DONE]" }),
   );
@@ -328,9 +329,10 @@ Deno.test("openai takes an answer that ends too early for a whole one, and so on
   assertEquals(replaced.failure?.fields.code, "truncated");
 });
 
-// Nothing tells it from one that was cut off, and so the standard drops it.
-Deno.test("openai takes an event that lacks its blank line, which readSse drops", async () => {
-  const { own, replaced } = await both(async () => {
+// It cannot be distinguished from a truncated event, so the HTML standard drops
+// it.
+Deno.test("openai yields an event without a final blank line, which readSse drops", async () => {
+  const { own, replaced } = await runBoth(async () => {
     await using server = new HttpServer(() =>
       eventResponse(dataOf(answerChunks[1], answerChunks[2]).slice(0, -2))
     );
@@ -340,9 +342,9 @@ Deno.test("openai takes an event that lacks its blank line, which readSse drops"
   assertEquals(replaced.items, [answerChunks[1]]);
 });
 
-// The standard has no event where there is no data.
-Deno.test("openai throws at a name without data, which is no event to readSse", async () => {
-  const { own, replaced } = await both(async () => {
+// The HTML standard does not dispatch events without data.
+Deno.test("openai throws at an event name without data, which readSse ignores", async () => {
+  const { own, replaced } = await runBoth(async () => {
     await using server = new HttpServer(() =>
       eventResponse(`event: ping\n\n${answer}`)
     );
@@ -361,13 +363,13 @@ const aborts: Record<
   "the caller's signal": (_, caller) => caller.abort(),
 };
 for (const [what, abort] of Object.entries(aborts)) {
-  Deno.test(`openai on readSse ends where ${what} aborts, and lets go of the connection`, async () => {
-    const read = await same(async () => {
+  Deno.test(`openai on readSse ends and closes the connection when ${what} aborts`, async () => {
+    const read = await runSame(async () => {
       const open = new OpenResponse(dataOf(answerChunks[1]));
       await using server = new HttpServer(() => open.response);
       const caller = new AbortController();
       const stream = await ask(server, caller.signal);
-      // Later, while the next chunk is waited for.
+      // Aborts later, while the next chunk is pending.
       const onItem = () => void setTimeout(() => abort(stream, caller));
       const read = await collect(stream, onItem);
       await open.cancelled;
@@ -377,8 +379,8 @@ for (const [what, abort] of Object.entries(aborts)) {
   });
 }
 
-Deno.test("openai on readSse lets go of the connection at a break", async () => {
-  const first = await same(async () => {
+Deno.test("openai on readSse closes the connection if the loop is left", async () => {
+  const first = await runSame(async () => {
     const open = new OpenResponse(dataOf(answerChunks[1]));
     await using server = new HttpServer(() => open.response);
     const stream = await ask(server);
@@ -390,8 +392,8 @@ Deno.test("openai on readSse lets go of the connection at a break", async () => 
   assertEquals(first, [answerChunks[1], true]);
 });
 
-Deno.test("openai on readSse says the same of an answer that its user aborts", async () => {
-  const completion = await same(async () => {
+Deno.test("openai on readSse rejects with the same error if the user aborts the answer", async () => {
+  const completion = await runSame(async () => {
     const open = new OpenResponse(dataOf(...answerChunks.slice(0, 2)));
     await using server = new HttpServer(() => open.response);
     const stream = clientOf(server).chat.completions.stream(question);
