@@ -1,5 +1,5 @@
 /** Starts a `redis-server` for tests. */
-import { TextLineStream } from "@std/streams/text-line-stream";
+// Without @std, as benchmarks use it, too.
 import { deadline } from "../support/deadline.ts";
 import { notRunFor } from "../support/not_run.ts";
 import { temporaryDirectory } from "../support/temporary_directory.ts";
@@ -82,17 +82,15 @@ export class RedisServer implements AsyncDisposable {
       stderr: "null",
     }).spawn();
     this.#process = process;
-    const lines = process.stdout
-      .pipeThrough(new TextDecoderStream())
-      .pipeThrough(new TextLineStream());
-    const printed: string[] = [];
+    const output = process.stdout.pipeThrough(new TextDecoderStream());
+    let printed = "";
     const ready = Promise.withResolvers<void>();
     (async () => {
-      for await (const line of lines) {
-        printed.push(line);
-        if (line.includes("Ready to accept connections")) ready.resolve();
+      for await (const text of output) {
+        printed += text;
+        if (printed.includes("Ready to accept connections")) ready.resolve();
       }
-      ready.reject(new Error(`redis-server ended: ${printed.join("\n")}`));
+      ready.reject(new Error(`redis-server ended: ${printed}`));
     })();
     await deadline(ready.promise, "redis-server to be ready");
   }
