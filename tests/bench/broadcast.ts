@@ -102,12 +102,6 @@ const broadcasters: Record<string, () => Broadcaster> = {
   "hono streamSSE": hono,
 };
 
-if (import.meta.main) {
-  const [name] = Deno.args;
-  console.log(JSON.stringify(await measure(name)));
-  Deno.exit(); // The streams never end by themselves.
-}
-
 /** The floor takes turns with the broadcaster, so that noise is the same. */
 async function measure(name: string): Promise<Cost> {
   const base = await Audience.of(floor());
@@ -218,4 +212,11 @@ export async function broadcast({ rounds, markdown, contender }: Options) {
     rows,
     markdown,
   );
+}
+
+// At the end, after the classes.
+if (import.meta.main) {
+  const [name] = Deno.args;
+  console.log(JSON.stringify(await measure(name)));
+  Deno.exit(); // The streams never end by themselves.
 }

@@ -253,3 +253,29 @@ Deno.test("SseConnection.next() called by onComment resolves after the pending c
   assertEquals((await last).value?.data, "3");
   assertEquals((await inner[1]).done, true);
 });
+
+Deno.test("SseConnection.lastEventId in until and onComment is the ID of the event delivered before", async () => {
+  const ids: string[] = [];
+  await using sse: SseConnection = await connectSse(url, {
+    fetch: events("id: 1\ndata: a\n\n:c1\n\nid: 2\ndata: b\n\n:c2\n\n"),
+    lastEventId: "0",
+    onComment: () => void ids.push(sse.lastEventId),
+    until(event) {
+      ids.push(`${event.data} after ${sse.lastEventId}`);
+      return event.data === "b";
+    },
+  });
+  for await (const { id } of sse) ids.push(`read ${id}`);
+  assertEquals(ids, ["a after 0", "read 1", "1", "b after 1", "read 2"]);
+});
+
+Deno.test("SseConnection.lastEventId is that of a block without data also if a comment is last in the chunk", async () => {
+  await using sse = await connectSse(url, {
+    fetch: events("data: a\n\nid: 5\n\n:c\n"),
+    onComment() {},
+  });
+  await sse.next();
+  assertEquals(sse.lastEventId, "");
+  await sse.next();
+  assertEquals(sse.lastEventId, "5");
+});
