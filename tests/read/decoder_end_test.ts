@@ -65,7 +65,7 @@ Deno.test("SseDecoder.end() throws after a failed call until reset()", () => {
   assertEquals(decoder.end(), undefined);
 });
 
-Deno.test("SseDecoder.end() agrees with interpret on random streams", () => {
+Deno.test("SseDecoder.end() agrees with the reference implementation on random streams", () => {
   const cases = scaled(1000);
   const utf8 = new TextEncoder();
   let unfinished = 0;

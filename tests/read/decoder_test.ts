@@ -154,7 +154,7 @@ Deno.test("SseDecoder agrees with interpret after every byte", () => {
   }
 });
 
-Deno.test("SseDecoder agrees with interpret on random streams", () => {
+Deno.test("SseDecoder agrees with the reference implementation on random streams", () => {
   const cases = scaled(10_000);
   let events = 0;
   for (let seed = 1; seed <= cases; seed++) events += compareRandom(seed);
