@@ -11,7 +11,7 @@ let runs = 0;
  */
 // deno-lint-ignore no-explicit-any
 export async function runBlock(guide: string, text: string): Promise<any> {
-  const file = new URL(`../../.github/guides/${guide}.md`, import.meta.url);
+  const file = new URL(`../../examples/guides/${guide}.md`, import.meta.url);
   const blocks = [...(await Deno.readTextFile(file)).matchAll(
     /^```tsx?\n(.*?)^```$/gms,
   )].map(([, code]) => code).filter((code) => code.includes(text));
