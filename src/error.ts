@@ -123,7 +123,7 @@ export function causesOf(error: unknown): Error[] {
 }
 
 /**
- * Returns the message of the innermost cause, where runtimes say what happened,
+ * Returns the message of the innermost cause, which is the most specific one,
  * without secrets. If it is no `Error`, returns its text.
  */
 export function reasonOf(cause: unknown): string {

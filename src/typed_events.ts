@@ -267,7 +267,10 @@ export class TypedEventError extends Error {
  * @see {@link https://standardschema.dev}
  */
 export function typedEvents<Schemas extends Record<string, StandardSchema>>(
-  events: AsyncIterable<ServerSentEvent> | ReadableStream<ServerSentEvent>,
+  events:
+    | AsyncIterable<ServerSentEvent>
+    | Iterable<ServerSentEvent>
+    | ReadableStream<ServerSentEvent>,
   schemas: Schemas,
   options: TypedEventsOptions = {},
 ): AsyncIterableIterator<TypedEventOf<Schemas>, undefined> {
@@ -293,7 +296,9 @@ class TypedEvents<Schemas extends Record<string, StandardSchema>>
   readonly #source: PulledSource<ServerSentEvent>;
   readonly #schemas: Schemas;
   readonly #unknown: "skip" | "throw";
-  readonly #calls = new CallQueue();
+  readonly #calls = new CallQueue<
+    IteratorResult<TypedEventOf<Schemas>, undefined>
+  >();
   #state: "open" | "ended" = "open";
 
   constructor(
@@ -310,9 +315,11 @@ class TypedEvents<Schemas extends Record<string, StandardSchema>>
     return this;
   }
 
-  async next(): Promise<IteratorResult<TypedEventOf<Schemas>, undefined>> {
-    if (this.#calls.isRunning) return this.#calls.add(() => this.next());
-    this.#calls.isRunning = true;
+  next(): Promise<IteratorResult<TypedEventOf<Schemas>, undefined>> {
+    return this.#calls.run(() => this.#read());
+  }
+
+  async #read(): Promise<IteratorResult<TypedEventOf<Schemas>, undefined>> {
     try {
       while (this.#state === "open") {
         const { done, value: event } = await this.#source.next();

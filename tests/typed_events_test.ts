@@ -690,3 +690,24 @@ Deno.test("typedEvents unlocks a stream when it ends, as a loop does", async () 
   );
   assertEquals(broken.locked, false);
 });
+
+Deno.test("typedEvents settles overlapping calls in order, also 20,000 of them", async () => {
+  const count = 20_000;
+  const source = Array.from(
+    { length: 3 },
+    (_, i) => new ServerSentEvent({ event: "n", data: String(i) }),
+  );
+  const typed = typedEvents(source, { n: number });
+  const order: number[] = [];
+  const calls = Array.from(
+    { length: count },
+    (_, i) =>
+      typed.next().then(({ done }) => {
+        order.push(i);
+        return done;
+      }),
+  );
+  const results = await deadline(Promise.all(calls), "all calls");
+  assertEquals(results.slice(0, 4), [false, false, false, true]);
+  assertEquals(order, Array.from({ length: count }, (_, i) => i));
+});

@@ -5,35 +5,34 @@
  */
 
 /**
- * Has calls of a method run one at a time, in the order in which they were made,
- * as those of an async generator's `next()` do:
+ * Runs overlapping calls of an async method one at a time and in order, as an
+ * async generator does. A call starts when the promise of the call before it has
+ * settled.
  *
- *     next() {
- *       if (queue.isRunning) return queue.add(() => this.next());
- *       queue.isRunning = true;
- *       // … and at the end:
- *       queue.finish();
- *     }
- *
- * The method itself says when it is over, as a reaction to each of its promises
- * would take a tenth of the time of an event.
+ * Each call has to call `finish` itself when it is over, because a reaction to
+ * its promise would take a tenth of the time of an event.
  */
-export class CallQueue {
-  readonly #waiting: (() => void)[] = [];
-
-  /** Whether a call is running. */
-  isRunning = false;
+export class CallQueue<T> {
+  /** The calls that have started or wait. */
+  #count = 0;
+  /** The promise of the newest call. Undefined while the first one starts. */
+  #newest: Promise<T> | undefined;
 
   /** Runs a call after all that were made before it. */
-  add<T>(call: () => Promise<T>): Promise<T> {
-    return new Promise((resolve) => {
-      this.#waiting.push(() => resolve(call()));
-    });
+  run(call: () => Promise<T>): Promise<T> {
+    if (this.#count === 0) {
+      this.#count = 1;
+      this.#newest = undefined;
+      return this.#newest = call();
+    }
+    // Made by a callback of a call whose promise does not exist yet.
+    if (!this.#newest) return Promise.resolve().then(() => this.run(call));
+    this.#count++;
+    return this.#newest = this.#newest.then(call, call);
   }
 
-  /** Ends the call that is running, and runs the next one. */
+  /** Ends a call. */
   finish(): void {
-    this.isRunning = false;
-    if (this.#waiting.length > 0) this.#waiting.shift()!();
+    this.#count--;
   }
 }

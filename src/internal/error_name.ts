@@ -5,7 +5,7 @@
  */
 
 /**
- * Sets the `name` of an error class on its prototype, where the platform's own
+ * Sets the `name` of an error class on its prototype, as the platform's own
  * errors have it, so that it is not printed as a property of each error.
  *
  * A class calls it in a static field, marked as a pure call. In a static block,

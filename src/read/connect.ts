@@ -174,9 +174,7 @@ export function readSse(
   const isStream = typeof (source as ReadableStream).getReader === "function";
   if (isStream) {
     if ((source as ReadableStream).locked) {
-      throw new TypeError(
-        "Expected a stream that is not locked by another reader",
-      );
+      throw new TypeError("Expected a stream that is not locked");
     }
     source = new Response(source as ReadableStream<Uint8Array<ArrayBuffer>>);
     options = { ...options, anyContentType: true };

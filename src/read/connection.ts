@@ -162,22 +162,25 @@ export function readResponse(
  *      │  └── failed, and reconnects                                       │
  *      └──────────────────────────── next() ───────────────────────────────┘
  *
- * In all states, events that have arrived are delivered first.
+ * In all states, events that have arrived are delivered first, unless `#stop`
+ * drops them.
  */
 type State =
   & {
     /** The newest exchange. It is aborted when another one replaces it. */
     readonly exchange: Exchange;
+    /** The exchange before it, whose response `shouldReconnect` may read. */
+    readonly failed?: Exchange;
   }
   & ({
-    /** The policy is asked, a delay passes, or the request is under way. */
+    /** A plan is being made, a delay passes, or the request is in flight. */
     readonly kind: "connecting";
   } | {
     readonly kind: "open";
   } | {
-    /** The connection is gone. The next `next()` asks the policy what to do. */
+    /** The connection is gone. The next `next()` calls `planRetry`. */
     readonly kind: "lost";
-    readonly cause: "ended" | "failed";
+    readonly failure: "ended" | "failed";
     readonly error: SseError;
   } | {
     /** The response is the caller's until the next `next()`. */
@@ -187,9 +190,10 @@ type State =
   } | {
     readonly kind: "ended";
     /** What the next `next()` throws. */
-    readonly failure: { readonly reason: unknown } | undefined;
+    readonly thrown: Thrown | undefined;
   });
 
+type Thrown = { readonly reason: unknown };
 type Result = IteratorResult<ServerSentEvent, undefined>;
 
 class Connection implements SseConnection {
@@ -203,10 +207,13 @@ class Connection implements SseConnection {
   readonly #signal: AbortSignal | null | undefined;
   readonly #onAbort = () => this.#stop({ reason: this.#signal!.reason });
   readonly #inbox: Inbox;
-  readonly #calls = new CallQueue();
+  readonly #calls = new CallQueue<Result>();
 
   #state: State;
-  /** Resolves when the state "connecting" has changed. */
+  /**
+   * Resolves when an attempt or a plan is over. The state may be "connecting"
+   * again.
+   */
   #settled: Promise<void> | undefined;
   response!: Response;
   /** The attempts in a row since the last event. */
@@ -247,21 +254,21 @@ class Connection implements SseConnection {
   }
 
   next(): Promise<Result> {
-    if (this.#calls.isRunning) return this.#calls.add(() => this.next());
-    this.#calls.isRunning = true;
-    const value = this.#deliver();
-    // What has not arrived takes an async function, which `value` does not need.
-    if (value === undefined) return this.#pull();
-    this.#calls.finish();
-    return Promise.resolve({ done: false, value });
+    return this.#calls.run(this.#next);
   }
 
+  readonly #next = (): Promise<Result> => {
+    const value = this.#deliver();
+    if (value === undefined) return this.#pull();
+    // An event that has arrived is returned without an async function, which
+    // would be several times slower.
+    this.#calls.finish();
+    return Promise.resolve({ done: false, value });
+  };
+
   reconnect(): void {
-    check(
-      this.#policy.isEnabled,
-      "the option reconnect",
-      undefined,
-    );
+    const { isEnabled } = this.#policy;
+    check(isEnabled, "the option reconnect to be set", isEnabled);
     const state = this.#state;
     if (state.kind === "ended") return;
     state.exchange.abort();
@@ -274,8 +281,9 @@ class Connection implements SseConnection {
   }
 
   async close(): Promise<void> {
+    const { exchange, failed } = this.#state;
     this.#stop();
-    const { canceled } = this.#state.exchange;
+    const canceled = exchange.canceled ?? failed?.canceled;
     if (canceled) await wait(MAX_CLOSE_TIME, undefined, canceled);
   }
 
@@ -290,19 +298,15 @@ class Connection implements SseConnection {
   /** Resolves when the connection is no longer "connecting". */
   async settled(): Promise<void> {
     while (this.#state.kind === "connecting") await this.#settled;
-    if (this.#state.kind !== "ended" || !this.#state.failure) return;
-    throw this.#state.failure.reason;
+    const { thrown } = this.#state as { thrown?: Thrown };
+    if (thrown !== undefined) throw thrown.reason;
   }
 
   /** Delivers an event that has arrived, if there is one. */
   #deliver(): ServerSentEvent | undefined {
     try {
-      const event = this.#inbox.take();
+      const event = this.#inbox.dequeue();
       if (this.#inbox.isComplete) this.#stop();
-      if (event !== undefined) {
-        this.#attempts = 0;
-        this.#hasEvents = true;
-      }
       return event;
     } catch (reason) {
       this.#stop({ reason });
@@ -336,7 +340,7 @@ class Connection implements SseConnection {
           }
           break;
         case "lost":
-          this.#recover(exchange, state.cause, state.error);
+          this.#recover(exchange, state.failure, state.error);
           break;
         case "refused": {
           const error = state.error ?? await exchange.refusal(false);
@@ -354,11 +358,11 @@ class Connection implements SseConnection {
 
   /** Ends a call of `next()`. An error is thrown once. */
   #finish(value: ServerSentEvent | undefined): Result {
-    const { failure } = this.#state as { failure?: { reason: unknown } };
+    const { thrown } = this.#state as { thrown?: Thrown };
     if (value === undefined) this.#end();
     this.#calls.finish();
     if (value !== undefined) return { done: false, value };
-    if (failure !== undefined) throw failure.reason;
+    if (thrown !== undefined) throw thrown.reason;
     return { done: true, value: undefined };
   }
 
@@ -374,6 +378,10 @@ class Connection implements SseConnection {
       this.#inbox.receive(value);
     } catch (error) {
       this.#fail(Object.assign(error as Error, { response: this.response }));
+    }
+    if (this.#inbox.hasEvents) {
+      this.#attempts = 0;
+      this.#hasEvents = true;
     }
   }
 
@@ -393,17 +401,18 @@ class Connection implements SseConnection {
     );
   }
 
-  /** From "open" to "lost", or to "ended" if the fault is not an `SseError`. */
-  #fail(fault: unknown, cause: "ended" | "failed" = "failed"): void {
-    if (!(fault instanceof SseError)) return this.#end({ reason: fault });
+  /** From "open" to "lost", or to "ended" if the error is not an `SseError`. */
+  #fail(error: unknown, failure: "ended" | "failed" = "failed"): void {
+    if (!(error instanceof SseError)) return this.#end({ reason: error });
     const { exchange } = this.#state;
-    exchange.abort(fault);
-    this.#state = { kind: "lost", exchange, cause, error: fault };
+    exchange.abort(error);
+    this.#state = { kind: "lost", exchange, failure, error };
   }
 
   /** To "connecting". */
-  #startConnecting(): State {
-    return this.#state = { kind: "connecting", exchange: new Exchange() };
+  #startConnecting(failed?: Exchange): State {
+    const exchange = new Exchange();
+    return this.#state = { kind: "connecting", exchange, failed };
   }
 
   /** To "connecting", with a request. */
@@ -430,12 +439,12 @@ class Connection implements SseConnection {
         this.#connectTimeout,
       );
       if (state === this.#state) this.#receiveResponse(exchange, response);
-    } catch (failure) {
+    } catch (error) {
       if (state !== this.#state) return;
-      if (failure instanceof SseError && failure.code !== "reconnect-failed") {
-        this.#recover(exchange, "failed", failure);
+      if (error instanceof SseError && error.code !== "reconnect-failed") {
+        this.#recover(exchange, "failed", error);
       } else {
-        this.#end({ reason: failure });
+        this.#end({ reason: error });
       }
     }
   }
@@ -457,27 +466,28 @@ class Connection implements SseConnection {
     }
   }
 
-  /** To "connecting", and on from there as the policy plans. */
+  /** To "connecting", and from there on as `planRetry` plans. */
   #recover(
     failed: Exchange,
     kind: Failure["kind"],
-    failure: SseError | Promise<SseError>,
+    error: SseError | Promise<SseError>,
   ): void {
-    const state = this.#startConnecting();
-    this.#settled = this.#retry(state, failed, kind, failure);
+    const state = this.#startConnecting(failed);
+    this.#settled = this.#retry(state, failed, kind, Promise.resolve(error));
   }
 
   async #retry(
     state: State,
     failed: Exchange,
     kind: Failure["kind"],
-    failure: SseError | Promise<SseError>,
+    failure: Promise<SseError>,
   ): Promise<void> {
     const { signal } = state.exchange;
     try {
+      const error = await abortable(failure, signal);
       const plan = await abortable(
         planRetry(this.#policy, {
-          error: failure,
+          error,
           kind,
           attempt: this.#attempts + 1,
           hasEvents: this.#hasEvents,
@@ -485,7 +495,6 @@ class Connection implements SseConnection {
         }, signal),
         signal,
       );
-      const error = await failure;
       if (state !== this.#state) return;
       switch (plan) {
         case "refuse":
@@ -504,21 +513,23 @@ class Connection implements SseConnection {
     } catch (reason) {
       if (state === this.#state) this.#end({ reason });
     } finally {
+      // If the plan was "refuse", the caller may still read the response.
       if (this.#state.exchange !== failed) failed.abort();
     }
   }
 
   /** To "ended" at once: drops what has arrived and was not delivered. */
-  #stop(failure?: { reason: unknown }): void {
+  #stop(thrown?: Thrown): void {
     this.#inbox.clear();
-    this.#end(failure);
+    this.#end(thrown);
   }
 
   /** To "ended". What has arrived is delivered before the error is thrown. */
-  #end(failure?: { reason: unknown }): void {
-    const { exchange } = this.#state;
-    this.#state = { kind: "ended", exchange, failure };
+  #end(thrown?: Thrown): void {
+    const { exchange, failed } = this.#state;
+    this.#state = { kind: "ended", exchange, thrown };
     this.#signal?.removeEventListener("abort", this.#onAbort);
-    exchange.abort(failure?.reason);
+    exchange.abort(thrown?.reason);
+    failed?.abort();
   }
 }

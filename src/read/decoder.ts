@@ -101,7 +101,7 @@ export class SseDecoder {
   /** Whether `#utf8` may hold the start of a UTF-8 sequence. */
   #midSequence!: boolean;
   /** A character to drop at the start of the next chunk: half of a `\r\n`. */
-  #ignored!: "" | typeof BOM | "\n";
+  #dropNext!: "" | typeof BOM | "\n";
   /** Whether a call failed, or is still running. */
   #needsReset!: boolean;
   #partialLine!: PartialLine;
@@ -166,7 +166,7 @@ export class SseDecoder {
   reset(): void {
     this.#utf8.decode(); // Drops the start of a sequence.
     this.#midSequence = false;
-    this.#ignored = BOM;
+    this.#dropNext = BOM;
     this.#needsReset = false;
     this.#partialLine = "none";
     this.#line.take();
@@ -186,7 +186,8 @@ export class SseDecoder {
    * @throws {SseError} `"event-too-large"`, if an event exceeds `maxEventSize`.
    * After this error, and after an error that `onComment` or `push` throws, call
    * {@linkcode SseDecoder.reset} before you use the decoder again.
-   * @throws {TypeError} If `chunk` is neither a string nor bytes.
+   * @throws {TypeError} If `chunk` is neither a string nor bytes, if an earlier
+   * call failed and `reset` was not called, or if `onComment` or `push` calls it.
    */
   decode<
     Events extends { push(event: ServerSentEvent): unknown } =
@@ -203,7 +204,7 @@ export class SseDecoder {
     // If the whole chunk fits, none of its lines needs to be checked.
     const mayExceed =
       this.#size() + this.#line.length + length > this.#maxEventSize;
-    let position = text[0] === this.#ignored ? 1 : 0;
+    let position = text[0] === this.#dropNext ? 1 : 0;
     let lf = -1;
     let cr = -1;
     while (position < length) {
@@ -244,7 +245,7 @@ export class SseDecoder {
         this.#dispatch(this.#data.take(), events);
       }
     }
-    this.#ignored = text[length - 1] === "\r" ? "\n" : "";
+    this.#dropNext = text[length - 1] === "\r" ? "\n" : "";
     this.#needsReset = false;
     return events;
   }
@@ -285,7 +286,7 @@ export class SseDecoder {
 
   #checkUsable(): void {
     if (this.#needsReset) {
-      throw new TypeError("Expected reset() after a call that failed");
+      throw new TypeError("Expected reset() after a failed call");
     }
   }
 
@@ -368,20 +369,20 @@ export class SseDecoder {
     }
     // Without data there is no event.
     if (data !== undefined) {
-      const event = this.#makeEvent(data);
-      this.#retry = undefined;
-      events.push(event);
+      events.push(this.#makeEvent(data));
     }
     this.#type = "";
   }
 
   #makeEvent(data: string): ServerSentEvent {
-    return new ServerSentEvent({
+    const event = new ServerSentEvent({
       event: this.#type,
       data,
       id: this.#id ?? this.#lastEventId,
       retry: this.#retry,
     });
+    this.#retry = undefined;
+    return event;
   }
 
   /** The UTF-16 code units kept of the unfinished event. */
@@ -430,13 +431,16 @@ function endsName(text: string, position: number, end: number): boolean {
   return position === end || text.charCodeAt(position) === COLON;
 }
 
-/** The value of a field whose name, or comment whose colon, is at `nameEnd`. */
+/**
+ * Returns the value of a field whose name ends at `nameEnd`, or the text of a
+ * comment whose colon is there.
+ */
 function valueOf(text: string, nameEnd: number, end: number): string {
   const hasSpace = text.charCodeAt(nameEnd + 1) === SPACE;
   return text.slice(nameEnd + (hasSpace ? 2 : 1), end);
 }
 
-/** The position after the line end that is there, if there is one. */
+/** Returns the position after the line end at `position`, if there is one. */
 function skipLineEnd(text: string, position: number): number {
   const code = text.charCodeAt(position);
   if (code === LF) return position + 1;

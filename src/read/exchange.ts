@@ -24,7 +24,7 @@ export class Exchange {
   /** Whether the whole body was read, so that there is nothing to abort. */
   #isAtEnd = false;
 
-  /** Resolves when the body is canceled; undefined until it is being. */
+  /** Resolves when the body is canceled. Undefined before `abort` is called. */
   canceled: Promise<void> | undefined;
 
   /** Starts with a response, if there is one already. */
@@ -45,12 +45,12 @@ export class Exchange {
     const { signal } = this.#controller;
     const stopTimer = this.startTimer(
       "connect-timeout",
-      "response headers (connectTimeout or idleTimeout)",
+      "response headers (connectTimeout, idleTimeout)",
       timeout,
     );
     const sent = send(signal).then((response) => {
       this.#response = response;
-      if (signal.aborted) this.abort(); // It came too late.
+      if (signal.aborted) this.abort(); // It arrived too late.
       return response;
     });
     try {
@@ -114,7 +114,7 @@ export class Exchange {
     }
     check(
       !body || typeof body.getReader === "function",
-      "a response's body to be a ReadableStream",
+      "the body to be a ReadableStream",
       body,
     );
     return (body ?? new Response("").body!).getReader();
@@ -131,7 +131,7 @@ export class Exchange {
       this.abort(
         new SseError(
           code,
-          `Expected ${expected} within ${ms} ms, but none came`,
+          `Expected ${expected} within ${ms} ms, but none arrived`,
           { response: this.#response },
         ),
       );
@@ -172,9 +172,11 @@ export class Exchange {
   /** Aborts the request, and cancels the body of the response. */
   abort(reason?: unknown): void {
     // Canceling settles a pending read at once, as done. It fails if the body has
-    // failed or is locked by another reader, or if it is no stream.
+    // failed or is locked by another reader. A body may be no stream.
     const body = this.#reader ?? this.#response?.body;
-    this.canceled ??= body?.cancel?.(reason).catch(() => {});
+    if (body) {
+      this.canceled ??= Promise.resolve(body.cancel?.(reason)).catch(() => {});
+    }
     // Not after the body's end: a handler in the same process would take it for
     // a client that has left.
     if (!this.#isAtEnd) this.#controller.abort(reason);

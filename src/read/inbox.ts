@@ -15,7 +15,7 @@ import type { ServerSentEvent } from "./server_sent_event.ts";
  * than a connection, so that a reconnect loses none of them.
  */
 export class Inbox {
-  /** The unfinished event, and what the stream has set up to now. */
+  /** The unfinished event, the last event ID and the reconnection time. */
   readonly decoder: SseDecoder;
   readonly until: ReadSseOptions["until"];
   readonly #onComment: ReadSseOptions["onComment"];
@@ -43,8 +43,13 @@ export class Inbox {
     this.lastEventId = this.decoder.lastEventId;
   }
 
+  /** Whether an event has arrived and was not delivered. */
+  get hasEvents(): boolean {
+    return this.#items.some((item) => typeof item === "object");
+  }
+
   /**
-   * Decodes a chunk. Call it only if `take` has returned undefined.
+   * Decodes a chunk. Call it only if `dequeue` has returned undefined.
    *
    * @throws {SseError} `"event-too-large"`. The events before it are kept.
    * @throws {TypeError} If the chunk is neither bytes nor a string.
@@ -69,11 +74,11 @@ export class Inbox {
 
   /**
    * Removes and returns the next event, if there is one. Calls `onComment` with
-   * the comments before it, and asks `until` about it.
+   * the comments before it, and `until` with the event.
    *
    * @throws {unknown} What `onComment` or `until` throws.
    */
-  take(): ServerSentEvent | undefined {
+  dequeue(): ServerSentEvent | undefined {
     while (this.#items.length > 0) {
       const item = this.#items.pop()!;
       // A block without data, which is no event, may have set a newer id.

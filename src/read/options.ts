@@ -34,7 +34,7 @@ export interface SseAttempt {
   readonly error: SseError | undefined;
 }
 
-/** Sends the request of an attempt. Aborting the signal gives it up. */
+/** Sends the request of an attempt. Aborting the signal aborts the request. */
 export type Send = (
   attempt: SseAttempt,
   signal: AbortSignal,

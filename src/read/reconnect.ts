@@ -90,7 +90,7 @@ export interface ReconnectOptions {
   maxAttempts?: number | undefined;
   /**
    * Decides whether to reconnect after an error: `true` reconnects, `false` does
-   * not, `undefined` does what is done by default.
+   * not, `undefined` keeps the default: temporary errors reconnect.
    *
    * It is not called after `until` was met, `close()` or an abort. It cannot
    * exceed `maxAttempts`.
@@ -119,7 +119,7 @@ export interface ReconnectOptions {
 
 /** A failure to connect, or of a connection. */
 export interface Failure {
-  error: SseError | Promise<SseError>;
+  error: SseError;
   /**
    * What failed: a response that is no event stream (`"refused"`), a body that
    * ended and whose end is the stream's if it does not reconnect (`"ended"`), or
@@ -199,10 +199,9 @@ export async function planRetry(
   failure: Failure,
   signal: AbortSignal,
 ): Promise<RetryPlan> {
-  const { kind, attempt, reconnectionTime } = failure;
+  const { error, kind, attempt, reconnectionTime } = failure;
   const { maxAttempts, onReconnect } = policy;
-  const error = await failure.error;
-  const retries = await shouldRetry(policy, failure, error);
+  const retries = await shouldRetry(policy, failure);
   signal.throwIfAborted();
   if (!retries) {
     if (kind === "refused") return "refuse";
@@ -211,8 +210,8 @@ export async function planRetry(
   }
   if (attempt > maxAttempts) {
     throw reconnectFailed(
-      `Expected to reconnect, but maxAttempts (${maxAttempts}) are used up; ` +
-        `the last failure: ${error.message}`,
+      `Expected to reconnect in ${maxAttempts} attempts (maxAttempts), ` +
+        `but the last failed: ${error.message}`,
       error,
     );
   }
@@ -226,8 +225,7 @@ export async function planRetry(
 
 async function shouldRetry(
   { isEnabled, resume, shouldReconnect }: ReconnectPolicy,
-  { attempt, hasEvents }: Failure,
-  error: SseError,
+  { error, attempt, hasEvents }: Failure,
 ): Promise<boolean> {
   if (!isEnabled || hasEvents && !resume) return false;
   return await shouldReconnect?.(error, attempt) ?? isTemporary(error);
@@ -238,15 +236,12 @@ function delayBefore(
   reconnectionTime: number | undefined,
   backoff: Backoff,
 ): number {
+  const isFirst = attempt === 1;
+  const floor = isFirst ? 0 : Math.min(MIN_RETRY_DELAY, backoff.max);
   const initial = reconnectionTime ?? backoff.initial;
-  if (attempt === 1) {
-    return Math.round(backoffDelay({ ...backoff, initial }, attempt));
-  }
-  const growing = { ...backoff, initial: Math.max(initial, 1) };
-  return Math.max(
-    Math.round(backoffDelay(growing, attempt)),
-    Math.min(MIN_RETRY_DELAY, backoff.max),
-  );
+  // A delay of 0 would not grow.
+  const growing = { ...backoff, initial: isFirst ? initial : initial || 1 };
+  return Math.max(Math.round(backoffDelay(growing, attempt)), floor);
 }
 
 const TEMPORARY_STATUS = /^(408|425|429|50[0234])$/;
@@ -269,9 +264,9 @@ function isTemporary(error: SseError): boolean {
 }
 
 /**
- * Whether a request failed for a reason that no other attempt can change. It is
- * told by the words of the runtime's error: a permission that Deno lacks, too
- * many redirects, a `fetch` that cannot take a `Request` or a URL.
+ * Whether a request failed for a reason that another attempt cannot change. It is
+ * recognized by the message of the runtime's error: a missing permission in Deno,
+ * too many redirects, a `fetch` that cannot take a `Request` or a URL.
  */
 function isPermanent(error: unknown): boolean {
   // Node's errors have a code.
@@ -283,9 +278,9 @@ function isPermanent(error: unknown): boolean {
 }
 
 const PERMANENT =
-  /NotCapable|redirect|INVALID_URL|Invalid URL|bad port|port \d+ .*blocked/i;
+  /NotCapable|redirect|invalid.url|bad port|port \d+ .*blocked/i;
 
-/** The milliseconds that `Retry-After` asks to wait: seconds, or until a date. */
+/** The delay of `Retry-After` in milliseconds: seconds, or until a date. */
 function retryAfter({ response }: SseError): number {
   const value = response?.headers.get("Retry-After") ?? "";
   const delay = /^[0-9]+$/.test(value)

@@ -31,7 +31,10 @@ export function makeSend(
   let readOnce: ReturnType<typeof readBody> | undefined;
 
   /** Sets a body that can be sent several times. */
-  async function useBody(source: BodyInit | null, init: Init): Promise<void> {
+  async function useBody(
+    source: BodyInit | Request | null,
+    init: Init,
+  ): Promise<void> {
     readOnce ??= readBody(source, callerSignal);
     const { type, bytes } = await readOnce;
     init.body = bytes;
@@ -52,10 +55,10 @@ export function makeSend(
       const headers = new Headers(options.headers);
       init = { ...options as RequestInit, headers, signal };
       if (!(given instanceof Request)) given = takeCredentials(given, headers);
-      // A URL has neither a method nor a body.
-      const { method = "GET", body = null } = given as Partial<Request>;
-      if (reconnect && !/^(GET|HEAD)$/i.test(init.method ?? method)) {
-        await useBody(init.body ?? body, init);
+      const request = given instanceof Request ? given : null;
+      const method = init.method ?? request?.method ?? "GET";
+      if (reconnect && !/^(GET|HEAD)$/i.test(method)) {
+        await useBody(init.body ?? request, init);
         signal.throwIfAborted();
       }
     }
@@ -67,21 +70,25 @@ export function makeSend(
 
 /** Reads a body. Aborting the signal cancels a stream. */
 async function readBody(
-  body: BodyInit | null | undefined,
+  source: BodyInit | Request | null,
   signal: AbortSignal | null | undefined,
 ): Promise<{ type: string | null; bytes: ArrayBuffer }> {
-  const { headers, body: stream } = new Response(body);
-  const options = signal ? { signal } : {};
-  const abortable = stream?.pipeThrough(new TransformStream(), options);
-  const bytes = await new Response(abortable).arrayBuffer();
-  return { type: headers.get("Content-Type"), bytes };
+  const isRequest = source instanceof Request;
+  const holder = isRequest ? source : new Response(source);
+  const options = { signal: signal ?? undefined } as StreamPipeOptions;
+  // In Firefox, a `Request` has no `body`.
+  const abortable = holder.body?.pipeThrough(new TransformStream(), options);
+  const bytes = await (abortable ? new Response(abortable) : holder)
+    .arrayBuffer();
+  // A request has its type among its headers.
+  return { type: isRequest ? null : holder.headers.get("Content-Type"), bytes };
 }
 
 /** Makes a request. Its errors do not show the secrets of the URL. */
 function makeRequest(input: Target, init: RequestInit): Request {
   try {
     // Node and browsers require `duplex` if the body is a stream.
-    return new Request(input, { duplex: "half", ...init } as RequestInit);
+    return new Request(input, { ...init, duplex: "half" } as RequestInit);
   } catch (error) {
     throw new TypeError(withoutSecrets(String((error as Error).message)));
   }
@@ -120,7 +127,7 @@ function noResponse(url: string, cause: unknown): SseError {
   const from = withoutSecrets(url);
   return new SseError(
     "network",
-    `Expected a response from ${from}, but none came: ${reasonOf(cause)}`,
+    `Expected a response from ${from}, but none arrived: ${reasonOf(cause)}`,
     { cause },
   );
 }
@@ -175,8 +182,8 @@ function addLastEventId(
   if (!isSendable(lastEventId)) {
     const got = JSON.stringify(truncate(lastEventId, 100));
     throw reconnectFailed(
-      `Expected the last event ID to be ${ID_RULE}, got ${got} ` +
-        `(${lastEventId.length} characters): the stream cannot be resumed`,
+      `Expected the last event ID to be ${ID_RULE}, got ${got}: ` +
+        "the stream cannot resume",
       error,
     );
   }

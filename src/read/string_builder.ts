@@ -6,8 +6,6 @@
 
 /** The number of pieces that are concatenated before they are copied. */
 const PIECES_PER_BLOCK = 256;
-/** The UTF-16 code units from which on a block is not copied. */
-const LONG_BLOCK = 262_144;
 
 /**
  * Concatenates many pieces to one string in linear time and with bounded
@@ -15,8 +13,8 @@ const LONG_BLOCK = 262_144;
  *
  * Engines defer the work of `+`: the result refers to its pieces, and a piece
  * that was sliced from a chunk refers to that chunk. A short line so takes
- * several times its size, and keeps all of its chunk in memory. Copying blocks of
- * short pieces bounds that.
+ * several times its size, and keeps all of its chunk in memory. Copying a block
+ * of pieces at a time bounds that.
  */
 export class StringBuilder {
   readonly #separator: string;
@@ -40,20 +38,15 @@ export class StringBuilder {
       this.#recent = this.#recent + separator + piece;
       return;
     }
-    const block = [this.#recent, separator, piece];
-    const isLong = this.#recent.length >= LONG_BLOCK;
     // Joining an array copies its strings.
-    this.#blocks.push(...(isLong ? block : [block.join("")]));
+    this.#blocks.push([this.#recent, separator, piece].join(""));
     this.#recent = "";
   }
 
   /** Removes all pieces, and returns them as one string, if there are any. */
   take(): string | undefined {
     if (this.count === 0) return undefined;
-    let text = this.#recent;
-    if (this.#blocks.length > 0) {
-      text = [...this.#blocks.splice(0), text].join("");
-    }
+    const text = [...this.#blocks.splice(0), this.#recent].join("");
     this.#recent = "";
     this.count = this.length = 0;
     return text;

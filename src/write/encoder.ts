@@ -119,7 +119,7 @@ export function dataOf({ data, json }: SseMessage): string | undefined {
   const text = JSON.stringify(json);
   check(
     text !== undefined,
-    "json to be what JSON can say",
+    "json to be a value that JSON can represent",
     typeof json,
   );
   return text;

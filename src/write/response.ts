@@ -58,8 +58,8 @@ export interface SseResponseInit extends ResponseInit {
 
 const DEFAULT_HEADERS = {
   "Content-Type": "text/event-stream",
-  // Caches store nothing that they use without asking, and proxies do not
-  // compress, which would delay events.
+  // `no-cache`: caches revalidate before each use. `no-transform`: proxies do
+  // not compress, which would delay events.
   "Cache-Control": "no-cache, no-transform",
   // Turns off buffering in nginx.
   "X-Accel-Buffering": "no",
@@ -169,10 +169,10 @@ class Writer
   readonly #heartbeat: number | undefined;
   readonly #signal: AbortSignal | undefined;
   /**
-   * `"idle"`: the client has requested nothing more. `"asked"`: it waits for a
-   * message. `"over"`: the source has ended, or the client has left.
+   * `"idle"`: the client has requested nothing more. `"waiting"`: it waits for
+   * a message. `"over"`: the source has ended, or the client has left.
    */
-  #state: "idle" | "asked" | "over" = "idle";
+  #state: "idle" | "waiting" | "over" = "idle";
   #controller!: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
   #lastEventId: string | undefined;
   /** Settle `#follow`. */
@@ -197,7 +197,7 @@ class Writer
   async pull(): Promise<void> {
     if (this.#signal?.aborted) return this.handleEvent();
     this.#signal?.addEventListener("abort", this);
-    this.#state = "asked";
+    this.#state = "waiting";
     if (this.#heartbeat) {
       this.#quietSince = Date.now();
       this.#timer ??= setTimeout(() => this.#beat(), this.#heartbeat);
@@ -291,7 +291,7 @@ class Writer
   /** Writes a heartbeat if it is due, and if the client waits for a message. */
   #beat(): void {
     this.#timer = undefined;
-    if (this.#state !== "asked") return;
+    if (this.#state !== "waiting") return;
     const heartbeat = this.#heartbeat!;
     let due = this.#quietSince + heartbeat - Date.now();
     // More than a whole interval is left only if the system clock was set back.

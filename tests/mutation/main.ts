@@ -1,7 +1,7 @@
 /**
  * Makes small changes to the module, one at a time, and prints those that no
- * test notices: `deno task mutate [FILE …]`. FILE is a path below `src/`, also
- * with lines, as `read/decoder.ts:100-200`.
+ * test notices: `deno task mutate [FILE …]`. FILE is one of the files below,
+ * relative to `src/`, also with lines, as `read/decoder.ts:100-200`.
  *
  * All files take hours, so this is not part of CI.
  */

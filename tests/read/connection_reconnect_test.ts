@@ -588,3 +588,30 @@ Deno.test("reconnect() passes the error of the previous connection to a function
   assertEquals(await data(sse), "b");
   assertEquals(attempts, ["0 undefined", "1 event-too-large"]);
 });
+
+Deno.test("events of a dropped connection do not reset the count of attempts", async () => {
+  const { fetch, requests } = inTurn(
+    () => new OpenResponse("data: 1\n\n".repeat(20)).response,
+    () => new Response("No", { status: 503 }),
+  );
+  const attempts: number[] = [];
+  await using sse = await connectSse(url, {
+    fetch,
+    reconnect: {
+      initialDelay: 0,
+      maxDelay: 0,
+      maxAttempts: 3,
+      onReconnect: ({ attempt }) => void attempts.push(attempt),
+    },
+  });
+  await sse.next();
+  sse.reconnect();
+  const read = async () => {
+    for await (const _ of sse) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  };
+  await assertSseError(read(), "reconnect-failed");
+  assertEquals(attempts, [1, 2, 3]);
+  assertEquals(requests.length, 5);
+});

@@ -10,8 +10,9 @@ import {
 import { FakeTime } from "@std/testing/time";
 import { connectSse, ServerSentEvent } from "../../mod.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
+import { deadline } from "../support/deadline.ts";
 import { HttpServer } from "../support/http_server.ts";
-import { done, url } from "../support/in_process.ts";
+import { done, events, url } from "../support/in_process.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
 import { eventStreamHead, RawServer } from "../support/raw_server.ts";
 
@@ -740,4 +741,74 @@ Deno.test("SseConnection yields the events of a large chunk before a too large o
   }
   await assertSseError(sse.next(), "event-too-large");
   assertEquals(await sse.next(), done);
+});
+
+Deno.test("SseConnection.next() settles overlapping calls in order, each before the next one starts", async () => {
+  const log: string[] = [];
+  await using sse = await connectSse(url, {
+    fetch: events(
+      "id: 1\ndata: a\n\n: c\nid: 2\ndata: b\n\nid: 3\ndata: c\n\n",
+    ),
+    onComment: () => void log.push("comment"),
+  });
+  await Promise.all(
+    Array.from({ length: 5 }, () =>
+      sse.next().then(({ value }) => {
+        log.push(`${value?.data} ${sse.lastEventId}`);
+      })),
+  );
+  assertEquals(log, [
+    "a 1",
+    "comment",
+    "b 2",
+    "c 3",
+    "undefined 3",
+    "undefined 3",
+  ]);
+});
+
+Deno.test("SseConnection.next() settles overlapping calls in order after an error", async () => {
+  const log: string[] = [];
+  const stream = new OpenResponse("data: a\n\n");
+  await using sse = await connectSse(url, { fetch: () => stream.response });
+  const calls = [0, 1, 2, 3].map((number) =>
+    sse.next().then(
+      ({ value }) => void log.push(`${number} ${value?.data}`),
+      ({ code }) => void log.push(`${number} ${code}`),
+    )
+  );
+  stream.fail(new Error("cable cut"));
+  await Promise.all(calls);
+  assertEquals(log.slice(1), ["1 network", "2 undefined", "3 undefined"]);
+});
+
+Deno.test("SseConnection.close() called after the first of overlapping calls ends the others", async () => {
+  await using sse = await connectSse(url, {
+    fetch: events("data: a\n\ndata: b\n\ndata: c\n\n"),
+  });
+  const first = sse.next().then(async ({ value }) => {
+    await sse.close();
+    return value?.data;
+  });
+  const others = [sse.next(), sse.next()];
+  assertEquals(await first, "a");
+  assertEquals(await Promise.all(others), [done, done]);
+});
+
+Deno.test("SseConnection.next() settles 20,000 overlapping calls", async () => {
+  const count = 20_000;
+  const text = "data: a\n\n".repeat(count / 2);
+  await using sse = await connectSse(url, { fetch: events(text) });
+  const calls = Array.from({ length: count }, () => sse.next());
+  const results = await deadline(Promise.all(calls), "all calls");
+  assertEquals(results.filter(({ done }) => !done).length, count / 2);
+
+  const silent = new OpenResponse();
+  await using waiting = await connectSse(url, {
+    fetch: () => silent.response,
+  });
+  const pending = Array.from({ length: count }, () => waiting.next());
+  await waiting.close();
+  const ended = await deadline(Promise.all(pending), "all pending calls");
+  assertEquals(ended.every(({ done }) => done), true);
 });

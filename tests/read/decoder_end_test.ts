@@ -57,6 +57,14 @@ Deno.test("SseDecoder.end() resets the decoder for the next stream", () => {
   assertEquals({ event, data, id }, { event: "message", data: "b", id: "" });
 });
 
+Deno.test("SseDecoder.end() returns retry with one event only", () => {
+  const decoder = new SseDecoder();
+  decoder.decode("retry: 5\ndata: a");
+  assertEquals(decoder.end()?.retry, 5);
+  assertEquals(decoder.decode("data: b\n\n")[0].retry, undefined);
+  assertEquals(decoder.reconnectionTime, 5);
+});
+
 Deno.test("SseDecoder.end() throws after a failed call until reset()", () => {
   const decoder = new SseDecoder({ maxEventSize: 5 });
   assertThrows(() => decoder.decode("data: too large\n\n"));

@@ -22,11 +22,14 @@ Deno.test("idleTimeout ends a stalled connection and disconnects", async () => {
     await connection.send(eventStreamHead);
     await connection.chunk("data: 1\n\ndata: unfinished\n");
   });
-  await using sse = await connectSse(server.url, { idleTimeout: 40 });
+  await using sse = await connectSse(server.url, {
+    idleTimeout: 300,
+    connectTimeout: 10_000,
+  });
   assertEquals((await sse.next()).value?.data, "1");
   const error = await assertSseError(sse.next(), "idle-timeout");
   assertStringIncludes(error.message, "idleTimeout");
-  assertStringIncludes(error.message, "40");
+  assertStringIncludes(error.message, "300");
   await (await server.connection()).disconnected;
   assertEquals(await sse.next(), done);
 });
@@ -529,4 +532,19 @@ Deno.test("eventTimeout leaves no timer behind", async () => {
     await pending;
     assertFalse(time.next());
   }
+});
+
+Deno.test("SseConnection.close() resolves if a body's cancel() returns no promise", async () => {
+  const { body: stream } = new Response("data: a\n\n");
+  const response = {
+    status: 200,
+    headers: new Headers({ "content-type": "text/event-stream" }),
+    bodyUsed: false,
+    body: { locked: false, cancel() {}, getReader: () => stream!.getReader() },
+  };
+  const sse = await connectSse(url, {
+    fetch: () => response as unknown as Response,
+  });
+  await sse.close();
+  await stream!.cancel();
 });

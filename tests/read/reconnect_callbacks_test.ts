@@ -625,3 +625,33 @@ Deno.test("reconnect() called in fetch replaces the current request", async () =
   await late.cancelled;
   assertEquals(requests.length, 3);
 });
+
+for (const how of ["close()", "an abort"]) {
+  Deno.test(`shouldReconnect is not called after ${how} while the body of a refused response is read`, async () => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const refusal = new OpenResponse("Wait", { status: 503 });
+    const { fetch } = inTurn(events("data: a\n\n"), () => refusal.response);
+    let calls = 0;
+    await using sse = await connectSse(url, {
+      fetch,
+      signal,
+      reconnect: {
+        initialDelay: 0,
+        shouldReconnect({ code }) {
+          if (code === "status") calls++;
+          return true;
+        },
+      },
+    });
+    await sse.next();
+    const pending = sse.next().catch(() => {});
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    if (how === "close()") await sse.close();
+    else controller.abort();
+    // close() resolves when the body is canceled.
+    await refusal.cancelled;
+    await pending;
+    assertEquals(calls, 0);
+  });
+}

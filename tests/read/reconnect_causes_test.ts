@@ -178,7 +178,8 @@ Deno.test("SseConnection disconnects from a stalled server and reconnects", asyn
     complete("data: b\n\n"),
   );
   await using sse = await connectSse(server.url, {
-    idleTimeout: 40,
+    idleTimeout: 300,
+    connectTimeout: 10_000,
     reconnect: options,
   });
   assertEquals(await data(sse), "a");
@@ -269,7 +270,7 @@ Deno.test("SseConnection disconnects and retries if no headers arrive within con
     complete("data: b\n\n"),
   );
   await using sse = await connectSse(server.url, {
-    connectTimeout: 40,
+    connectTimeout: 300,
     reconnect: options,
   });
   assertEquals(await data(sse), "a");

@@ -4,7 +4,7 @@ import { connectSse, type ConnectSseOptions } from "../../mod.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
 import { deadline } from "../support/deadline.ts";
 import { HttpServer } from "../support/http_server.ts";
-import { url } from "../support/in_process.ts";
+import { events, url } from "../support/in_process.ts";
 import { inTurn } from "../support/in_turn.ts";
 import { eventResponse } from "../support/open_response.ts";
 
@@ -308,4 +308,39 @@ Deno.test("SseConnection does not repeat a POST unless reconnect is set", async 
   await using sse = await connectSse(url, { method: "POST", body: "x", fetch });
   await assertSseError(sse.next(), "status");
   assertEquals(requests.length, 1);
+});
+
+Deno.test("connectSse sends the body of a Request with reconnect if requests have no `body`, as in Firefox", async () => {
+  const { fetch, requests } = inTurn(events("data: a\n\n"));
+  const request = new Request(url, {
+    method: "POST",
+    body: "hello",
+    headers: { "content-type": "text/x" },
+  });
+  const property = Object.getOwnPropertyDescriptor(Request.prototype, "body")!;
+  Object.defineProperty(Request.prototype, "body", {
+    configurable: true,
+    get: () => undefined,
+  });
+  try {
+    const sse = await connectSse(request, { fetch, reconnect: true });
+    await sse.close();
+  } finally {
+    Object.defineProperty(Request.prototype, "body", property);
+  }
+  assertEquals(await requests[0].text(), "hello");
+  assertEquals(requests[0].headers.get("content-type"), "text/x");
+});
+
+Deno.test("connectSse accepts an undefined `duplex`", async () => {
+  const { fetch, requests } = inTurn(events("data: a\n\n"));
+  const body = new Blob(["hello"]).stream();
+  const sse = await connectSse(url, {
+    method: "POST",
+    body,
+    duplex: undefined,
+    fetch,
+  } as ConnectSseOptions);
+  await sse.close();
+  assertEquals(await requests[0].text(), "hello");
 });
