@@ -170,7 +170,7 @@ type State =
     /** The newest exchange. It is aborted when another one replaces it. */
     readonly exchange: Exchange;
     /** The exchange before it, whose response `shouldReconnect` may read. */
-    readonly failed?: Exchange;
+    readonly failed?: Exchange | undefined;
   }
   & ({
     /** A plan is being made, a delay passes, or the request is in flight. */
