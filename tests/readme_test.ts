@@ -1,7 +1,7 @@
 // Checks that the README agrees with the code: its links, options and error
 // codes.
 
-import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import config from "../deno.json" with { type: "json" };
 
 const root = new URL("../", import.meta.url);
@@ -41,10 +41,6 @@ function properties(source: string, name: string): string[] {
   return [...body.matchAll(/^ {2}(?:readonly )?(\w+)\??:/gm)]
     .map(([, property]) => property);
 }
-
-Deno.test("README has at most 1,200 words", () => {
-  assertLessOrEqual(readme.trim().split(/\s+/).length, 1200);
-});
 
 Deno.test("README has relative links only to published files", () => {
   const relative = links().filter((it) => !/^(https?:|#)/.test(it));
