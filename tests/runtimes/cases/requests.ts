@@ -1,5 +1,5 @@
 /** The requests of each attempt, and failures that are not retried. */
-import { connectSse, SseError } from "../../../mod.ts";
+import { connectSse, type ConnectSseOptions, SseError } from "../../../mod.ts";
 import { assert, assertEquals, sseError } from "../assert.ts";
 import type { Case } from "../case.ts";
 import { ids, latin1OfUtf8 } from "../ids.ts";
@@ -197,6 +197,21 @@ export const requests: Case[] = [
         const { cause } = await sseError(sse.next(), "reconnect-failed");
         assert(cause instanceof SseError, `Expected an SseError, got ${cause}`);
       }
+    },
+  },
+  {
+    name: "connectSse accepts an undefined duplex beside a stream as the body",
+    async run(context) {
+      const body = new Response("hello").body!;
+      const options = { method: "POST", body, duplex: undefined };
+      const sse = await connectSse(context.origin, {
+        ...options,
+        fetch: async (request) =>
+          new Response(`data: ${await request.text()}\n\n`, {
+            headers: { "content-type": "text/event-stream" },
+          }),
+      } as ConnectSseOptions);
+      assertEquals(await readAll(sse), ["hello"]);
     },
   },
 ];
