@@ -1,10 +1,12 @@
-// Shows what a stream survives: tokens, a job's progress and the raw events come
-// in while connections are cut, stall, and are hung up on.
+// Shows that a stream survives connections that are cut, stall or fail, and what
+// a plain `fetch` loses in the same cases.
 //
-//   deno task start                on a page; where there is no terminal, as next
-//   deno task start --terminal     on the terminal, and ends by itself
-//   deno task start --page         on a page in any case
-//   deno task start https://…      reads that stream, as `@x/sse/cli` does
+//   deno task start                serves a page if stdout is a terminal;
+//                                  otherwise does the same as --terminal
+//   deno task start --page         serves a page on which you break the stream
+//   deno task start --terminal     breaks a stream three times, prints what
+//                                  arrives, and exits
+//   deno task start https://…      reads this stream, as `@x/sse/cli` does
 
 import { main as readFromUrl } from "../../src/cli.ts";
 import { handler, onError } from "./server.ts";
@@ -44,7 +46,7 @@ async function servePage(): Promise<void> {
   });
 }
 
-/** Makes one file of a module, for browsers. */
+/** Returns a module with its dependencies as one file for browsers. */
 async function bundle(module: string): Promise<string> {
   try {
     const { outputFiles } = await Deno.bundle({
@@ -55,14 +57,15 @@ async function bundle(module: string): Promise<string> {
     return outputFiles![0].text();
   } catch (cause) {
     throw new Error(
-      "Expected to make the page's module with esbuild, which comes from npm " +
-        "the first time. `deno task start --terminal` needs neither",
+      "Expected to bundle the page's module with esbuild, which Deno downloads " +
+        "from npm on first use. To run the demo without it: " +
+        "deno task start --terminal",
       { cause },
     );
   }
 }
 
-/** Serves at this port, or at the next that is free. */
+/** Listens on this port, or on the next free one. */
 function serveOnFreePort(port: number, handler: Deno.ServeHandler): void {
   try {
     Deno.serve({
@@ -70,7 +73,9 @@ function serveOnFreePort(port: number, handler: Deno.ServeHandler): void {
       port,
       onError,
       onListen: () =>
-        console.log(`Break the stream at http://127.0.0.1:${port}/`),
+        console.log(
+          `Break a stream at http://127.0.0.1:${port}/ (Ctrl+C stops the server)`,
+        ),
     }, handler);
   } catch (error) {
     if (!(error instanceof Deno.errors.AddrInUse)) throw error;

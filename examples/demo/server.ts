@@ -1,49 +1,52 @@
-// The stream of the demo, and what can happen to it. All of it goes over HTTP:
+// The demo's server: streams the job, and breaks the connection on request.
 //
-//   GET  /events?visitor=ID   the stream, which goes on after Last-Event-ID
-//   POST /cut?visitor=ID      breaks it in the middle of an event
-//   POST /stall?visitor=ID    leaves it open, but lets no more bytes through
-//   POST /kill?visitor=ID     hangs up, and is away for four seconds
+//   GET  /events?visitor=ID   streams the job's events after Last-Event-ID
+//   POST /cut?visitor=ID      ends the connections in the middle of an event
+//   POST /stall?visitor=ID    keeps the connections open, but sends no more data
+//   POST /kill?visitor=ID     ends the connections, and then answers /events
+//                             with status 503 for four seconds
 //
-// For each visitor it is as if nobody else were there. With `&speed=4`, all of it
-// is four times as fast.
+// A fault affects only the connections of its visitor. With `&speed=4`, the job
+// and the 503 period are four times as fast.
 
 import { lastEventIdOf, sseResponse } from "@x/sse";
 import { events, job } from "./job.ts";
 
-/** The way to a visitor: lets bytes through until something happens to it. */
+type Fault = "cut" | "stall" | "kill";
+
+/** The connection to a visitor: passes bytes through until it gets a fault. */
 class Connection extends TransformStream<Uint8Array, Uint8Array> {
   readonly visitor: string;
-  fault?: "cut" | "stall" | "kill";
+  fault?: Fault;
 
   constructor(visitor: string) {
-    const left = Promise.withResolvers<void>();
+    const disconnected = Promise.withResolvers<void>();
     super({
       transform: (bytes, controller) => {
         switch (this.fault) {
           case undefined:
             return controller.enqueue(bytes);
           case "stall":
-            return left.promise;
+            return disconnected.promise;
           case "cut":
             controller.enqueue(bytes.subarray(0, bytes.length / 2));
         }
-        controller.error(new HungUp());
+        controller.error(new FaultError());
       },
-      cancel: () => left.resolve(),
+      cancel: () => disconnected.resolve(),
     });
     this.visitor = visitor;
   }
 }
 
-/** What makes `Deno.serve` close a connection in mid-response. */
-class HungUp extends Error {}
+/** Makes `Deno.serve` close a connection before the response is complete. */
+class FaultError extends Error {}
 
 const connections = new Set<Connection>();
-/** The visitors for whom the server is away. */
-const away = new Set<string>();
+/** The visitors that get status 503. */
+const unavailableFor = new Set<string>();
 
-/** Answers what is not for the demo's server with 404. */
+/** Answers requests with other paths with status 404. */
 export function handler(
   request: Request,
   { completed }: Deno.ServeHandlerInfo,
@@ -54,20 +57,22 @@ export function handler(
 
   switch (`${request.method} ${pathname}`) {
     case "GET /events": {
-      if (away.has(visitor)) return new Response(null, { status: 503 });
+      if (unavailableFor.has(visitor)) {
+        return new Response(null, { status: 503 });
+      }
       const after = Number(lastEventIdOf(request));
       if (after >= events.length) return new Response(null, { status: 204 });
 
       const connection = new Connection(visitor);
       connections.add(connection);
-      const forget = () => connections.delete(connection);
-      completed.then(forget, forget);
+      const remove = () => connections.delete(connection);
+      completed.then(remove, remove);
       const response = sseResponse(job(after, speed));
       return new Response(response.body!.pipeThrough(connection), response);
     }
     case "POST /kill":
-      away.add(visitor);
-      setTimeout(() => away.delete(visitor), 4000 / speed);
+      unavailableFor.add(visitor);
+      setTimeout(() => unavailableFor.delete(visitor), 4000 / speed);
       return breakConnections(visitor, "kill");
     case "POST /cut":
       return breakConnections(visitor, "cut");
@@ -78,18 +83,15 @@ export function handler(
   }
 }
 
-function breakConnections(
-  visitor: string,
-  fault: Connection["fault"],
-): Response {
+function breakConnections(visitor: string, fault: Fault): Response {
   for (const connection of connections) {
     if (connection.visitor === visitor) connection.fault = fault;
   }
   return new Response(null, { status: 204 });
 }
 
-/** Tells of errors, but not of those that the demo is about. */
+/** Prints errors, except the faults that the demo causes. */
 export function onError(error: unknown): Response {
-  if (!(error instanceof HungUp)) console.error(error);
+  if (!(error instanceof FaultError)) console.error(error);
   return new Response(null, { status: 500 });
 }

@@ -1,17 +1,21 @@
-// The demo without a browser: reads the stream, and breaks it at three words.
+// The demo in a terminal: reads the stream, and breaks it after three words.
 
 import { connectSse } from "@x/sse";
 import { handler, onError } from "./server.ts";
 
-/** What happens once a word has come. */
+/** The words after which the connection breaks, and how. */
 const FAULTS = new Map([
   ["cut", "/cut"],
   ["silent,", "/stall"],
-  ["gone,", "/kill"],
+  ["unavailable,", "/kill"],
 ]);
 
-/** Reads the stream to its end; tells whether each event came, and came once. */
+/** Reads the whole stream. Returns whether each event arrived exactly once. */
 export async function showOnTerminal(): Promise<boolean> {
+  console.log(
+    "Reads a stream and breaks its connection three times. " +
+      "To break it yourself on a page: deno task start --page\n",
+  );
   await using server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onError, onListen() {} },
     handler,
@@ -20,7 +24,7 @@ export async function showOnTerminal(): Promise<boolean> {
     `http://127.0.0.1:${server.addr.port}${path}?speed=4`;
 
   const received = new Set<string>();
-  let newest = "0";
+  let newest = "";
   let repeated = 0;
   let connections = 0;
 
@@ -35,7 +39,8 @@ export async function showOnTerminal(): Promise<boolean> {
     },
     onOpen() {
       connections++;
-      printNote("green", `✓ connection ${connections}, after event ${newest}`);
+      const header = newest === "" ? "" : `, Last-Event-ID: ${newest}`;
+      printNote("green", `✓ connection ${connections}${header}`);
     },
     onComment: (comment) => printNote("gray", `: ${comment}`),
   });
@@ -54,14 +59,14 @@ export async function showOnTerminal(): Promise<boolean> {
 
   const lost = Number(newest) - received.size;
   console.log(
-    `\n${received.size} events over ${connections} connections: ` +
-      `${lost} lost, ${repeated} repeated.\n` +
-      "Break the stream yourself, on a page: deno task start --page",
+    `\n${received.size} events over ${connections} ` +
+      `${connections === 1 ? "connection" : "connections"}: ` +
+      `${lost} lost, ${repeated} repeated.`,
   );
   return lost === 0 && repeated === 0;
 }
 
-/** The line of words that has yet to be printed. */
+/** The words that have not been printed yet. */
 let line = "";
 
 function endLine(): void {
@@ -69,18 +74,18 @@ function endLine(): void {
   line = "";
 }
 
-/** A line starts with the number of its first word. */
+/** Adds a word to the line, which starts with the number of its first word. */
 function printWord(id: string, word: string): void {
   if (line === "") line = id.padStart(5) + " ";
   line += ` ${word}`;
 }
 
-/** A line ends with how far the job is. */
+/** Adds the job's progress to the line, and prints it. */
 function printProgress({ done, total }: { done: number; total: number }): void {
   if (done === 1) return;
-  const bar = "█".repeat(20 * done / total).padEnd(20, "░");
+  const bar = "█".repeat(16 * done / total).padEnd(16, "░");
   const percent = Math.round(100 * done / total) + " %";
-  line = line.padEnd(50) + bar + percent.padStart(6);
+  line = line.padEnd(56) + bar + percent.padStart(6);
   endLine();
 }
 

@@ -4,11 +4,16 @@ import { slowTest } from "../support/slow_test.ts";
 import { run } from "./start.ts";
 
 slowTest(
-  "start prints that no event is lost, with --terminal and without a terminal",
+  "start says what it does and how to get the page, and prints that no event is lost, with --terminal and without a terminal",
   async () => {
     const results = await Promise.all([run("--terminal"), run()]);
     for (const { code, stdout, stderr } of results) {
       assertEquals({ code, stderr }, { code: 0, stderr: "" });
+      assertEquals(
+        stdout.split("\n", 1)[0],
+        "Reads a stream and breaks its connection three times. " +
+          "To break it yourself on a page: deno task start --page",
+      );
       assertStringIncludes(
         stdout,
         `\n${events.length} events over 4 connections: 0 lost, 0 repeated.\n`,
@@ -18,7 +23,7 @@ slowTest(
       }
       // A line of words starts with a number and may end with the progress.
       const words = stdout.split("\n").flatMap((line) =>
-        line.match(/^ *\d+ {2}([^█]+)/)?.[1].trim().split(" ") ?? []
+        line.match(/^ *\d+ {2}([^█░]+)/)?.[1].trim().split(" ") ?? []
       );
       assertEquals(
         words,
