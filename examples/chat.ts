@@ -1,23 +1,26 @@
-// Streams the answer of a large language model as it is written, from any API
-// that speaks as OpenAI's does: a POST request with a bearer token, answered by
-// a stream that ends with "[DONE]". An API that is busy is asked again, until
-// its answer begins.
+// Prints the answer of a large language model while the model writes it. Works
+// with OpenAI's Chat Completions API and the many APIs that copy it: a POST
+// request with a bearer token, and a stream that ends with "[DONE]". Failures are
+// retried until the first token has arrived.
 //
 //   deno run --allow-net --allow-env examples/chat.ts "Why is the sky blue?"
 //
-// OPENAI_API_KEY is the token; OPENAI_BASE_URL and OPENAI_MODEL choose another
-// API and model.
+// Set OPENAI_API_KEY to your key. For another API or model, set OPENAI_BASE_URL
+// and OPENAI_MODEL.
 
 import { connectSse } from "@x/sse";
 
 interface Chunk {
-  // Empty in some chunks, as in the one that tells the usage.
+  // Some chunks have no choices, for example the one with the token counts.
   choices?: { delta?: { content?: string | null } }[];
-  // What fails once the answer has begun comes as a chunk.
+  // A failure after the response has started arrives as a chunk.
   error?: { message: string };
 }
 
 const baseUrl = Deno.env.get("OPENAI_BASE_URL") ?? "https://api.openai.com/v1";
+
+let hasToken = false;
+let retries = 0;
 
 const sse = await connectSse(`${baseUrl}/chat/completions`, {
   method: "POST",
@@ -30,12 +33,17 @@ const sse = await connectSse(`${baseUrl}/chat/completions`, {
     messages: [{ role: "user", content: Deno.args.join(" ") }],
     stream: true,
   }),
-  until: "[DONE]", // Where the answer is cut off before, the loop throws.
+  // If the stream ends before "[DONE]", the loop throws.
+  until: "[DONE]",
   idleTimeout: 60_000,
   reconnect: {
-    resume: false, // The same answer never comes twice.
+    // In a row. Each event starts this count again, and the first event of an
+    // answer has a role and no token, so all retries are counted as well.
     maxAttempts: 5,
+    // Not after the first token: a new request starts a new answer.
+    shouldReconnect: () => hasToken || retries >= 10 ? false : undefined,
     onReconnect({ delay, error }) {
+      retries++;
       console.error(`Asking again in ${delay} ms: ${error.message}`);
     },
   },
@@ -54,6 +62,9 @@ for await (const event of sse) {
     console.error(error.message);
     Deno.exit(1);
   }
-  await output.write(encoder.encode(choices?.[0]?.delta?.content ?? ""));
+  const token = choices?.[0]?.delta?.content;
+  if (!token) continue;
+  hasToken = true;
+  await output.write(encoder.encode(token));
 }
 console.log();

@@ -1,22 +1,24 @@
-// Lets the answer of a large language model go on while its reader is away: who
-// reloads the page, or comes by another process of the server, gets the whole of
-// it. It stops when it is told to, and not when nobody reads.
+// Keeps the answer of a large language model on the server. A page that is
+// reloaded gets the whole answer, also from another process of this server. The
+// answer continues when no client is connected. A DELETE request stops it.
 //
 //   deno serve --unstable-kv --allow-net --allow-env --allow-read --allow-write examples/generation.ts
 //   curl --include --data "Why is the sky blue?" http://localhost:8000/
 //   curl --no-buffer http://localhost:8000/THE-LOCATION
 //   curl --request DELETE http://localhost:8000/THE-LOCATION
 //
-// OPENAI_API_KEY, OPENAI_BASE_URL and OPENAI_MODEL are as for chat.ts. KV_PATH is
-// the file to keep answers in, if not Deno's own for this program.
+// THE-LOCATION is the path that the first request returns in its Location header.
+// Set OPENAI_API_KEY to your key. For another API or model, set OPENAI_BASE_URL
+// and OPENAI_MODEL. KV_PATH is the file for the answers; by default, it is this
+// program's own Deno KV database.
 
 import { connectSse, lastEventIdOf, sseResponse } from "@x/sse";
 import { KvEventLog, resume } from "@x/sse/event-log";
 
 interface Chunk {
-  // Empty in some chunks, as in the one that tells the usage.
+  // Some chunks have no choices, for example the one with the token counts.
   choices?: { delta?: { content?: string | null } }[];
-  // What fails once the answer has begun comes as a chunk.
+  // A failure after the response has started arrives as a chunk.
   error?: { message: string };
 }
 
@@ -31,7 +33,7 @@ export default {
     if (request.method === "POST") {
       const id = crypto.randomUUID();
       await setState(id, "running");
-      // Not awaited: it goes on, whatever becomes of this request.
+      // Not awaited: it continues after this response, and without readers.
       generate(id, await request.text());
       return new Response(null, {
         status: 201,
@@ -49,7 +51,7 @@ export default {
     const log = logOf(id);
     const { lastId, ended } = await log.status();
     if (ended && lastEventIdOf(request) === lastId) {
-      // A browser that has it all need not connect again.
+      // A browser that has the whole answer must not connect again.
       return new Response(null, { status: 204 });
     }
     return sseResponse(resume(log, request), { heartbeat: 15_000 });
@@ -59,6 +61,8 @@ export default {
 /** Appends an answer to its log, token by token. */
 async function generate(id: string, prompt: string): Promise<void> {
   const log = logOf(id);
+  let hasToken = false;
+  let requests = 1;
   try {
     const sse = await connectSse(`${baseUrl}/chat/completions`, {
       method: "POST",
@@ -73,7 +77,10 @@ async function generate(id: string, prompt: string): Promise<void> {
       }),
       until: "[DONE]",
       idleTimeout: 60_000,
-      reconnect: { resume: false, maxAttempts: 5 },
+      reconnect: {
+        // Not after the first token: a new request starts a new answer.
+        shouldReconnect: () => !hasToken && requests++ < 5 ? undefined : false,
+      },
     });
     let event = "done";
     for await (const message of sse) {
@@ -84,7 +91,9 @@ async function generate(id: string, prompt: string): Promise<void> {
       const { choices, error } = message.json<Chunk>();
       if (error) throw new Error(error.message);
       const token = choices?.[0]?.delta?.content;
-      if (token) await log.append({ json: token });
+      if (!token) continue;
+      hasToken = true;
+      await log.append({ json: token });
     }
     await log.append({ event });
   } catch (error) {
@@ -94,13 +103,13 @@ async function generate(id: string, prompt: string): Promise<void> {
   await log.end();
 }
 
-/** The log of an answer: one for all who read it here, as it is read but once. */
+/** Returns the log of an answer. All readers in this process share it. */
 function logOf(id: string): KvEventLog {
   let log = logs.get(id);
   if (log === undefined) {
     log = new KvEventLog(kv, ["answers", id], { expireIn: ONE_DAY });
     logs.set(id, log);
-    // Who reads it still goes on, and who comes later gets another.
+    // Frees memory. Open readers keep their log, and later ones get a new one.
     setTimeout(() => logs.delete(id), TEN_MINUTES);
   }
   return log;

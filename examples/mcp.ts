@@ -1,10 +1,15 @@
-// Calls a tool of an MCP server over Streamable HTTP, and prints what it gives. A
-// POST asks, and a stream answers; where that is lost, a GET with the id of the
-// last event goes on with it, and the tool is not called twice.
+// Calls a tool of an MCP server over Streamable HTTP, and prints the result. This
+// is a client of the protocol revision 2025-11-25 and older ones, with a session
+// and with streams that can be resumed. A POST sends the call, and a stream
+// returns the result. If the stream is lost, a GET with the last event ID
+// continues it, so that the tool is not called twice.
 //
 //   deno run --allow-net examples/mcp.ts http://localhost:3000/mcp add '{"a": 1, "b": 2}'
+//
+// The revision 2026-07-28 has neither sessions nor resumable streams. The guide
+// examples/guides/mcp.md shows a client of it.
 
-import { connectSse } from "@x/sse";
+import { connectSse, type SseConnection } from "@x/sse";
 
 interface Message {
   id?: number;
@@ -16,7 +21,7 @@ interface Message {
 
 const [url, tool, args = "{}"] = Deno.args;
 
-/** What the server wants each request to say. */
+/** The headers of all requests after `initialize`. */
 const sessionHeaders = new Headers();
 let lastId = 0;
 
@@ -40,26 +45,30 @@ const { content, isError } = await request<
 });
 for (const part of content) console.log(part.text ?? part);
 
-await fetch(url, { method: "DELETE", headers: sessionHeaders });
+if (sessionHeaders.has("Mcp-Session-Id")) {
+  await fetch(url, { method: "DELETE", headers: sessionHeaders });
+}
 if (isError) Deno.exit(1);
 
-/** Asks the server, and waits for the answer. */
+/** Sends a request, and returns its result. */
 async function request<Result>(
   method: string,
   params: unknown,
 ): Promise<Result> {
   const id = ++lastId;
-  let canResume = false;
-  const sse = await connectSse(
+  let sse: SseConnection | undefined = undefined;
+  sse = await connectSse(
     ({ attempt }) =>
       attempt === 0
         ? post({ id, method, params })
+        // The library adds Last-Event-ID.
         : new Request(url, { headers: sessionHeaders }),
     {
+      connectTimeout: 600_000, // A call without a stream.
       idleTimeout: 60_000,
       reconnect: {
-        // Without an id there is nothing to go on after.
-        shouldReconnect: () => canResume ? undefined : false,
+        // Without an id, the stream cannot be resumed.
+        shouldReconnect: () => sse?.lastEventId ? undefined : false,
       },
     },
   );
@@ -70,17 +79,16 @@ async function request<Result>(
   }
   const sessionId = response.headers.get("Mcp-Session-Id");
   if (sessionId !== null) sessionHeaders.set("Mcp-Session-Id", sessionId);
-  // A server may answer without a stream.
+  // The server may answer with JSON instead of a stream.
   const type = response.headers.get("Content-Type");
   if (type?.startsWith("application/json")) {
     return resultOf<Result>(await response.json());
   }
 
   for await (const event of sse) {
-    canResume = event.id !== "";
-    if (event.data === "") continue; // It is there for its id.
+    if (event.data === "") continue; // The event only sets the id.
     const message = event.json<Message>();
-    // A server may ask too, with ids of its own.
+    // Requests of the server have ids, too, and a method.
     if (message.id === id && !message.method) return resultOf<Result>(message);
     console.error(message.method, message.params);
   }

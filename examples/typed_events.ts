@@ -1,19 +1,19 @@
-// Streams the answer of a large language model from an API that names its
-// events, as Anthropic's does. A schema for each name says what this program
-// relies on; events that it has no use for are passed over.
+// Prints the answer of a large language model from an API that names its events,
+// as Anthropic's does. A schema for each name checks the data that this program
+// uses. Events whose name has no schema are ignored.
 //
 //   deno run --allow-net --allow-env examples/typed_events.ts "Why is the sky blue?"
 //
-// ANTHROPIC_API_KEY is the key; ANTHROPIC_BASE_URL and ANTHROPIC_MODEL choose
-// another API and model.
+// Set ANTHROPIC_API_KEY to your key. For another API or model, set
+// ANTHROPIC_BASE_URL and ANTHROPIC_MODEL.
 
-import { connectSse } from "@x/sse";
+import { connectSse, ServerSentEvent } from "@x/sse";
 import { typedEvents } from "@x/sse/typed-events";
 import { z } from "npm:zod@4";
 
 const schemas = {
   content_block_delta: z.object({
-    // A block may be something else than text.
+    // Blocks that are not text, such as tool calls, have no `text`.
     delta: z.object({ text: z.string().default("") }),
   }),
   message_delta: z.object({
@@ -40,8 +40,8 @@ const sse = await connectSse(`${baseUrl}/v1/messages`, {
     messages: [{ role: "user", content: Deno.args.join(" ") }],
     stream: true,
   }),
-  // Where the answer is cut off before, the loop throws.
-  until: ({ event }) => event === "message_stop" || event === "error",
+  // If the stream ends before one of these, the loop throws.
+  until: (event) => ["message_stop", "error"].includes(nameOf(event)),
   idleTimeout: 60_000,
 });
 
@@ -52,7 +52,7 @@ if (!sse.response.ok) {
 
 const output = Deno.stdout.writable.getWriter();
 const encoder = new TextEncoder();
-for await (const { event, data } of typedEvents(sse, schemas)) {
+for await (const { event, data } of typedEvents(named(sse), schemas)) {
   switch (event) {
     case "content_block_delta":
       await output.write(encoder.encode(data.delta.text));
@@ -66,3 +66,16 @@ for await (const { event, data } of typedEvents(sse, schemas)) {
   }
 }
 console.log();
+
+/** Restores the names of events if a proxy has dropped the `event:` lines. */
+async function* named(events: AsyncIterable<ServerSentEvent>) {
+  for await (const event of events) {
+    yield new ServerSentEvent({ ...event, event: nameOf(event) });
+  }
+}
+
+/** Returns the name of an event, which its data repeats as `type`. */
+function nameOf(event: ServerSentEvent): string {
+  if (event.event !== "message") return event.event;
+  return event.json<{ type: string }>().type;
+}
