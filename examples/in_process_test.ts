@@ -1,26 +1,28 @@
-// Tests a handler in process, with no port and no network in between: it is
-// given to `connectSse` in the place of `fetch`.
+// Tests a handler without a port and without a network: `connectSse` calls the
+// handler instead of `fetch`.
 //
-//   deno test -P examples/in_process_test.ts
+//   deno test -A examples/in_process_test.ts
+//
+// Outside of this repository, run `deno add jsr:@x/sse jsr:@std/assert` first.
 
 import { assertEquals } from "@std/assert";
 import { connectSse, sseResponse } from "@x/sse";
 
-let listeners = 0;
+let running = 0;
 
-/** The handler: what `Deno.serve` would be given. */
+/** The handler under test, as `Deno.serve` takes it. */
 function handler(request: Request): Response {
   const from = Number(request.headers.get("Last-Event-ID") ?? 4) - 1;
   return sseResponse(countdown(from));
 }
 
 async function* countdown(from: number) {
-  listeners++;
+  running++;
   try {
     for (let n = from; n > 0; n--) yield { id: `${n}`, data: `${n} to go` };
     yield { event: "liftoff" };
   } finally {
-    listeners--;
+    running--;
   }
 }
 
@@ -33,7 +35,7 @@ Deno.test("the countdown ends with liftoff", async () => {
   );
 });
 
-Deno.test("the countdown goes on where a client lost it", async () => {
+Deno.test("the countdown continues after the last event that a client has got", async () => {
   await using sse = await connectSse("http://localhost/", {
     fetch: handler,
     lastEventId: "2",
@@ -45,7 +47,7 @@ Deno.test("the countdown goes on where a client lost it", async () => {
 Deno.test("the countdown stops when its client leaves", async () => {
   const sse = await connectSse("http://localhost/", { fetch: handler });
   await sse.next();
-  assertEquals(listeners, 1);
+  assertEquals(running, 1);
   await sse.close();
-  assertEquals(listeners, 0);
+  assertEquals(running, 0);
 });

@@ -1,9 +1,11 @@
-// Follows a stream through lost connections and its own restarts: the id of the
-// last event that was handled is kept in a file, and the server is asked to go
-// on from there. Start it again as often as you like; examples/tail.ts is a
-// server to try it with.
+// Follows a stream through lost connections and restarts of this program. It
+// stores the id of the last event that was handled in a file, and continues after
+// this event when it is started again. To try it, start examples/tail.ts as the
+// server first.
 //
 //   deno run --allow-net --allow-read --allow-write examples/resume.ts http://localhost:8000/ last_event_id.txt
+//
+// Outside of this repository, run `deno add jsr:@x/sse` first.
 
 import { connectSse } from "@x/sse";
 
@@ -11,7 +13,7 @@ const [url, file] = Deno.args;
 
 const sse = await connectSse(url, {
   lastEventId: await load(),
-  idleTimeout: 60_000, // A connection can die without a word.
+  idleTimeout: 30_000, // A connection can die silently. Twice the heartbeat.
   reconnect: {
     onReconnect({ delay, error }) {
       console.error(`Connecting again in ${delay} ms: ${error.message}`);
@@ -21,7 +23,8 @@ const sse = await connectSse(url, {
 
 for await (const event of sse) {
   console.log(event.id, event.data);
-  // Kept once the event is handled: one that is not must come again.
+  // After the event is handled, so that it arrives again if this program stops
+  // before.
   await save(sse.lastEventId);
 }
 
@@ -35,8 +38,7 @@ async function load(): Promise<string> {
 }
 
 async function save(lastEventId: string): Promise<void> {
-  // Renamed into place, so that the file holds the old id or the new one,
-  // whatever happens in between.
+  // After a crash, the file contains the old id or the new one, and no part.
   await Deno.writeTextFile(`${file}.new`, lastEventId);
   await Deno.rename(`${file}.new`, file);
 }

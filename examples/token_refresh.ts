@@ -1,11 +1,12 @@
-// Follows a stream that is open for longer than its access token is good for.
-// The server ends it then, and refuses the token with 401: with a fresh one, the
-// stream goes on after the last event.
+// Follows a stream that is open for longer than its access token is valid. The
+// server closes the stream then, and refuses the token with status 401. This
+// program gets a new token, and the stream continues after the last event.
 //
 //   deno run --allow-net --allow-env examples/token_refresh.ts https://api.example.com/events
 //
-// TOKEN_URL gives access tokens, as OAuth 2.0 has it, to the client of CLIENT_ID
-// and CLIENT_SECRET.
+// Set these environment variables: TOKEN_URL, the token endpoint of an OAuth 2.0
+// server, and CLIENT_ID and CLIENT_SECRET, the client credentials. Outside of
+// this repository, run `deno add jsr:@x/sse` first.
 
 import { connectSse } from "@x/sse";
 
@@ -15,7 +16,7 @@ let token = await fetchToken();
 let hasWorked = false;
 
 const sse = await connectSse(
-  // Called for each attempt, which so sends the newest token.
+  // Called for each attempt, so that each request has the newest token.
   () => new Request(url, { headers: { Authorization: `Bearer ${token}` } }),
   {
     idleTimeout: 60_000,
@@ -24,8 +25,8 @@ const sse = await connectSse(
     },
     reconnect: {
       async shouldReconnect({ response }) {
-        if (response?.status !== 401) return undefined; // As for any error.
-        if (!hasWorked) return false; // It is wrong, rather than expired.
+        if (response?.status !== 401) return undefined; // The default.
+        if (!hasWorked) return false; // The token is wrong, not expired.
         token = await fetchToken();
         hasWorked = false;
         return true;
