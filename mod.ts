@@ -1,25 +1,18 @@
 /**
- * Server-Sent Events for Deno and every runtime with `fetch`: read a stream,
- * survive network failures, and write streams. It has no dependencies.
+ * Server-Sent Events (`text/event-stream`) for Deno, and for every runtime with
+ * `fetch`: Node, Bun, Cloudflare Workers and browsers. It is for programs that
+ * read the tokens of an LLM, the progress of a job, a feed or an MCP server,
+ * and for the servers that send such streams. A stream that stalls or is cut
+ * off becomes an error with a code, a lost connection continues after the last
+ * event, and nothing else has to be installed.
  *
- * - {@linkcode connectSse} sends a request, and returns an
- *   {@linkcode SseConnection}: an iterator over the events of the response, each
- *   a {@linkcode ServerSentEvent}. If the stream fails, it throws an
- *   {@linkcode SseError}.
- * - {@linkcode readSse} reads a response that has arrived already.
- * - {@linkcode SseEventStream} transforms a `ReadableStream` of bytes into events,
- *   as `TextDecoderStream` does into text.
- * - {@linkcode sseResponse}, {@linkcode SseEncoderStream} and
- *   {@linkcode encodeSse} write streams into which field values cannot inject
- *   events. {@linkcode lastEventIdOf} returns where a client stopped.
- * - {@linkcode SseDecoder} is the parser of all of them, for bytes from other
- *   sources.
+ * ```sh
+ * deno add jsr:@x/sse       # Deno
+ * npx jsr add @x/sse        # Node, Bun, Cloudflare Workers, bundlers
+ * ```
  *
- * The other entry points are `@x/sse/event-source` (the standard's
- * `EventSource`), `@x/sse/event-log` (broadcast and replay), `@x/sse/typed-events`
- * (events checked by a schema) and `@x/sse/cli` (a command line).
+ * ## Read a stream
  *
- * @example
  * ```ts
  * import { connectSse } from "@x/sse";
  *
@@ -28,6 +21,100 @@
  *   console.log(event.event, event.data);
  * }
  * ```
+ *
+ * {@linkcode connectSse} takes the arguments of `fetch`, and returns an
+ * {@linkcode SseConnection}: an iterator over the events of the response. Each
+ * event is a {@linkcode ServerSentEvent}.
+ *
+ * ## Survive failures
+ *
+ * ```ts
+ * import { connectSse } from "@x/sse";
+ *
+ * const sse = await connectSse("https://example.com/jobs/7", {
+ *   // Reconnect, and continue after the last event.
+ *   reconnect: true,
+ *   // Notice a connection that died silently.
+ *   idleTimeout: 30_000,
+ *   // Notice a stream that ended too early.
+ *   until: ({ event }) => event === "done",
+ * });
+ * for await (const event of sse) {
+ *   console.log(event.id, event.event, event.data);
+ * }
+ * ```
+ *
+ * If a stream fails and does not reconnect, reading it throws an
+ * {@linkcode SseError}. {@linkcode ConnectSseOptions} and
+ * {@linkcode ReconnectOptions} describe all options.
+ *
+ * ## Write a stream
+ *
+ * ```ts
+ * import { sseResponse } from "@x/sse";
+ *
+ * async function* greet() {
+ *   for (const data of ["Hello", "world"]) yield { event: "word", data };
+ * }
+ *
+ * export default { fetch: () => sseResponse(greet(), { heartbeat: 15_000 }) };
+ * ```
+ *
+ * {@linkcode sseResponse} turns messages into a `Response`.
+ * `deno serve main.ts` serves it. Field values cannot inject events.
+ *
+ * ## The names
+ *
+ * Start with {@linkcode connectSse}, {@linkcode SseError} and
+ * {@linkcode sseResponse}. If you have a response or a stream of bytes already,
+ * use {@linkcode readSse}, or pipe the bytes through an
+ * {@linkcode SseEventStream}.
+ *
+ * The rest is for special cases: {@linkcode SseDecoder} (the parser, chunk by
+ * chunk), {@linkcode encodeSse} and {@linkcode SseEncoderStream} (the encoder),
+ * and {@linkcode lastEventIdOf} (the id of a request).
+ *
+ * ## Other entry points
+ *
+ * - `@x/sse/event-log`: broadcast, and replay what a client missed. In memory,
+ *   on Redis or on Deno KV.
+ * - `@x/sse/event-source`: the standard's `EventSource` on every runtime, with
+ *   headers, any method and a body, and errors that say what went wrong.
+ * - `@x/sse/typed-events`: events that are typed and checked by zod, valibot or
+ *   arktype.
+ * - `@x/sse/cli`: a command. `deno run -N jsr:@x/sse/cli URL` prints a stream.
+ *
+ * ## More
+ *
+ * The [README](https://github.com/x/sse/blob/main/README.md) has tables of the
+ * options and errors, notes on each runtime, and a section on when not to use
+ * this module.
+ *
+ * The guides, each from a question to a finished program:
+ *
+ * - [LLM chat](https://github.com/x/sse/blob/main/examples/guides/llm_chat.md)
+ * - [MCP](https://github.com/x/sse/blob/main/examples/guides/mcp.md)
+ * -
+ *   [Feeds and resuming](https://github.com/x/sse/blob/main/examples/guides/feeds_and_resuming.md)
+ * - [Daemons](https://github.com/x/sse/blob/main/examples/guides/daemons.md)
+ *   that follow feeds for weeks
+ * -
+ *   [Broadcasting](https://github.com/x/sse/blob/main/examples/guides/broadcasting.md)
+ *   to many clients
+ * - [Servers](https://github.com/x/sse/blob/main/examples/guides/servers.md)
+ *   and frameworks
+ * -
+ *   [Behind proxies](https://github.com/x/sse/blob/main/examples/guides/behind_proxies.md)
+ * -
+ *   [In a page](https://github.com/x/sse/blob/main/examples/guides/in_a_page.md)
+ * - [Testing](https://github.com/x/sse/blob/main/examples/guides/testing.md)
+ * -
+ *   [The command line](https://github.com/x/sse/blob/main/examples/guides/command_line.md)
+ * - [Traps](https://github.com/x/sse/blob/main/examples/guides/traps.md):
+ *   errors of each runtime, and their remedies
+ * -
+ *   [Other libraries](https://github.com/x/sse/blob/main/examples/guides/other_libraries.md),
+ *   and how to migrate
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html}
  *

@@ -8,20 +8,21 @@ import { textOf } from "./internal/check.ts";
 import { nameErrors } from "./internal/error_name.ts";
 
 /**
- * The kind of an {@linkcode SseError}, the same on every runtime:
+ * The kind of an {@linkcode SseError}, the same on every runtime. Compare it to
+ * decide how your program handles the error:
  *
  * - `"network"`: no response arrived, or the connection failed.
- * - `"status"`: the response's status is outside 2xx. 204 and 205, which end a
- *   stream, are passed to `shouldReconnect` as this error, too.
+ * - `"status"`: the status of the response is not 2xx. `shouldReconnect` also
+ *   gets this error for 204 and 205, which by default end the stream.
  * - `"content-type"`: the response is not `text/event-stream`.
- * - `"event-too-large"`: an event or a line exceeds `maxEventSize`.
+ * - `"truncated"`: the stream ended before `until` was met.
  * - `"idle-timeout"`: no byte arrived for `idleTimeout` milliseconds.
- * - `"event-timeout"`: no event arrived for `eventTimeout` milliseconds.
  * - `"connect-timeout"`: no response headers arrived for `connectTimeout`
  *   milliseconds.
- * - `"truncated"`: the stream ended before `until` was met.
- * - `"reconnect-failed"`: `maxAttempts` were made without success, or the last
- *   event ID cannot be sent in a request. The last error is the `cause`.
+ * - `"event-timeout"`: no event arrived for `eventTimeout` milliseconds.
+ * - `"event-too-large"`: an event or a line exceeds `maxEventSize`.
+ * - `"reconnect-failed"`: `maxAttempts` attempts in a row have failed, or the
+ *   last event ID cannot be sent in a request. The last error is the `cause`.
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#processing-model}
  */
@@ -37,11 +38,17 @@ export type SseErrorCode =
   | "reconnect-failed";
 
 /**
- * The error that this module throws if a stream fails. Distinguish errors by
- * their `code`. The runtime's own error, which differs between runtimes, is the
- * `cause`.
+ * The error of a stream that failed: `connectSse` and the iterator over the
+ * events throw it. Use its `code` to find out what went wrong:
+ * {@linkcode SseErrorCode} lists the codes, which are the same on every
+ * runtime. If the server refused the request, `response` and `body` have its
+ * answer. The runtime's own error is the `cause`.
  *
- * @example
+ * Other errors are not an `SseError`: an abort throws the signal's reason, a
+ * wrong argument or option throws a `TypeError` or a `RangeError`, and an error
+ * that `onOpen` or another callback throws is thrown unchanged.
+ *
+ * @example Show why a server refused a request
  * ```ts
  * import { connectSse, SseError } from "@x/sse";
  *
@@ -63,26 +70,30 @@ export class SseError extends Error {
     "SseError",
   );
 
-  /** The kind of the error. */
+  /**
+   * The kind of the error. Compare it and not the message: messages may change.
+   */
   readonly code: SseErrorCode;
 
   /**
-   * The response that the error is about, if one arrived. Its status and headers
-   * can be read. The body of a refused response can be read only in
-   * `shouldReconnect` and `onReconnect`.
+   * The response that the error is about, if one arrived. Its status and
+   * headers can be read. The body of a refused response can be read only in
+   * `shouldReconnect` and `onReconnect`; the property `body` has the start of
+   * it.
    */
   declare readonly response?: Response;
 
   /**
    * The start of a refused response's body, decoded as UTF-8: at most 64 KiB,
-   * and what arrived within a second. Errors with the code `"status"` or
-   * `"content-type"` have it, and a `"reconnect-failed"` that one of them caused.
-   * Undefined if the body is locked or was read by another reader.
+   * and only what arrived within a second. Errors with the code `"status"` or
+   * `"content-type"` have it, and so does a `"reconnect-failed"` that one of
+   * them caused. Undefined if the body is locked or was read by another reader.
    */
   declare readonly body?: string;
 
   /**
-   * Makes an error.
+   * Creates an error, for example in a test, or in the `input` function of
+   * `connectSse` to report an attempt that failed and may be repeated.
    *
    * @param code The kind of the error.
    * @param message What was expected, what was received and what to do.

@@ -1,6 +1,15 @@
 /**
- * The WHATWG standard's `EventSource` for every runtime with `fetch`, also with
- * another method, with headers and with a body.
+ * The WHATWG standard's `EventSource` for every runtime with `fetch`: Deno,
+ * Node, Bun, Cloudflare Workers and browsers. Use it for code that was written
+ * for the browser's class, which runs unchanged, and if that class is not
+ * enough: this one also sends headers, any method and a body, and its errors
+ * say what went wrong. To read a stream with `for await`, use `connectSse` of
+ * `@x/sse`.
+ *
+ * ```sh
+ * deno add jsr:@x/sse       # Deno
+ * npx jsr add @x/sse        # Node, Bun, Cloudflare Workers, bundlers
+ * ```
  *
  * ```ts
  * import { EventSource } from "@x/sse/event-source";
@@ -17,19 +26,24 @@
  * source.onerror = ({ message }) => console.log(message);
  * ```
  *
- * Code written for the standard's class runs unchanged. As it is built on `fetch`,
- * it differs from a browser's own class in these points:
+ * Because it is built on `fetch`, it differs from a browser's own class in
+ * these points:
  *
  * - **CORS preflights.** In a browser, a request to another origin with the
- *   header `Last-Event-ID` is preceded by an `OPTIONS` request. Each reconnect
- *   after an id so costs two requests, and the server has to allow the header:
- *   `Access-Control-Allow-Headers: Last-Event-ID`. The browser's own class sends
- *   it without a preflight.
- * - **Requests that CORS blocks** look like network errors, so they are repeated,
- *   forever unless `reconnect.maxAttempts` is set. The browser's own class closes
- *   at once.
+ *   header `Last-Event-ID` is preceded by an `OPTIONS` request. A reconnect
+ *   after an id therefore costs two requests, and the server has to allow the
+ *   header: `Access-Control-Allow-Headers: Last-Event-ID`. The browser's own
+ *   class sends it without a preflight.
+ * - **Requests that CORS blocks** look like network errors, so they are
+ *   repeated, forever unless `reconnect.maxAttempts` is set. The browser's own
+ *   class closes at once.
  * - **`window.stop()`** closes the browser's own class. This one reconnects.
  * - **`isTrusted`** is `false` on its events.
+ *
+ * The other entry points, and more examples, are in the
+ * [README](https://github.com/x/sse/blob/main/README.md). The guide
+ * [in a page](https://github.com/x/sse/blob/main/examples/guides/in_a_page.md)
+ * shows this class in a browser.
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#the-eventsource-interface}
  *
@@ -81,9 +95,25 @@ const CONSTANTS = {
 const INITIAL_DELAY = 3000;
 
 /**
- * The types of listeners.
+ * The standard's `EventSource`. It connects at once, reconnects whenever the
+ * connection is lost, and dispatches the events of the stream to listeners,
+ * until you close it or the server responds that there is no stream.
  *
- * @see {@link https://dom.spec.whatwg.org/#interface-eventtarget}
+ * Listeners of `open`, `message` and `error` get events of their own types. All
+ * other listeners get messages.
+ *
+ * @example Follow a job until it is done
+ * ```ts
+ * import { EventSource } from "@x/sse/event-source";
+ *
+ * const source = new EventSource("https://example.com/jobs/7");
+ * source.addEventListener("progress", ({ data, lastEventId }) => {
+ *   console.log(lastEventId, JSON.parse(data).percent);
+ * });
+ * source.addEventListener("done", () => source.close());
+ * ```
+ *
+ * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#the-eventsource-interface}
  */
 export interface EventSource {
   /** Adds a listener for `open`, `message` or `error`. */
@@ -125,18 +155,16 @@ export interface EventSource {
 }
 
 /**
- * The standard's `EventSource`: connects at once, reconnects whenever the
- * connection is lost, and dispatches the events of the stream, until it is closed
- * or the server responds that there is no stream.
+ * The standard's `EventSource`, with further options. It works as the browser's
+ * own class does; {@linkcode EventSourceInit} lists the options that it adds.
  *
- * @example
+ * @example Show whether the connection is open
  * ```ts
  * import { EventSource } from "@x/sse/event-source";
  *
  * const source = new EventSource("https://example.com/jobs/7");
- * source.addEventListener("progress", ({ data, lastEventId }) => {
- *   console.log(lastEventId, JSON.parse(data).percent);
- * });
+ * source.onopen = () => console.log("open");
+ * source.onerror = () => console.log("lost");
  * source.addEventListener("done", () => source.close());
  * ```
  *
@@ -198,13 +226,14 @@ export class EventSource extends EventTarget {
   #hiddenHandlerType: string | undefined;
 
   /**
-   * Connects.
+   * Creates a source, and connects.
    *
-   * @param url The URL of the stream, in browsers also relative.
-   * @param init The standard's `withCredentials`, and the options of this module.
-   * @throws {DOMException} `"SyntaxError"`, if the URL cannot be parsed.
-   * @throws {TypeError} If an argument is missing or has the wrong type. A wrong
-   * option is reported by an `error` event.
+   * @param url The URL of the stream. In browsers, it may be relative.
+   * @param init The standard's `withCredentials`, and the options of this
+   * module.
+   * @throws {DOMException} `"SyntaxError"` if the URL cannot be parsed.
+   * @throws {TypeError} If an argument is missing or has the wrong type. A
+   * wrong option is reported by an `error` event instead.
    */
   constructor(url: string | URL, init: EventSourceInit = {}) {
     super();
@@ -223,17 +252,18 @@ export class EventSource extends EventTarget {
   }
 
   /**
-   * Reads a stream of bytes as if a server had sent it. When the stream ends or
-   * fails, the source closes with an `error` event, as it cannot reconnect.
+   * Creates a source that reads a stream of bytes as if a server had sent it.
+   * When the stream ends or fails, the source closes with an `error` event,
+   * because it cannot reconnect.
    *
    * @experimental The standard has not adopted it yet, and may change it.
    *
    * @param stream The bytes of an event stream.
-   * @returns A source whose `url` is `about:event-stream`, and whose events have
-   * the origin `"null"`.
+   * @returns A source whose `url` is `about:event-stream`, and whose events
+   * have the origin `"null"`.
    * @throws {TypeError} If `stream` is not a stream, or is locked.
    *
-   * @example
+   * @example Read a response that you have already
    * ```ts
    * import { EventSource } from "@x/sse/event-source";
    *
@@ -257,7 +287,7 @@ export class EventSource extends EventTarget {
     });
   }
 
-  /** The URL, as an absolute one. */
+  /** The absolute URL of the stream. */
   get url(): string {
     return this.#url;
   }
@@ -273,8 +303,8 @@ export class EventSource extends EventTarget {
   }
 
   /**
-   * The id that a reconnect sends: that of the newest event or, before the first
-   * event, the initial one.
+   * The id that a reconnect sends: the id of the newest event or, before the
+   * first event, the initial one.
    *
    * @experimental The standard has not adopted it yet, and may change it.
    */
@@ -291,7 +321,10 @@ export class EventSource extends EventTarget {
     return this.#connection?.reconnectionTime ?? this.#initialDelay;
   }
 
-  /** A listener for `open`: the connection is open, for the first time or again. */
+  /**
+   * The handler of `open` events, or `null`. It is called when the connection
+   * is open, for the first time or again.
+   */
   get onopen(): ((event: Event) => unknown) | null {
     return this.#handler("open");
   }
@@ -300,7 +333,10 @@ export class EventSource extends EventTarget {
     this.#setHandler("open", handler);
   }
 
-  /** A listener for `message`: an event that has no name of its own. */
+  /**
+   * The handler of `message` events, or `null`: of the events that have no name
+   * of their own. Use `addEventListener` for those that have a name.
+   */
   get onmessage(): ((event: EventSourceMessageEvent) => unknown) | null {
     return this.#handler("message");
   }
@@ -310,8 +346,9 @@ export class EventSource extends EventTarget {
   }
 
   /**
-   * A listener for `error`: the connection failed, or has to be reestablished. If
-   * it reconnects, `readyState` is `CONNECTING`.
+   * The handler of `error` events, or `null`. It is called when the connection
+   * has failed. If the source reconnects, `readyState` is `CONNECTING`,
+   * otherwise `CLOSED`.
    */
   get onerror(): ((event: EventSourceErrorEvent) => unknown) | null {
     return this.#handler("error");
@@ -321,7 +358,7 @@ export class EventSource extends EventTarget {
     this.#setHandler("error", handler);
   }
 
-  /** Closes the connection. No event is dispatched after it. */
+  /** Closes the connection. The source dispatches no event after it. */
   close(): void {
     this.#close();
   }

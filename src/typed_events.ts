@@ -1,11 +1,17 @@
 /**
- * Events whose data a schema has checked, typed by their names.
+ * Events whose data is checked by a schema and typed by the name of the event.
+ * Use it if a stream has events of several kinds, or if you do not want to
+ * trust what a server sends.
  *
- * A schema is anything that implements
- * [Standard Schema](https://standardschema.dev): those of zod (3.24 or newer),
- * valibot (1.0) and arktype (2.0) do, among others.
+ * The schemas can be those of zod (3.24 or newer), valibot (1.0), arktype (2.0)
+ * or any other library that implements
+ * [Standard Schema](https://standardschema.dev).
  *
- * @example
+ * ```sh
+ * deno add jsr:@x/sse npm:zod               # Deno
+ * npx jsr add @x/sse && npm install zod     # Node, Bun, bundlers
+ * ```
+ *
  * ```ts
  * import { connectSse } from "@x/sse";
  * import { typedEvents } from "@x/sse/typed-events";
@@ -27,6 +33,13 @@
  * }
  * ```
  *
+ * {@linkcode typedEvents} throws a {@linkcode TypedEventError} if the data of
+ * an event does not match. The other entry points are in the
+ * [README](https://github.com/x/sse/blob/main/README.md). A complete program is
+ * [typed_events.ts](https://github.com/x/sse/blob/main/examples/typed_events.ts).
+ *
+ * @see {@link https://standardschema.dev}
+ *
  * @module
  */
 
@@ -41,11 +54,13 @@ import type { ServerSentEvent } from "./read/server_sent_event.ts";
 const MAX_QUOTE_LENGTH = 200;
 
 /**
- * A schema: version 1 of Standard Schema, as far as it is used here.
+ * A schema: the part of version 1 of Standard Schema that this module uses. The
+ * schemas of zod, valibot and arktype have this type. Implement it to check
+ * events without a library.
  *
  * @typeParam Output The type that the schema returns for a valid value.
  *
- * @example By hand
+ * @example Check a number without a library
  * ```ts
  * import type { StandardSchema } from "@x/sse/typed-events";
  * import { assertEquals } from "@std/assert";
@@ -67,13 +82,18 @@ const MAX_QUOTE_LENGTH = 200;
  * @see {@link https://standardschema.dev/schema}
  */
 export interface StandardSchema<Output = unknown> {
-  /** The properties that the standard defines. */
+  /**
+   * The properties that Standard Schema defines: the version, the library's
+   * name, and the function that validates a value.
+   */
   readonly "~standard": {
     /** The version of the standard. */
     readonly version: 1;
     /** The name of the library. */
     readonly vendor: string;
-    /** Returns the value as the schema transforms it, or what is wrong with it. */
+    /**
+     * Validates a value. Returns it as the schema transforms it, or the issues.
+     */
     readonly validate: (
       value: unknown,
     ) =>
@@ -87,21 +107,27 @@ export interface StandardSchema<Output = unknown> {
 }
 
 /**
- * Something that is wrong with a value.
+ * One reason why a schema rejects a value: a message, and the path to the part
+ * of the value that is wrong. {@linkcode TypedEventError} has a list of them.
  *
  * @see {@link https://standardschema.dev/schema}
  */
 export interface StandardSchemaIssue {
-  /** What is wrong. */
+  /** The reason, as text. */
   readonly message: string;
-  /** Where it is: the keys to it, each by itself or as the `key` of an object. */
+  /**
+   * The path to the wrong part: a list of keys, each by itself or as the `key`
+   * of an object.
+   */
   readonly path?:
     | readonly (PropertyKey | { readonly key: PropertyKey })[]
     | undefined;
 }
 
 /**
- * An event whose data was checked and transformed by a schema.
+ * An event whose data was checked and transformed by a schema:
+ * {@linkcode typedEvents} returns it. It has the properties of a
+ * `ServerSentEvent`, but its `data` is the value that the schema returned.
  *
  * @typeParam Name The event's type.
  * @typeParam Data The type that the schema returns.
@@ -111,21 +137,25 @@ export interface StandardSchemaIssue {
 export interface TypedEvent<Name extends string = string, Data = unknown> {
   /** The event's type: `"message"` if the stream does not name one. */
   readonly event: Name;
-  /** The payload, parsed as JSON, as the schema returns it. */
+  /** The payload: parsed as JSON, and then as the schema returns it. */
   readonly data: Data;
   /** The last event ID of the stream when the event was dispatched. */
   readonly id: string;
-  /** The reconnection time in milliseconds, as `retry` of `ServerSentEvent`. */
+  /**
+   * The reconnection time in milliseconds that came with the event, as `retry`
+   * of `ServerSentEvent`.
+   */
   readonly retry: number | undefined;
 }
 
 /**
- * The events that {@linkcode typedEvents} returns with these schemas: a union that
- * a check of `event` narrows.
+ * The type of the events that {@linkcode typedEvents} returns with these
+ * schemas: a union that a check of `event` narrows. Use it for the parameter of
+ * a function that takes such events.
  *
  * @typeParam Schemas The type of the schemas by name.
  *
- * @example
+ * @example Pass checked events to a function
  * ```ts
  * import type { TypedEventOf } from "@x/sse/typed-events";
  * import { z } from "npm:zod@4";
@@ -151,11 +181,14 @@ export type TypedEventOf<Schemas extends Record<string, StandardSchema>> = {
   >;
 }[keyof Schemas & (string | number)];
 
-/** Options of {@linkcode typedEvents}. */
+/**
+ * Options of {@linkcode typedEvents}: how to treat events that have no schema.
+ */
 export interface TypedEventsOptions {
   /**
-   * What to do with an event whose name has no schema: ignore it, or throw a
-   * {@linkcode TypedEventError}.
+   * How to treat an event whose name has no schema: `"skip"` ignores it,
+   * `"throw"` throws a {@linkcode TypedEventError}. Set it to `"throw"` in
+   * tests, or if a new kind of event must not be missed.
    *
    * @default {"skip"}
    */
@@ -163,10 +196,11 @@ export interface TypedEventsOptions {
 }
 
 /**
- * An event that its schema does not accept: the data is not valid or is not JSON,
- * or there is no schema for its name and `unknown` is `"throw"`.
+ * The error of an event that its schema rejects: the data is not JSON or not
+ * valid, or the name has no schema and `unknown` is `"throw"`. It has the
+ * `event` and the `issues`, so that you can log what the server sent.
  *
- * @example
+ * @example Show what is wrong with an event
  * ```ts
  * import { connectSse } from "@x/sse";
  * import { TypedEventError, typedEvents } from "@x/sse/typed-events";
@@ -180,7 +214,7 @@ export interface TypedEventsOptions {
  *   }
  * } catch (error) {
  *   if (!(error instanceof TypedEventError)) throw error;
- *   // The server says 50.
+ *   // The server sends 50.
  *   console.error(error.event.data, error.issues[0].message);
  * }
  * ```
@@ -196,15 +230,18 @@ export class TypedEventError extends Error {
   /** The event, as it was read. */
   readonly event: ServerSentEvent;
 
-  /** What is wrong, as the schema reports it. */
+  /**
+   * The reasons, as the schema reports them. If the schema did not report any,
+   * one issue with the message of the error.
+   */
   readonly issues: readonly StandardSchemaIssue[];
 
   /**
-   * Makes an error.
+   * Creates an error, for example in a test.
    *
    * @param event The event.
    * @param message What was expected and what was received.
-   * @param options The cause, and what is wrong: by default one issue, with the
+   * @param options The cause, and the issues: by default one issue, with the
    * message.
    */
   constructor(
@@ -222,15 +259,17 @@ export class TypedEventError extends Error {
 }
 
 /**
- * Parses each event's data as JSON, validates it with the schema of the event's
- * name, and returns it with the type of the schema. Schemas may be asynchronous,
+ * Parses the data of each event as JSON, validates it with the schema of the
+ * event's name, and returns it with the type of the schema. Use it around a
+ * connection to read only events that are valid. Schemas may be asynchronous,
  * and may transform the data.
  *
  * Events are read only on demand. Leaving a `for await` loop in any way closes
- * `events`, and so does an event that its schema does not accept. `return()` closes
- * them at once, even while an event is awaited; only an async generator cannot be
- * closed while it awaits something. If `events` are closed elsewhere, as by
- * `sse.close()`, the loop ends. Errors of `events` are passed on unchanged.
+ * `events`, and so does an event that its schema rejects. `return()` closes
+ * them at once, even while an event is awaited, unless they are an async
+ * generator, which cannot be closed while it awaits something. If `events` are
+ * closed elsewhere, for example by `sse.close()`, the loop ends. Errors of
+ * `events` are passed on unchanged.
  *
  * Data that is not JSON throws. If it marks the end of the stream, as `[DONE]`
  * does, pass `until: "[DONE]"` to `connectSse`.
@@ -240,15 +279,15 @@ export class TypedEventError extends Error {
  * an `SseEventStream`, or any other iterable.
  * @param schemas A schema for each name. Events without a name are named
  * `"message"`.
- * @param options What to do with events that have no schema.
+ * @param options How to treat events that have no schema.
  * @returns The events that have a schema, in order.
- * @throws {TypeError} If `events` cannot be iterated, a schema is not a Standard
- * Schema, or `unknown` is not one of its values.
- * @throws {TypedEventError} From `next()`: if the data of an event is not JSON or
- * not valid, or its schema throws (the error is the `cause`); with `unknown:
- * "throw"`, also if there is no schema.
+ * @throws {TypeError} If `events` cannot be iterated, a schema is not a
+ * Standard Schema, or `unknown` is not one of its values.
+ * @throws {TypedEventError} From `next()`: if the data of an event is not JSON
+ * or not valid, or its schema throws (the error is the `cause`); with
+ * `unknown: "throw"`, also if there is no schema.
  *
- * @example
+ * @example Wait for the result of a job, and ignore other events
  * ```ts
  * import { connectSse } from "@x/sse";
  * import { typedEvents } from "@x/sse/typed-events";

@@ -1,21 +1,20 @@
 /**
- * Event logs: what one process, or many, append and any number of clients read,
- * each at its own pace and from where it left off.
+ * Event logs: broadcast messages to many clients, and replay to each client
+ * what it missed. Use one if several clients read the same stream, or if a
+ * client has to continue after a lost connection.
  *
- * - {@linkcode MemoryEventLog} keeps one in this process,
- *   {@linkcode RedisEventLog} one on Redis and {@linkcode KvEventLog} one on
- *   Deno KV, for many processes. {@linkcode EventLog} is what they have in
- *   common.
- * - {@linkcode resume} reads one for a client that connects, or connects again.
+ * ```sh
+ * deno add jsr:@x/sse       # Deno
+ * npx jsr add @x/sse        # Node, Bun, Cloudflare Workers, bundlers
+ * ```
  *
- * @example
  * ```ts
  * import { sseResponse } from "@x/sse";
  * import { MemoryEventLog, resume } from "@x/sse/event-log";
  *
  * const log = new MemoryEventLog();
  *
- * // What one client posts, all get.
+ * // Each message that a client posts is sent to all clients.
  * async function handler(request: Request): Promise<Response> {
  *   if (request.method === "POST") {
  *     await log.append({ data: await request.text() });
@@ -25,6 +24,25 @@
  * }
  * export default { fetch: handler };
  * ```
+ *
+ * {@linkcode resume} reads a log for one client: first the messages after the
+ * client's `Last-Event-ID`, then each new one. A slow client needs no queue: it
+ * reads the log at its own position. Choose a log by the number of processes:
+ *
+ * - {@linkcode MemoryEventLog} for one process. The messages end with it.
+ * - {@linkcode RedisEventLog} for many processes, in a Redis stream. It works
+ *   with any Redis client.
+ * - {@linkcode KvEventLog} for many processes, in Deno KV. Start Deno with
+ *   `--unstable-kv`, or `Deno.openKv` is not a function.
+ *
+ * {@linkcode EventLog} is the interface of all three.
+ *
+ * Guides:
+ * [broadcasting](https://github.com/x/sse/blob/main/examples/guides/broadcasting.md)
+ * and
+ * [feeds and resuming](https://github.com/x/sse/blob/main/examples/guides/feeds_and_resuming.md).
+ * The other entry points are in the
+ * [README](https://github.com/x/sse/blob/main/README.md).
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#the-last-event-id-header}
  *

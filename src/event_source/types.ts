@@ -7,10 +7,10 @@
 import type { ReconnectOptions } from "../read/reconnect.ts";
 
 /**
- * Options of `EventSource`: the standard's `withCredentials`, and those of this
- * module.
+ * Options of `EventSource`: the standard's `withCredentials`, and options of
+ * this module about the request, the time limits and reconnecting.
  *
- * @example
+ * @example Follow a job with a token, and give up after ten attempts in a row
  * ```ts
  * import { EventSource } from "@x/sse/event-source";
  *
@@ -26,30 +26,36 @@ import type { ReconnectOptions } from "../read/reconnect.ts";
  */
 export interface EventSourceInit {
   /**
-   * Whether to send cookies and other credentials to other origins. It has an
-   * effect in browsers only.
+   * Whether to send cookies and other credentials to other origins. Set it in a
+   * page whose stream comes from another origin and needs a session cookie. It
+   * has an effect in browsers only.
    *
    * @default {false}
    */
   withCredentials?: boolean | undefined;
   /**
-   * The method of the request.
+   * The method of the request. Set it to `"POST"` for an API that answers a
+   * POST with a stream. The request is sent again with each reconnect.
    *
    * @default {"GET"}
    */
   method?: string | undefined;
   /**
-   * Headers of the request. `Last-Event-ID` is added when there is an id, and
-   * `Accept` and `Cache-Control` if they are missing. In a browser, most headers
-   * cost a CORS preflight if the server is of another origin.
+   * Headers of the request, for example `Authorization`. By default, `Accept`
+   * and `Cache-Control` are sent, and `Last-Event-ID` if there is an id. Yours
+   * replace `Accept` and `Cache-Control`. In a browser, most headers cost a
+   * CORS preflight if the server is of another origin.
    */
   headers?: RequestInit["headers"] | undefined;
-  /** The body of the request. It is sent again with each reconnect. */
+  /**
+   * The body of the request. It is sent again with each reconnect. By default,
+   * there is none.
+   */
   body?: RequestInit["body"] | undefined;
   /**
-   * The id after which to start: that of the last event which an earlier source
-   * has read. In a browser, it costs a CORS preflight if the server is of another
-   * origin.
+   * The id after which to start. Set it to continue after an event that an
+   * earlier source has read. In a browser, it costs a CORS preflight if the
+   * server is of another origin.
    *
    * @default {""}
    */
@@ -57,54 +63,65 @@ export interface EventSourceInit {
   /**
    * A replacement for `fetch`, or a handler that answers requests in the same
    * process, without a network: that of `Deno.serve`, or a framework's
-   * `app.fetch`.
+   * `app.fetch`. Use it in tests, or to send requests through another HTTP
+   * client.
    *
    * @default {globalThis.fetch}
    */
   fetch?: ((request: Request) => Response | Promise<Response>) | undefined;
   /**
-   * How to reconnect. As in the standard, each delay is the reconnection time, so
-   * the defaults are: `initialDelay` 3000, until the server's `retry:` replaces
-   * it, `backoffFactor` 1, `jitter` 0, `maxDelay` Infinity.
-   *
-   * `shouldReconnect` may return `true` for failures that are final by the
-   * standard, such as status 503. A status of 2xx other than 200 is always final.
+   * When and how often to reconnect. As in the standard, each delay is the
+   * reconnection time, so the defaults are: `initialDelay` 3000, until the
+   * server's `retry:` replaces it, `backoffFactor` 1, `jitter` 0, `maxDelay`
+   * Infinity.
    *
    * Set `maxAttempts` if the server is of another origin: a request that CORS
    * blocks looks like a network error, and is repeated.
+   *
+   * `shouldReconnect` may return `true` for failures that are final by the
+   * standard, such as status 503. A status of 2xx other than 200 is always
+   * final.
    */
   reconnect?: ReconnectOptions | undefined;
   /**
    * Maximum time in milliseconds to wait for data. If no byte arrives for this
-   * long, the source reconnects. Comments count as data.
+   * long, the source reconnects. By default, there is no limit.
    *
-   * @default No limit.
+   * Set it for every stream that has to be reliable: a connection that died
+   * silently never ends by itself. Choose twice the server's heartbeat
+   * interval. Comments count as data.
    */
   idleTimeout?: number | undefined;
   /**
-   * Maximum time in milliseconds to wait for the response's headers, at each
-   * attempt.
+   * Maximum time in milliseconds to wait for the response headers of each
+   * attempt. If they do not arrive in time, the source reconnects. Set it if
+   * the start needs another limit than the stream. `Infinity` removes the
+   * limit.
    *
    * @default {idleTimeout}
    */
   connectTimeout?: number | undefined;
   /**
    * Maximum size of an event in UTF-16 code units, including its unfinished
-   * line. A larger event closes the source.
+   * line. A larger event closes the source with an `error` event. The limit
+   * keeps a faulty server from filling the memory. `Infinity` removes it.
    *
    * @default {67108864}
    */
   maxEventSize?: number | undefined;
-  /** Called with the text of each comment, in order with the events. */
+  /**
+   * Called with the text of each comment, in order with the events. Use it to
+   * show that the server is alive. By default, comments are ignored.
+   */
   onComment?: ((comment: string) => void) | undefined;
 }
 
 /**
- * The event of `error` listeners. If the connection failed or has to be
- * reestablished, it has the error. An event of the stream that is named `error`
- * is a `MessageEvent`, and has neither property.
+ * The event that listeners of `error` receive. If the connection has failed, it
+ * has the `error` and its `message`. An event of the stream that is named
+ * `error` is a `MessageEvent`, and has neither property.
  *
- * @example
+ * @example Tell a lost connection from a refused request
  * ```ts
  * import { EventSource, SseError } from "@x/sse/event-source";
  *
@@ -131,18 +148,20 @@ export interface EventSourceErrorEvent extends Event {
 }
 
 /**
- * The event of message listeners: the standard's `MessageEvent`, whose `data` is
- * always a string.
+ * The event that listeners of messages receive: the standard's `MessageEvent`,
+ * whose `data` is always a string. Its `lastEventId` is the id of the event.
  *
  * @see {@link https://html.spec.whatwg.org/multipage/comms.html#messageevent}
  */
 export interface EventSourceMessageEvent extends Omit<MessageEvent, "data"> {
-  /** The payload. */
+  /** The payload, as text. */
   readonly data: string;
 }
 
 /**
- * The events of an `EventSource` by name. All others are messages.
+ * The types of the events that an `EventSource` dispatches, by name. It gives
+ * listeners of `open`, `message` and `error` their types. Events of any other
+ * name are messages.
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#the-eventsource-interface}
  */

@@ -20,35 +20,39 @@ import type {
 import { checkResponse, isSendable, makeSend } from "./request.ts";
 
 /**
- * Opens an event stream. Resolves when the response headers arrive, whatever the
- * status: check `response` before reading the first event if you need to.
- * Reading the first event of an unsuccessful response throws an `SseError`. With
- * `reconnect`, it resolves when there is a response that no other attempt
- * follows.
+ * Opens an event stream: sends a request as `fetch` does, and returns an
+ * iterator over the events of the response. Use it to read the tokens of an
+ * LLM, the progress of a job or a feed.
  *
- * The request has the headers `Accept: text/event-stream` and `Cache-Control:
- * no-store` (in a browser `cache: "no-store"`), each only if you do not set it. A
- * user and a password in the URL become an `Authorization` header, if you do not
- * set one.
+ * Resolves when the response headers arrive, whatever the status: check
+ * `response` before reading the first event if you need to. Reading the first
+ * event of an unsuccessful response throws an `SseError`. With `reconnect`,
+ * temporary errors are retried first.
  *
- * @param input The URL; or a request, whose properties the options override; or a
- * function that returns one of them for each attempt, for example with a new
- * token, at another URL, or as a GET that continues what a POST started. A
- * `Request` from a function is sent as it is, apart from the headers that are
- * added if it lacks them: `Accept`, `Cache-Control` and `Last-Event-ID`. Aborting
- * its own signal aborts that attempt only. If the function throws an `SseError`,
- * the attempt has failed, and may be repeated; anything else ends the stream.
+ * The request has the headers `Accept: text/event-stream` and
+ * `Cache-Control: no-store` (in a browser, `cache: "no-store"` instead). Each
+ * is set only if you do not set it. A user and a password in the URL become an
+ * `Authorization` header, unless you set one.
+ *
+ * @param input The URL; or a `Request`, whose properties the options override;
+ * or a function that returns one of them for each attempt. Use a function to
+ * send a new token, to change the URL, or to continue with a GET after a POST.
+ * A `Request` from a function is sent as it is, except that `Accept`,
+ * `Cache-Control` and `Last-Event-ID` are added if they are missing. Aborting
+ * its own signal aborts that attempt only. If the function throws an
+ * `SseError`, the attempt has failed and may be repeated. Any other error ends
+ * the stream.
  * @param options The options of `fetch`, and how to read the stream.
  * @returns The open connection, an iterator over the events.
- * @throws {SseError} `"network"`, if no response arrived, and
- * `"connect-timeout"`, if none arrived in time; with `reconnect`, also
+ * @throws {SseError} `"network"` if no response arrived, and
+ * `"connect-timeout"` if none arrived in time; with `reconnect`, also
  * `"reconnect-failed"`.
  * @throws {TypeError} If the input or an option has the wrong type.
  * @throws {RangeError} If a number among the options is out of range.
- * @throws {unknown} The signal's reason after an abort, or what `input`,
- * `onOpen`, `shouldReconnect` or `onReconnect` throws.
+ * @throws {unknown} The signal's reason after an abort, or the error that
+ * `input`, `onOpen`, `shouldReconnect` or `onReconnect` throws.
  *
- * @example The answer of an LLM
+ * @example Read the answer of an LLM
  * ```ts
  * import { connectSse } from "@x/sse";
  *
@@ -61,7 +65,19 @@ import { checkResponse, isSendable, makeSend } from "./request.ts";
  * for await (const event of sse) console.log(event.data);
  * ```
  *
- * @example In a test, with a handler instead of the network
+ * @example Follow a job until it is done, also if the network fails
+ * ```ts
+ * import { connectSse } from "@x/sse";
+ *
+ * const sse = await connectSse("https://example.com/jobs/7", {
+ *   reconnect: true,
+ *   idleTimeout: 30_000,
+ *   until: ({ event }) => event === "done",
+ * });
+ * for await (const event of sse) console.log(event.event, event.data);
+ * ```
+ *
+ * @example Test a handler without a network
  * ```ts
  * import { connectSse } from "@x/sse";
  * import { assertEquals } from "@std/assert";
@@ -76,7 +92,7 @@ import { checkResponse, isSendable, makeSend } from "./request.ts";
  * assertEquals(data, ["Hello", "world"]);
  * ```
  *
- * @example A token that may expire while the stream is open
+ * @example Renew a token that expires while the stream is open
  * ```ts
  * import { connectSse } from "@x/sse";
  *
@@ -142,23 +158,35 @@ export async function connectSse(
 }
 
 /**
- * Reads an event stream from a response that has arrived already, or from a
- * stream of bytes. It sends no request, and does not reconnect.
+ * Reads an event stream from a response that you have already, or from a stream
+ * of bytes. Use it if an API client sends the request for you. It sends no
+ * request itself, and does not reconnect.
  *
  * @param source The response; or a stream of bytes, which is read as an event
- * stream whatever it contains. Neither may be locked or used.
+ * stream whatever it contains. Neither may be locked or read by another reader.
  * @param options How to read the stream.
  * @returns The connection, an iterator over the events.
- * @throws {TypeError} If the source or an option has the wrong type.
+ * @throws {TypeError} If the source or an option has the wrong type, or the
+ * source is a locked stream.
  * @throws {RangeError} If a number among the options is out of range.
  *
- * @example The response of an API client
+ * @example Read the response of an API client
  * ```ts
  * import { readSse } from "@x/sse";
  *
  * const response = await fetch("https://example.com/chat", { method: "POST" });
  *
  * for await (const event of readSse(response, { until: "[DONE]" })) {
+ *   console.log(event.data);
+ * }
+ * ```
+ *
+ * @example Read a recorded stream
+ * ```ts
+ * import { readSse } from "@x/sse";
+ *
+ * const recording = new Blob(["data: Hello\n\ndata: world\n\n"]);
+ * for await (const event of readSse(recording.stream())) {
  *   console.log(event.data);
  * }
  * ```

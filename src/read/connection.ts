@@ -27,15 +27,17 @@ import { endsStream, isRefused } from "./refusal.ts";
 import type { ServerSentEvent } from "./server_sent_event.ts";
 
 /**
- * An open event stream, as `connectSse` and `readSse` return it: an iterator over
- * its events. Events are read only on demand, so that at most the events of one
- * chunk are in memory.
+ * An open event stream: the iterator over events that {@linkcode connectSse}
+ * and {@linkcode readSse} return. Read it with `for await`, which closes the
+ * connection when you leave the loop in any way. Or call `next()`, which reads
+ * one event and leaves the connection open; then close it with `close()` or
+ * `await using`.
  *
- * Leaving a `for await` loop in any way closes the connection, as `close()` and
- * `await using` do. `next()` reads one event, and leaves it open. Check
- * `response` before you read the first event if you need to.
+ * Events are read only on demand: at most the events of one chunk are in
+ * memory. Check `response` before you read the first event if you need to.
+ * Store `lastEventId` if you want to continue later.
  *
- * @example
+ * @example Check the response, read one event, and then the others
  * ```ts
  * import { connectSse } from "@x/sse";
  *
@@ -56,33 +58,41 @@ import type { ServerSentEvent } from "./server_sent_event.ts";
  */
 export interface SseConnection
   extends AsyncIterableIterator<ServerSentEvent, undefined>, AsyncDisposable {
-  /** The response that the events come from: that of the newest connection. */
+  /**
+   * The response that the events come from. After a reconnect, it is the newest
+   * one.
+   */
   readonly response: Response;
 
   /**
-   * The last event ID of the events that were returned. Store it, and pass it as
-   * the option `lastEventId` to continue from there later.
+   * The last event ID of the events that were returned. Store it, and pass it
+   * as the option `lastEventId` to continue from there later.
    *
-   * A reconnect sends the id of the newest event that has arrived, returned or
-   * not.
+   * A reconnect sends another id: that of the newest event that has arrived,
+   * even if it was not returned yet.
    */
   readonly lastEventId: string;
 
-  /** The server's newest reconnection time in milliseconds, if it sent one. */
+  /**
+   * The newest reconnection time in milliseconds that the server has sent as
+   * `retry:`. Undefined if it has sent none.
+   */
   readonly reconnectionTime: number | undefined;
 
   /**
-   * Reads the next event. Calls may overlap, and are answered in order.
+   * Reads the next event. You may call it again before the first call has
+   * resolved: the calls resolve in order.
    *
-   * @returns The event, or `{ done: true }` if the stream has ended or an earlier
-   * call has thrown.
+   * @returns The event, or `{ done: true }` if the stream has ended or an
+   * earlier call has thrown.
    * @throws {SseError} `"status"`, `"content-type"`, `"network"`,
    * `"idle-timeout"`, `"event-timeout"`, `"event-too-large"` or `"truncated"`;
-   * with `reconnect`, also `"reconnect-failed"`.
+   * with `reconnect`, also `"connect-timeout"` or `"reconnect-failed"`.
    * @throws {TypeError} If the response's body is locked or was read by another
    * reader.
-   * @throws {unknown} The signal's reason after an abort, or what `until`,
-   * `onOpen`, `onComment`, `shouldReconnect`, `onReconnect` or `input` throws.
+   * @throws {unknown} The signal's reason after an abort, or the error that
+   * `until`, `onOpen`, `onComment`, `shouldReconnect`, `onReconnect` or `input`
+   * throws.
    */
   next(): Promise<IteratorResult<ServerSentEvent, undefined>>;
 
@@ -94,13 +104,14 @@ export interface SseConnection
   return(): Promise<IteratorResult<ServerSentEvent, undefined>>;
 
   /**
-   * Reconnects now, for example when the network is available again: drops the
-   * connection, or ends the delay before the next attempt. Events that have
-   * arrived are kept. Has no effect if the stream has ended.
+   * Reconnects now: drops the connection, or ends the delay before the next
+   * attempt. Call it if you know more than the connection does, for example
+   * that the network is available again. Events that have arrived are kept. Has
+   * no effect if the stream has ended.
    *
    * @throws {TypeError} If the option `reconnect` is off.
    *
-   * @example
+   * @example Reconnect as soon as the network is back
    * ```ts
    * import { connectSse } from "@x/sse";
    *
@@ -114,11 +125,12 @@ export interface SseConnection
   reconnect(): void;
 
   /**
-   * Closes the connection: aborts the request or cancels the response's body, and
-   * ends the iteration. Has no effect if it is closed.
+   * Closes the connection: aborts the request or cancels the response's body,
+   * and ends the iteration. Events that were not returned yet are dropped. Has
+   * no effect if the connection is closed already.
    *
-   * @returns A promise that resolves when the body is canceled, or after a second
-   * if canceling it takes longer.
+   * @returns A promise that resolves when the body is canceled, or after a
+   * second if canceling it takes longer.
    */
   close(): Promise<void>;
 

@@ -8,20 +8,22 @@ import { SseDecoder, type SseDecoderOptions } from "./decoder.ts";
 import type { ServerSentEvent } from "./server_sent_event.ts";
 
 /**
- * Decodes an event stream of bytes or strings. Use it as `TextDecoderStream`, in
- * `pipeThrough`.
+ * Transforms the bytes or the text of an event stream into events. Use it in
+ * `pipeThrough`, as you use `TextDecoderStream`, if other code works with
+ * streams.
  *
  * If an event exceeds `maxEventSize`, the stream errors with an `SseError`
- * `"event-too-large"`. As with any stream that errors, events that have not been
- * read yet are then lost, also those before the fault. Use `readSse` if you need
- * each of them, and in browsers whose `ReadableStream` is not async iterable.
+ * `"event-too-large"`. As with any stream that errors, events that have not
+ * been read yet are then lost, even those before the error. Use `readSse` if
+ * you need each of them, or if your program runs in browsers whose
+ * `ReadableStream` is not async iterable.
  *
  * As the standard demands, an unfinished event at the end is dropped.
  *
- * Streams read ahead, so `onComment` may be called before the events that precede
- * the comment have been read.
+ * Streams read ahead, so `onComment` may be called before the events that
+ * precede the comment have been read.
  *
- * @example
+ * @example Read the body of a response as a stream of events
  * ```ts
  * import { SseEventStream } from "@x/sse";
  *
@@ -39,16 +41,16 @@ export class SseEventStream implements
     ArrayBufferLike | ArrayBufferView | string,
     ServerSentEvent
   > {
-  /** The events. */
+  /** The side to read from: the events. */
   readonly readable: ReadableStream<ServerSentEvent>;
-  /** Takes the bytes. */
+  /** The side to write to: the bytes or the text of the event stream. */
   readonly writable: WritableStream<
     ArrayBufferLike | ArrayBufferView | string
   >;
   readonly #decoder: SseDecoder;
 
   /**
-   * Makes a stream.
+   * Creates a stream.
    *
    * @param options The initial id, the limit, and a callback for comments.
    * @throws {RangeError} If `maxEventSize` is neither a positive whole number
@@ -73,14 +75,18 @@ export class SseEventStream implements
   }
 
   /**
-   * The last event ID: the newest one that a blank line has completed. As streams
-   * read ahead, store the `id` of the event that you have processed instead.
+   * The last event ID: the newest id that a blank line has completed. As
+   * streams read ahead, store the `id` of the event that you have processed
+   * instead.
    */
   get lastEventId(): string {
     return this.#decoder.lastEventId;
   }
 
-  /** The stream's newest reconnection time in milliseconds. */
+  /**
+   * The newest reconnection time in milliseconds that the stream has set with
+   * `retry:`. Undefined if it has set none.
+   */
   get reconnectionTime(): number | undefined {
     return this.#decoder.reconnectionTime;
   }

@@ -15,12 +15,19 @@ import {
 import { MIN_RETRY_DELAY } from "./limits.ts";
 
 /**
- * How to reconnect. All options are optional.
+ * When and how often to reconnect: the option `reconnect` of `connectSse`. All
+ * options have defaults, which `reconnect: true` uses. (`EventSource` has
+ * defaults of its own.)
+ *
+ * By default, `connectSse` reconnects if the connection ends, fails or stalls,
+ * or if the server sends a temporary error: status 408, 425, 429, 500, 502, 503
+ * or 504. The delay is 1 s at first, and doubles with each attempt up to 30 s.
+ * There is no limit of attempts. Other errors end the stream.
  *
  * In a browser, a request that CORS blocks looks like a network error. It is
  * repeated forever unless `maxAttempts` is set.
  *
- * @example
+ * @example Follow a job, and give up after ten attempts in a row
  * ```ts
  * import { connectSse } from "@x/sse";
  *
@@ -43,57 +50,79 @@ export interface ReconnectOptions {
   /**
    * Whether to reconnect after the first event has arrived.
    *
-   * Set it to `false` if the server starts the answer anew for each request, as
-   * LLM APIs do: attempts are then made until the first event, and none after it.
+   * Set it to `false` if the server starts a new answer for each request, as
+   * most LLM APIs do. The request is then repeated only until the first event:
+   * a second answer would not continue the first one.
+   *
+   * The first event counts even if it has no content. OpenAI's first event, for
+   * example, has a role and no token: if the connection fails after it, no
+   * attempt follows, although no token has arrived.
    *
    * @default {true}
    */
   resume?: boolean | undefined;
   /**
-   * Delay in milliseconds before the first attempt to reconnect. The server's
-   * `retry:` replaces it.
+   * Delay in milliseconds before the first attempt to reconnect. A `retry:` of
+   * the server replaces it. The option `jitter` shortens the delay at random.
    *
-   * From the second attempt in a row on, the delay is at least 100 ms, or
-   * `maxDelay` if that is less.
+   * Raise it if many clients use one server. With 0, the first attempt is made
+   * at once. From the second attempt in a row on, the delay is at least 100 ms,
+   * or `maxDelay` if that is less.
    *
    * @default {1000}
    */
   initialDelay?: number | undefined;
   /**
-   * Maximum delay in milliseconds. Only a server's `Retry-After` can exceed it.
+   * Maximum delay in milliseconds, however many attempts have failed. It also
+   * limits a `retry:` of the server. Only a `Retry-After` header can exceed it.
+   *
+   * Lower it if a person waits for the events.
    *
    * @default {30000}
    */
   maxDelay?: number | undefined;
   /**
    * Factor by which the delay grows with each attempt in a row; at least 1.
+   * With 2, the delays are 1, 2, 4 … s.
+   *
+   * Set it to 1 for a constant delay, as browsers have it.
    *
    * @default {2}
    */
   backoffFactor?: number | undefined;
   /**
-   * Share of the delay that is random, from 0 to 1. With 0.5, a delay of 1000 ms
-   * becomes one of 500 to 1000 ms.
+   * Share of the delay that is random, from 0 to 1. With 0.5, a delay of 1000
+   * ms becomes one of 500 to 1000 ms.
    *
-   * Randomness keeps the clients of a server that has crashed from returning all
-   * at once.
+   * Randomness keeps the clients of a server that has crashed from returning
+   * all at once. Set it to 0 in tests that check delays.
    *
    * @default {0.5}
    */
   jitter?: number | undefined;
   /**
-   * Maximum number of attempts in a row, without the first request. After them
-   * the stream fails with `"reconnect-failed"`. Each event resets the count.
+   * Maximum number of attempts in a row. The first request does not count. If
+   * all of them fail, the stream fails with an `SseError` `"reconnect-failed"`,
+   * whose `cause` is the last error.
+   *
+   * Set it if your program has to report that a server stays unavailable. Each
+   * event resets the count, so a server that sends one event per connection and
+   * then closes it is never given up.
    *
    * @default {Infinity}
    */
   maxAttempts?: number | undefined;
   /**
-   * Decides whether to reconnect after an error: `true` reconnects, `false` does
-   * not, `undefined` keeps the default: temporary errors reconnect.
+   * Decides whether to reconnect after an error: `true` reconnects, `false`
+   * does not. `undefined` keeps the default, which reconnects after temporary
+   * errors.
    *
-   * It is not called after `until` was met, `close()` or an abort. It cannot
-   * exceed `maxAttempts`.
+   * Use it to retry another status, for example 401 after you have renewed a
+   * token, or to stop if the body of a refused response says so. It may return
+   * a promise. An error that it throws ends the stream.
+   *
+   * It is not called after `until` was met, `close()` or an abort, or, with
+   * `resume: false`, after the first event. It cannot exceed `maxAttempts`.
    *
    * @param error The error; `"truncated"` if the body ended.
    * @param attempt The number of the next attempt in a row, from 1.
@@ -106,9 +135,13 @@ export interface ReconnectOptions {
     | undefined;
   /**
    * Called before each delay. If it returns a promise, it is awaited first.
+   * There is no default.
    *
-   * @param info The number of the next attempt in a row, from 1; the delay before
-   * it in milliseconds; and the error, `"truncated"` if the body ended.
+   * Use it to log failures, or to show that the connection was lost. An error
+   * that it throws ends the stream.
+   *
+   * @param info The number of the next attempt in a row, from 1; the delay
+   * before it in milliseconds; and the error, `"truncated"` if the body ended.
    */
   onReconnect?:
     | ((

@@ -5,9 +5,12 @@
  */
 
 /**
- * One event of an event stream.
+ * One event that was read from an event stream: its type, its payload and its
+ * id. {@linkcode connectSse} and the other readers return it. You can also
+ * write it again: {@linkcode sseResponse} and the encoders take it as a
+ * message.
  *
- * @example
+ * @example Show the progress of a job
  * ```ts
  * import { connectSse } from "@x/sse";
  *
@@ -36,16 +39,16 @@ export class ServerSentEvent {
 
   /**
    * The reconnection time in milliseconds that the stream has set with this
-   * event, or since the event before it in a block without data. Undefined if it
-   * has not.
+   * event, or in a block without data between it and the event before.
+   * Undefined if it has set none there.
    */
   readonly retry: number | undefined;
 
   /**
-   * Makes an event.
+   * Creates an event, for example in a test.
    *
-   * @param init The fields of the event: its type, by default `"message"`, the
-   * payload and the id, by default `""`, and the reconnection time in
+   * @param init The fields of the event: its type, by default `"message"`; the
+   * payload and the id, by default `""`; and the reconnection time in
    * milliseconds, by default none.
    */
   constructor(
@@ -65,11 +68,12 @@ export class ServerSentEvent {
   /**
    * Parses the payload as JSON.
    *
-   * @typeParam T The type of the payload. It is not checked.
+   * @typeParam T The type of the payload. It is not checked:
+   * `@x/sse/typed-events` checks it.
    * @returns The result of `JSON.parse(data)`.
    * @throws {SyntaxError} If `data` is not JSON.
    *
-   * @example
+   * @example Parse the payload of an event
    * ```ts
    * import { ServerSentEvent } from "@x/sse";
    * import { assertEquals } from "@std/assert";

@@ -7,40 +7,67 @@
 import { check, checkType } from "../internal/check.ts";
 
 /**
- * The fields of one block of an event stream, all of them optional.
+ * A message to write: the fields of one block of an event stream, all of them
+ * optional. {@linkcode sseResponse}, the encoders and event logs take it. Set
+ * `data` or `json` for the payload, `event` for its type, and `id` if clients
+ * are to continue after it.
+ *
+ * @example Write each kind of message
+ * ```ts
+ * import { type SseMessage, sseResponse } from "@x/sse";
+ *
+ * const messages: SseMessage[] = [
+ *   { data: "Hello" },
+ *   { event: "progress", json: { percent: 50 }, id: "7" },
+ *   { retry: 5000 }, // Clients wait for 5 s before they reconnect.
+ *   { comment: "Clients ignore this." },
+ * ];
+ * console.log(await sseResponse(messages).text());
+ * ```
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream}
  */
 export interface SseMessage {
-  /** The event's type, without line ends. */
+  /**
+   * The event's type, without line ends. Without it, clients receive the type
+   * `"message"`.
+   */
   event?: string | undefined;
-  /** The payload. Each line of it becomes a line of the field. */
+  /** The payload, as text. It may have several lines. */
   data?: string | undefined;
   /**
    * The payload as a value, which is written as `data` by `JSON.stringify`. Set
-   * either `data` or `json`; both together throw. The method `json()` of an event
-   * that was read does not count.
+   * either `data` or `json`: setting both throws. The method `json()` of an
+   * event that was read does not count.
    */
   json?: unknown;
-  /** The last event ID from this event on, without line ends. `""` clears it. */
+  /**
+   * The id of the event, without line ends. A client that reconnects sends the
+   * newest id, as `Last-Event-ID`. `""` clears it.
+   */
   id?: string | undefined;
-  /** The reconnection time in whole milliseconds, from 0. */
+  /**
+   * The reconnection time in whole milliseconds, from 0: the delay before
+   * clients reconnect, from this message on.
+   */
   retry?: number | undefined;
-  /** A comment, which readers ignore. Each line of it becomes a comment. */
+  /** A comment, which clients ignore. It may have several lines. */
   comment?: string | undefined;
 }
 
 const LINE_END = /\r\n|\r|\n/;
 
 /**
- * Encodes a message as a block of an event stream. Decoding it returns the fields
- * of the message, with the line ends in `data` as `\n`. Field values cannot inject
- * fields or events.
+ * Encodes a message as the text of one block of an event stream. Use it if you
+ * write to something other than a `Response`; `sseResponse` encodes by itself.
  *
- * An `event` without `data` is written with empty data, as readers dispatch no
- * event without data. A message without any field is `""`. A comment alone is
- * written without the blank line that ends a block, at which many clients
- * dispatch an empty event.
+ * Decoding the block returns the fields of the message, with the line ends in
+ * `data` as `\n`. Field values cannot inject fields or events.
+ *
+ * An `event` without `data` is written with empty data, because clients
+ * dispatch no event without data. A message without any field is `""`. A
+ * comment alone is written without the blank line that ends a block, because
+ * many clients dispatch an empty event at it.
  *
  * @param message The message.
  * @returns The block, including the blank line that ends it.
@@ -49,7 +76,20 @@ const LINE_END = /\r\n|\r|\n/;
  * `json` and `data` are set, `json` cannot be written as JSON, or a string
  * contains a lone surrogate, which UTF-8 cannot encode.
  *
- * @example
+ * @example Write messages with Node's own server
+ * ```ts
+ * import type { ServerResponse } from "node:http";
+ * import { encodeSse } from "@x/sse";
+ *
+ * // For `createServer((_request, response) => greet(response))`.
+ * export function greet(response: ServerResponse): void {
+ *   response.writeHead(200, { "Content-Type": "text/event-stream" });
+ *   response.write(encodeSse({ event: "greeting", data: "Hello" }));
+ *   response.end(encodeSse({ json: { n: 1 } }));
+ * }
+ * ```
+ *
+ * @example See how messages are encoded
  * ```ts
  * import { encodeSse } from "@x/sse";
  * import { assertEquals } from "@std/assert";

@@ -7,13 +7,15 @@
 import { encodeEvent, sharedBytes, type SseMessage } from "./encoder.ts";
 
 /**
- * Encodes messages as an event stream, the opposite of `SseEventStream`. Use it as
- * `TextEncoderStream`, in `pipeThrough`. Events that were read are messages, too.
+ * Transforms messages into the bytes of an event stream, the opposite of
+ * `SseEventStream`. Use it in `pipeThrough`, as you use `TextEncoderStream`, if
+ * you need a stream of bytes and not a `Response`. Events that were read are
+ * messages, too.
  *
  * If a message cannot be written, the stream errors with the `TypeError` of
  * `encodeSse`.
  *
- * @example
+ * @example Upload a stream of events
  * ```ts
  * import { SseEncoderStream } from "@x/sse";
  *
@@ -33,12 +35,12 @@ import { encodeEvent, sharedBytes, type SseMessage } from "./encoder.ts";
 // global in each bundle, also if nothing uses it.
 export class SseEncoderStream
   implements TransformStream<SseMessage, Uint8Array<ArrayBuffer>> {
-  /** The bytes. */
+  /** The side to read from: the bytes of the event stream. */
   readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
-  /** Takes the messages. */
+  /** The side to write to: the messages. */
   readonly writable: WritableStream<SseMessage>;
 
-  /** Makes a stream. */
+  /** Creates a stream. */
   constructor() {
     let lastEventId: string | undefined;
     const { readable, writable } = new TransformStream<

@@ -10,10 +10,11 @@ import { encodeEvent, sharedBytes, type SseMessage } from "./encoder.ts";
 import { POLL, type Pollable, type Waker } from "./poll.ts";
 
 /**
- * Options of `sseResponse`: those of a `Response`, and how to keep the stream
- * alive and to end it.
+ * Options of {@linkcode sseResponse}: those of a `Response` (`status`,
+ * `headers`, `statusText`), how to keep a quiet stream alive, and when to end
+ * it.
  *
- * @example A server that can be shut down, and closes each stream after an hour
+ * @example Close streams at a shutdown, and each after an hour
  * ```ts
  * import { type SseMessage, sseResponse } from "@x/sse";
  *
@@ -33,25 +34,28 @@ import { POLL, type Pollable, type Waker } from "./poll.ts";
 export interface SseResponseInit extends ResponseInit {
   /**
    * Time in milliseconds without a message after which an empty comment is
-   * written.
+   * written. By default, none is written.
    *
-   * Set it to less than the idle timeout of each proxy on the way, often 60
-   * seconds, so that none of them closes a silent connection. Clients can then
-   * use `idleTimeout` to notice a connection that has died.
+   * Set it for every stream that can be quiet. Choose less than the idle
+   * timeout of each proxy on the way, which is often 60 seconds, so that none
+   * of them closes the connection. Clients can then use `idleTimeout` to notice
+   * a connection that has died. A Cloudflare Worker notices that a client has
+   * left only when it writes.
    *
-   * @default No heartbeat.
+   * No comment is written while the client is too slow to accept one.
    */
   heartbeat?: number | undefined;
   /**
-   * Ends the stream when it aborts, after the message that is being sent.
+   * Ends the stream when it aborts, after the message that is being sent. By
+   * default, the stream ends when the source ends or the client leaves.
    *
-   * Pass the signal of a server's shutdown, so that no open stream delays it, or
-   * `AbortSignal.timeout(ms)`, so that clients reconnect before a platform cuts
-   * them off. A client that reconnects continues after the last event.
+   * Pass the signal of a server's shutdown, so that no open stream delays it,
+   * or `AbortSignal.timeout(ms)`, so that clients reconnect before a platform
+   * cuts them off. A client that reconnects continues after the last event.
    *
    * Node prints a warning if more than ten streams listen to one signal, though
-   * each of them stops when it ends. `events.setMaxListeners(0, signal)` turns it
-   * off.
+   * each of them stops listening when it ends.
+   * `events.setMaxListeners(0, signal)` turns the warning off.
    */
   signal?: AbortSignal | undefined;
 }
@@ -70,30 +74,33 @@ const DEFAULT_HEADERS = {
 const HEARTBEAT = /* @__PURE__ */ new TextEncoder().encode(":\n");
 
 /**
- * Answers a request with an event stream. Messages are read from the source only
- * as fast as the client accepts them. When the client leaves, the source is
- * closed by its `return()`, so that the `finally` blocks of a generator run.
+ * Answers a request with an event stream. Use it in the handler of a server: it
+ * turns a generator, another iterable or a stream of messages into a
+ * `Response`.
  *
- * A generator cannot be closed while it awaits something: one that passes on
- * messages from elsewhere stops only at the next message. Pass the connection or
- * stream itself, or pipe it through a `TransformStream`. To push messages, pass
- * the `readable` of a `TransformStream`, and write to its `writable`.
+ * Messages are read from the source only as fast as the client accepts them.
+ * When the client leaves, the source is closed by its `return()`, so that the
+ * `finally` blocks of a generator run. If the source fails, the response
+ * errors: the client sees a failed connection instead of an end, and can
+ * reconnect.
  *
- * If the source fails, the response errors: the client sees a failed connection
- * instead of an end, and can reconnect.
+ * A generator cannot be closed while it awaits something. A generator that
+ * passes on messages from elsewhere therefore stops only at the next message.
+ * Pass the connection or the stream itself instead, or pipe it through a
+ * `TransformStream`.
  *
  * @param source The messages. Events that were read are messages, too.
- * @param init Status, headers, heartbeat and signal. The headers replace those
- * that are set by default, so that nothing on the way caches, compresses or
- * buffers the stream: `Content-Type`, `Cache-Control`, `X-Accel-Buffering` and
- * `Incremental`.
+ * @param init Status, headers, heartbeat and signal. By default, the headers
+ * `Content-Type`, `Cache-Control`, `X-Accel-Buffering` and `Incremental` are
+ * set so that nothing on the way caches, compresses or buffers the stream. Your
+ * headers replace them.
  * @returns The response.
  * @throws {TypeError} If the source cannot be iterated, or is a locked stream,
  * or `signal` is not an `AbortSignal`.
- * @throws {RangeError} If `heartbeat` is not a positive number, or `status` does
- * not allow a body: 200 to 599, except 204, 205 and 304.
+ * @throws {RangeError} If `heartbeat` is not a positive number, or `status`
+ * does not allow a body: 200 to 599 do, except 204, 205 and 304.
  *
- * @example
+ * @example Send the time every second
  * ```ts
  * import { sseResponse } from "@x/sse";
  *
@@ -110,7 +117,25 @@ const HEARTBEAT = /* @__PURE__ */ new TextEncoder().encode(":\n");
  * };
  * ```
  *
- * @example A proxy, which passes on what it reads
+ * @example Push messages from event listeners
+ * ```ts
+ * import { type SseMessage, sseResponse } from "@x/sse";
+ *
+ * const news = new EventTarget();
+ *
+ * function handler(): Response {
+ *   const pipe = new TransformStream<SseMessage, SseMessage>();
+ *   const writer = pipe.writable.getWriter();
+ *   const send = () => void writer.write({ data: "news" }).catch(() => {});
+ *   news.addEventListener("news", send);
+ *   // Rejects when the client leaves.
+ *   writer.closed.catch(() => news.removeEventListener("news", send));
+ *   return sseResponse(pipe.readable, { heartbeat: 15_000 });
+ * }
+ * export default { fetch: handler };
+ * ```
+ *
+ * @example Pass on a stream from another server
  * ```ts
  * import { connectSse, lastEventIdOf, sseResponse } from "@x/sse";
  *
@@ -119,7 +144,11 @@ const HEARTBEAT = /* @__PURE__ */ new TextEncoder().encode(":\n");
  *     headers: { Authorization: "Bearer secret" },
  *     lastEventId: lastEventIdOf(request),
  *   });
- *   if (upstream.response.status !== 200) return upstream.response;
+ *   const { status } = upstream.response;
+ *   if (status !== 200) {
+ *     await upstream.close();
+ *     return new Response(null, { status });
+ *   }
  *   return sseResponse(upstream, { heartbeat: 15_000 });
  * }
  * export default { fetch: handler };
