@@ -1,17 +1,19 @@
-// Broadcasts what anyone posts to everyone who listens, whichever isolate of the
-// server they are connected to: the threads of `deno serve --parallel` here, the
-// regions of the world on Deno Deploy. Who comes later first gets the newest
-// messages kept, and who lost the connection those that were missed.
+// Sends each posted message to all clients, also to those of other isolates: the
+// threads of `deno serve --parallel` here, or the regions of Deno Deploy. A client
+// that connects first gets the newest messages, and one that reconnects gets the
+// messages that it has missed.
 //
 //   deno serve --parallel --unstable-kv --allow-env --allow-read --allow-write examples/broadcast.ts
 //   curl --no-buffer http://localhost:8000/
 //   curl --data "Hello, all" http://localhost:8000/
 //
-// KV_PATH is the file to keep the messages in, if not Deno's own for this program.
+// Without --unstable-kv, `Deno.openKv` is not a function. KV_PATH is the file for
+// the messages, by default Deno's own file for this program.
 
 import { sseResponse } from "@x/sse";
 import { KvEventLog, resume } from "@x/sse/event-log";
 
+// On Deno Deploy, without KV_PATH, this is the database of the app.
 const kv = await Deno.openKv(Deno.env.get("KV_PATH"));
 const log = new KvEventLog(kv, ["broadcast"], { maxMessages: 100 });
 

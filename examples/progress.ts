@@ -1,13 +1,16 @@
-// Shows how far a job has got, to whoever asks, from its start.
+// Starts a job with POST, and sends its progress, from the start, to each client
+// that requests it.
 //
 //   deno serve examples/progress.ts
 //   curl --include --request POST http://localhost:8000/
-//   curl --no-buffer http://localhost:8000/THE-LOCATION
+//   curl --no-buffer http://localhost:8000/LOCATION
+//
+// LOCATION is the path in the `Location` header of the answer to POST.
 
 import { lastEventIdOf, sseResponse } from "@x/sse";
 import { MemoryEventLog, resume } from "@x/sse/event-log";
 
-/** The jobs of this process. One that has ended is forgotten after a while. */
+/** The jobs of this process, until ten minutes after their end. */
 const jobs = new Map<string, MemoryEventLog>();
 const TEN_MINUTES = 10 * 60 * 1000;
 
@@ -27,7 +30,7 @@ export default {
     if (log === undefined) return new Response(null, { status: 404 });
     const { lastId, ended } = await log.status();
     if (ended && lastEventIdOf(request) === lastId) {
-      // `EventSource` connects again after every end, but not after this.
+      // `EventSource` reconnects after each end of a stream, but not after 204.
       return new Response(null, { status: 204 });
     }
     return sseResponse(resume(log, request), { heartbeat: 15_000 });

@@ -1,10 +1,10 @@
-// Stands between an event stream and browsers, on Deno Deploy: adds the key that
-// browsers must not know, drops some events and changes others, and ends the
-// request upstream when the browser leaves.
+// A proxy between an event stream and browsers, for example on Deno Deploy. It
+// adds the API key that browsers must not see, drops some events and changes
+// others, and closes the upstream request when the browser leaves.
 //
 //   deno serve --allow-net --allow-env examples/proxy.ts
 //
-// UPSTREAM_URL is the stream to pass on, UPSTREAM_TOKEN the key to it.
+// UPSTREAM_URL is the URL of the stream, UPSTREAM_TOKEN the API key for it.
 
 import { connectSse, ServerSentEvent, sseResponse } from "@x/sse";
 
@@ -13,7 +13,7 @@ export default {
     const headers = new Headers({
       "Authorization": `Bearer ${Deno.env.get("UPSTREAM_TOKEN")}`,
     });
-    // With its last event ID, a browser that lost its connection goes on.
+    // A browser that reconnects continues after its last event.
     for (const name of ["Content-Type", "Last-Event-ID"]) {
       const value = request.headers.get(name);
       if (value !== null) headers.set(name, value);
@@ -24,16 +24,27 @@ export default {
       headers,
       body: request.body,
     });
-    // A refusal is passed on as it is.
-    if (upstream.response.status !== 200) return upstream.response;
+    if (upstream.response.status !== 200) return refusal(upstream.response);
 
-    // A pipe lets go of the upstream at once when the browser leaves. A
-    // generator would wait for the upstream's next event first.
+    // A pipe closes the upstream request as soon as the browser leaves. A
+    // generator would wait for the next upstream event first.
     const events = ReadableStream.from(upstream)
       .pipeThrough(new TransformStream({ transform }));
     return sseResponse(events, { heartbeat: 15_000 });
   },
 } satisfies Deno.ServeDefaultExport;
+
+/** Passes on an error of the upstream server. */
+function refusal({ status, headers, body }: Response): Response {
+  // Not all headers: on Node and Bun, they still describe the compressed body,
+  // which `fetch` has decompressed.
+  const passedOn = new Headers();
+  for (const name of ["Content-Type", "Retry-After"]) {
+    const value = headers.get(name);
+    if (value !== null) passedOn.set(name, value);
+  }
+  return new Response(body, { status, headers: passedOn });
+}
 
 function transform(
   event: ServerSentEvent,

@@ -1,9 +1,9 @@
-// The edge proxy of proxy.ts as a Cloudflare Worker.
+// The proxy of proxy.ts as a Cloudflare Worker.
 //
 //   deno bundle --output worker.js examples/worker.ts && npx wrangler dev worker.js
 //
-// UPSTREAM_URL is the stream to pass on, UPSTREAM_TOKEN the key to it: a
-// variable and a secret of the worker.
+// UPSTREAM_URL is the URL of the stream, and UPSTREAM_TOKEN the API key for it: a
+// variable and a secret of the Worker.
 
 import { connectSse, ServerSentEvent, sseResponse } from "@x/sse";
 
@@ -17,7 +17,7 @@ export default {
     const headers = new Headers({
       "Authorization": `Bearer ${env.UPSTREAM_TOKEN}`,
     });
-    // With its last event ID, a browser that lost its connection goes on.
+    // A browser that reconnects continues after its last event.
     for (const name of ["Content-Type", "Last-Event-ID"]) {
       const value = request.headers.get(name);
       if (value !== null) headers.set(name, value);
@@ -28,16 +28,27 @@ export default {
       headers,
       body: request.body,
     });
-    // A refusal is passed on as it is.
-    if (upstream.response.status !== 200) return upstream.response;
+    if (upstream.response.status !== 200) return refusal(upstream.response);
 
     const events = ReadableStream.from(upstream)
       .pipeThrough(new TransformStream({ transform }));
-    // A worker sees that the browser has gone when it writes: with a heartbeat,
-    // soon enough.
+    // A Worker notices that the browser has left only when it writes. With a
+    // heartbeat, that is at most 15 seconds later.
     return sseResponse(events, { heartbeat: 15_000 });
   },
 };
+
+/** Passes on an error of the upstream server. */
+function refusal({ status, headers, body }: Response): Response {
+  // Not all headers: on Node and Bun, they still describe the compressed body,
+  // which `fetch` has decompressed.
+  const passedOn = new Headers();
+  for (const name of ["Content-Type", "Retry-After"]) {
+    const value = headers.get(name);
+    if (value !== null) passedOn.set(name, value);
+  }
+  return new Response(body, { status, headers: passedOn });
+}
 
 function transform(
   event: ServerSentEvent,

@@ -22,7 +22,8 @@ async function append(path: string, text: string): Promise<void> {
 Deno.test("each example has the command to run it in its heading", async () => {
   const directory = new URL("../examples", import.meta.url);
   for await (const { name, isFile } of Deno.readDir(directory)) {
-    if (!isFile) continue; // The demo is started by a task.
+    // A task starts the demo.
+    if (!isFile || !name.endsWith(".ts")) continue;
     const command = await commandOf(name);
     assert(
       command.includes(`examples/${name}`),
@@ -157,7 +158,10 @@ Deno.test("chat.ts gives up after five retries of a busy API", async () => {
     OPENAI_API_KEY: "secret",
   });
   assertEquals(stdout, "");
-  assertStringIncludes(stderr, "maxAttempts (5) are used up");
+  assertStringIncludes(
+    stderr,
+    "in 5 attempts (maxAttempts), but the last failed",
+  );
   assertEquals(code, 1);
   assertEquals(server.requests.length, 6);
 });
@@ -524,6 +528,43 @@ Deno.test("proxy.ts forwards changed events and closes the upstream request when
   await stream.cancelled;
 });
 
+/** A response whose body is compressed with gzip. */
+async function gzipResponse(text: string, init: ResponseInit) {
+  const compressed = new Response(text).body!
+    .pipeThrough(new CompressionStream("gzip"));
+  const body = await new Response(compressed).arrayBuffer();
+  return new Response(body, {
+    ...init,
+    headers: { ...init.headers, "Content-Encoding": "gzip" },
+  });
+}
+
+Deno.test("proxy.ts and worker.ts pass on a compressed error as readable text, without its other headers", async () => {
+  await using upstream = new HttpServer(() =>
+    gzipResponse('{"error":"busy"}', {
+      status: 503,
+      headers: {
+        "Content-Type": "application/json",
+        "Retry-After": "7",
+        "Set-Cookie": "session=upstream",
+      },
+    })
+  );
+  const env = { UPSTREAM_URL: upstream.url, UPSTREAM_TOKEN: "secret" };
+  await using proxy = await serve("proxy.ts", [], env);
+  await using workerServer = new HttpServer(({ headers }) =>
+    worker.fetch(new Request("http://worker/", { headers }), env)
+  );
+  for (const { url } of [proxy, workerServer]) {
+    const response = await fetch(url);
+    assertEquals(response.status, 503);
+    assertEquals(await response.json(), { error: "busy" });
+    assertEquals(response.headers.get("content-type"), "application/json");
+    assertEquals(response.headers.get("retry-after"), "7");
+    assertEquals(response.headers.get("set-cookie"), null);
+  }
+});
+
 // tests/runtimes also runs this example in workerd.
 Deno.test("worker.ts forwards changed events and closes the upstream request when the browser disconnects", async () => {
   const stream = new OpenResponse(
@@ -709,7 +750,7 @@ Deno.test("progress.ts sends the events of a job from its start to each client",
   assertEquals(await readAll(url, sse.lastEventId), all.slice(2));
 });
 
-Deno.test("node.ts serves an event stream and stops its source when the client disconnects", async () => {
+Deno.test("node.ts serves an event stream, answers HEAD and odd paths, and stops its source when the client disconnects", async () => {
   const child = await start("node.ts", [], { env: { PORT: "0" } });
   await using stack = new AsyncDisposableStack();
   stack.defer(async () => {
@@ -721,11 +762,15 @@ Deno.test("node.ts serves an event stream and stops its source when the client d
   const { value } = await deadline(stdout.read(), "the port");
   await stdout.cancel();
   const url = `http://127.0.0.1:${Number(value)}`;
-  const sse = await connectSse(url);
+  const head = await deadline(fetch(url, { method: "HEAD" }), "HEAD");
+  assertEquals(head.headers.get("content-type"), "text/event-stream");
+  const sse = await connectSse(`${url}//`);
   assertEquals((await dataOf(sse, 2)).length, 2);
+  const listeners = async () => await (await fetch(`${url}/listeners`)).text();
+  assertEquals(await listeners(), "1");
   await sse.close();
   const sourceStopped = async () => {
-    while (await (await fetch(`${url}/listeners`)).text() !== "0") {
+    while (await listeners() !== "0") {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
   };

@@ -104,8 +104,9 @@ const LASTING =
  * connections, and to Redis as far as it keeps what it has acknowledged: reading
  * is tried again until it works or is ended. `append` is tried once, and rejects
  * with the client's error; then the message may have been stored or not. A client
- * that sends commands again after a lost connection, as `ioredis` does unless
- * `autoResendUnfulfilledCommands` is `false`, may append a message twice.
+ * that sends commands again after a lost connection may append a message twice.
+ * For `ioredis`, set `maxRetriesPerRequest: 0`. Do not set
+ * `autoResendUnfulfilledCommands: false`: it leaves commands pending forever.
  *
  * Redis may give an id again, after the stream was deleted or Redis flushed. So
  * each entry has a tag of its own, which is part of the log's ids. Reading an empty

@@ -41,7 +41,9 @@ async function connectIoredis(port: number): Promise<RedisClient> {
   const client = new Redis(port, "127.0.0.1", {
     lazyConnect: true,
     retryStrategy: () => 20,
-    autoResendUnfulfilledCommands: false,
+    // Rejects the commands in flight when the connection is lost. By default,
+    // ioredis sends them again, which can store a message twice.
+    maxRetriesPerRequest: 0,
   });
   client.on("error", () => {});
   await client.connect();

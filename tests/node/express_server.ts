@@ -39,8 +39,9 @@ app.get("/push", async (_request, response) => {
 });
 
 async function send(from: Response, to: express.Response): Promise<void> {
-  to.writeHead(from.status, Object.fromEntries(from.headers));
+  to.setHeaders(from.headers);
   to.flushHeaders();
+  // Fails when the client leaves.
   await pipeline(Readable.fromWeb(from.body as never), to).catch(() => {});
 }
 

@@ -3,6 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { connectSse } from "../../mod.ts";
 import { dataOf } from "../support/data_of.ts";
 import { deadline } from "../support/deadline.ts";
+import { HttpServer } from "../support/http_server.ts";
 import { isInstalled, notRunFor } from "../support/not_run.ts";
 import { temporaryDirectory } from "../support/temporary_directory.ts";
 
@@ -12,7 +13,7 @@ const notRun = notRunFor(
 );
 
 /** Bundles a server and runs it on Node.js until it is disposed. */
-async function start(path: string) {
+async function start(path: string, env: Record<string, string> = {}) {
   await using directory = await temporaryDirectory();
   const bundle = `${directory.path}/server.mjs`;
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
@@ -24,7 +25,7 @@ async function start(path: string) {
   assert(success, new TextDecoder().decode(stderr));
   const process = new Deno.Command("node", {
     args: [bundle],
-    env: { PORT: "0" },
+    env: { PORT: "0", ...env },
     stdout: "piped",
     stderr: "inherit",
   }).spawn();
@@ -87,4 +88,22 @@ test("an Express app serves a log and a push source and stops them when the clie
   assertEquals(await dataOf(pushed, 3), ["push", "push", "push"]);
   await pushed.close();
   await server.listeners(0);
+});
+
+test("the proxy of worker.ts sends a compressed error of the upstream as readable text on Node.js", async () => {
+  const compressed = new Response("Try again later ☃").body!
+    .pipeThrough(new CompressionStream("gzip"));
+  const body = await new Response(compressed).arrayBuffer();
+  await using upstream = new HttpServer(() =>
+    new Response(body, {
+      status: 503,
+      headers: { "Content-Encoding": "gzip", "Content-Type": "text/plain" },
+    })
+  );
+  await using server = await start("proxy_server.ts", {
+    UPSTREAM_URL: upstream.url,
+  });
+  const response = await fetch(server.url);
+  assertEquals(response.status, 503);
+  assertEquals(await response.text(), "Try again later ☃");
 });
