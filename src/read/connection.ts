@@ -280,7 +280,7 @@ class Connection implements SseConnection {
 
   reconnect(): void {
     const { isEnabled } = this.#policy;
-    check(isEnabled, "the option reconnect to be set", isEnabled);
+    check(isEnabled, "the option reconnect", isEnabled);
     const state = this.#state;
     if (state.kind === "ended") return;
     state.exchange.abort();
