@@ -2,9 +2,10 @@
  * Server-Sent Events (`text/event-stream`) for Deno, and for every runtime with
  * `fetch`: Node, Bun, Cloudflare Workers and browsers. It is for programs that
  * read the tokens of an LLM, the progress of a job, a feed or an MCP server,
- * and for the servers that send such streams. A stream that stalls or is cut
- * off becomes an error with a code, a lost connection continues after the last
- * event, and nothing else has to be installed.
+ * and for the servers that send such streams. With the options
+ * `idleTimeout`, `until` and `reconnect`, a stream that stalls or is cut off
+ * fails with an error code, and a lost connection continues after the last
+ * event. The module has no dependencies.
  *
  * ```sh
  * deno add jsr:@x/sse       # Deno
@@ -44,8 +45,8 @@
  * }
  * ```
  *
- * If a stream fails and does not reconnect, reading it throws an
- * {@linkcode SseError}. {@linkcode ConnectSseOptions} and
+ * If a stream fails and `connectSse` does not reconnect, reading the stream
+ * throws an {@linkcode SseError}. {@linkcode ConnectSseOptions} and
  * {@linkcode ReconnectOptions} describe all options.
  *
  * ## Write a stream
@@ -60,8 +61,9 @@
  * export default { fetch: () => sseResponse(greet(), { heartbeat: 15_000 }) };
  * ```
  *
- * {@linkcode sseResponse} turns messages into a `Response`.
- * `deno serve main.ts` serves it. Field values cannot inject events.
+ * {@linkcode sseResponse} turns an iterable or a stream of messages into a
+ * `Response`. Save this program as `main.ts`, and run it with
+ * `deno serve main.ts`. Field values cannot inject events.
  *
  * ## The names
  *
@@ -70,14 +72,14 @@
  * use {@linkcode readSse}, or pipe the bytes through an
  * {@linkcode SseEventStream}.
  *
- * The rest is for special cases: {@linkcode SseDecoder} (the parser, chunk by
+ * For special cases, there are {@linkcode SseDecoder} (the parser, chunk by
  * chunk), {@linkcode encodeSse} and {@linkcode SseEncoderStream} (the encoder),
- * and {@linkcode lastEventIdOf} (the id of a request).
+ * and {@linkcode lastEventIdOf} (the last event ID that a request contains).
  *
  * ## Other entry points
  *
- * - `@x/sse/event-log`: broadcast, and replay what a client missed. In memory,
- *   on Redis or on Deno KV.
+ * - `@x/sse/event-log`: broadcast messages, and replay those that a client
+ *   missed. The log is in memory, on Redis or on Deno KV.
  * - `@x/sse/event-source`: the standard's `EventSource` on every runtime, with
  *   headers, any method and a body, and errors that say what went wrong.
  * - `@x/sse/typed-events`: events that are typed and checked by zod, valibot or
@@ -90,7 +92,7 @@
  * options and errors, notes on each runtime, and a section on when not to use
  * this module.
  *
- * The guides, each from a question to a finished program:
+ * Each guide leads from a question to a finished program:
  *
  * - [LLM chat](https://github.com/x/sse/blob/main/examples/guides/llm_chat.md)
  * - [MCP](https://github.com/x/sse/blob/main/examples/guides/mcp.md)
