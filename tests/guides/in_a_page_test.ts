@@ -69,7 +69,7 @@ Deno.test('in_a_page: useLatest returns the newest event and the failure, reconn
 
 Deno.test("in_a_page: the stream is closed while the page is hidden and then continues after the last event", async () => {
   const streams: OpenResponse[] = [];
-  const arrivals = [0, 1].map(() => Promise.withResolvers<void>());
+  const arrivals = [0, 1, 2].map(() => Promise.withResolvers<void>());
   using server = answer(() => {
     const stream = new OpenResponse(
       streams.length === 0 ? "id: 1\ndata: a\n\n" : "id: 2\ndata: b\n\n",
@@ -107,11 +107,16 @@ Deno.test("in_a_page: the stream is closed while the page is hidden and then con
   assertEquals(server.requests[1].headers.get("Last-Event-ID"), "1");
   await deadline(waitForLines(2), "the second event");
 
-  streams[1].send("data: [DONE]\n\n");
-  await streams[1].cancelled;
+  // A page that was opened in the background becomes visible without a pause.
   page.dispatchEvent(new Event("visibilitychange"));
-  assertEquals(output.lines, [["a"], ["b"]]);
-  assertEquals(server.requests.length, 2);
+  await streams[1].cancelled;
+  await deadline(arrivals[2].promise, "the third request");
+
+  streams[2].send("data: [DONE]\n\n");
+  await streams[2].cancelled;
+  page.dispatchEvent(new Event("visibilitychange"));
+  assertEquals(output.lines, [["a"], ["b"], ["b"]]);
+  assertEquals(server.requests.length, 3);
 });
 
 Deno.test("in_a_page: tokens are collected and set once per frame", async () => {
