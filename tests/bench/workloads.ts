@@ -43,18 +43,20 @@ const linePerChunk: Cut = (blocks) =>
   blocks.flatMap((block) => block.text.match(/[^\n]*\n/g)!);
 const every = (bytes: number): Cut => () => bytes;
 
+// Each takes long enough for the setup of a connection, about 0.2 ms, not to
+// count.
 const definitions: Record<string, () => [Block[], Cut]> = {
-  "LLM, one a chunk": () => [llm(2000), onePerChunk],
+  "LLM, one a chunk": () => [llm(10_000), onePerChunk],
   "LLM, 16 KiB": () => [llm(4000), every(16 * 1024)],
   "LLM, 37 bytes": () => [llm(1000), every(37)],
-  "named, one a chunk": () => [named(2000), onePerChunk],
+  "named, one a chunk": () => [named(10_000), onePerChunk],
   "named, 64 KiB": () => [named(6000), every(64 * 1024)],
   "id+event+data, 16 KiB": () => [changes(4000), every(16 * 1024)],
   "tiny, 64 KiB": () => [tiny(40_000), every(64 * 1024)],
-  "500 lines, 16 KiB": () => [logs(60), every(16 * 1024)],
-  "CRLF, one a chunk": () => [crlf(named(2000)), onePerChunk],
+  "500 lines, 16 KiB": () => [logs(400), every(16 * 1024)],
+  "CRLF, one a chunk": () => [crlf(named(10_000)), onePerChunk],
   "CRLF, 16 KiB": () => [crlf(named(4000)), every(16 * 1024)],
-  "multi-byte, 1 KiB": () => [multiByte(2000), every(1024)],
+  "multi-byte, 1 KiB": () => [multiByte(6000), every(1024)],
   "1.5 MB events, 4 KiB": () => [images(2), every(4096)],
   "heartbeats, a line a chunk": () => [heartbeats(2000), linePerChunk],
 };
