@@ -485,18 +485,19 @@ class Connection implements SseConnection {
     error: SseError | Promise<SseError>,
   ): void {
     const state = this.#startConnecting(failed);
-    this.#settled = this.#retry(state, failed, kind, Promise.resolve(error));
+    this.#settled = this.#retry(state, failed, kind, error);
   }
 
   async #retry(
     state: State,
     failed: Exchange,
     kind: Failure["kind"],
-    failure: Promise<SseError>,
+    failure: SseError | Promise<SseError>,
   ): Promise<void> {
     const { signal } = state.exchange;
     try {
-      const error = await abortable(failure, signal);
+      const error = await failure;
+      signal.throwIfAborted();
       const plan = await abortable(
         planRetry(this.#policy, {
           error,

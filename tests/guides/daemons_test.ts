@@ -199,7 +199,7 @@ function runProgram(
 }
 
 /** Reads a stream. `until` returns the first line that contains a text. */
-function linesOf(stream: ReadableStream<Uint8Array>) {
+function linesOf(stream: ReadableStream<BufferSource>) {
   const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
   let printed = "";
   return {
