@@ -8,7 +8,10 @@ import { RedisServer, whyNoRedis } from "../event_log/redis_server.ts";
 import { dataOf } from "../support/data_of.ts";
 import { deadline } from "../support/deadline.ts";
 import { runBlock } from "../support/guide.ts";
+import { slowTestsNotRun } from "../support/slow_test.ts";
 import { temporaryDirectory } from "../support/temporary_directory.ts";
+
+const test = slowTestsNotRun === undefined ? Deno.test : Deno.test.ignore;
 
 type Handler = (request: Request) => Response | Promise<Response>;
 
@@ -29,7 +32,7 @@ async function post(url: string, body: string): Promise<void> {
   assertEquals([response.status, await response.text()], [204, ""]);
 }
 
-Deno.test("broadcasting: each client gets each message, and continues after its last one", async () => {
+test("broadcasting: each client gets each message, and continues after its last one", async () => {
   const { default: app } = await runBlock("broadcasting", "maxBytes");
   await using server = serve(app.fetch);
   await post(server.url, "1");
@@ -45,7 +48,7 @@ Deno.test("broadcasting: each client gets each message, and continues after its 
   assertEquals(await dataOf(again, 1), ["2"]);
 });
 
-Deno.test("broadcasting: after a restart, a client gets a gap event and the new messages", async () => {
+test("broadcasting: after a restart, a client gets a gap event and the new messages", async () => {
   const before = await runBlock("broadcasting", "maxBytes");
   const after = await runBlock("broadcasting", "maxBytes");
   let app = before.default;
@@ -66,7 +69,7 @@ Deno.test("broadcasting: after a restart, a client gets a gap event and the new 
   assertEquals(await dataOf(again, 1), ["2"]);
 });
 
-Deno.test("broadcasting: a message reaches the clients of its room only", async () => {
+test("broadcasting: a message reaches the clients of its room only", async () => {
   const { default: app } = await runBlock("broadcasting", "const rooms");
   await using server = serve(app.fetch);
   await using kitchen = await connectSse(`${server.url}kitchen`);
@@ -77,7 +80,7 @@ Deno.test("broadcasting: a message reaches the clients of its room only", async 
   assertEquals(await dataOf(garden, 1), ["Rain"]);
 });
 
-Deno.test("broadcasting: the count of clients falls while the log is silent", async () => {
+test("broadcasting: the count of clients falls while the log is silent", async () => {
   const guide = await runBlock("broadcasting", "pipe.writable");
   await using server = serve(guide.handler);
   const count = async (expected: number) => {
@@ -98,7 +101,7 @@ Deno.test("broadcasting: the count of clients falls while the log is silent", as
   await deadline(count(0), "no client");
 });
 
-Deno.test("broadcasting: a generator over a silent log is closed only after the next message", async () => {
+test("broadcasting: a generator over a silent log is closed only after the next message", async () => {
   const guide = await runBlock("broadcasting", "pipe.writable");
   let clients = 0;
   const closed = Promise.withResolvers<void>();
@@ -126,7 +129,7 @@ Deno.test("broadcasting: a generator over a silent log is closed only after the 
   assertEquals(clients, 0);
 });
 
-Deno.test("broadcasting: processes that open the log in Deno KV at one path share it", async () => {
+test("broadcasting: processes that open the log in Deno KV at one path share it", async () => {
   await using directory = await temporaryDirectory();
   const guide = await runBlock("broadcasting", "Deno.openKv(path)");
   const [first, second] = [
@@ -142,7 +145,7 @@ Deno.test("broadcasting: processes that open the log in Deno KV at one path shar
   for (const { kv } of [first, second]) kv.close();
 });
 
-Deno.test("broadcasting: without --unstable-kv, Deno.openKv is not a function", async () => {
+test("broadcasting: without --unstable-kv, Deno.openKv is not a function", async () => {
   const { stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["eval", "--no-config", "await Deno.openKv()"],
     env: { NO_COLOR: "1" },
@@ -171,7 +174,7 @@ function withoutErrors() {
 }
 
 for (const name of ["redis", "ioredis"]) {
-  Deno.test({
+  test({
     name:
       `broadcasting: the log on the package ${name} sends stored and new messages`,
     ignore: noRedis !== undefined,
@@ -192,7 +195,7 @@ for (const name of ["redis", "ioredis"]) {
     },
   });
 
-  Deno.test({
+  test({
     name:
       `broadcasting: with the package ${name}, lost connections hang no reader, and no message is stored twice or lost`,
     ignore: noRedis !== undefined,
@@ -251,7 +254,7 @@ for (const name of ["redis", "ioredis"]) {
   });
 }
 
-Deno.test({
+test({
   name:
     "broadcasting: with a blocking client of its own, each log gets messages of other processes without polling",
   ignore: noRedis !== undefined,
