@@ -4,8 +4,11 @@ import { z } from "npm:zod@4.6.7";
 import { run } from "../support/run_example.ts";
 import { McpServer } from "./mcp_sdk.ts";
 import { serve } from "./mcp_server.ts";
+import { slowTestsNotRun } from "../support/slow_test.ts";
 
-Deno.test("mcp.ts resumes the answer of an SDK server that closes the stream during a call", async () => {
+const test = slowTestsNotRun === undefined ? Deno.test : Deno.test.ignore;
+
+test("mcp.ts resumes the answer of an SDK server that closes the stream during a call", async () => {
   const mcp = new McpServer({ name: "test", version: "1.0.0" });
   let calls = 0;
   mcp.registerTool(

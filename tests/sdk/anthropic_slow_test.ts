@@ -8,6 +8,9 @@ import { eventResponse, OpenResponse } from "../support/open_response.ts";
 import { eventStreamHead, RawServer } from "../support/raw_server.ts";
 import { replaceReader } from "./anthropic_reader.ts";
 import { collect, inChunks, runBoth, runSame, settled } from "./compare.ts";
+import { slowTestsNotRun } from "../support/slow_test.ts";
+
+const test = slowTestsNotRun === undefined ? Deno.test : Deno.test.ignore;
 
 function clientOf(server: { url: string }): Anthropic {
   return new Anthropic({
@@ -131,7 +134,7 @@ const replies: Record<string, Handler> = {
     eventResponse(answer, { headers: { "content-type": "text/plain" } }),
 };
 for (const [form, reply] of Object.entries(replies)) {
-  Deno.test(`anthropic on readSse yields the same events for an answer ${form}`, async () => {
+  test(`anthropic on readSse yields the same events for an answer ${form}`, async () => {
     const read = await runSame(async () => {
       await using server = new HttpServer(reply);
       return await collect(await ask(server));
@@ -140,7 +143,7 @@ for (const [form, reply] of Object.entries(replies)) {
   });
 }
 
-Deno.test("anthropic on readSse accumulates the same message", async () => {
+test("anthropic on readSse accumulates the same message", async () => {
   const { received, message } = await runSame(async () => {
     await using server = new HttpServer(() => eventResponse(answer));
     const received: unknown[] = [];
@@ -157,7 +160,7 @@ Deno.test("anthropic on readSse accumulates the same message", async () => {
   assertEquals(message.usage.output_tokens, 9);
 });
 
-Deno.test("anthropic on readSse supports tee() and toReadableStream()", async () => {
+test("anthropic on readSse supports tee() and toReadableStream()", async () => {
   const { left, right } = await runSame(async () => {
     await using server = new HttpServer(() => eventResponse(answer));
     const [left, right] = (await ask(server)).tee();
@@ -173,7 +176,7 @@ Deno.test("anthropic on readSse supports tee() and toReadableStream()", async ()
   );
 });
 
-Deno.test("anthropic on readSse calls the same tools and sends their results", async () => {
+test("anthropic on readSse calls the same tools and sends their results", async () => {
   const { calls, messages, requests } = await runSame(async () => {
     await using server = new HttpServer(
       () => eventResponse(streamOf(toolUseEvents)),
@@ -232,7 +235,7 @@ const errors: Record<string, [text: string, name: string]> = {
   ],
 };
 for (const [what, [error, name]] of Object.entries(errors)) {
-  Deno.test(`anthropic on readSse throws the same error after ${what}`, async () => {
+  test(`anthropic on readSse throws the same error after ${what}`, async () => {
     const { read, message } = await runSame(async () => {
       const open = new OpenResponse(beginning + error);
       await using server = new HttpServer(
@@ -255,7 +258,7 @@ for (const [what, [error, name]] of Object.entries(errors)) {
 // `readSse` throws an error with the code "network" and that error as its
 // cause.
 for (const fault of ["reset", "end"] as const) {
-  Deno.test(`anthropic on readSse yields all complete events, then throws, if the connection is cut by TCP ${fault}`, async () => {
+  test(`anthropic on readSse yields all complete events, then throws, if the connection is cut by TCP ${fault}`, async () => {
     const { own, replaced } = await runBoth(async () => {
       await using server = await RawServer.listen(async (connection) => {
         await connection.send(eventStreamHead);
@@ -275,7 +278,7 @@ for (const fault of ["reset", "end"] as const) {
   });
 }
 
-Deno.test("anthropic yields a truncated answer without an error, also on readSse unless until is set", async () => {
+test("anthropic yields a truncated answer without an error, also on readSse unless until is set", async () => {
   const program = async () => {
     await using server = new HttpServer(() => eventResponse(beginning));
     return {
@@ -304,7 +307,7 @@ Deno.test("anthropic yields a truncated answer without an error, also on readSse
   assertEquals(replaced.read.failure?.fields.code, "truncated");
 });
 
-Deno.test("anthropic drops an event without a final blank line, also on readSse", async () => {
+test("anthropic drops an event without a final blank line, also on readSse", async () => {
   for (const missing of [1, 2]) {
     const read = await runSame(async () => {
       await using server = new HttpServer(() =>
@@ -324,7 +327,7 @@ const aborts: Record<
   "the caller's signal": (_, caller) => caller.abort(),
 };
 for (const [what, abort] of Object.entries(aborts)) {
-  Deno.test(`anthropic on readSse ends and closes the connection when ${what} aborts`, async () => {
+  test(`anthropic on readSse ends and closes the connection when ${what} aborts`, async () => {
     const read = await runSame(async () => {
       const open = new OpenResponse(beginning);
       await using server = new HttpServer(() => open.response);
@@ -346,7 +349,7 @@ for (const [what, abort] of Object.entries(aborts)) {
   });
 }
 
-Deno.test("anthropic on readSse closes the connection if the loop is left", async () => {
+test("anthropic on readSse closes the connection if the loop is left", async () => {
   const seen = await runSame(async () => {
     const open = new OpenResponse(beginning);
     await using server = new HttpServer(() => open.response);
@@ -359,7 +362,7 @@ Deno.test("anthropic on readSse closes the connection if the loop is left", asyn
   assertEquals<unknown>(seen, [answerEvents[0], true]);
 });
 
-Deno.test("anthropic on readSse rejects with the same error if the user aborts the answer", async () => {
+test("anthropic on readSse rejects with the same error if the user aborts the answer", async () => {
   const message = await runSame(async () => {
     const open = new OpenResponse(beginning);
     await using server = new HttpServer(() => open.response);

@@ -26,6 +26,9 @@ import {
   StreamableHTTPClientTransport,
   ToolListChangedNotificationSchema,
 } from "./mcp_sdk.ts";
+import { slowTestsNotRun } from "../support/slow_test.ts";
+
+const test = slowTestsNotRun === undefined ? Deno.test : Deno.test.ignore;
 
 const info = { name: "test", version: "1.0.0" };
 
@@ -108,7 +111,7 @@ function mcpServer(): McpServer {
 
 const text = (text: string) => ({ content: [{ type: "text", text }] });
 
-Deno.test("mcp on readSse receives the same results and notifications", async () => {
+test("mcp on readSse receives the same results and notifications", async () => {
   const { tools, sum, notices } = await runSame(async () => {
     await using server = await serve(mcpServer());
     await using session = await connect(server.url);
@@ -130,7 +133,7 @@ Deno.test("mcp on readSse receives the same results and notifications", async ()
   ]);
 });
 
-Deno.test("mcp on readSse receives the same errors", async () => {
+test("mcp on readSse receives the same errors", async () => {
   const { failed, unknown } = await runSame(async () => {
     await using server = await serve(mcpServer());
     await using session = await connect(server.url);
@@ -148,7 +151,7 @@ Deno.test("mcp on readSse receives the same errors", async () => {
   );
 });
 
-Deno.test("mcp on readSse receives notifications outside of calls", async () => {
+test("mcp on readSse receives notifications outside of calls", async () => {
   const notices = await runSame(async () => {
     const mcp = mcpServer();
     await using server = await serve(mcp);
@@ -194,7 +197,7 @@ function resumedAfter(server: { requests: ReceivedRequest[] }): string[] {
   );
 }
 
-Deno.test("mcp on readSse reconnects with the last event ID if the server closes a stream", async () => {
+test("mcp on readSse reconnects with the last event ID if the server closes a stream", async () => {
   const { result, notices, ids } = await runSame(async () => {
     const mcp = mcpServer();
     slowTool(mcp, (extra) => extra.closeSSEStream!(), Promise.resolve());
@@ -214,7 +217,7 @@ Deno.test("mcp on readSse reconnects with the last event ID if the server closes
   assertEquals(ids.length, 1);
 });
 
-Deno.test("mcp on readSse reports the same resumption tokens, with which another client can continue", async () => {
+test("mcp on readSse reports the same resumption tokens, with which another client can continue", async () => {
   const { tokens, lost, result, ids } = await runSame(async () => {
     const mcp = mcpServer();
     const { promise: mayEnd, resolve: end } = Promise.withResolvers<void>();
@@ -246,7 +249,7 @@ Deno.test("mcp on readSse reports the same resumption tokens, with which another
   assertEquals(ids, [tokens[1]]);
 });
 
-Deno.test("mcp on readSse rejects with the same error if the user aborts a call, and notifies the server", async () => {
+test("mcp on readSse rejects with the same error if the user aborts a call, and notifies the server", async () => {
   const { call, sent } = await runSame(async () => {
     const mcp = mcpServer();
     const controller = new AbortController();
@@ -338,7 +341,7 @@ const startEvent = dataOf({
   params: startLog,
 });
 
-Deno.test("mcp on readSse reports the same errors for invalid messages and continues", async () => {
+test("mcp on readSse reports the same errors for invalid messages and continues", async () => {
   const { result, notices } = await runSame(async () => {
     const other = dataOf({ id: 1, result: text("other") });
     await using session = await connectRaw(
@@ -374,7 +377,7 @@ function assertCutReported(own: unknown[], replaced: unknown[]): void {
 }
 
 for (const fault of ["reset", "end"] as const) {
-  Deno.test(`mcp on readSse resumes if the connection is cut by TCP ${fault} after an ID`, async () => {
+  test(`mcp on readSse resumes if the connection is cut by TCP ${fault} after an ID`, async () => {
     const { own, replaced } = await runBoth(async () => {
       await using session = await connectRaw(
         open(`retry: 1\nid: 1\n${startEvent}`),
@@ -400,7 +403,7 @@ for (const fault of ["reset", "end"] as const) {
     assertCutReported(own.notices, replaced.notices);
   });
 
-  Deno.test(`mcp on readSse reports an error if the connection is cut by TCP ${fault} before an ID`, async () => {
+  test(`mcp on readSse reports an error if the connection is cut by TCP ${fault} before an ID`, async () => {
     const { own, replaced } = await runBoth(async () => {
       await using session = await connectRaw(open(startEvent));
       const { client, notices, connection } = session;
@@ -417,7 +420,7 @@ for (const fault of ["reset", "end"] as const) {
 }
 
 // The SDK forgets the ID with which it resumes until it reads another one.
-Deno.test("mcp loses the last event ID if a resumed stream ends before its first event, but not on readSse", async () => {
+test("mcp loses the last event ID if a resumed stream ends before its first event, but not on readSse", async () => {
   const { own, replaced } = await runBoth(async () => {
     await using session = await connectRaw(
       complete(`retry: 1\nid: 1\n${startEvent}`),
@@ -439,7 +442,7 @@ Deno.test("mcp loses the last event ID if a resumed stream ends before its first
 });
 
 // In the HTML standard, an ID sets the last event ID even without data.
-Deno.test("mcp ignores an ID without data, but not on readSse", async () => {
+test("mcp ignores an ID without data, but not on readSse", async () => {
   const { own, replaced } = await runBoth(async () => {
     await using session = await connectRaw(complete(`id: 1\n\n${answer}`));
     const tokens: string[] = [];
@@ -453,7 +456,7 @@ Deno.test("mcp ignores an ID without data, but not on readSse", async () => {
   assertEquals(replaced.result, own.result);
 });
 
-Deno.test("mcp on readSse closes its streams when the client is closed", async () => {
+test("mcp on readSse closes its streams when the client is closed", async () => {
   const { call, notices } = await runSame(async () => {
     await using session = await connectRaw(open(startEvent));
     const { client, notices, connection } = session;

@@ -7,6 +7,9 @@ import { eventResponse, OpenResponse } from "../support/open_response.ts";
 import { eventStreamHead, RawServer } from "../support/raw_server.ts";
 import { collect, inChunks, runBoth, runSame, settled } from "./compare.ts";
 import { replaceReader } from "./openai_reader.ts";
+import { slowTestsNotRun } from "../support/slow_test.ts";
+
+const test = slowTestsNotRun === undefined ? Deno.test : Deno.test.ignore;
 
 function clientOf(server: { url: string }): OpenAI {
   return new OpenAI({
@@ -104,7 +107,7 @@ const replies: Record<string, Handler> = {
     eventResponse(answer, { headers: { "content-type": "text/plain" } }),
 };
 for (const [form, reply] of Object.entries(replies)) {
-  Deno.test(`openai on readSse yields the same chunks for an answer ${form}`, async () => {
+  test(`openai on readSse yields the same chunks for an answer ${form}`, async () => {
     const read = await runSame(async () => {
       await using server = new HttpServer(reply);
       return await collect(await ask(server));
@@ -113,7 +116,7 @@ for (const [form, reply] of Object.entries(replies)) {
   });
 }
 
-Deno.test("openai on readSse accumulates the same answer", async () => {
+test("openai on readSse accumulates the same answer", async () => {
   const { received, completion } = await runSame(async () => {
     await using server = new HttpServer(() => eventResponse(answer));
     const received: unknown[] = [];
@@ -129,7 +132,7 @@ Deno.test("openai on readSse accumulates the same answer", async () => {
   assertEquals(completion.usage?.total_tokens, 8);
 });
 
-Deno.test("openai on readSse supports tee() and toReadableStream()", async () => {
+test("openai on readSse supports tee() and toReadableStream()", async () => {
   const { left, right } = await runSame(async () => {
     await using server = new HttpServer(() => eventResponse(answer));
     const [left, right] = (await ask(server)).tee();
@@ -145,7 +148,7 @@ Deno.test("openai on readSse supports tee() and toReadableStream()", async () =>
   );
 });
 
-Deno.test("openai on readSse calls the same tools and sends their results", async () => {
+test("openai on readSse calls the same tools and sends their results", async () => {
   const { calls, text, requests } = await runSame(async () => {
     await using server = new HttpServer(
       () => eventResponse(toolCalls),
@@ -229,7 +232,7 @@ function namedData(events: { type: string }[]): string {
     .join("");
 }
 
-Deno.test("openai on readSse yields the same events and response of the Responses API", async () => {
+test("openai on readSse yields the same events and response of the Responses API", async () => {
   const { items, final } = await runSame(async () => {
     await using server = new HttpServer(() =>
       eventResponse(namedData(responseEvents()))
@@ -269,7 +272,7 @@ const errors: Record<string, [text: string, message: string]> = {
   ],
 };
 for (const [what, [error, message]] of Object.entries(errors)) {
-  Deno.test(`openai on readSse throws the same error after ${what}`, async () => {
+  test(`openai on readSse throws the same error after ${what}`, async () => {
     const { read, completion } = await runSame(async () => {
       const text = dataOf(answerChunks[1]) + error;
       const open = new OpenResponse(text);
@@ -293,7 +296,7 @@ for (const [what, [error, message]] of Object.entries(errors)) {
 // `readSse` throws an error with the code "network" and that error as its
 // cause.
 for (const fault of ["reset", "end"] as const) {
-  Deno.test(`openai on readSse yields all complete chunks, then throws, if the connection is cut by TCP ${fault}`, async () => {
+  test(`openai on readSse yields all complete chunks, then throws, if the connection is cut by TCP ${fault}`, async () => {
     const { own, replaced } = await runBoth(async () => {
       await using server = await RawServer.listen(async (connection) => {
         await connection.send(eventStreamHead);
@@ -311,7 +314,7 @@ for (const fault of ["reset", "end"] as const) {
   });
 }
 
-Deno.test("openai yields a truncated answer without an error, also on readSse unless until is set", async () => {
+test("openai yields a truncated answer without an error, also on readSse unless until is set", async () => {
   const program = async () => {
     await using server = new HttpServer(() =>
       eventResponse(dataOf(answerChunks[1]))
@@ -331,7 +334,7 @@ Deno.test("openai yields a truncated answer without an error, also on readSse un
 
 // It cannot be distinguished from a truncated event, so the HTML standard drops
 // it.
-Deno.test("openai yields an event without a final blank line, which readSse drops", async () => {
+test("openai yields an event without a final blank line, which readSse drops", async () => {
   const { own, replaced } = await runBoth(async () => {
     await using server = new HttpServer(() =>
       eventResponse(dataOf(answerChunks[1], answerChunks[2]).slice(0, -2))
@@ -343,7 +346,7 @@ Deno.test("openai yields an event without a final blank line, which readSse drop
 });
 
 // The HTML standard does not dispatch events without data.
-Deno.test("openai throws at an event name without data, which readSse ignores", async () => {
+test("openai throws at an event name without data, which readSse ignores", async () => {
   const { own, replaced } = await runBoth(async () => {
     await using server = new HttpServer(() =>
       eventResponse(`event: ping\n\n${answer}`)
@@ -363,7 +366,7 @@ const aborts: Record<
   "the caller's signal": (_, caller) => caller.abort(),
 };
 for (const [what, abort] of Object.entries(aborts)) {
-  Deno.test(`openai on readSse ends and closes the connection when ${what} aborts`, async () => {
+  test(`openai on readSse ends and closes the connection when ${what} aborts`, async () => {
     const read = await runSame(async () => {
       const open = new OpenResponse(dataOf(answerChunks[1]));
       await using server = new HttpServer(() => open.response);
@@ -379,7 +382,7 @@ for (const [what, abort] of Object.entries(aborts)) {
   });
 }
 
-Deno.test("openai on readSse closes the connection if the loop is left", async () => {
+test("openai on readSse closes the connection if the loop is left", async () => {
   const first = await runSame(async () => {
     const open = new OpenResponse(dataOf(answerChunks[1]));
     await using server = new HttpServer(() => open.response);
@@ -392,7 +395,7 @@ Deno.test("openai on readSse closes the connection if the loop is left", async (
   assertEquals(first, [answerChunks[1], true]);
 });
 
-Deno.test("openai on readSse rejects with the same error if the user aborts the answer", async () => {
+test("openai on readSse rejects with the same error if the user aborts the answer", async () => {
   const completion = await runSame(async () => {
     const open = new OpenResponse(dataOf(...answerChunks.slice(0, 2)));
     await using server = new HttpServer(() => open.response);
