@@ -1,5 +1,5 @@
 /**
- * A command line for event streams, for where `curl -N` served until now: it
+ * A command line for event streams, to use in place of `curl -N`: it
  * prints events as they come.
  *
  * ```sh
@@ -29,8 +29,8 @@
  * sse --json --reconnect https://example.com/events | jq .data
  * ```
  *
- * `sse --help` lists all options. The exit status is 0 where the stream ended
- * as it should, 1 after a network or HTTP error, 2 for bad usage, and 130 where
+ * `sse --help` lists all options. The exit status is 0 if the stream ended
+ * as it should, 1 after a network or HTTP error, 2 for bad usage, and 130 if
  * it was interrupted.
  *
  * @module
@@ -86,7 +86,7 @@ usage, 130 interrupted.`;
  * Runs the command line with these arguments. A process can do so once, as
  * standard output is closed at the end; an interrupt ends the process.
  *
- * @param args What follows the command's name.
+ * @param args The arguments after the command's name.
  * @returns The exit status.
  *
  * @example
@@ -98,7 +98,7 @@ usage, 130 interrupted.`;
  */
 export async function main(args: string[]): Promise<number> {
   const status = await run(args);
-  // Waits for what is still to be printed. Where that fails, nobody reads it.
+  // Waits for the rest of the output. If that fails, nothing reads it.
   await stdout.close().catch(() => {});
   return status;
 }
@@ -118,7 +118,7 @@ async function run(args: string[]): Promise<number> {
     else await read(values, positionals);
     return 0;
   } catch (error) {
-    // Whoever read the output has seen enough of it.
+    // The program that reads the output has ended.
     if (error instanceof Deno.errors.BrokenPipe) return 0;
     // An argument is wrong: `read` wraps such errors when they come later.
     if (error instanceof TypeError || error instanceof RangeError) {

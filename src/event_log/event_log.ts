@@ -8,20 +8,20 @@ import type { SseMessage } from "../write/encoder.ts";
 
 /**
  * Messages in the order in which they were appended, for any number of readers,
- * each at its own pace and from where it left off. One log serves for
+ * each at its own pace and from the message at which it stopped. One log serves for
  * broadcast, for replay, and to answer `Last-Event-ID`.
  *
  * `MemoryEventLog` keeps one in this process, `RedisEventLog` and `KvEventLog`
- * keep one for many processes. Whoever keeps one elsewhere implements this, and
+ * keep one for many processes. To keep one elsewhere, implement this interface;
  * `resume` works with it:
  *
  * - The ids are the log's own and name one message of one log for ever: an id of
  *   another log, or of this one before it was deleted, is unknown to it.
  * - After an id, a reader gets each message that was appended after the one with
- *   that id, once and in order, whatever is appended meanwhile. Where one of them
+ *   that id, once and in order, whatever is appended meanwhile. If one of them
  *   is no longer kept, or the id is unknown, it throws an
  *   {@linkcode EventLogGapError}.
- * - `return()` of a reader, and its signal, end it at once, also where it waits.
+ * - `return()` of a reader, and its signal, end it at once, also while it waits.
  *
  * @example
  * ```ts
@@ -99,7 +99,7 @@ export interface EventLogReadOptions {
 /** How far a log has got. */
 export interface EventLogStatus {
   /**
-   * The id of the newest message; where there is none, one that stands for the
+   * The id of the newest message; if there is none, one that stands for the
    * start. Reading after it gives what is appended from now on.
    */
   lastId: string;

@@ -87,8 +87,8 @@ export interface KvEventLogOptions {
    */
   expireIn?: number | undefined;
   /**
-   * How many ms pass between two looks at what other processes have appended,
-   * where the store's `watch` does not tell: that of a local file hears nothing
+   * Milliseconds between two polls for what other processes have appended, if
+   * the store's `watch` does not notice it: that of a local file notices nothing
    * of other processes.
    *
    * @default {1000}
@@ -120,7 +120,7 @@ const TRIM_LENGTH = 500;
  * most 720 KiB.
  *
  * Messages are numbered by a counter in the same atomic operation that stores
- * them, which is tried again where another process was faster. Its values have
+ * them, which is tried again if another process was faster. Its values have
  * keys that begin with the log's; to delete the log, delete all of them.
  *
  * @example
@@ -362,7 +362,7 @@ class KvLogStore implements LogStore {
     return { lastId: `${epoch}-${last}`, ended };
   }
 
-  /** The head, made where there is none. */
+  /** Returns the head, and makes it if there is none. */
   async #head(): Promise<Head> {
     const { value } = await this.#kv.get(this.#headKey);
     if (value !== null) return value as Head;

@@ -36,7 +36,7 @@ export function toKept(message: SseMessage): KeptMessage {
   return { event, data, retry, comment };
 }
 
-/** What is kept of a message, as JSON; throws where it cannot be written. */
+/** Returns what is kept of a message, as JSON. Throws if it cannot be written. */
 export function toJson(message: SseMessage): string {
   const kept = toKept(message);
   encodeSse(kept);

@@ -15,7 +15,7 @@ interface Call {
   reject(error: unknown): void;
 }
 
-/** A reader that gives messages through promises, and at once where polled. */
+/** A reader that returns messages in promises, and at once if it is polled. */
 export abstract class LogReader
   implements AsyncIterableIterator<SseMessage>, Pollable, Waker {
   protected readonly signal: AbortSignal | undefined;
@@ -29,7 +29,7 @@ export abstract class LogReader
     this.signal = signal;
   }
 
-  /** The id after which it began, where that takes time to learn. */
+  /** The id after which it began, if that takes time to learn. */
   get begun(): string | undefined {
     return undefined;
   }
@@ -41,10 +41,10 @@ export abstract class LogReader
   /** The next message or the end; or undefined, to wake `waker` in time. */
   protected abstract take(waker: Waker): Result | undefined;
 
-  /** Lets go of all that is being waited for, to wake `waker`. */
+  /** Releases what is being waited for on behalf of `waker`. */
   protected abstract leave(waker: Waker | undefined): void;
 
-  /** Has whoever waits ask again. */
+  /** Wakes the waiting reader, which then polls again. */
   protected ask(): void {
     this.#waker?.wake();
   }
@@ -110,7 +110,7 @@ export abstract class LogReader
     this.#state = "asked";
   }
 
-  /** Ends it. Whoever waits is not woken, as it is they who know. */
+  /** Ends it, without notifying the waiter, which is the caller. */
   end(): void {
     if (this.isEnded) return;
     this.#state = "ended";

@@ -34,7 +34,7 @@ import {
  */
 export type SendRedisCommand = (command: string[]) => Promise<unknown>;
 
-/** Where a {@linkcode RedisEventLog} is kept, and how much of it. */
+/** The place of a {@linkcode RedisEventLog}, and how much of it is kept. */
 export interface RedisEventLogOptions {
   /** The key of the stream. */
   key: string;
@@ -55,7 +55,7 @@ export interface RedisEventLogOptions {
    */
   sendBlocking?: SendRedisCommand | undefined;
   /**
-   * How many ms pass between two looks where there is no `sendBlocking`.
+   * Milliseconds between two polls if there is no `sendBlocking`.
    *
    * @default {1000}
    */
@@ -76,7 +76,7 @@ export interface RedisEventLogOptions {
   onError?: ((error: unknown) => void) | undefined;
 }
 
-/** How long Redis is to hold back its answer where nothing is new, in ms. */
+/** Maximum time in ms that Redis delays its reply if nothing is new. */
 const BLOCK = 5000;
 
 /** When it should have come at the latest. */
@@ -110,7 +110,7 @@ const LASTING =
  *
  * Redis may give an id again, after the stream was deleted or Redis flushed. So
  * each entry has a tag of its own, which is part of the log's ids. Reading an empty
- * log adds an entry that is no message, for readers to begin after. Where the
+ * log adds an entry that is no message, for readers to begin after. If the
  * message after which to read has been dropped, that is a gap, even if all that
  * followed it is kept.
  *
@@ -143,7 +143,7 @@ export class RedisEventLog implements EventLog {
   /**
    * Makes a log, which sends nothing until it is used.
    *
-   * @param options Where it is kept, and how much of it.
+   * @param options The place of the log, and how much of it is kept.
    * @throws {TypeError} If `key` is no string, or what should be a function is
    * none.
    * @throws {RangeError} If `maxMessages` is no whole number from 1, or
@@ -178,9 +178,9 @@ export class RedisEventLog implements EventLog {
 interface RedisEntry {
   /** The id that Redis gave it. */
   id: string;
-  /** Its id with its tag, which is empty where others have put it there. */
+  /** Its id with its tag, which is empty if other programs have added it. */
   position: string;
-  /** The message as JSON, where it is one. */
+  /** The message as JSON, if it is one. */
   json?: string | undefined;
 }
 
@@ -265,8 +265,8 @@ class RedisStore implements LogStore {
     while (true) {
       const [, id, , before] = POSITION.exec(page.end) ?? [];
       if (id === undefined) return undefined;
-      // From the entry at the position on, to see whether it is still there:
-      // where it is, what followed it is too.
+      // From the entry at the position on, to see whether it is still there: if
+      // it is, so are all entries after it.
       const entries = await this.#range("XRANGE", id, "+", PAGE_LENGTH + 1);
       const isWhole = entries.length <= PAGE_LENGTH;
       const there = entries[0]?.position + (before ?? "") === page.end;

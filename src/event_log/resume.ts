@@ -45,18 +45,18 @@ import { END, POLL, type Waker } from "../write/poll.ts";
  */
 export interface ResumeOptions extends EventLogReadOptions {
   /**
-   * Where a client begins whose request has no id: at the oldest message that is
-   * kept, or now. With `"now"` it is sent an id alone at first. So it goes on from
-   * there, should it lose the connection before a message has come.
+   * The start for a client whose request has no id: the oldest message that is
+   * kept, or now. With `"now"`, an id alone is sent first, so that the client
+   * continues from there if it loses the connection before the first message.
    *
    * @default {"oldest"}
    */
   from?: "oldest" | "now" | undefined;
   /**
-   * Called where messages are missing that the client is to get. Gives the
-   * message that tells it so, and perhaps what it has missed. The message is
-   * sent with the id to go on from, in place of its own. With `undefined`,
-   * nothing is sent. What it throws ends the stream, as does what is no
+   * Called if messages are missing that the client should get. Returns the
+   * message that says so, and perhaps what the client has missed. The message is
+   * sent with the id to continue from, in place of its own. With `undefined`,
+   * nothing is sent. An exception ends the stream, as does a value that is no
    * message.
    *
    * By default, `{ event: "gap", data: "" }`.
@@ -70,8 +70,8 @@ export interface ResumeOptions extends EventLogReadOptions {
 
 /**
  * Reads a log for the client that sends a request: all that follows its last
- * event ID, once and in order, and then what is appended. Where messages are
- * missing it says so, and goes on with the oldest that is kept.
+ * event ID, once and in order, and then what is appended. If messages are
+ * missing, it says so, and continues with the oldest that is kept.
  *
  * A browser's `EventSource` connects again when the log has ended, as it does
  * after every end. Status 204 tells it to stop, as in the example.
@@ -141,7 +141,7 @@ class Resumed extends LogReader {
   #result: Result | undefined;
   #failure: { error: unknown } | undefined;
   #working = false;
-  /** Whether the client is yet to be told where the reader has begun. */
+  /** Whether the client still has to get the id at which the reader began. */
   #tellsBegin = false;
 
   constructor(
@@ -196,7 +196,7 @@ class Resumed extends LogReader {
     await this.#reader?.return?.();
   }
 
-  /** Does what takes time, and then has whoever waits ask again. */
+  /** Runs work that takes time, and then wakes the waiting reader. */
   async #work(work: () => Promise<Result | undefined>): Promise<void> {
     this.#working = true;
     try {
@@ -218,7 +218,7 @@ class Resumed extends LogReader {
       id = (await this.#log.status()).lastId;
     } catch (error) {
       if (this.isEnded) return END;
-      // Where the log is away, its reader waits for it, and then knows the id.
+      // If the log is unreachable, its reader waits for it, and learns the id.
       this.#read(undefined);
       if (!(this.#reader instanceof LogReader)) throw error;
       this.#tellsBegin = true;

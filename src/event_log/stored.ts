@@ -19,11 +19,11 @@ import { LogReader } from "./reader.ts";
 import { type Entry, LogWindow } from "./window.ts";
 import { END, type Waker } from "../write/poll.ts";
 
-/** Where a log is kept. A position is the id of a message, or one like it. */
+/** A store of a log. A position is the id of a message, or one like it. */
 export interface LogStore {
   /**
-   * What follows a position, at least one message where there is any; undefined
-   * where the position is unknown or something that followed it is not kept. The
+   * Returns the messages after a position, at least one if there are any. Returns
+   * undefined if the position is unknown or a message after it is not kept. The
    * end of a page with no message is the log's own.
    */
   pageAfter(position: string): Promise<Page | undefined>;
@@ -59,7 +59,7 @@ export class EntryCache {
   readonly #entries = new Map<string, Entry>();
   #size = 0;
 
-  /** The message with an id, made of its JSON where it is not here. */
+  /** The message with an id, made of its JSON if it is not here. */
   entry(id: string, json: () => string): Entry {
     let entry = this.#entries.get(id);
     if (entry === undefined) {
@@ -81,8 +81,8 @@ const BACKOFF: Backoff = { initial: 50, max: 2000, factor: 2, jitter: 0.5 };
 
 /**
  * The newest messages of a stored log, for the readers in this process that have
- * come to its end: the log is asked for what follows once for all of them, and
- * only while one waits.
+ * come to its end: new messages are fetched once for all of them, and only while
+ * one waits.
  */
 export class LogFollower {
   readonly #store: LogStore;
@@ -131,12 +131,12 @@ export class LogFollower {
     this.#pause.abort();
   }
 
-  /** Whether the window reaches to what follows a position. */
+  /** Whether the window has the messages after a position. */
   has(position: string): boolean {
     return this.#numbers.has(position);
   }
 
-  /** What follows a position, as far as is known here. */
+  /** Returns the message after a position, if it is known here. */
   after(position: string): Entry | "end" | undefined {
     const log = this.#window;
     const number = this.#numbers.get(position);
@@ -152,7 +152,7 @@ export class LogFollower {
       if (isStray) this.#restart(position);
       this.#follow();
     } else if (isStray) {
-      // One of the two has yet to learn where the log's end is.
+      // One of the two does not know the log's end yet.
       this.#hasStray = true;
       this.nudge();
     }
@@ -196,7 +196,7 @@ export class LogFollower {
         const end = this.#end;
         const page = await this.#store.pageAfter(end);
         failures = 0;
-        // Whoever is still here reads on alone, to find a gap or not.
+        // The readers continue alone, and find out whether there is a gap.
         if (page === undefined) return this.#numbers.clear();
         this.#add(page);
         if (page.ended) return;
@@ -232,7 +232,7 @@ export class LogFollower {
   }
 }
 
-/** Reads page by page on its own, until it has come to where others follow. */
+/** Reads page by page on its own, until it has reached the follower. */
 class StoredReader extends LogReader {
   readonly #store: LogStore;
   readonly #follower: LogFollower;
@@ -347,7 +347,7 @@ class StoredReader extends LogReader {
   }
 }
 
-/** Tells of a failure; throws where reading is to end with it. */
+/** Reports a failure. Throws it if reading has to end with it. */
 function tell(store: LogStore, error: unknown): void {
   if (store.isLasting(error)) throw error;
   store.onError(error);

@@ -7,7 +7,7 @@
 import type { SseMessage } from "../write/encoder.ts";
 import type { Waker } from "../write/poll.ts";
 
-/** A message, and where in the log it is. */
+/** A message, and its position in the log. */
 export interface Entry {
   id: string;
   message: SseMessage;

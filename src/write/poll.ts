@@ -13,9 +13,9 @@ export const POLL: unique symbol = /* @__PURE__ */ Symbol("poll");
 /** What can be asked for a message, and answers at once. */
 export interface Pollable {
   /**
-   * Gives the next message, or the end. Where there is neither yet it gives
-   * `undefined`, and wakes who asked when there is. Only the one who asked last
-   * is woken.
+   * Returns the next message, or the end. If there is neither yet, returns
+   * `undefined`, and wakes the caller when there is. Only the last caller is
+   * woken.
    *
    * @throws What reading failed with; after that, it has ended.
    */
