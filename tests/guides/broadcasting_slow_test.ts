@@ -7,7 +7,7 @@ import { RawRedis } from "../event_log/raw_redis.ts";
 import { RedisServer, whyNoRedis } from "../event_log/redis_server.ts";
 import { dataOf } from "../support/data_of.ts";
 import { deadline } from "../support/deadline.ts";
-import { runBlock } from "../support/guide.ts";
+import { logged, runBlock } from "../support/guide.ts";
 import { slowTestsNotRun } from "../support/slow_test.ts";
 import { temporaryDirectory } from "../support/temporary_directory.ts";
 
@@ -162,17 +162,6 @@ async function close(clients: any[]): Promise<void> {
   for (const it of clients) await (it.destroy?.() ?? it.disconnect());
 }
 
-/** Hides what the guide's clients print about lost connections. */
-function withoutErrors() {
-  const { error } = console;
-  console.error = () => {};
-  return {
-    [Symbol.dispose]() {
-      console.error = error;
-    },
-  };
-}
-
 for (const name of ["redis", "ioredis"]) {
   test({
     name:
@@ -203,7 +192,8 @@ for (const name of ["redis", "ioredis"]) {
     sanitizeOps: false,
     sanitizeResources: false,
     async fn() {
-      using _ = withoutErrors();
+      // The guide's clients print errors about lost connections.
+      using _ = logged("error");
       const { openLog } = await runBlock("broadcasting", `npm:${name}@`);
       await using redis = await RedisServer.start("everysec");
       await using admin = await RawRedis.connect(redis.port);

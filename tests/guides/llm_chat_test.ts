@@ -42,19 +42,6 @@ function brokenResponse(text: string): Response {
   });
 }
 
-/** Records the arguments of `console.error`, until disposed. */
-function errors() {
-  const { error } = console;
-  const lines: unknown[][] = [];
-  console.error = (...values) => void lines.push(values);
-  return {
-    lines,
-    [Symbol.dispose]() {
-      console.error = error;
-    },
-  };
-}
-
 const CHAT = "Greet the world.";
 
 /** Runs the first program, which is expected to fail with an SseError. */
@@ -164,13 +151,13 @@ Deno.test("llm_chat: the client handles each error by its code", async () => {
   ];
   for (const [response, expected] of cases) {
     using _ = answer(() => response);
-    using output = errors();
+    using output = logged("error");
     await program();
     assertEquals(output.lines, [expected]);
   }
   {
     using _ = answer(() => eventResponse(whole));
-    using output = errors();
+    using output = logged("error");
     await program();
     assertEquals(output.lines, []);
   }
@@ -520,7 +507,7 @@ Deno.test("llm_chat: a background answer of Gemini is resumed with the requests 
   ]);
 
   using sdk = answer(() => eventResponse(gemini(geminiEnd("completed"))));
-  using _warnings = errors();
+  using _warnings = logged("error");
   const client = new GoogleGenAI({
     apiKey: Deno.env.get("GEMINI_API_KEY") ?? "unset",
   });

@@ -13,7 +13,7 @@ import {
 import { z } from "npm:zod@4.6.7";
 import { connectSse, SseError } from "../../mod.ts";
 import { McpServer as OlderMcpServer } from "../sdk/mcp_sdk.ts";
-import { serve } from "../sdk/mcp_server.ts";
+import { registerInterruptedAdd, serve } from "../sdk/mcp_server.ts";
 import { deadline } from "../support/deadline.ts";
 import { answer, logged, runBlock } from "../support/guide.ts";
 import { HttpServer } from "../support/http_server.ts";
@@ -32,19 +32,6 @@ const result = (id: number, text: string) => ({
   result: { content: [{ type: "text", text }], resultType: "complete" },
 });
 const progress = { jsonrpc: "2.0", method: "notifications/progress" };
-
-/** Records the arguments of `console.error`, until disposed. */
-function errors() {
-  const { error } = console;
-  const lines: unknown[][] = [];
-  console.error = (...values) => void lines.push(values);
-  return {
-    lines,
-    [Symbol.dispose]() {
-      console.error = error;
-    },
-  };
-}
 
 // Revision 2026-07-28.
 
@@ -97,7 +84,7 @@ Deno.test("mcp: the client of 2026-07-28 calls a tool of an SDK server that answ
     types.push(response.headers.get("Content-Type"));
     return response;
   });
-  using output = errors();
+  using output = logged("error");
   for (const steps of [2, 0]) {
     const { content } = await callTool(URL_OF_SERVER, "add", {
       a: 1,
@@ -144,7 +131,7 @@ Deno.test("mcp: the client of 2026-07-28 throws the protocol errors of an SDK se
 
 Deno.test("mcp: the client of 2026-07-28 sends a lost call again only if maxCalls allows it, with a new id", async () => {
   const { callTool } = await runBlock("mcp", NEW);
-  using _output = errors();
+  using _output = logged("error");
   const lost = () => eventResponse("retry: 1\n" + events(progress));
   {
     using server = answer(lost);
@@ -314,29 +301,13 @@ function oldServer(call: (request: Request, index: number) => Response) {
 Deno.test("mcp: the client of 2025-11-25 resumes the answer of an SDK server that closes the stream during a call", async () => {
   const { callTool } = await runBlock("mcp", OLD);
   const mcp = new OlderMcpServer(info);
-  let calls = 0;
-  mcp.registerTool(
-    "add",
-    { inputSchema: { a: z.number(), b: z.number() } },
-    async ({ a, b }, { sendNotification, _meta, closeSSEStream }) => {
-      calls++;
-      const sendProgress = (progress: number) =>
-        sendNotification({
-          method: "notifications/progress",
-          params: { progressToken: _meta!.progressToken!, progress },
-        });
-      await sendProgress(1);
-      closeSSEStream!();
-      await sendProgress(2);
-      return { content: [{ type: "text", text: String(a + b) }] };
-    },
-  );
+  const add = registerInterruptedAdd(mcp);
   await using server = await serve(mcp);
-  using output = errors();
+  using output = logged("error");
   const { content } = await callTool(server.url, "add", { a: 1, b: 2 });
   assertEquals(content, [{ type: "text", text: "3" }]);
   assertEquals(output.lines.length, 2);
-  assertEquals(calls, 1);
+  assertEquals(add.calls, 1);
   assertEquals(
     server.requests.map(({ method, headers }) => [
       method,
@@ -369,7 +340,7 @@ for (const [what, primer] of Object.entries(primers)) {
         eventResponse(events({ id: 2, method: "ping" }, result(2, "3"))),
       ][index]
     );
-    using output = errors();
+    using output = logged("error");
     const { content } = await callTool(URL_OF_SERVER, "add", {});
     assertEquals(content[0].text, "3");
     assertEquals(output.lines.map(([method]) => method), [
@@ -392,7 +363,7 @@ for (const [what, primer] of Object.entries(primers)) {
 
 Deno.test("mcp: the client of 2025-11-25 does not call the tool again if the stream has no id", async () => {
   const { callTool } = await runBlock("mcp", OLD);
-  using _output = errors();
+  using _output = logged("error");
   const lost: [() => Response, string][] = [
     [() => eventResponse(events(progress)), "without an answer to tools/call"],
     [
@@ -452,7 +423,7 @@ Deno.test("mcp: the client of 2025-11-25 works without a session, also with an S
     responses.push(response.clone());
     return response;
   });
-  using _output = errors();
+  using _output = logged("error");
   const { content } = await callTool(URL_OF_SERVER, "add", {
     a: 1,
     b: 2,

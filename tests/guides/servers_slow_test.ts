@@ -5,6 +5,7 @@ import { installFromNpm, output } from "../runtimes/install.ts";
 import { allData, dataOf } from "../support/data_of.ts";
 import { deadline } from "../support/deadline.ts";
 import { notRunFor } from "../support/not_run.ts";
+import { binaryOf, type InstalledRuntime } from "../support/runtime_binary.ts";
 import { slowTest, slowTestsNotRun } from "../support/slow_test.ts";
 import { temporaryDirectory } from "../support/temporary_directory.ts";
 import { blockOf, blocksOf, withPackage } from "./programs.ts";
@@ -14,29 +15,8 @@ const notRun = slowTestsNotRun ?? notRunFor(
   await installFromNpm().then(() => undefined, String),
 );
 
-const binaries = {
-  "Node 22": "node22/bin/node",
-  "Node 24": "node24/bin/node",
-  "Bun": "bun/bin/bun",
-};
-
-/** Returns the path of a runtime's binary. */
-async function binaryOf(name: keyof typeof binaries): Promise<string> {
-  const { imports } = JSON.parse(
-    await Deno.readTextFile(new URL("../runtimes/deno.json", import.meta.url)),
-  );
-  const [alias, ...path] = binaries[name].split("/");
-  const [, folder, version] = imports[alias].match(/^npm:(.*)@(.*)$/);
-  const directory = `${folder.replace("/", "+")}@${version}`;
-  return new URL(
-    `../runtimes/node_modules/.deno/${directory}/node_modules/${folder}/` +
-      path.join("/"),
-    import.meta.url,
-  ).pathname;
-}
-
 /** Bundles a program and runs it. It prints its port. */
-async function run(runtime: keyof typeof binaries, code: string) {
+async function run(runtime: InstalledRuntime, code: string) {
   await using directory = await temporaryDirectory();
   const files = {
     "main.ts": code,

@@ -8,6 +8,7 @@ import { HttpServer } from "../support/http_server.ts";
 import { notRunFor } from "../support/not_run.ts";
 import { OpenResponse } from "../support/open_response.ts";
 import { eventStreamHead, RawServer } from "../support/raw_server.ts";
+import { binaryOf, type InstalledRuntime } from "../support/runtime_binary.ts";
 import { slowTest, slowTestsNotRun } from "../support/slow_test.ts";
 import { temporaryDirectory } from "../support/temporary_directory.ts";
 import { blockOf, withPackage } from "./programs.ts";
@@ -16,30 +17,6 @@ const notRun = slowTestsNotRun ?? notRunFor(
   "Tests of the traps of runtimes",
   await installFromNpm().then(() => undefined, String),
 );
-
-const binaries = {
-  "Node 22": "node22/bin/node",
-  "Node 24": "node24/bin/node",
-  "Bun": "bun/bin/bun",
-  "workerd": "workerd/bin/workerd",
-};
-type Runtime = keyof typeof binaries | "Deno";
-
-/** Returns the path of a runtime's binary. */
-async function binaryOf(name: Runtime): Promise<string> {
-  if (name === "Deno") return Deno.execPath();
-  const { imports } = JSON.parse(
-    await Deno.readTextFile(new URL("../runtimes/deno.json", import.meta.url)),
-  );
-  const [alias, ...path] = binaries[name].split("/");
-  const [, folder, version] = imports[alias].match(/^npm:(.*)@(.*)$/);
-  const directory = `${folder.replace("/", "+")}@${version}`;
-  return new URL(
-    `../runtimes/node_modules/.deno/${directory}/node_modules/${folder}/` +
-      path.join("/"),
-    import.meta.url,
-  ).pathname;
-}
 
 /** Bundles a program, with this version of undici, to `main.mjs`. */
 async function bundle(directory: string, code: string, undici = "7.30.2") {
@@ -56,14 +33,15 @@ async function bundle(directory: string, code: string, undici = "7.30.2") {
 
 /** Starts a program, and kills it when it is disposed. */
 async function start(
-  runtime: Runtime,
+  runtime: InstalledRuntime | "Deno",
   file: string,
   { args = [], env = {} }: {
     args?: string[];
     env?: Record<string, string>;
   } = {},
 ) {
-  const child = new Deno.Command(await binaryOf(runtime), {
+  const binary = runtime === "Deno" ? Deno.execPath() : await binaryOf(runtime);
+  const child = new Deno.Command(binary, {
     args: runtime === "Deno"
       ? ["run", "-A", "--no-config", file, ...args]
       : [file, ...args],

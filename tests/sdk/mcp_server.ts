@@ -1,3 +1,4 @@
+import { z } from "npm:zod@4.6.7";
 import { HttpServer } from "../support/http_server.ts";
 import {
   type EventStore,
@@ -32,6 +33,31 @@ export async function serve(mcp: McpServer) {
       await server[Symbol.asyncDispose]();
     },
   };
+}
+
+/**
+ * Registers a tool that adds two numbers. Each call closes the stream of its
+ * answer, and reports its progress before and after that.
+ */
+export function registerInterruptedAdd(mcp: McpServer): { calls: number } {
+  const add = { calls: 0 };
+  mcp.registerTool(
+    "add",
+    { inputSchema: { a: z.number(), b: z.number() } },
+    async ({ a, b }, { sendNotification, _meta, closeSSEStream }) => {
+      add.calls++;
+      const sendProgress = (progress: number) =>
+        sendNotification({
+          method: "notifications/progress",
+          params: { progressToken: _meta!.progressToken!, progress },
+        });
+      await sendProgress(1);
+      closeSSEStream!();
+      await sendProgress(2);
+      return { content: [{ type: "text", text: String(a + b) }] };
+    },
+  );
+  return add;
 }
 
 /** Stores all events. The ID of the nth event is `event-n`. */

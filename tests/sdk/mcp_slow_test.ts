@@ -26,9 +26,7 @@ import {
   StreamableHTTPClientTransport,
   ToolListChangedNotificationSchema,
 } from "./mcp_sdk.ts";
-import { slowTestsNotRun } from "../support/slow_test.ts";
-
-const test = slowTestsNotRun === undefined ? Deno.test : Deno.test.ignore;
+import { slowTest } from "../support/slow_test.ts";
 
 const info = { name: "test", version: "1.0.0" };
 
@@ -111,29 +109,32 @@ function mcpServer(): McpServer {
 
 const text = (text: string) => ({ content: [{ type: "text", text }] });
 
-test("mcp on readSse receives the same results and notifications", async () => {
-  const { tools, sum, notices } = await runSame(async () => {
-    await using server = await serve(mcpServer());
-    await using session = await connect(server.url);
-    const { client, notices } = session;
-    const { tools } = await client.listTools();
-    const sum = await client.callTool(
-      { name: "add", arguments: { a: 1, b: 2 } },
-      undefined,
-      { onprogress: (progress) => notices.add(progress) },
-    );
-    return { tools, sum, notices: await notices.until(3) };
-  }, replaceReader);
-  assertEquals(tools.map(({ name }) => name), ["add", "fail"]);
-  assertEquals<unknown>(sum, text("3"));
-  assertEquals(notices, [
-    { progress: 1, message: "☃\r\n" },
-    { progress: 2, message: "☃\r\n" },
-    { level: "info", data: { a: 1, b: 2 } },
-  ]);
-});
+slowTest(
+  "mcp on readSse receives the same results and notifications",
+  async () => {
+    const { tools, sum, notices } = await runSame(async () => {
+      await using server = await serve(mcpServer());
+      await using session = await connect(server.url);
+      const { client, notices } = session;
+      const { tools } = await client.listTools();
+      const sum = await client.callTool(
+        { name: "add", arguments: { a: 1, b: 2 } },
+        undefined,
+        { onprogress: (progress) => notices.add(progress) },
+      );
+      return { tools, sum, notices: await notices.until(3) };
+    }, replaceReader);
+    assertEquals(tools.map(({ name }) => name), ["add", "fail"]);
+    assertEquals<unknown>(sum, text("3"));
+    assertEquals(notices, [
+      { progress: 1, message: "☃\r\n" },
+      { progress: 2, message: "☃\r\n" },
+      { level: "info", data: { a: 1, b: 2 } },
+    ]);
+  },
+);
 
-test("mcp on readSse receives the same errors", async () => {
+slowTest("mcp on readSse receives the same errors", async () => {
   const { failed, unknown } = await runSame(async () => {
     await using server = await serve(mcpServer());
     await using session = await connect(server.url);
@@ -151,7 +152,7 @@ test("mcp on readSse receives the same errors", async () => {
   );
 });
 
-test("mcp on readSse receives notifications outside of calls", async () => {
+slowTest("mcp on readSse receives notifications outside of calls", async () => {
   const notices = await runSame(async () => {
     const mcp = mcpServer();
     await using server = await serve(mcp);
@@ -197,79 +198,88 @@ function resumedAfter(server: { requests: ReceivedRequest[] }): string[] {
   );
 }
 
-test("mcp on readSse reconnects with the last event ID if the server closes a stream", async () => {
-  const { result, notices, ids } = await runSame(async () => {
-    const mcp = mcpServer();
-    slowTool(mcp, (extra) => extra.closeSSEStream!(), Promise.resolve());
-    await using server = await serve(mcp);
-    await using session = await connect(server.url);
-    return {
-      result: await session.client.callTool({ name: "slow" }),
-      notices: await session.notices.until(2),
-      ids: resumedAfter(server),
-    };
-  }, replaceReader);
-  assertEquals<unknown>(result, text("done"));
-  assertEquals(notices, [
-    { level: "info", data: "begun" },
-    { level: "info", data: "ends" },
-  ]);
-  assertEquals(ids.length, 1);
-});
+slowTest(
+  "mcp on readSse reconnects with the last event ID if the server closes a stream",
+  async () => {
+    const { result, notices, ids } = await runSame(async () => {
+      const mcp = mcpServer();
+      slowTool(mcp, (extra) => extra.closeSSEStream!(), Promise.resolve());
+      await using server = await serve(mcp);
+      await using session = await connect(server.url);
+      return {
+        result: await session.client.callTool({ name: "slow" }),
+        notices: await session.notices.until(2),
+        ids: resumedAfter(server),
+      };
+    }, replaceReader);
+    assertEquals<unknown>(result, text("done"));
+    assertEquals(notices, [
+      { level: "info", data: "begun" },
+      { level: "info", data: "ends" },
+    ]);
+    assertEquals(ids.length, 1);
+  },
+);
 
-test("mcp on readSse reports the same resumption tokens, with which another client can continue", async () => {
-  const { tokens, lost, result, ids } = await runSame(async () => {
-    const mcp = mcpServer();
-    const { promise: mayEnd, resolve: end } = Promise.withResolvers<void>();
-    slowTool(mcp, () => {}, mayEnd);
-    await using server = await serve(mcp);
-    const tokens: string[] = [];
-    const { promise: twoTokens, resolve } = Promise.withResolvers<void>();
-    await using first = await connect(server.url);
-    const lost = settled(
-      first.client.callTool({ name: "slow" }, undefined, {
-        onresumptiontoken(token) {
-          if (tokens.push(token) === 2) resolve();
-        },
-      }),
-    );
-    await twoTokens;
-    await first.client.close();
-    end();
-    await using second = await connect(server.url, "session-1");
-    const result = await second.client.callTool(
-      { name: "slow" },
-      undefined,
-      { resumptionToken: tokens[1] },
-    );
-    return { tokens, lost: await lost, result, ids: resumedAfter(server) };
-  }, replaceReader);
-  assert("failure" in lost);
-  assertEquals<unknown>(result, text("done"));
-  assertEquals(ids, [tokens[1]]);
-});
+slowTest(
+  "mcp on readSse reports the same resumption tokens, with which another client can continue",
+  async () => {
+    const { tokens, lost, result, ids } = await runSame(async () => {
+      const mcp = mcpServer();
+      const { promise: mayEnd, resolve: end } = Promise.withResolvers<void>();
+      slowTool(mcp, () => {}, mayEnd);
+      await using server = await serve(mcp);
+      const tokens: string[] = [];
+      const { promise: twoTokens, resolve } = Promise.withResolvers<void>();
+      await using first = await connect(server.url);
+      const lost = settled(
+        first.client.callTool({ name: "slow" }, undefined, {
+          onresumptiontoken(token) {
+            if (tokens.push(token) === 2) resolve();
+          },
+        }),
+      );
+      await twoTokens;
+      await first.client.close();
+      end();
+      await using second = await connect(server.url, "session-1");
+      const result = await second.client.callTool(
+        { name: "slow" },
+        undefined,
+        { resumptionToken: tokens[1] },
+      );
+      return { tokens, lost: await lost, result, ids: resumedAfter(server) };
+    }, replaceReader);
+    assert("failure" in lost);
+    assertEquals<unknown>(result, text("done"));
+    assertEquals(ids, [tokens[1]]);
+  },
+);
 
-test("mcp on readSse rejects with the same error if the user aborts a call, and notifies the server", async () => {
-  const { call, sent } = await runSame(async () => {
-    const mcp = mcpServer();
-    const controller = new AbortController();
-    const { promise, resolve } = Promise.withResolvers<void>();
-    slowTool(mcp, () => controller.abort(), promise);
-    await using server = await serve(mcp);
-    await using session = await connect(server.url);
-    const call = await settled(
-      session.client.callTool({ name: "slow" }, undefined, {
-        signal: controller.signal,
-      }),
-    );
-    const { body } = await server.request(4);
-    resolve();
-    return { call, sent: JSON.parse(body) };
-  }, replaceReader);
-  assert("failure" in call);
-  assertStringIncludes(call.failure.message, "AbortError");
-  assertEquals(sent.method, "notifications/cancelled");
-});
+slowTest(
+  "mcp on readSse rejects with the same error if the user aborts a call, and notifies the server",
+  async () => {
+    const { call, sent } = await runSame(async () => {
+      const mcp = mcpServer();
+      const controller = new AbortController();
+      const { promise, resolve } = Promise.withResolvers<void>();
+      slowTool(mcp, () => controller.abort(), promise);
+      await using server = await serve(mcp);
+      await using session = await connect(server.url);
+      const call = await settled(
+        session.client.callTool({ name: "slow" }, undefined, {
+          signal: controller.signal,
+        }),
+      );
+      const { body } = await server.request(4);
+      resolve();
+      return { call, sent: JSON.parse(body) };
+    }, replaceReader);
+    assert("failure" in call);
+    assertStringIncludes(call.failure.message, "AbortError");
+    assertEquals(sent.method, "notifications/cancelled");
+  },
+);
 
 function reply(status: string, message?: unknown): Script {
   const body = message === undefined ? "" : JSON.stringify(message);
@@ -341,23 +351,26 @@ const startEvent = dataOf({
   params: startLog,
 });
 
-test("mcp on readSse reports the same errors for invalid messages and continues", async () => {
-  const { result, notices } = await runSame(async () => {
-    const other = dataOf({ id: 1, result: text("other") });
-    await using session = await connectRaw(
-      complete(
-        `data: {"jsonrpc":\n\n${dataOf({})}event: other\n${other}${answer}`,
-      ),
+slowTest(
+  "mcp on readSse reports the same errors for invalid messages and continues",
+  async () => {
+    const { result, notices } = await runSame(async () => {
+      const other = dataOf({ id: 1, result: text("other") });
+      await using session = await connectRaw(
+        complete(
+          `data: {"jsonrpc":\n\n${dataOf({})}event: other\n${other}${answer}`,
+        ),
+      );
+      const result = await session.client.callTool({ name: "any" });
+      return { result, notices: await session.notices.until(2) };
+    }, replaceReader);
+    assertEquals<unknown>(result, text("done"));
+    assertEquals(
+      notices.map((it) => (it as Failure).class),
+      ["SyntaxError", "ZodError"],
     );
-    const result = await session.client.callTool({ name: "any" });
-    return { result, notices: await session.notices.until(2) };
-  }, replaceReader);
-  assertEquals<unknown>(result, text("done"));
-  assertEquals(
-    notices.map((it) => (it as Failure).class),
-    ["SyntaxError", "ZodError"],
-  );
-});
+  },
+);
 
 /**
  * Asserts that both readers report the cut connection, each with its own error.
@@ -377,72 +390,81 @@ function assertCutReported(own: unknown[], replaced: unknown[]): void {
 }
 
 for (const fault of ["reset", "end"] as const) {
-  test(`mcp on readSse resumes if the connection is cut by TCP ${fault} after an ID`, async () => {
-    const { own, replaced } = await runBoth(async () => {
-      await using session = await connectRaw(
-        open(`retry: 1\nid: 1\n${startEvent}`),
-        complete(`id: 2\n${answer}`),
-      );
-      const { client, notices, connection } = session;
-      const result = await client.callTool({ name: "any" }, undefined, {
-        onresumptiontoken(token) {
-          if (token === "1") connection(0).then((it) => it[fault]());
-        },
-      });
-      const resumed = await connection(1);
-      return {
-        result,
-        notices: await notices.until(2),
-        id: resumed.header("last-event-id"),
-      };
-    }, replaceReader);
-    assertEquals<unknown>(own.result, text("done"));
-    assertEquals(replaced.result, own.result);
-    assertEquals(own.id, "1");
-    assertEquals(replaced.id, own.id);
-    assertCutReported(own.notices, replaced.notices);
-  });
+  slowTest(
+    `mcp on readSse resumes if the connection is cut by TCP ${fault} after an ID`,
+    async () => {
+      const { own, replaced } = await runBoth(async () => {
+        await using session = await connectRaw(
+          open(`retry: 1\nid: 1\n${startEvent}`),
+          complete(`id: 2\n${answer}`),
+        );
+        const { client, notices, connection } = session;
+        const result = await client.callTool({ name: "any" }, undefined, {
+          onresumptiontoken(token) {
+            if (token === "1") connection(0).then((it) => it[fault]());
+          },
+        });
+        const resumed = await connection(1);
+        return {
+          result,
+          notices: await notices.until(2),
+          id: resumed.header("last-event-id"),
+        };
+      }, replaceReader);
+      assertEquals<unknown>(own.result, text("done"));
+      assertEquals(replaced.result, own.result);
+      assertEquals(own.id, "1");
+      assertEquals(replaced.id, own.id);
+      assertCutReported(own.notices, replaced.notices);
+    },
+  );
 
-  test(`mcp on readSse reports an error if the connection is cut by TCP ${fault} before an ID`, async () => {
-    const { own, replaced } = await runBoth(async () => {
-      await using session = await connectRaw(open(startEvent));
-      const { client, notices, connection } = session;
-      const call = settled(client.callTool({ name: "any" }));
-      await notices.until(1);
-      (await connection(0))[fault]();
-      const received = await notices.until(2);
-      await client.close();
-      return { notices: received, call: await call };
-    }, replaceReader);
-    assertCutReported(own.notices, replaced.notices);
-    assertEquals(replaced.call, own.call);
-  });
+  slowTest(
+    `mcp on readSse reports an error if the connection is cut by TCP ${fault} before an ID`,
+    async () => {
+      const { own, replaced } = await runBoth(async () => {
+        await using session = await connectRaw(open(startEvent));
+        const { client, notices, connection } = session;
+        const call = settled(client.callTool({ name: "any" }));
+        await notices.until(1);
+        (await connection(0))[fault]();
+        const received = await notices.until(2);
+        await client.close();
+        return { notices: received, call: await call };
+      }, replaceReader);
+      assertCutReported(own.notices, replaced.notices);
+      assertEquals(replaced.call, own.call);
+    },
+  );
 }
 
 // The SDK forgets the ID with which it resumes until it reads another one.
-test("mcp loses the last event ID if a resumed stream ends before its first event, but not on readSse", async () => {
-  const { own, replaced } = await runBoth(async () => {
-    await using session = await connectRaw(
-      complete(`retry: 1\nid: 1\n${startEvent}`),
-      complete(""),
-      (connection) =>
-        connection.header("last-event-id") === "1"
-          ? complete(answer)(connection)
-          : reply("405 Method Not Allowed")(connection),
-    );
-    const { client, connection } = session;
-    const call = settled(client.callTool({ name: "any" }));
-    const id = (await connection(2)).header("last-event-id");
-    if (id === undefined) await client.close();
-    return { id, call: await call };
-  }, replaceReader);
-  assertEquals(own.id, undefined);
-  assertEquals("failure" in own.call, true);
-  assertEquals<unknown>(replaced, { id: "1", call: { value: text("done") } });
-});
+slowTest(
+  "mcp loses the last event ID if a resumed stream ends before its first event, but not on readSse",
+  async () => {
+    const { own, replaced } = await runBoth(async () => {
+      await using session = await connectRaw(
+        complete(`retry: 1\nid: 1\n${startEvent}`),
+        complete(""),
+        (connection) =>
+          connection.header("last-event-id") === "1"
+            ? complete(answer)(connection)
+            : reply("405 Method Not Allowed")(connection),
+      );
+      const { client, connection } = session;
+      const call = settled(client.callTool({ name: "any" }));
+      const id = (await connection(2)).header("last-event-id");
+      if (id === undefined) await client.close();
+      return { id, call: await call };
+    }, replaceReader);
+    assertEquals(own.id, undefined);
+    assertEquals("failure" in own.call, true);
+    assertEquals<unknown>(replaced, { id: "1", call: { value: text("done") } });
+  },
+);
 
 // In the HTML standard, an ID sets the last event ID even without data.
-test("mcp ignores an ID without data, but not on readSse", async () => {
+slowTest("mcp ignores an ID without data, but not on readSse", async () => {
   const { own, replaced } = await runBoth(async () => {
     await using session = await connectRaw(complete(`id: 1\n\n${answer}`));
     const tokens: string[] = [];
@@ -456,17 +478,20 @@ test("mcp ignores an ID without data, but not on readSse", async () => {
   assertEquals(replaced.result, own.result);
 });
 
-test("mcp on readSse closes its streams when the client is closed", async () => {
-  const { call, notices } = await runSame(async () => {
-    await using session = await connectRaw(open(startEvent));
-    const { client, notices, connection } = session;
-    const call = settled(client.callTool({ name: "any" }));
-    await notices.until(1);
-    await client.close();
-    await (await connection(0)).disconnected;
-    return { call: await call, notices: notices.all };
-  }, replaceReader);
-  assert("failure" in call);
-  assertStringIncludes(call.failure.message, "Connection closed");
-  assertEquals(notices.length, 2);
-});
+slowTest(
+  "mcp on readSse closes its streams when the client is closed",
+  async () => {
+    const { call, notices } = await runSame(async () => {
+      await using session = await connectRaw(open(startEvent));
+      const { client, notices, connection } = session;
+      const call = settled(client.callTool({ name: "any" }));
+      await notices.until(1);
+      await client.close();
+      await (await connection(0)).disconnected;
+      return { call: await call, notices: notices.all };
+    }, replaceReader);
+    assert("failure" in call);
+    assertStringIncludes(call.failure.message, "Connection closed");
+    assertEquals(notices.length, 2);
+  },
+);

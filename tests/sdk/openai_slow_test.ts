@@ -7,9 +7,7 @@ import { eventResponse, OpenResponse } from "../support/open_response.ts";
 import { eventStreamHead, RawServer } from "../support/raw_server.ts";
 import { collect, inChunks, runBoth, runSame, settled } from "./compare.ts";
 import { replaceReader } from "./openai_reader.ts";
-import { slowTestsNotRun } from "../support/slow_test.ts";
-
-const test = slowTestsNotRun === undefined ? Deno.test : Deno.test.ignore;
+import { slowTest } from "../support/slow_test.ts";
 
 function clientOf(server: { url: string }): OpenAI {
   return new OpenAI({
@@ -107,16 +105,19 @@ const replies: Record<string, Handler> = {
     eventResponse(answer, { headers: { "content-type": "text/plain" } }),
 };
 for (const [form, reply] of Object.entries(replies)) {
-  test(`openai on readSse yields the same chunks for an answer ${form}`, async () => {
-    const read = await runSame(async () => {
-      await using server = new HttpServer(reply);
-      return await collect(await ask(server));
-    }, replaceReader);
-    assertEquals(read, { items: answerChunks, failure: undefined });
-  });
+  slowTest(
+    `openai on readSse yields the same chunks for an answer ${form}`,
+    async () => {
+      const read = await runSame(async () => {
+        await using server = new HttpServer(reply);
+        return await collect(await ask(server));
+      }, replaceReader);
+      assertEquals(read, { items: answerChunks, failure: undefined });
+    },
+  );
 }
 
-test("openai on readSse accumulates the same answer", async () => {
+slowTest("openai on readSse accumulates the same answer", async () => {
   const { received, completion } = await runSame(async () => {
     await using server = new HttpServer(() => eventResponse(answer));
     const received: unknown[] = [];
@@ -132,63 +133,69 @@ test("openai on readSse accumulates the same answer", async () => {
   assertEquals(completion.usage?.total_tokens, 8);
 });
 
-test("openai on readSse supports tee() and toReadableStream()", async () => {
-  const { left, right } = await runSame(async () => {
-    await using server = new HttpServer(() => eventResponse(answer));
-    const [left, right] = (await ask(server)).tee();
-    return {
-      left: await collect(left),
-      right: await new Response(right.toReadableStream()).text(),
-    };
-  }, replaceReader);
-  assertEquals(left.items, answerChunks);
-  assertEquals(
-    right,
-    answerChunks.map((it) => JSON.stringify(it) + "\n").join(""),
-  );
-});
-
-test("openai on readSse calls the same tools and sends their results", async () => {
-  const { calls, text, requests } = await runSame(async () => {
-    await using server = new HttpServer(
-      () => eventResponse(toolCalls),
-      () => eventResponse(answer),
+slowTest(
+  "openai on readSse supports tee() and toReadableStream()",
+  async () => {
+    const { left, right } = await runSame(async () => {
+      await using server = new HttpServer(() => eventResponse(answer));
+      const [left, right] = (await ask(server)).tee();
+      return {
+        left: await collect(left),
+        right: await new Response(right.toReadableStream()).text(),
+      };
+    }, replaceReader);
+    assertEquals(left.items, answerChunks);
+    assertEquals(
+      right,
+      answerChunks.map((it) => JSON.stringify(it) + "\n").join(""),
     );
-    const calls: unknown[] = [];
-    const runner = clientOf(server).chat.completions.runTools({
-      ...question,
-      stream: true,
-      tools: [{
-        type: "function",
-        function: {
-          name: "add",
-          description: "Adds two numbers",
-          parameters: { type: "object" },
-          parse: JSON.parse,
-          function({ a, b }: { a: number; b: number }) {
-            calls.push([a, b]);
-            return String(a + b);
+  },
+);
+
+slowTest(
+  "openai on readSse calls the same tools and sends their results",
+  async () => {
+    const { calls, text, requests } = await runSame(async () => {
+      await using server = new HttpServer(
+        () => eventResponse(toolCalls),
+        () => eventResponse(answer),
+      );
+      const calls: unknown[] = [];
+      const runner = clientOf(server).chat.completions.runTools({
+        ...question,
+        stream: true,
+        tools: [{
+          type: "function",
+          function: {
+            name: "add",
+            description: "Adds two numbers",
+            parameters: { type: "object" },
+            parse: JSON.parse,
+            function({ a, b }: { a: number; b: number }) {
+              calls.push([a, b]);
+              return String(a + b);
+            },
           },
-        },
-      }],
-    });
-    return {
-      text: await runner.finalContent(),
-      calls,
-      requests: server.requests.map(({ body }) => JSON.parse(body)),
-    };
-  }, replaceReader);
-  assertEquals(calls, [[1, 2], [3, 4]]);
-  assertEquals(text, "Of scattering.\r\n☃");
-  assertEquals(
-    requests[1].messages.slice(-2),
-    [["call_1", "3"], ["call_2", "7"]].map(([tool_call_id, content]) => ({
-      role: "tool",
-      tool_call_id,
-      content,
-    })),
-  );
-});
+        }],
+      });
+      return {
+        text: await runner.finalContent(),
+        calls,
+        requests: server.requests.map(({ body }) => JSON.parse(body)),
+      };
+    }, replaceReader);
+    assertEquals(calls, [[1, 2], [3, 4]]);
+    assertEquals(text, "Of scattering.\r\n☃");
+    assertEquals(
+      requests[1].messages.slice(-2),
+      [["call_1", "3"], ["call_2", "7"]].map(([tool_call_id, content]) => ({
+        role: "tool",
+        tool_call_id,
+        content,
+      })),
+    );
+  },
+);
 
 /** Returns events of the Responses API, which have names, without "[DONE]". */
 function responseEvents(): { type: string; [key: string]: unknown }[] {
@@ -232,21 +239,24 @@ function namedData(events: { type: string }[]): string {
     .join("");
 }
 
-test("openai on readSse yields the same events and response of the Responses API", async () => {
-  const { items, final } = await runSame(async () => {
-    await using server = new HttpServer(() =>
-      eventResponse(namedData(responseEvents()))
-    );
-    const { responses } = clientOf(server);
-    const params = { model: "a-model", input: "Why is the sky blue?" };
-    return {
-      ...await collect(await responses.create({ ...params, stream: true })),
-      final: await responses.stream(params).finalResponse(),
-    };
-  }, replaceReader);
-  assertEquals<unknown>(items, responseEvents());
-  assertEquals(final.output_text, "Of scattering.");
-});
+slowTest(
+  "openai on readSse yields the same events and response of the Responses API",
+  async () => {
+    const { items, final } = await runSame(async () => {
+      await using server = new HttpServer(() =>
+        eventResponse(namedData(responseEvents()))
+      );
+      const { responses } = clientOf(server);
+      const params = { model: "a-model", input: "Why is the sky blue?" };
+      return {
+        ...await collect(await responses.create({ ...params, stream: true })),
+        final: await responses.stream(params).finalResponse(),
+      };
+    }, replaceReader);
+    assertEquals<unknown>(items, responseEvents());
+    assertEquals(final.output_text, "Of scattering.");
+  },
+);
 
 const overloaded = {
   message: "Overloaded",
@@ -272,91 +282,109 @@ const errors: Record<string, [text: string, message: string]> = {
   ],
 };
 for (const [what, [error, message]] of Object.entries(errors)) {
-  test(`openai on readSse throws the same error after ${what}`, async () => {
-    const { read, completion } = await runSame(async () => {
-      const text = dataOf(answerChunks[1]) + error;
-      const open = new OpenResponse(text);
-      await using server = new HttpServer(
-        () => open.response,
-        () => eventResponse(text),
-      );
-      const read = await collect(await ask(server));
-      await open.cancelled;
-      const stream = clientOf(server).chat.completions.stream(question);
-      return { read, completion: await settled(stream.finalChatCompletion()) };
-    }, replaceReader);
-    assertEquals(read.items, [answerChunks[1]]);
-    assertEquals(`${read.failure?.class}: ${read.failure?.message}`, message);
-    assert("failure" in completion);
-    assertEquals(completion.failure.message, read.failure?.message);
-  });
+  slowTest(
+    `openai on readSse throws the same error after ${what}`,
+    async () => {
+      const { read, completion } = await runSame(async () => {
+        const text = dataOf(answerChunks[1]) + error;
+        const open = new OpenResponse(text);
+        await using server = new HttpServer(
+          () => open.response,
+          () => eventResponse(text),
+        );
+        const read = await collect(await ask(server));
+        await open.cancelled;
+        const stream = clientOf(server).chat.completions.stream(question);
+        return {
+          read,
+          completion: await settled(stream.finalChatCompletion()),
+        };
+      }, replaceReader);
+      assertEquals(read.items, [answerChunks[1]]);
+      assertEquals(`${read.failure?.class}: ${read.failure?.message}`, message);
+      assert("failure" in completion);
+      assertEquals(completion.failure.message, read.failure?.message);
+    },
+  );
 }
 
 // The SDK throws the error of the runtime, which differs between runtimes.
 // `readSse` throws an error with the code "network" and that error as its
 // cause.
 for (const fault of ["reset", "end"] as const) {
-  test(`openai on readSse yields all complete chunks, then throws, if the connection is cut by TCP ${fault}`, async () => {
-    const { own, replaced } = await runBoth(async () => {
-      await using server = await RawServer.listen(async (connection) => {
-        await connection.send(eventStreamHead);
-        await connection.chunk(dataOf(answerChunks[1]) + 'data: {"cho');
-      });
-      const cut = () => server.connections[0][fault]();
-      return await collect(await ask(server), cut);
-    }, replaceReader);
-    assertEquals(own.items, [answerChunks[1]]);
-    assertEquals(own.failure?.class, "TypeError");
-    assertEquals(replaced.items, own.items);
-    assertEquals(replaced.failure?.class, "SseError");
-    assertEquals(replaced.failure?.fields.code, "network");
-    assertEquals(replaced.failure?.cause, own.failure);
-  });
+  slowTest(
+    `openai on readSse yields all complete chunks, then throws, if the connection is cut by TCP ${fault}`,
+    async () => {
+      const { own, replaced } = await runBoth(async () => {
+        await using server = await RawServer.listen(async (connection) => {
+          await connection.send(eventStreamHead);
+          await connection.chunk(dataOf(answerChunks[1]) + 'data: {"cho');
+        });
+        const cut = () => server.connections[0][fault]();
+        return await collect(await ask(server), cut);
+      }, replaceReader);
+      assertEquals(own.items, [answerChunks[1]]);
+      assertEquals(own.failure?.class, "TypeError");
+      assertEquals(replaced.items, own.items);
+      assertEquals(replaced.failure?.class, "SseError");
+      assertEquals(replaced.failure?.fields.code, "network");
+      assertEquals(replaced.failure?.cause, own.failure);
+    },
+  );
 }
 
-test("openai yields a truncated answer without an error, also on readSse unless until is set", async () => {
-  const program = async () => {
-    await using server = new HttpServer(() =>
-      eventResponse(dataOf(answerChunks[1]))
-    );
-    return await collect(await ask(server));
-  };
-  const whole = await runSame(program, replaceReader);
-  assertEquals(whole, { items: [answerChunks[1]], failure: undefined });
+slowTest(
+  "openai yields a truncated answer without an error, also on readSse unless until is set",
+  async () => {
+    const program = async () => {
+      await using server = new HttpServer(() =>
+        eventResponse(dataOf(answerChunks[1]))
+      );
+      return await collect(await ask(server));
+    };
+    const whole = await runSame(program, replaceReader);
+    assertEquals(whole, { items: [answerChunks[1]], failure: undefined });
 
-  const { replaced } = await runBoth(
-    program,
-    () => replaceReader({ until: "[DONE]" }),
-  );
-  assertEquals(replaced.items, [answerChunks[1]]);
-  assertEquals(replaced.failure?.fields.code, "truncated");
-});
+    const { replaced } = await runBoth(
+      program,
+      () => replaceReader({ until: "[DONE]" }),
+    );
+    assertEquals(replaced.items, [answerChunks[1]]);
+    assertEquals(replaced.failure?.fields.code, "truncated");
+  },
+);
 
 // It cannot be distinguished from a truncated event, so the HTML standard drops
 // it.
-test("openai yields an event without a final blank line, which readSse drops", async () => {
-  const { own, replaced } = await runBoth(async () => {
-    await using server = new HttpServer(() =>
-      eventResponse(dataOf(answerChunks[1], answerChunks[2]).slice(0, -2))
-    );
-    return await collect(await ask(server));
-  }, replaceReader);
-  assertEquals(own.items, [answerChunks[1], answerChunks[2]]);
-  assertEquals(replaced.items, [answerChunks[1]]);
-});
+slowTest(
+  "openai yields an event without a final blank line, which readSse drops",
+  async () => {
+    const { own, replaced } = await runBoth(async () => {
+      await using server = new HttpServer(() =>
+        eventResponse(dataOf(answerChunks[1], answerChunks[2]).slice(0, -2))
+      );
+      return await collect(await ask(server));
+    }, replaceReader);
+    assertEquals(own.items, [answerChunks[1], answerChunks[2]]);
+    assertEquals(replaced.items, [answerChunks[1]]);
+  },
+);
 
 // The HTML standard does not dispatch events without data.
-test("openai throws at an event name without data, which readSse ignores", async () => {
-  const { own, replaced } = await runBoth(async () => {
-    await using server = new HttpServer(() =>
-      eventResponse(`event: ping\n\n${answer}`)
-    );
-    return await collect(await ask(server));
-  }, replaceReader);
-  assertEquals(own.items, []);
-  assertEquals(own.failure?.class, "SyntaxError");
-  assertEquals(replaced, { items: answerChunks, failure: undefined });
-});
+slowTest(
+  "openai throws at an event name without data, which readSse ignores",
+  async () => {
+    const { own, replaced } = await runBoth(async () => {
+      await using server = new HttpServer(() =>
+        eventResponse(`event: ping\n\n${answer}`)
+      );
+      return await collect(await ask(server));
+    }, replaceReader);
+    assertEquals(own.items, []);
+    assertEquals(own.failure?.class, "SyntaxError");
+    assertEquals(replaced, { items: answerChunks, failure: undefined });
+  },
+);
 
 const aborts: Record<
   string,
@@ -366,47 +394,56 @@ const aborts: Record<
   "the caller's signal": (_, caller) => caller.abort(),
 };
 for (const [what, abort] of Object.entries(aborts)) {
-  test(`openai on readSse ends and closes the connection when ${what} aborts`, async () => {
-    const read = await runSame(async () => {
-      const open = new OpenResponse(dataOf(answerChunks[1]));
-      await using server = new HttpServer(() => open.response);
-      const caller = new AbortController();
-      const stream = await ask(server, caller.signal);
-      // Aborts later, while the next chunk is pending.
-      const onItem = () => void setTimeout(() => abort(stream, caller));
-      const read = await collect(stream, onItem);
-      await open.cancelled;
-      return read;
-    }, replaceReader);
-    assertEquals(read, { items: [answerChunks[1]], failure: undefined });
-  });
+  slowTest(
+    `openai on readSse ends and closes the connection when ${what} aborts`,
+    async () => {
+      const read = await runSame(async () => {
+        const open = new OpenResponse(dataOf(answerChunks[1]));
+        await using server = new HttpServer(() => open.response);
+        const caller = new AbortController();
+        const stream = await ask(server, caller.signal);
+        // Aborts later, while the next chunk is pending.
+        const onItem = () => void setTimeout(() => abort(stream, caller));
+        const read = await collect(stream, onItem);
+        await open.cancelled;
+        return read;
+      }, replaceReader);
+      assertEquals(read, { items: [answerChunks[1]], failure: undefined });
+    },
+  );
 }
 
-test("openai on readSse closes the connection if the loop is left", async () => {
-  const first = await runSame(async () => {
-    const open = new OpenResponse(dataOf(answerChunks[1]));
-    await using server = new HttpServer(() => open.response);
-    const stream = await ask(server);
-    let first: unknown;
-    for await (first of stream) break;
-    await open.cancelled;
-    return [first, stream.controller.signal.aborted];
-  }, replaceReader);
-  assertEquals(first, [answerChunks[1], true]);
-});
+slowTest(
+  "openai on readSse closes the connection if the loop is left",
+  async () => {
+    const first = await runSame(async () => {
+      const open = new OpenResponse(dataOf(answerChunks[1]));
+      await using server = new HttpServer(() => open.response);
+      const stream = await ask(server);
+      let first: unknown;
+      for await (first of stream) break;
+      await open.cancelled;
+      return [first, stream.controller.signal.aborted];
+    }, replaceReader);
+    assertEquals(first, [answerChunks[1], true]);
+  },
+);
 
-test("openai on readSse rejects with the same error if the user aborts the answer", async () => {
-  const completion = await runSame(async () => {
-    const open = new OpenResponse(dataOf(...answerChunks.slice(0, 2)));
-    await using server = new HttpServer(() => open.response);
-    const stream = clientOf(server).chat.completions.stream(question);
-    stream.on("content", () => setTimeout(() => stream.abort()));
-    const completion = await settled(stream.finalChatCompletion());
-    await open.cancelled;
-    return completion;
-  }, replaceReader);
-  assertEquals(
-    "failure" in completion && completion.failure.class,
-    "APIUserAbortError",
-  );
-});
+slowTest(
+  "openai on readSse rejects with the same error if the user aborts the answer",
+  async () => {
+    const completion = await runSame(async () => {
+      const open = new OpenResponse(dataOf(...answerChunks.slice(0, 2)));
+      await using server = new HttpServer(() => open.response);
+      const stream = clientOf(server).chat.completions.stream(question);
+      stream.on("content", () => setTimeout(() => stream.abort()));
+      const completion = await settled(stream.finalChatCompletion());
+      await open.cancelled;
+      return completion;
+    }, replaceReader);
+    assertEquals(
+      "failure" in completion && completion.failure.class,
+      "APIUserAbortError",
+    );
+  },
+);

@@ -1,5 +1,4 @@
-import { assertEquals } from "@std/assert";
-import config from "../../deno.json" with { type: "json" };
+import { blockOf, withPackage } from "../guides/programs.ts";
 
 let runs = 0;
 
@@ -11,20 +10,8 @@ let runs = 0;
  */
 // deno-lint-ignore no-explicit-any
 export async function runBlock(guide: string, text: string): Promise<any> {
-  const file = new URL(`../../examples/guides/${guide}.md`, import.meta.url);
-  const blocks = [...(await Deno.readTextFile(file)).matchAll(
-    /^```tsx?\n(.*?)^```$/gms,
-  )].map(([, code]) => code).filter((code) => code.includes(text));
-  assertEquals(blocks.length, 1, `blocks of ${guide} with ${text}`);
-
   // A data: URL cannot import this package by its name.
-  const code = blocks[0].replace(
-    /"@x\/sse(.*?)"/g,
-    (_, path) => {
-      const entry = config.exports[`.${path}` as keyof typeof config.exports];
-      return JSON.stringify(import.meta.resolve(`../../${entry}`));
-    },
-  );
+  const code = withPackage(await blockOf(guide, text));
   // If a module awaits a promise and nothing else is pending, Deno exits with an
   // error. The timer prevents that.
   const timer = setInterval(() => {}, 1000);
@@ -56,15 +43,15 @@ export function answer(
   };
 }
 
-/** Records the arguments of `console.log`, until disposed. */
-export function logged() {
-  const { log } = console;
+/** Records what is printed by `console.log` or `console.error`, until disposed. */
+export function logged(method: "log" | "error" = "log") {
+  const print = console[method];
   const lines: unknown[][] = [];
-  console.log = (...values) => void lines.push(values);
+  console[method] = (...values) => void lines.push(values);
   return {
     lines,
     [Symbol.dispose]() {
-      console.log = log;
+      console[method] = print;
     },
   };
 }

@@ -3,6 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import proxy from "../../examples/proxy.ts";
 import { connectSse, ServerSentEvent, type SseConnection } from "../../mod.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
+import { collectErrors } from "../support/collect_errors.ts";
 import { deadline } from "../support/deadline.ts";
 import { type Handler, HttpServer } from "../support/http_server.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
@@ -14,24 +15,11 @@ function serveProxy(upstreamUrl: string) {
   for (const [name, value] of Object.entries(variables)) {
     Deno.env.set(name, value);
   }
-  const errors: unknown[] = [];
-  const stop = new AbortController();
-  const server = Deno.serve({
-    hostname: "127.0.0.1",
-    port: 0,
-    signal: stop.signal,
-    onListen() {},
-    onError(error) {
-      errors.push(error);
-      return new Response(null, { status: 500 });
-    },
-  }, proxy.fetch);
+  const server = collectErrors(proxy.fetch);
   return {
-    url: `http://127.0.0.1:${server.addr.port}/`,
-    errors,
+    ...server,
     async [Symbol.asyncDispose]() {
-      stop.abort();
-      await server.finished;
+      await server[Symbol.asyncDispose]();
       for (const name of Object.keys(variables)) Deno.env.delete(name);
     },
   };

@@ -21,6 +21,7 @@ import {
 } from "../../mod.ts";
 import { MemoryEventLog, resume } from "../../src/event_log/mod.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
+import { collectErrors } from "../support/collect_errors.ts";
 import { dataOf } from "../support/data_of.ts";
 import { deadline } from "../support/deadline.ts";
 import { HttpServer } from "../support/http_server.ts";
@@ -86,36 +87,6 @@ class Source implements AsyncIterableIterator<SseMessage> {
     return this;
   }
 }
-
-/** Starts a server that collects the errors that `Deno.serve` would print. */
-function serve(...handlers: [Handler, ...Handler[]]) {
-  const errors: unknown[] = [];
-  const stop = new AbortController();
-  let count = 0;
-  const server = Deno.serve(
-    {
-      hostname: "127.0.0.1",
-      port: 0,
-      signal: stop.signal,
-      onListen() {},
-      onError(error) {
-        errors.push(error);
-        return new Response(null, { status: 500 });
-      },
-    },
-    (request) => handlers[Math.min(count++, handlers.length - 1)](request),
-  );
-  return {
-    url: `http://127.0.0.1:${server.addr.port}/`,
-    errors,
-    async [Symbol.asyncDispose]() {
-      stop.abort();
-      await server.finished;
-    },
-  };
-}
-
-type Handler = (request: Request) => Response;
 
 /** Asserts that the stream fails instead of ending. */
 function assertFailure(sse: SseConnection): Promise<SseError> {
@@ -491,7 +462,7 @@ for (
     }
     const gone = sourceWith({ data: "1" });
     const invalid = sourceWith({ data: "2" }, { id: "\n" });
-    await using server = serve(
+    await using server = collectErrors(
       () => sseResponse(gone.iterator, { heartbeat: 1000 }),
       () => sseResponse(invalid.iterator, { heartbeat: 1000 }),
       () => sseResponse([{ data: "3" }]),
@@ -521,7 +492,7 @@ Deno.test("sseResponse aborts the connection if the source fails", async () => {
     await Promise.resolve();
     throw new Error("database gone");
   }
-  await using server = serve(() => sseResponse(failing()));
+  await using server = collectErrors(() => sseResponse(failing()));
   await using sse = await connectSse(server.url);
   assertEquals(await dataOf(sse, 1), ["1"]);
   const error = await assertFailure(sse);
@@ -532,7 +503,9 @@ Deno.test("sseResponse aborts the connection if the source fails", async () => {
 
 Deno.test("sseResponse aborts the connection if the source fails while a read is pending", async () => {
   const source = new Source({ data: "1" });
-  await using server = serve(() => sseResponse(source, { heartbeat: 1000 }));
+  await using server = collectErrors(() =>
+    sseResponse(source, { heartbeat: 1000 })
+  );
   await using sse = await connectSse(server.url);
   assertEquals(await dataOf(sse, 1), ["1"]);
   const failure = assertFailure(sse);
@@ -546,7 +519,7 @@ Deno.test("connectSse reconnects if the source of sseResponse fails", async () =
     yield { id: "1", data: "1", retry: 0 };
     throw new Error("database gone");
   }
-  await using server = serve(
+  await using server = collectErrors(
     () => sseResponse(failing()),
     (request) =>
       sseResponse([{ data: "after " + request.headers.get("last-event-id") }]),
@@ -566,7 +539,7 @@ Deno.test("sseResponse errors its body with the error of the source", async () =
 
 Deno.test("sseResponse aborts the connection at an invalid message, and closes the source", async () => {
   const source = new Source({ data: "1" }, { id: "forged\n\ndata: x" });
-  await using server = serve(() => sseResponse(source));
+  await using server = collectErrors(() => sseResponse(source));
   await using sse = await connectSse(server.url);
   assertEquals(await dataOf(sse, 1), ["1"]);
   await assertFailure(sse);
