@@ -1,6 +1,7 @@
 // Runs `deno SUBCOMMAND ARGS`. If JSR cannot be reached, stand-ins from npm take
 // the place of @std.
 
+import { stripVTControlCharacters } from "node:util";
 import config from "../../deno.json" with { type: "json" };
 import importMap from "./import_map.json" with { type: "json" };
 
@@ -31,7 +32,8 @@ async function printReport(
 ): Promise<void> {
   let partial = "";
   const print = (line: string) => {
-    if (!/^[.,]?$/.test(line)) console.log(line);
+    // Deno may color the dots also in a pipe.
+    if (!/^[.,]?$/.test(stripVTControlCharacters(line))) console.log(line);
   };
   for await (const text of report.pipeThrough(new TextDecoderStream())) {
     const lines = (partial + text).split("\n");
