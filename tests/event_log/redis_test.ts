@@ -28,10 +28,9 @@ import { RedisServer, whyNoRedis } from "./redis_server.ts";
 
 const notRun = whyNoRedis();
 
-// `redis_clients_slow_test.ts` tests the npm clients.
+// `redis_clients_slow_test.ts` tests RESP3 and the npm clients.
 const contractServer = notRun ?? await sharedRedisServer();
 testContract(redisKind("a raw socket", 1500, contractServer));
-testContract(redisKind("a raw socket with RESP3", 300, contractServer));
 
 function testRedis(
   behavior: string,

@@ -82,7 +82,9 @@ async function mutate(file: string): Promise<void> {
   const config = {
     testRunner: "command",
     commandRunner: {
-      command: "TEST_SCALE=0.03 DENO_JOBS=4 deno test -A --no-check " +
+      // A mutant that loops forever would outlive the shell that Stryker kills.
+      command:
+        "TEST_SCALE=0.03 DENO_JOBS=4 timeout 60 deno test -A --no-check " +
         "--parallel --quiet --fail-fast --import-map=tests/offline/import_map.json " +
         paths.join(" "),
     },
