@@ -39,7 +39,9 @@
 import { parseArgs } from "node:util";
 import config from "../deno.json" with { type: "json" };
 import { connectSse } from "./read/connect.ts";
-import { reasonOf, SseError, withoutSecrets } from "./error.ts";
+import { reasonOf, SseError } from "./error.ts";
+import { escapeControls, withoutSecrets } from "./internal/quote.ts";
+import { truncate } from "./internal/truncate.ts";
 import { headerValue } from "./last_event_id.ts";
 import type { ServerSentEvent } from "./read/server_sent_event.ts";
 
@@ -340,13 +342,13 @@ function formats({ json, data }: Values): {
 } {
   if (json) {
     return {
-      formatEvent: (event) => visible(JSON.stringify(event)),
-      formatComment: (comment) => visible(JSON.stringify({ comment })),
+      formatEvent: (event) => escapeControls(JSON.stringify(event)),
+      formatComment: (comment) => escapeControls(JSON.stringify({ comment })),
     };
   }
   const isTerminal = Deno.stdout.isTerminal();
   // What a server sends must not steer the terminal.
-  const shown = isTerminal ? visible : (text: string) => text;
+  const shown = isTerminal ? escapeControls : (text: string) => text;
   if (data) {
     return { formatEvent: (event) => shown(event.data), formatComment: shown };
   }
@@ -413,14 +415,6 @@ function indentJson(json: string, paint: Paint): string {
   );
 }
 
-/** The text with its control characters spelled out, as JSON would. */
-function visible(text: string): string {
-  return text.replace(
-    /(?![\t\n])\p{Cc}/gu,
-    (char) => "\\u" + char.charCodeAt(0).toString(16).padStart(4, "0"),
-  );
-}
-
 const stdout = Deno.stdout.writable.getWriter();
 
 /** Prints a line; resolves when it is out. */
@@ -430,7 +424,7 @@ function print(text: string): Promise<void> {
 
 /** Prints one line on standard error. */
 function complain(message: string): void {
-  console.error("sse: " + visible(message.replace(/\s+/g, " ")));
+  console.error("sse: " + escapeControls(message.replace(/\s+/g, " ")));
 }
 
 /** What happened, in the words of the command line. */
@@ -447,7 +441,7 @@ function explain(error: SseError): string {
     case "reconnect-failed":
       return error.message;
     case "connect-timeout":
-      return "No response came in time (--connect-timeout)";
+      return "No response came in time (--connect-timeout or --idle-timeout)";
     case "idle-timeout":
       return "No byte came in time (--idle-timeout)";
     default:
@@ -459,8 +453,7 @@ function explain(error: SseError): string {
 function bodyQuote({ body = "" }: SseError): string {
   const text = body.trim();
   if (text === "") return "";
-  return ": " + text.slice(0, BODY_LENGTH) +
-    (text.length > BODY_LENGTH ? "…" : "");
+  return ": " + truncate(text, BODY_LENGTH);
 }
 
 if (import.meta.main) Deno.exit(await main(Deno.args));

@@ -6,21 +6,25 @@
 
 import { textOf } from "./internal/check.ts";
 import { nameErrors } from "./internal/error_name.ts";
+import { quote } from "./internal/quote.ts";
 
 /**
  * The kind of an {@linkcode SseError}, the same on every runtime. Compare it to
  * decide how your program handles the error:
  *
  * - `"network"`: no response arrived, or the connection failed.
- * - `"status"`: the status of the response is not 2xx. `shouldReconnect` also
- *   gets this error for 204 and 205, which by default end the stream.
+ * - `"status"`: the status of the response is not 2xx.
  * - `"content-type"`: the response is not `text/event-stream`.
+ * - `"malformed"`: the response is no event stream, although its content type
+ *   says so: it ended without an event, and contains other text.
  * - `"truncated"`: the stream ended before `until` was met.
  * - `"idle-timeout"`: no byte arrived for `idleTimeout` milliseconds.
  * - `"connect-timeout"`: no response headers arrived for `connectTimeout`
  *   milliseconds.
  * - `"event-timeout"`: no event arrived for `eventTimeout` milliseconds.
  * - `"event-too-large"`: an event or a line exceeds `maxEventSize`.
+ * - `"rejected"`: your program called `reconnect(error)`. The error is the
+ *   `cause`.
  * - `"reconnect-failed"`: `maxAttempts` attempts in a row have failed, or the
  *   last event ID cannot be sent in a request. The last error is the `cause`.
  *
@@ -35,6 +39,8 @@ export type SseErrorCode =
   | "event-timeout"
   | "connect-timeout"
   | "truncated"
+  | "malformed"
+  | "rejected"
   | "reconnect-failed";
 
 /**
@@ -80,14 +86,23 @@ export class SseError extends Error {
    * headers can be read. The body of a refused response can be read only in
    * `shouldReconnect` and `onReconnect`; the property `body` has the start of
    * it.
+   *
+   * It is not printed with the error, because its `url` may contain a token.
    */
-  declare readonly response?: Response;
+  get response(): Response | undefined {
+    return this.#response;
+  }
+
+  readonly #response: Response | undefined;
 
   /**
    * The start of a refused response's body, decoded as UTF-8: at most 64 KiB,
    * and only what arrived within a second. Errors with the code `"status"` or
    * `"content-type"` have it, and so does a `"reconnect-failed"` that one of
    * them caused. Undefined if the body is locked or was read by another reader.
+   *
+   * Errors with the code `"malformed"` or `"truncated"` have the first 200
+   * characters of the text that belongs to no event stream, if there is any.
    */
   declare readonly body?: string;
 
@@ -111,7 +126,7 @@ export class SseError extends Error {
     super(message, options);
     const { response, body } = options;
     this.code = code;
-    if (response !== undefined) this.response = response;
+    this.#response = response;
     if (body !== undefined) this.body = body;
   }
 }
@@ -122,13 +137,23 @@ export function reconnectFailed(message: string, cause?: SseError): SseError {
   return new SseError("reconnect-failed", message, { cause, response, body });
 }
 
+/**
+ * Whether a value is an `SseError`, also one of another copy of this module, such
+ * as that in the bundle of a library.
+ */
+export function isSseError(error: unknown): error is SseError {
+  const { name, code } = (error ?? {}) as Partial<SseError>;
+  return name === "SseError" && typeof code === "string";
+}
+
 /** Returns the error and its causes, the outermost first. */
 export function causesOf(error: unknown): Error[] {
   const causes: Error[] = [];
   // Causes can form a circle, and no runtime wraps an error ten times.
   while (error instanceof Error && causes.length < 10) {
     causes.push(error);
-    error = error.cause;
+    // Node's `AggregateError`, for a host with several addresses, has no message.
+    error = (error as AggregateError).errors?.[0] ?? error.cause;
   }
   return causes;
 }
@@ -138,13 +163,5 @@ export function causesOf(error: unknown): Error[] {
  * without secrets. If it is no `Error`, returns its text.
  */
 export function reasonOf(cause: unknown): string {
-  return withoutSecrets(causesOf(cause).at(-1)?.message ?? textOf(cause));
-}
-
-/** Removes users, passwords, queries and fragments from the URLs in a text. */
-export function withoutSecrets(text: string): string {
-  return text.replace(
-    /(?<=:\/\/)\S+/g,
-    (url) => url.replace(/^[^/?#]*@/, "").replace(/[?#].*/s, "?…"),
-  );
+  return quote(causesOf(cause).at(-1)?.message ?? textOf(cause));
 }

@@ -50,7 +50,7 @@
  * @module
  */
 
-import { SseError, withoutSecrets } from "./error.ts";
+import { isSseError, reasonOf, SseError } from "./error.ts";
 import { CALLS_HANDLERS } from "./event_source/handler_probe.ts";
 import { TaskQueue } from "./event_source/task_queue.ts";
 import type {
@@ -59,16 +59,19 @@ import type {
   EventSourceInit,
   EventSourceMessageEvent,
 } from "./event_source/types.ts";
-import { checkFunction, checkType, textOf } from "./internal/check.ts";
+import { check, checkFunction, checkType, textOf } from "./internal/check.ts";
+import { withoutSecrets } from "./internal/quote.ts";
 import { idOf } from "./last_event_id.ts";
 import { connectSse } from "./read/connect.ts";
 import type { SseConnection } from "./read/connection.ts";
+import { EventStreamParser } from "./read/parser.ts";
 import {
   contentTypes,
   isRefused,
   refusalError,
   startOfBody,
 } from "./read/refusal.ts";
+import type { ServerSentEvent } from "./read/server_sent_event.ts";
 
 export { SseError, type SseErrorCode } from "./error.ts";
 export type {
@@ -90,6 +93,12 @@ const CONSTANTS = {
   OPEN: { value: OPEN, enumerable: true },
   CLOSED: { value: CLOSED, enumerable: true },
 };
+
+/** The option of the constructor that `fromReadableStream` sets. */
+const READER = Symbol("reader");
+interface StreamInit {
+  [READER]?: ReadableStreamDefaultReader<Uint8Array>;
+}
 
 /** The reconnection time until the server sets one, similar to browsers'. */
 const INITIAL_DELAY = 3000;
@@ -218,6 +227,8 @@ export class EventSource extends EventTarget {
   #readyState = CONNECTING;
   /** Undefined until the first response. */
   #connection: SseConnection | undefined;
+  /** The parser of the stream, if the source was made by `fromReadableStream`. */
+  #parser: EventStreamParser | undefined;
   /** The origin of the newest response. */
   #origin = "";
   /** The values of `onopen`, `onmessage` and `onerror`, by the event's name. */
@@ -248,7 +259,9 @@ export class EventSource extends EventTarget {
     this.#withCredentials = Boolean(withCredentials);
     this.#initialDelay = reconnect?.initialDelay ?? INITIAL_DELAY;
     this.#tasks = new TaskQueue();
-    this.#run(options);
+    const { [READER]: reader } = options as StreamInit;
+    if (reader) this.#read(reader, this.#parser = new EventStreamParser({}));
+    else this.#run(options);
   }
 
   /**
@@ -276,15 +289,10 @@ export class EventSource extends EventTarget {
    * ```
    */
   static fromReadableStream(stream: ReadableStream<Uint8Array>): EventSource {
-    // Locks the stream now. A response would lock it when it is read.
-    const body = stream.pipeThrough(new TransformStream());
-    return new EventSource("about:event-stream", {
-      fetch: () =>
-        new Response(body, {
-          headers: { "Content-Type": "text/event-stream" },
-        }),
-      reconnect: { shouldReconnect: () => false },
-    });
+    const isStream = typeof stream?.getReader === "function";
+    check(isStream, "a ReadableStream", stream);
+    const init: EventSourceInit & StreamInit = { [READER]: stream.getReader() };
+    return new EventSource("about:event-stream", init);
   }
 
   /** The absolute URL of the stream. */
@@ -304,12 +312,15 @@ export class EventSource extends EventTarget {
 
   /**
    * The id that a reconnect sends: the id of the newest event or, before the
-   * first event, the initial one.
+   * first event, the initial one. For a source made by `fromReadableStream`, it
+   * is the newest id that has been read, even if its event was not dispatched
+   * yet.
    *
    * @experimental The standard has not adopted it yet, and may change it.
    */
   get lastEventId(): string {
-    return this.#connection?.lastEventId ?? this.#firstEventId;
+    const { lastEventId } = this.#parser ?? this.#connection ?? {};
+    return lastEventId ?? this.#firstEventId;
   }
 
   /**
@@ -318,7 +329,8 @@ export class EventSource extends EventTarget {
    * @experimental The standard has not adopted it yet, and may change it.
    */
   get reconnectionTime(): number {
-    return this.#connection?.reconnectionTime ?? this.#initialDelay;
+    const { reconnectionTime } = this.#parser ?? this.#connection ?? {};
+    return reconnectionTime ?? this.#initialDelay;
   }
 
   /**
@@ -363,6 +375,84 @@ export class EventSource extends EventTarget {
     this.#close();
   }
 
+  /**
+   * Discards the unfinished event of a source that was made by
+   * `fromReadableStream`, so that the bytes of another connection can follow.
+   * `lastEventId` and `reconnectionTime` are kept.
+   *
+   * @experimental The standard has not adopted it yet, and may change it.
+   *
+   * @throws {DOMException} `"InvalidStateError"` if the source was made by the
+   * constructor: it reconnects by itself.
+   *
+   * @example Reconnect with a program of your own
+   * ```ts
+   * import { EventSource } from "@x/sse/event-source";
+   *
+   * const { readable, writable } = new TransformStream<Uint8Array>();
+   * const source = EventSource.fromReadableStream(readable);
+   * source.onmessage = ({ data }) => {
+   *   if (data === "[DONE]") source.close();
+   *   else console.log(data);
+   * };
+   *
+   * while (source.readyState !== EventSource.CLOSED) {
+   *   const { body } = await fetch("https://example.com/events", {
+   *     headers: { "Last-Event-ID": source.lastEventId },
+   *   });
+   *   await body!.pipeTo(writable, { preventClose: true }).catch(() => {});
+   *   source.reset();
+   *   await new Promise((resolve) => setTimeout(resolve, 1000));
+   * }
+   * ```
+   *
+   * @see {@link https://github.com/whatwg/html/pull/12272}
+   */
+  reset(): void {
+    if (this.#parser === undefined) {
+      throw new DOMException(
+        "Expected a source made by fromReadableStream, got one that reconnects",
+        "InvalidStateError",
+      );
+    }
+    this.#parser.reset();
+  }
+
+  /** Reads a stream until it ends or the source closes. Never rejects. */
+  async #read(
+    reader: ReadableStreamDefaultReader<Uint8Array>,
+    parser: EventStreamParser,
+  ): Promise<void> {
+    const { signal } = this.#closing;
+    signal.addEventListener(
+      "abort",
+      () => void reader.cancel().catch(() => {}),
+    );
+    this.#origin = "null";
+    await this.#announce(signal);
+    let reason: unknown;
+    try {
+      while (true) {
+        const { done, value } = await reader.read();
+        if (done) break;
+        for (const event of parser.decode(value, [])) {
+          if (this.#readyState === CLOSED) return;
+          await this.#dispatchMessage(event);
+        }
+      }
+      const message = "Expected more events, but the stream ended";
+      reason = new SseError("truncated", message);
+    } catch (cause) {
+      const message = `Expected more events, but the stream failed: ${
+        reasonOf(cause)
+      }`;
+      reason = isSseError(cause)
+        ? cause
+        : new SseError("network", message, { cause });
+    }
+    await this.#fail(reason);
+  }
+
   /** Reads events until the source closes. Never rejects. */
   async #run(init: EventSourceInit): Promise<void> {
     const { method, headers, body, fetch = globalThis.fetch } = init;
@@ -400,6 +490,8 @@ export class EventSource extends EventTarget {
             reason = error;
             const wanted = await reconnect?.shouldReconnect?.(error, attempt);
             if (wanted !== undefined) return wanted;
+            // The standard ignores text that belongs to no event stream.
+            if (error.code === "malformed") return true;
             return failsByStandard(error, this.#url, init) ? false : undefined;
           },
           onReconnect: async (info) => {
@@ -410,18 +502,18 @@ export class EventSource extends EventTarget {
       });
       for await (const event of this.#connection) {
         if (this.#readyState === CLOSED) return;
-        await this.#dispatch(
-          new MessageEvent(event.event, {
-            data: event.data,
-            origin: this.#origin,
-            lastEventId: event.id,
-          }),
-        );
+        await this.#dispatchMessage(event);
       }
     } catch (error) {
       reason = error;
     }
     await this.#fail(reason);
+  }
+
+  #dispatchMessage({ event, data, id }: ServerSentEvent): Promise<void> {
+    return this.#dispatch(
+      new MessageEvent(event, { data, origin: this.#origin, lastEventId: id }),
+    );
   }
 
   /** Checks the response as the standard does, before it is read. */
@@ -442,8 +534,10 @@ export class EventSource extends EventTarget {
       const type = contentTypes(response).findLast((type) =>
         type.includes("/") && type !== "*/*"
       );
-      if (type === "text/event-stream") await this.#announce(response, signal);
-      else {
+      if (type === "text/event-stream") {
+        this.#origin = new URL(response.url || this.#url).origin;
+        await this.#announce(signal);
+      } else {
         const body = await startOfBody(response, false, signal);
         await this.#fail(refusalError(response, body));
       }
@@ -451,10 +545,9 @@ export class EventSource extends EventTarget {
   }
 
   /** HTML standard, "announce the connection". */
-  async #announce(response: Response, signal: AbortSignal): Promise<void> {
+  async #announce(signal: AbortSignal): Promise<void> {
     await this.#tasks.next();
     if (signal.aborted) return;
-    this.#origin = new URL(response.url || this.#url).origin;
     this.#readyState = OPEN;
     await this.#dispatch(new Event("open"));
   }

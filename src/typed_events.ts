@@ -47,11 +47,9 @@ import { CallQueue } from "./internal/call_queue.ts";
 import { check, textOf } from "./internal/check.ts";
 import { nameErrors } from "./internal/error_name.ts";
 import { type PulledSource, pullFrom } from "./internal/pulled_source.ts";
+import { MAX_QUOTE_LENGTH, quote } from "./internal/quote.ts";
 import { truncate } from "./internal/truncate.ts";
 import type { ServerSentEvent } from "./read/server_sent_event.ts";
-
-/** The UTF-16 code units of data that a message quotes: it can be megabytes. */
-const MAX_QUOTE_LENGTH = 200;
 
 /**
  * A schema: the part of version 1 of Standard Schema that this module uses. The
@@ -322,7 +320,7 @@ export function typedEvents<Schemas extends Record<string, StandardSchema>>(
   for (const [name, schema] of Object.entries(schemas)) {
     check(
       typeof schema?.["~standard"]?.validate === "function",
-      `the schema of ${quote(name)} to be a Standard Schema`,
+      `the schema of ${asJson(name)} to be a Standard Schema`,
       schema,
     );
   }
@@ -360,22 +358,32 @@ class TypedEvents<Schemas extends Record<string, StandardSchema>>
 
   async #read(): Promise<IteratorResult<TypedEventOf<Schemas>, undefined>> {
     try {
-      while (this.#state === "open") {
+      while (this.#isOpen()) {
         const { done, value: event } = await this.#source.next();
         if (done) break;
         const schema = this.#schemaOf(event);
-        if (schema || this.#unknown === "throw") {
-          return { done: false, value: await this.#typed(event, schema) };
-        }
+        if (!this.#isOpen() || !schema && this.#unknown === "skip") continue;
+        const data = await validate(event, schema);
+        // `return()` may have been called meanwhile.
+        if (!this.#isOpen()) break;
+        const { event: name, id, retry } = event;
+        const value = { event: name, data, id, retry } as TypedEventOf<Schemas>;
+        return { done: false, value };
       }
-      this.#state = "ended";
-      return { done: true, value: undefined };
     } catch (error) {
-      this.#state = "ended";
-      throw error;
+      if (this.#isOpen()) {
+        // An error of closing does not replace this one, as in `for await`.
+        if (error instanceof TypedEventError) {
+          await this.#close().catch(() => {});
+        }
+        this.#state = "ended";
+        throw error;
+      }
     } finally {
       this.#calls.finish();
     }
+    this.#state = "ended";
+    return { done: true, value: undefined };
   }
 
   async return(): Promise<IteratorResult<TypedEventOf<Schemas>, undefined>> {
@@ -389,16 +397,8 @@ class TypedEvents<Schemas extends Record<string, StandardSchema>>
       : undefined;
   }
 
-  async #typed(event: ServerSentEvent, schema: StandardSchema | undefined) {
-    try {
-      const { event: name, id, retry } = event;
-      const data = await validate(event, schema);
-      return { event: name, data, id, retry } as TypedEventOf<Schemas>;
-    } catch (error) {
-      // An error of closing does not replace this one, as in `for await`.
-      await this.#close().catch(() => {});
-      throw error;
-    }
+  #isOpen(): boolean {
+    return this.#state === "open";
   }
 
   async #close(): Promise<void> {
@@ -413,7 +413,7 @@ async function validate(
   event: ServerSentEvent,
   schema: StandardSchema | undefined,
 ): Promise<unknown> {
-  const name = quote(event.event);
+  const name = asJson(event.event);
   if (!schema) {
     throw new TypedEventError(
       event,
@@ -428,7 +428,7 @@ async function validate(
   } catch (cause) {
     throw new TypedEventError(
       event,
-      `Expected the data of ${name} to be JSON, got ${quote(event.data)}`,
+      `Expected the data of ${name} to be JSON, got ${asJson(event.data)}`,
       { cause },
     );
   }
@@ -442,7 +442,7 @@ async function validate(
     throw new TypedEventError(
       event,
       `Expected the schema of ${name} to validate its data, but it threw ` +
-        truncate(textOf(cause), MAX_QUOTE_LENGTH),
+        quote(textOf(cause)),
       { cause },
     );
   }
@@ -450,7 +450,7 @@ async function validate(
   throw new TypedEventError(
     event,
     `Expected the data of ${name} to match its schema: ` +
-      truncate(result.issues.map(describe).join("; "), MAX_QUOTE_LENGTH),
+      quote(result.issues.map(describe).join("; ")),
     { issues: result.issues },
   );
 }
@@ -461,6 +461,6 @@ function describe({ message, path = [] }: StandardSchemaIssue): string {
   return keys.length > 0 ? `${keys.join(".")}: ${message}` : message;
 }
 
-function quote(text: string): string {
+function asJson(text: string): string {
   return JSON.stringify(truncate(text, MAX_QUOTE_LENGTH));
 }

@@ -460,7 +460,10 @@ Deno.test("--connect-timeout fails if no response arrives in time", async () => 
   await using server = await RawServer.listen(() => {});
   assertEquals(
     await run(["--connect-timeout", ".3", server.url]),
-    failure(1, "No response came in time (--connect-timeout)"),
+    failure(
+      1,
+      "No response came in time (--connect-timeout or --idle-timeout)",
+    ),
   );
   await server.connections[0].disconnected;
 });

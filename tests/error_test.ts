@@ -8,7 +8,8 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { connectSse, SseError } from "../mod.ts";
-import { reasonOf, withoutSecrets } from "../src/error.ts";
+import { reasonOf } from "../src/error.ts";
+import { withoutSecrets } from "../src/internal/quote.ts";
 import {
   EventSource,
   type EventSourceErrorEvent,
@@ -41,7 +42,7 @@ Deno.test("withoutSecrets runs in linear time", async () => {
   // stopped.
   await runScript(`
     import { withoutSecrets } from ${
-    JSON.stringify(import.meta.resolve("../src/error.ts"))
+    JSON.stringify(import.meta.resolve("../src/internal/quote.ts"))
   };
     for (const part of ["://", "a", "@", "?", "://@", ":", "/", "a:b@"]) {
       withoutSecrets(part.repeat(2_000_000));

@@ -490,7 +490,7 @@ Deno.test("return() of typedEvents ends pending calls of next()", async () => {
   assertEquals(source.returnCalls, 1);
 });
 
-Deno.test("return() of typedEvents loses no event that is being validated", async () => {
+Deno.test("return() of typedEvents is followed by no event, even if one is being validated", async () => {
   const slow = Promise.withResolvers<{ value: string }>();
   const source = new Source(event("a"), event("a"));
   const events = typedEvents(source, { a: schemaOf(() => slow.promise) });
@@ -498,9 +498,47 @@ Deno.test("return() of typedEvents loses no event that is being validated", asyn
   await microtasks(50);
   await deadline(events.return!(), "return()");
   slow.resolve({ value: "late" });
-  assertEquals((await pending).value?.data, "late");
+  assertEquals(await pending, END);
   assertEquals(await events.next(), END);
   assertEquals(source.nextCalls, 1);
+});
+
+Deno.test("return() of typedEvents is followed by no event, even if a generator cannot be closed yet", async () => {
+  const gate = Promise.withResolvers<void>();
+  let validated = 0;
+  async function* source() {
+    await gate.promise;
+    yield event("a");
+  }
+  const schema = schemaOf(() => ({ value: ++validated }));
+  const events = typedEvents(source(), { a: schema });
+  const pending = events.next();
+  await microtasks(50);
+  const returned = events.return!();
+  gate.resolve();
+  assertEquals(await deadline(returned, "return()"), END);
+  assertEquals(await pending, END);
+  assertEquals(validated, 0);
+});
+
+Deno.test("return() of typedEvents is followed by no error of a schema or of the source", async () => {
+  const slow = Promise.withResolvers<{ value: string }>();
+  const schema = schemaOf(() => slow.promise);
+  const validating = typedEvents(new Source(event("a")), { a: schema });
+  const gate = Promise.withResolvers<void>();
+  async function* failing() {
+    await gate.promise;
+    yield await Promise.reject(broken);
+  }
+  const reading = typedEvents(failing(), { a: number });
+  const pending = [validating.next(), reading.next()];
+  await microtasks(50);
+  await deadline(validating.return!(), "return()");
+  const returned = reading.return!();
+  slow.reject(broken);
+  gate.resolve();
+  assertEquals(await deadline(returned, "return()"), END);
+  assertEquals(await Promise.all(pending), [END, END]);
 });
 
 Deno.test("return() of typedEvents ends a call that skips events without a schema", async () => {

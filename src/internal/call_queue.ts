@@ -17,18 +17,21 @@ export class CallQueue<T> {
   #count = 0;
   /** The promise of the newest call. Undefined while the first one starts. */
   #newest: Promise<T> | undefined;
+  /** Takes the promise of the first call, if a callback of it made another one. */
+  #resolveFirst: ((first: Promise<T>) => void) | undefined;
 
   /** Runs a call after all that were made before it. */
   run(call: () => Promise<T>): Promise<T> {
-    if (this.#count === 0) {
-      this.#count = 1;
-      this.#newest = undefined;
-      return this.#newest = call();
+    if (this.#count++ > 0) {
+      this.#newest ??= new Promise((resolve) => this.#resolveFirst = resolve);
+      return this.#newest = this.#newest.then(call, call);
     }
-    // Made by a callback of a call whose promise does not exist yet.
-    if (!this.#newest) return Promise.resolve().then(() => this.run(call));
-    this.#count++;
-    return this.#newest = this.#newest.then(call, call);
+    this.#newest = undefined;
+    const first = call();
+    this.#newest ??= first;
+    this.#resolveFirst?.(first);
+    this.#resolveFirst = undefined;
+    return first;
   }
 
   /** Ends a call. */

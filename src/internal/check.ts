@@ -47,6 +47,18 @@ export function checkFunction(name: string, value: unknown): void {
   }
 }
 
+/**
+ * Returns the result of a callback as a boolean.
+ *
+ * @throws {TypeError} If it is a promise, which would always count as true.
+ */
+export function checkBoolean(name: string, result: unknown): boolean {
+  const isPromise =
+    typeof (result as PromiseLike<unknown> | undefined)?.then === "function";
+  check(!isPromise, `${name} to return a boolean`, "a promise");
+  return Boolean(result);
+}
+
 /** Throws unless it is a signal, also one of another realm, or missing. */
 export function checkSignal(signal: AbortSignal | null | undefined): void {
   check(

@@ -30,7 +30,7 @@ import { checkResponse, isSendable, makeSend } from "./request.ts";
  * temporary errors are retried first.
  *
  * The request has the headers `Accept: text/event-stream` and
- * `Cache-Control: no-store` (in a browser, `cache: "no-store"` instead). Each
+ * `Cache-Control: no-cache` (in a browser, `cache: "no-store"` instead). Each
  * is set only if you do not set it. A user and a password in the URL become an
  * `Authorization` header, unless you set one.
  *
@@ -153,8 +153,12 @@ export async function connectSse(
     lastEventId,
   );
   const { signal = given?.signal } = options;
-  const ownOptions = { ...options, headers, lastEventId, signal };
-  return await openConnection(makeSend(input, ownOptions), ownOptions);
+  return await openConnection(options, {
+    makeSend: (closing) => makeSend(input, options, headers, closing),
+    anyContentType: options.anyContentType,
+    lastEventId,
+    signal,
+  });
 }
 
 /**
@@ -163,7 +167,8 @@ export async function connectSse(
  * request itself, and does not reconnect.
  *
  * @param source The response; or a stream of bytes, which is read as an event
- * stream whatever it contains. Neither may be locked or read by another reader.
+ * stream whatever it contains. Neither may be locked, and nothing of a
+ * response's body may have been read.
  * @param options How to read the stream.
  * @returns The connection, an iterator over the events.
  * @throws {TypeError} If the source or an option has the wrong type, or the
@@ -204,9 +209,22 @@ export function readSse(
     if ((source as ReadableStream).locked) {
       throw new TypeError("Expected a stream that is not locked");
     }
-    source = new Response(source as ReadableStream<Uint8Array<ArrayBuffer>>);
-    options = { ...options, anyContentType: true };
+    source = responseOf(source as ReadableStream<Uint8Array<ArrayBuffer>>);
   }
   checkResponse(source, expected);
-  return readResponse(source, { ...options, reconnect: false });
+  return readResponse(options, {
+    response: source,
+    anyContentType: isStream || options.anyContentType,
+    lastEventId: options.lastEventId,
+    signal: options.signal,
+  });
+}
+
+function responseOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Response {
+  try {
+    return new Response(stream);
+  } catch {
+    // A response refuses a stream of which a part was read.
+    return new Response(stream.pipeThrough(new TransformStream()));
+  }
 }

@@ -4,9 +4,10 @@
  * @module
  */
 
-import { SseError } from "../error.ts";
+import { isSseError, reasonOf, SseError } from "../error.ts";
 import {
   check,
+  checkBoolean,
   checkFunction,
   checkSignal,
   checkTimeout,
@@ -15,9 +16,10 @@ import { CallQueue } from "../internal/call_queue.ts";
 import { abortable, wait } from "../internal/wait.ts";
 import { Exchange } from "./exchange.ts";
 import { Inbox } from "./inbox.ts";
-import { MAX_CLOSE_TIME } from "./limits.ts";
-import type { ConnectSseOptions, Send, SseAttempt } from "./options.ts";
+import { MAX_CLOSE_TIME, MIN_RETRY_DELAY } from "./limits.ts";
+import type { ConnectSseOptions, ReadSseOptions, Send } from "./options.ts";
 import {
+  attemptsFailed,
   type Failure,
   planRetry,
   type ReconnectPolicy,
@@ -61,8 +63,23 @@ export interface SseConnection
   /**
    * The response that the events come from. After a reconnect, it is the newest
    * one.
+   *
+   * If it is not an event stream, you can read its body before you call
+   * `next()`. Nothing has to be closed then. `close()` stops reading it, but
+   * the option `signal` does not.
    */
   readonly response: Response;
+
+  /**
+   * The state of the connection. Use it to show whether events can arrive.
+   *
+   * - `"connecting"`: there is no connection, but there will be another
+   *   attempt. It may be made only when you call `next()`.
+   * - `"open"`: there is a response, also if it is not an event stream.
+   * - `"closed"`: there is no connection, and will be none. Events that arrived
+   *   before are still returned.
+   */
+  readonly state: "connecting" | "open" | "closed";
 
   /**
    * The last event ID of the events that were returned. Store it, and pass it
@@ -86,13 +103,14 @@ export interface SseConnection
    * @returns The event, or `{ done: true }` if the stream has ended or an
    * earlier call has thrown.
    * @throws {SseError} `"status"`, `"content-type"`, `"network"`,
-   * `"idle-timeout"`, `"event-timeout"`, `"event-too-large"` or `"truncated"`;
-   * with `reconnect`, also `"connect-timeout"` or `"reconnect-failed"`.
+   * `"idle-timeout"`, `"event-timeout"`, `"event-too-large"`, `"truncated"`,
+   * `"malformed"` or `"rejected"`; with `reconnect`, also `"connect-timeout"`
+   * or `"reconnect-failed"`.
    * @throws {TypeError} If the response's body is locked or was read by another
    * reader.
    * @throws {unknown} The signal's reason after an abort, or the error that
-   * `until`, `onOpen`, `onComment`, `shouldReconnect`, `onReconnect` or `input`
-   * throws.
+   * `until`, `onOpen`, `onComment`, `restartUntil`, `shouldReconnect`,
+   * `onReconnect` or `input` throws.
    */
   next(): Promise<IteratorResult<ServerSentEvent, undefined>>;
 
@@ -104,12 +122,24 @@ export interface SseConnection
   return(): Promise<IteratorResult<ServerSentEvent, undefined>>;
 
   /**
-   * Reconnects now: drops the connection, or ends the delay before the next
-   * attempt. Call it if you know more than the connection does, for example
-   * that the network is available again. Events that have arrived are kept. Has
-   * no effect if the stream has ended.
+   * Reconnects. Has no effect if the stream has ended.
    *
-   * @throws {TypeError} If the option `reconnect` is off.
+   * Without an argument, reconnects now: drops the connection, or ends the
+   * delay before the next attempt. Call it if you know more than the connection
+   * does, for example that the network is available again. Events that have
+   * arrived are kept. With `resume: false`, it counts for `maxAttempts`.
+   *
+   * With an error, treats the connection as failed: with an `SseError`
+   * `"rejected"`, whose `cause` is the error. Call it for errors inside the
+   * stream, such as the event `overloaded_error` of an LLM. The option
+   * `reconnect` decides what happens next, as after any other failure. If no
+   * attempt follows, the next `next()` throws the `SseError`. Events that have
+   * arrived are kept, unless there is no attempt that could continue after
+   * them: without `reconnect`, or with `resume: false`, they are dropped.
+   *
+   * @param error The reason why the connection has failed.
+   * @throws {TypeError} If there is no argument, and the option `reconnect` is
+   * off.
    *
    * @example Reconnect as soon as the network is back
    * ```ts
@@ -121,8 +151,28 @@ export interface SseConnection
    * addEventListener("online", () => sse.reconnect());
    * await sse.close();
    * ```
+   *
+   * @example Try again if an LLM is overloaded
+   * ```ts
+   * import { connectSse } from "@x/sse";
+   *
+   * const sse = await connectSse("https://example.com/chat", {
+   *   method: "POST",
+   *   body: JSON.stringify({ prompt: "Greet me" }),
+   *   until: "[DONE]",
+   *   reconnect: {
+   *     resume: false,
+   *     restartUntil: ({ event }) => event !== "error",
+   *     maxAttempts: 5,
+   *   },
+   * });
+   * for await (const event of sse) {
+   *   if (event.event === "error") sse.reconnect(new Error(event.data));
+   *   else console.log(event.data);
+   * }
+   * ```
    */
-  reconnect(): void;
+  reconnect(error?: unknown): void;
 
   /**
    * Closes the connection: aborts the request or cancels the response's body,
@@ -141,25 +191,37 @@ export interface SseConnection
   [Symbol.asyncIterator](): this;
 }
 
+/** Where the events of a connection come from. */
+interface Source {
+  /** Makes the function that sends requests, until the signal aborts. */
+  makeSend?: (closing: AbortSignal) => Send;
+  /** The response, if there is one already. */
+  response?: Response;
+  // Instead of the options of the same name.
+  anyContentType?: boolean | undefined;
+  lastEventId?: string | undefined;
+  signal?: AbortSignal | null | undefined;
+}
+
 /**
  * Opens a connection. Resolves when there is a response that no other attempt
  * follows, also if it is not an event stream.
  */
 export async function openConnection(
-  send: Send,
   options: ConnectSseOptions,
+  source: Source,
 ): Promise<SseConnection> {
-  const connection = new Connection(options, send);
+  const connection = new Connection(options, source);
   await connection.settled();
   return connection;
 }
 
 /** Reads a response that has arrived already. */
 export function readResponse(
-  response: Response,
-  options: ConnectSseOptions,
+  options: ReadSseOptions,
+  source: Source,
 ): SseConnection {
-  return new Connection(options, undefined, response);
+  return new Connection(options, source);
 }
 
 /**
@@ -189,6 +251,8 @@ type State =
     readonly kind: "connecting";
   } | {
     readonly kind: "open";
+    /** When the response arrived, in ms. */
+    readonly since: number;
   } | {
     /** The connection is gone. The next `next()` calls `planRetry`. */
     readonly kind: "lost";
@@ -198,12 +262,20 @@ type State =
     /** The response is the caller's until the next `next()`. */
     readonly kind: "refused";
     /** Undefined if the start of the body has not been read yet. */
-    readonly error?: SseError;
+    readonly error?: SseError | undefined;
   } | {
     readonly kind: "ended";
     /** What the next `next()` throws. */
     readonly thrown: Thrown | undefined;
   });
+
+const PUBLIC_STATES = {
+  connecting: "connecting",
+  lost: "connecting",
+  open: "open",
+  refused: "open",
+  ended: "closed",
+} as const;
 
 type Thrown = { readonly reason: unknown };
 type Result = IteratorResult<ServerSentEvent, undefined>;
@@ -220,6 +292,8 @@ class Connection implements SseConnection {
   readonly #onAbort = () => this.#stop({ reason: this.#signal!.reason });
   readonly #inbox: Inbox;
   readonly #calls = new CallQueue<Result>();
+  /** Aborts when the connection has ended, and there will be no more attempts. */
+  readonly #closing = new AbortController();
 
   #state: State;
   /**
@@ -228,33 +302,38 @@ class Connection implements SseConnection {
    */
   #settled: Promise<void> | undefined;
   response!: Response;
-  /** The attempts in a row since the last event. */
+  /** The attempts in a row. With `resume: false`, all attempts. */
   #attempts = 0;
-  #hasEvents = false;
+  /** Whether another attempt would continue the stream, or may start it anew. */
+  #canContinue = true;
 
   constructor(
     options: ConnectSseOptions,
-    send: Send | undefined,
-    response?: Response,
+    source: Source,
   ) {
     const { idleTimeout, connectTimeout = idleTimeout } = options;
-    this.#send = send;
+    const { makeSend, response } = source;
+    this.#send = makeSend?.(this.#closing.signal);
     this.#idleTimeout = checkTimeout("idleTimeout", idleTimeout);
     this.#eventTimeout = checkTimeout("eventTimeout", options.eventTimeout);
     this.#connectTimeout = checkTimeout("connectTimeout", connectTimeout);
-    this.#anyContentType = options.anyContentType;
+    this.#anyContentType = source.anyContentType;
     checkFunction("onOpen", this.#onOpen = options.onOpen);
-    checkSignal(this.#signal = options.signal);
-    this.#policy = reconnectPolicy(options.reconnect);
-    this.#inbox = new Inbox(options);
+    checkSignal(this.#signal = source.signal);
+    this.#policy = reconnectPolicy(makeSend && options.reconnect);
+    this.#inbox = new Inbox(options, source.lastEventId);
 
     const exchange = new Exchange(response);
     this.#state = { kind: "connecting", exchange };
     if (response !== undefined) this.response = response;
-    this.#signal?.addEventListener("abort", this.#onAbort);
-    if (this.#signal?.aborted) this.#onAbort();
-    else if (response === undefined) this.#connect();
+    this.#listenForAbort();
+    if (this.#signal?.aborted) return;
+    if (response === undefined) this.#connect();
     else this.#receiveResponse(exchange, response);
+  }
+
+  get state(): SseConnection["state"] {
+    return PUBLIC_STATES[this.#state.kind];
   }
 
   get lastEventId(): string {
@@ -262,7 +341,7 @@ class Connection implements SseConnection {
   }
 
   get reconnectionTime(): number | undefined {
-    return this.#inbox.decoder.reconnectionTime;
+    return this.#inbox.parser.reconnectionTime;
   }
 
   next(): Promise<Result> {
@@ -278,13 +357,25 @@ class Connection implements SseConnection {
     return Promise.resolve({ done: false, value });
   };
 
-  reconnect(): void {
-    const { isEnabled } = this.#policy;
-    check(isEnabled, "the option reconnect", isEnabled);
+  reconnect(error?: unknown): void {
+    const { isEnabled, resume, maxAttempts } = this.#policy;
     const state = this.#state;
+    const isRejection = error !== undefined;
+    check(isEnabled || isRejection, "the option reconnect", isEnabled);
     if (state.kind === "ended") return;
-    state.exchange.abort();
-    this.#connect(state.kind === "lost" ? state.error : undefined);
+    if (isRejection) {
+      if (!isEnabled || !resume) this.#inbox.clear();
+      const message = `Expected events, but reconnect() was called: ${
+        reasonOf(error)
+      }`;
+      const { response } = this;
+      this.#fail(new SseError("rejected", message, { response, cause: error }));
+    } else if (!resume && this.#attempts++ >= maxAttempts) {
+      this.#end({ reason: attemptsFailed(maxAttempts) });
+    } else {
+      state.exchange.abort();
+      this.#connect(state.kind === "lost" ? state.error : undefined);
+    }
   }
 
   async return(): Promise<Result> {
@@ -316,12 +407,21 @@ class Connection implements SseConnection {
 
   /** Delivers an event that has arrived, if there is one. */
   #deliver(): ServerSentEvent | undefined {
+    const { resume, restartUntil } = this.#policy;
     try {
       const event = this.#inbox.dequeue();
       if (this.#inbox.isComplete) this.#stop();
+      if (event && !resume && this.#canContinue) {
+        const isFinal = checkBoolean("restartUntil", restartUntil(event));
+        this.#canContinue = !isFinal;
+      }
       return event;
     } catch (reason) {
-      this.#stop({ reason });
+      if (isSseError(reason) && reason.code === "malformed") {
+        this.#fail(reason);
+      } else {
+        this.#stop({ reason });
+      }
     }
   }
 
@@ -355,6 +455,7 @@ class Connection implements SseConnection {
           this.#recover(exchange, state.failure, state.error);
           break;
         case "refused": {
+          this.#listenForAbort();
           const error = state.error ?? await exchange.refusal(false);
           if (state !== this.#state) break;
           const isEnd = endsStream(error.response!);
@@ -382,43 +483,54 @@ class Connection implements SseConnection {
     { exchange }: State,
     { done, value }: ReadableStreamReadResult<Uint8Array<ArrayBuffer>>,
   ): void {
-    if (done) {
-      exchange.endBody();
-      return this.#receiveEnd();
-    }
     try {
-      this.#inbox.receive(value);
+      if (done) {
+        exchange.endBody();
+        this.#receiveEnd();
+      } else {
+        this.#inbox.receive(value);
+      }
     } catch (error) {
-      this.#fail(Object.assign(error as Error, { response: this.response }));
+      this.#fail(error);
     }
-    if (this.#inbox.hasEvents) {
-      this.#attempts = 0;
-      this.#hasEvents = true;
-    }
+    if (this.#policy.resume && this.#inbox.newest) this.#attempts = 0;
   }
 
   #receiveEnd(): void {
-    this.#inbox.receiveEnd();
-    if (this.#inbox.isComplete) return this.#stop();
-    const hasUntil = this.#inbox.until !== undefined;
-    const goal = hasUntil ? "`until` to be met" : "more events";
-    this.#fail(
-      new SseError(
-        "truncated",
-        `Expected ${goal}, but the stream ended`,
-        { response: this.response },
-      ),
-      // Without `until`, the end of the body is the end of the stream.
-      hasUntil ? "failed" : "ended",
-    );
+    const error = this.#inbox.receiveEnd();
+    if (error === undefined) return;
+    // Without `until`, the end of the body is the end of the stream.
+    const isEnd = this.#inbox.until === undefined && error.code === "truncated";
+    this.#fail(error, isEnd ? "ended" : "failed");
   }
 
-  /** From "open" to "lost", or to "ended" if the error is not an `SseError`. */
+  /** To "lost", or to "ended" if no attempt can follow. */
   #fail(error: unknown, failure: "ended" | "failed" = "failed"): void {
-    if (!(error instanceof SseError)) return this.#end({ reason: error });
-    const { exchange } = this.#state;
+    if (!this.#canRecover(error)) {
+      return this.#end(failure === "ended" ? undefined : { reason: error });
+    }
+    const state = this.#state;
+    const { exchange } = state;
+    if (state.kind === "open" && this.#wasHealthy(state.since)) {
+      this.#attempts = 0;
+    }
     exchange.abort(error);
     this.#state = { kind: "lost", exchange, failure, error };
+  }
+
+  #canRecover(error: unknown): error is SseError {
+    return this.#policy.isEnabled && this.#canContinue && isSseError(error);
+  }
+
+  /**
+   * Whether the connection was quiet but healthy: proxies cut such connections each
+   * minute. A server that sends no byte is not healthy. The minimum keeps attempts
+   * without a delay from being endless.
+   */
+  #wasHealthy(since: number): boolean {
+    const { resume, backoff } = this.#policy;
+    return resume && !this.#inbox.parser.isAtStart &&
+      Date.now() - since > Math.max(backoff.max, MIN_RETRY_DELAY);
   }
 
   /** To "connecting". */
@@ -440,20 +552,20 @@ class Connection implements SseConnection {
       // a request.
       if (!isFirst) await undefined;
       if (state !== this.#state) return;
-      this.#inbox.decoder.reset();
-      const attempt: SseAttempt = {
-        attempt: isFirst ? 0 : this.#attempts || 1,
-        lastEventId: this.#inbox.decoder.lastEventId,
-        error,
-      };
       const response = await exchange.send(
-        (signal) => this.#send!(attempt, signal),
+        this.#send!,
+        {
+          attempt: isFirst ? 0 : this.#attempts || 1,
+          lastEventId: this.#inbox.parser.lastEventId,
+          lastEvent: this.#inbox.lastEvent,
+          error,
+        },
         this.#connectTimeout,
       );
       if (state === this.#state) this.#receiveResponse(exchange, response);
     } catch (error) {
       if (state !== this.#state) return;
-      if (error instanceof SseError && error.code !== "reconnect-failed") {
+      if (this.#canRecover(error) && error.code !== "reconnect-failed") {
         this.#recover(exchange, "failed", error);
       } else {
         this.#end({ reason: error });
@@ -465,17 +577,32 @@ class Connection implements SseConnection {
   #receiveResponse(exchange: Exchange, response: Response): void {
     this.response = response;
     if (!isRefused(response, this.#anyContentType)) {
-      this.#state = { kind: "open", exchange };
+      this.#state = { kind: "open", exchange, since: Date.now() };
+      this.#inbox.open(response);
       try {
         this.#onOpen?.(response);
       } catch (reason) {
         this.#stop({ reason });
       }
-    } else if (this.#policy.isEnabled) {
+    } else if (this.#policy.isEnabled && !endsStream(response)) {
       this.#recover(exchange, "refused", exchange.refusal(true));
     } else {
-      this.#state = { kind: "refused", exchange };
+      this.#refuse(exchange);
     }
+  }
+
+  #listenForAbort(): void {
+    this.#signal?.addEventListener("abort", this.#onAbort);
+    if (this.#signal?.aborted) this.#onAbort();
+  }
+
+  /**
+   * To "refused". A caller that reads the response itself may never come back, so
+   * nothing must be left on its signal.
+   */
+  #refuse(exchange: Exchange, error?: SseError): void {
+    this.#signal?.removeEventListener("abort", this.#onAbort);
+    this.#state = { kind: "refused", exchange, error };
   }
 
   /** To "connecting", and from there on as `planRetry` plans. */
@@ -503,7 +630,7 @@ class Connection implements SseConnection {
           error,
           kind,
           attempt: this.#attempts + 1,
-          hasEvents: this.#hasEvents,
+          canContinue: this.#canContinue,
           reconnectionTime: this.reconnectionTime,
         }, signal),
         signal,
@@ -511,7 +638,7 @@ class Connection implements SseConnection {
       if (state !== this.#state) return;
       switch (plan) {
         case "refuse":
-          this.#state = { kind: "refused", exchange: failed, error };
+          this.#refuse(failed, error);
           break;
         case "end":
           this.#end();
@@ -521,7 +648,7 @@ class Connection implements SseConnection {
           // Not earlier: `shouldReconnect` may read a refused response.
           failed.abort(error);
           await wait(plan.delay, signal);
-          if (state === this.#state) await this.#attempt(state, error);
+          await this.#attempt(state, error);
       }
     } catch (reason) {
       if (state === this.#state) this.#end({ reason });
@@ -544,5 +671,6 @@ class Connection implements SseConnection {
     this.#signal?.removeEventListener("abort", this.#onAbort);
     exchange.abort(thrown?.reason);
     failed?.abort();
+    this.#closing.abort();
   }
 }

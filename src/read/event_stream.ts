@@ -4,7 +4,8 @@
  * @module
  */
 
-import { SseDecoder, type SseDecoderOptions } from "./decoder.ts";
+import type { SseDecoderOptions } from "./decoder.ts";
+import { EventStreamParser } from "./parser.ts";
 import type { ServerSentEvent } from "./server_sent_event.ts";
 
 /**
@@ -47,7 +48,7 @@ export class SseEventStream implements
   readonly writable: WritableStream<
     ArrayBufferLike | ArrayBufferView | string
   >;
-  readonly #decoder: SseDecoder;
+  readonly #parser: EventStreamParser;
 
   /**
    * Creates a stream.
@@ -58,20 +59,20 @@ export class SseEventStream implements
    * @throws {TypeError} If another option has the wrong type.
    */
   constructor(options: SseDecoderOptions = {}) {
-    const decoder = new SseDecoder(options);
+    const parser = new EventStreamParser(options);
     const { readable, writable } = new TransformStream<
       ArrayBufferLike | ArrayBufferView | string,
       ServerSentEvent
     >({
       transform(chunk, controller) {
-        decoder.decode(chunk, {
+        parser.decode(chunk, {
           push: (event: ServerSentEvent) => controller.enqueue(event),
         });
       },
     });
     this.readable = readable;
     this.writable = writable;
-    this.#decoder = decoder;
+    this.#parser = parser;
   }
 
   /**
@@ -80,7 +81,7 @@ export class SseEventStream implements
    * instead.
    */
   get lastEventId(): string {
-    return this.#decoder.lastEventId;
+    return this.#parser.lastEventId;
   }
 
   /**
@@ -88,6 +89,6 @@ export class SseEventStream implements
    * `retry:`. Undefined if it has set none.
    */
   get reconnectionTime(): number | undefined {
-    return this.#decoder.reconnectionTime;
+    return this.#parser.reconnectionTime;
   }
 }

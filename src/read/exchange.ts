@@ -37,9 +37,14 @@ export class Exchange {
     return this.#controller.signal;
   }
 
-  /** Sends the request, and waits for the headers of the response. */
-  async send(
-    send: (signal: AbortSignal) => Promise<Response>,
+  /**
+   * Sends the request, and waits for the headers of the response. It takes no
+   * closure: the stack of an error refers to all closures on it, and with them to
+   * the error of the previous attempt, and so on.
+   */
+  async send<T>(
+    send: (argument: T, signal: AbortSignal) => Promise<Response>,
+    argument: T,
     timeout: number | undefined,
   ): Promise<Response> {
     const { signal } = this.#controller;
@@ -48,7 +53,7 @@ export class Exchange {
       "response headers (connectTimeout, idleTimeout)",
       timeout,
     );
-    const sent = send(signal).then((response) => {
+    const sent = send(argument, signal).then((response) => {
       this.#response = response;
       if (signal.aborted) this.abort(); // It arrived too late.
       return response;
@@ -113,18 +118,23 @@ export class Exchange {
       );
     }
     check(
-      !body || typeof body.getReader === "function",
-      "the body to be a ReadableStream",
+      body === null || typeof body?.getReader === "function",
+      "body to be a ReadableStream (in React Native, use expo/fetch)",
       body,
     );
     return (body ?? new Response("").body!).getReader();
   }
 
-  /** Aborts the exchange after `ms`, unless the returned function is called. */
+  /**
+   * Aborts the exchange after `ms`, unless the returned function is called.
+   *
+   * @param waited The part of that time that has passed already.
+   */
   startTimer(
     code: "connect-timeout" | "idle-timeout" | "event-timeout",
     expected: string,
     ms: number | undefined,
+    waited = 0,
   ): (() => void) | undefined {
     if (ms === undefined) return undefined;
     const fail = () =>
@@ -139,10 +149,10 @@ export class Exchange {
     let timer = setTimeout(() => {
       // A program too busy to fire the timer in time may have been too busy to
       // read as well. What has arrived in the meantime is read first.
-      const isLate = Date.now() - start > ms + MAX_TIMER_LATENESS;
+      const isLate = Date.now() - start > ms - waited + MAX_TIMER_LATENESS;
       if (isLate) timer = setTimeout(fail);
       else fail();
-    }, ms);
+    }, ms - waited);
     return () => clearTimeout(timer);
   }
 

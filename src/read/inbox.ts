@@ -1,26 +1,34 @@
 /**
- * The events of a connection, from its decoder to the caller.
+ * The events of a connection, from its parser to the caller.
  *
  * @module
  */
 
-import { checkFunction, checkType } from "../internal/check.ts";
-import { SseDecoder } from "./decoder.ts";
+import { isSseError, SseError, type SseErrorCode } from "../error.ts";
+import { checkBoolean, checkFunction, checkType } from "../internal/check.ts";
+import { quote } from "../internal/quote.ts";
 import type { ReadSseOptions } from "./options.ts";
+import { EventStreamParser } from "./parser.ts";
 import type { ServerSentEvent } from "./server_sent_event.ts";
 
 /**
  * Holds what a connection has received and not delivered yet: the events and
- * comments of one chunk, and the unfinished event in the decoder. It lives longer
+ * comments of one chunk, and the unfinished event in the parser. It lives longer
  * than a connection, so that a reconnect loses none of them.
  */
 export class Inbox {
   /** The unfinished event, the last event ID and the reconnection time. */
-  readonly decoder: SseDecoder;
+  readonly parser: EventStreamParser;
   readonly until: ReadSseOptions["until"];
   readonly #onComment: ReadSseOptions["onComment"];
   /** Events and comments in reverse order: `pop` removes the oldest. */
   readonly #items: (ServerSentEvent | string)[] = [];
+  /** The response that is being read. */
+  #response: Response | undefined;
+  /** Whether no event of this response was delivered. */
+  #isEmpty = true;
+  /** The newest event that was delivered. */
+  #delivered: ServerSentEvent | undefined;
 
   /** The last event ID of what was delivered. */
   lastEventId: string;
@@ -28,54 +36,84 @@ export class Inbox {
   isComplete = false;
 
   /** Checks and uses the options about events. */
-  constructor(options: ReadSseOptions) {
-    const { until, onComment } = options;
+  constructor(
+    { until, onComment, maxEventSize }: ReadSseOptions,
+    lastEventId?: string,
+  ) {
     if (until !== undefined && typeof until !== "string") {
       checkType(until, "function", "until to be a string or a function");
     }
     checkFunction("onComment", onComment);
     this.until = until;
     this.#onComment = onComment;
-    this.decoder = new SseDecoder({
-      ...options,
+    this.parser = new EventStreamParser({
+      lastEventId,
+      maxEventSize,
       onComment: onComment && ((comment) => void this.#items.push(comment)),
     });
-    this.lastEventId = this.decoder.lastEventId;
+    this.lastEventId = this.parser.lastEventId;
   }
 
-  /** Whether an event has arrived and was not delivered. */
-  get hasEvents(): boolean {
-    return this.#items.some((item) => typeof item === "object");
+  /** The newest event that has arrived and was not delivered. */
+  get newest(): ServerSentEvent | undefined {
+    return this.#items.find((item) => typeof item === "object");
+  }
+
+  /** The newest event that has arrived, delivered or not. */
+  get lastEvent(): ServerSentEvent | undefined {
+    return this.newest ?? this.#delivered;
+  }
+
+  /** Starts reading another response. Drops the unfinished event. */
+  open(response: Response): void {
+    this.parser.reset();
+    this.#response = response;
+    this.#isEmpty = true;
   }
 
   /**
-   * Decodes a chunk. Call it only if `dequeue` has returned undefined.
+   * Parses a chunk. Call it only if `dequeue` has returned undefined.
    *
    * @throws {SseError} `"event-too-large"`. The events before it are kept.
    * @throws {TypeError} If the chunk is neither bytes nor a string.
    */
   receive(chunk: Uint8Array<ArrayBuffer>): void {
     try {
-      this.decoder.decode(chunk, this.#items);
+      this.parser.decode(chunk, this.#items);
+    } catch (error) {
+      const { code, message } = error as SseError;
+      throw isSseError(error) ? this.#error(code, message) : error;
     } finally {
       this.#items.reverse();
-      if (this.#items.length === 0) this.lastEventId = this.decoder.lastEventId;
+      if (this.#items.length === 0) this.lastEventId = this.parser.lastEventId;
     }
   }
 
   /**
-   * Ends the body. Some servers end without the last blank line, so an unfinished
-   * event that equals `until` meets it.
+   * Ends the body. Returns why the stream is not complete, or undefined if it is.
+   *
+   * Servers often omit the blank line after the last event, so `until` is also
+   * called with an unfinished event. If it throws then, the event was cut off.
+   *
+   * @throws {SseError} `"malformed"`, if the response is no event stream.
    */
-  receiveEnd(): void {
-    const event = this.decoder.end();
-    this.isComplete = event !== undefined && event.data === this.until;
+  receiveEnd(): SseError | undefined {
+    const event = this.parser.end();
+    if (event && this.#meetsUntil(event, true)) {
+      this.#items.push(event);
+      this.isComplete = true;
+      return undefined;
+    }
+    this.#checkIsEventStream();
+    const goal = this.until === undefined ? "more events" : "`until` to be met";
+    return this.#error("truncated", `Expected ${goal}, but the stream ended`);
   }
 
   /**
    * Removes and returns the next event, if there is one. Calls `onComment` with
    * the comments before it, and `until` with the event.
    *
+   * @throws {SseError} `"malformed"`, if the response is no event stream.
    * @throws {unknown} What `onComment` or `until` throws.
    */
   dequeue(): ServerSentEvent | undefined {
@@ -85,23 +123,52 @@ export class Inbox {
       const isLast = this.#items.length === 0;
       if (typeof item === "string") {
         this.#onComment!(item);
-        if (isLast) this.lastEventId = this.decoder.lastEventId;
+        if (isLast) this.lastEventId = this.parser.lastEventId;
         continue;
       }
-      const isEnd = this.#meetsUntil(item);
-      this.lastEventId = isLast ? this.decoder.lastEventId : item.id;
-      if (isEnd) {
+      if (this.isComplete || this.#meetsUntil(item)) {
         this.isComplete = true;
         this.clear();
         if (typeof this.until === "string") return undefined;
+        this.lastEventId = item.id;
+      } else {
+        this.lastEventId = isLast ? this.parser.lastEventId : item.id;
       }
-      return item;
+      this.#isEmpty = false;
+      return this.#delivered = item;
     }
   }
 
-  #meetsUntil(event: ServerSentEvent): boolean {
+  #meetsUntil(event: ServerSentEvent, ignoresErrors = false): boolean {
     const { until } = this;
-    return typeof until === "function" ? until(event) : event.data === until;
+    if (typeof until !== "function") {
+      const isMet = event.data === until;
+      if (isMet) this.#checkIsEventStream();
+      return isMet;
+    }
+    let result: unknown;
+    try {
+      result = until(event);
+    } catch (error) {
+      if (!ignoresErrors) throw error;
+    }
+    return checkBoolean("until", result);
+  }
+
+  /** Throws if a stream ends that has no event, but other text. */
+  #checkIsEventStream(): void {
+    if (!this.#isEmpty || this.parser.foreignText === "") return;
+    this.clear();
+    throw this.#error("malformed", "Expected an event stream, got other text");
+  }
+
+  #error(code: SseErrorCode, message: string): SseError {
+    const { foreignText } = this.parser;
+    const end = foreignText && `: ${quote(foreignText)}`;
+    return new SseError(code, message + end, {
+      response: this.#response,
+      body: foreignText || undefined,
+    });
   }
 
   /** Drops all that was not delivered. */

@@ -22,8 +22,12 @@ export const ID_RULE = "free of control characters and at most 8192 bytes";
 export const MAX_BODY_LENGTH = 65_536;
 /** Maximum time in ms to read a refused response's body. */
 export const MAX_BODY_TIME = 1000;
-/** Maximum number of UTF-16 code units of a body in an error message. */
-export const MAX_QUOTE_LENGTH = 200;
+
+/**
+ * Maximum number of UTF-16 code units to remember of lines that belong to no event
+ * stream.
+ */
+export const MAX_FOREIGN_LENGTH = 200;
 
 /** How late a timer may fire, in ms, before the program counts as blocked. */
 export const MAX_TIMER_LATENESS = 50;

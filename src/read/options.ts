@@ -29,7 +29,7 @@ import type { ServerSentEvent } from "./server_sent_event.ts";
 export interface SseAttempt {
   /**
    * The number of the attempt: 0 for the first request, and then from 1. Each
-   * event starts the count again at 1.
+   * event starts the count again at 1, unless `resume` is `false`.
    */
   readonly attempt: number;
   /**
@@ -37,6 +37,14 @@ export interface SseAttempt {
    * and the option `lastEventId` is not set.
    */
   readonly lastEventId: string;
+  /**
+   * The newest event that has arrived in any connection, even if it was not
+   * returned yet. Undefined if there was none.
+   *
+   * Use it for APIs that continue from a position in the data and not after
+   * `Last-Event-ID`, such as OpenAI's `sequence_number`.
+   */
+  readonly lastEvent: ServerSentEvent | undefined;
   /**
    * The error that ended the previous attempt or connection. Undefined for the
    * first request. After a call of `reconnect()`, it may be undefined, too.
@@ -134,8 +142,9 @@ export interface ConnectSseOptions extends
    * `"truncated"`, or reconnects if `reconnect` is set. Without `until`, a
    * stream that was cut off may look complete.
    *
-   * Some servers omit the blank line after the last event. A string is met by
-   * such an event, too; a function is not called with it.
+   * Some servers omit the blank line after the last event. Both forms also
+   * check such an unfinished event when the body ends. If a function throws
+   * then, the event counts as cut off. The function must not be `async`.
    */
   until?: string | ((event: ServerSentEvent) => boolean) | undefined;
   /**

@@ -11,56 +11,10 @@ import {
   checkLimit,
   checkType,
 } from "../internal/check.ts";
-import { DEFAULT_MAX_EVENT_SIZE } from "./limits.ts";
+import { truncate } from "../internal/truncate.ts";
+import { DEFAULT_MAX_EVENT_SIZE, MAX_FOREIGN_LENGTH } from "./limits.ts";
 import { ServerSentEvent } from "./server_sent_event.ts";
 import { StringBuilder } from "./string_builder.ts";
-
-/**
- * Options of {@linkcode SseDecoder} and {@linkcode SseEventStream}: the id to
- * start with, a limit for the size of events, and a callback for comments.
- *
- * @example Reject events that are too large, and show comments
- * ```ts
- * import { SseDecoder } from "@x/sse";
- *
- * const decoder = new SseDecoder({
- *   maxEventSize: 1024 * 1024,
- *   onComment: (comment) => console.log("comment:", comment),
- * });
- * decoder.decode(": connected\n\n");
- * ```
- *
- * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation}
- */
-export interface SseDecoderOptions {
-  /**
-   * The last event ID at the start: the `id` of events until the stream sets
-   * another one. Set it if an earlier connection has read the start of the
-   * stream.
-   *
-   * @default {""}
-   */
-  lastEventId?: string | undefined;
-  /**
-   * Maximum size of an event in UTF-16 code units, including its unfinished
-   * line. A larger event fails with an `SseError` `"event-too-large"`.
-   *
-   * The limit keeps a faulty server from filling the memory. Lower it if many
-   * streams are open at once. `Infinity` removes it.
-   *
-   * @default {67108864}
-   */
-  maxEventSize?: number | undefined;
-  /**
-   * Called with the text of each comment as soon as its line is complete. The
-   * text does not include the one space that may follow the colon. By default,
-   * comments are ignored.
-   *
-   * Before the call, `decode` has appended the preceding events to its argument
-   * `events`. An error that the callback throws is thrown by `decode`.
-   */
-  onComment?: ((comment: string) => void) | undefined;
-}
 
 // Here, as constants that are imported cost 4 ns an event.
 const LF = 0x0a;
@@ -69,45 +23,26 @@ const SPACE = 0x20;
 const COLON = 0x3a;
 const BOM = "\ufeff";
 
+/** A line that may be part of an event stream, also if it was cut off. */
+const UNKNOWN_FIELD = /^(?!error(?::|$))(?:[A-Za-z][\w-]*)?(?::|$)/;
+
 /**
  * The start of a line whose end has not arrived:
  *
  * - `"none"`: there is none, as the last chunk ended with a line end.
  * - `"short"`: it is too short to tell whether it is a field.
  * - `"kept"`: it is a field, or a comment that `onComment` is to be called with.
- * - `"ignored"`: it is neither. Nothing is kept, however long the line is.
+ * - `"ignored"`: it is neither. Only its start is kept, however long the line is.
  */
 type PartialLine = "none" | "short" | "kept" | "ignored";
 
 /**
- * Parses an event stream chunk by chunk. Use it for chunks that come neither
- * from a `Response` nor from a `ReadableStream`; for those, `readSse` and
- * `SseEventStream` are simpler.
+ * Parses an event stream chunk by chunk. `SseDecoder` is its public form; the
+ * connection also needs `foreignText`.
  *
- * A chunk may end anywhere: inside a UTF-8 sequence, a field name or a `\r\n`.
- * An event is returned as soon as the first byte of the line end that completes
- * it has arrived.
- *
- * As the standard demands, an unfinished event at the end of the stream is
- * dropped. Call {@linkcode SseDecoder.end} to get it nevertheless.
- *
- * @example Parse chunks from a source of your own
- * ```ts
- * import { SseDecoder } from "@x/sse";
- *
- * const chunks = ["data: Hel", "lo\n\ndata: wor", "ld\nid: 2\n\n"];
- *
- * const decoder = new SseDecoder();
- * for (const chunk of chunks) {
- *   for (const event of decoder.decode(chunk)) console.log(event.data);
- * }
- * console.log(decoder.lastEventId);
- * ```
- *
- * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream}
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation}
  */
-export class SseDecoder {
+export class EventStreamParser {
   readonly #maxEventSize: number;
   readonly #onComment: ((comment: string) => void) | undefined;
 
@@ -137,20 +72,21 @@ export class SseDecoder {
   /** Undefined if the event has no id of its own. */
   #id!: string | undefined;
 
+  #foreignText!: string;
+
   /**
-   * Creates a decoder.
+   * Checks the options.
    *
-   * @param options The initial id, the limit, and a callback for comments.
-   * @throws {RangeError} If `maxEventSize` is neither a positive whole number
-   * nor `Infinity`.
+   * @throws {RangeError} If `maxEventSize` is out of range.
    * @throws {TypeError} If another option has the wrong type.
    */
-  constructor(options: SseDecoderOptions = {}) {
-    const {
-      lastEventId = "",
-      maxEventSize = DEFAULT_MAX_EVENT_SIZE,
-      onComment,
-    } = options;
+  constructor(
+    { lastEventId = "", maxEventSize = DEFAULT_MAX_EVENT_SIZE, onComment }: {
+      lastEventId?: string | undefined;
+      maxEventSize?: number | undefined;
+      onComment?: ((comment: string) => void) | undefined;
+    },
+  ) {
     checkType(lastEventId, "string", "lastEventId to be a string");
     checkLimit("maxEventSize", maxEventSize);
     checkFunction("onComment", onComment);
@@ -160,39 +96,30 @@ export class SseDecoder {
     this.reset();
   }
 
-  /**
-   * The last event ID: the newest id that a blank line has completed. `""` if
-   * there is none.
-   */
+  /** The newest id that a blank line has completed. */
   get lastEventId(): string {
     return this.#lastEventId;
   }
 
-  /**
-   * The newest reconnection time in milliseconds that the stream has set with
-   * `retry:`. Undefined if it has set none.
-   */
+  /** The newest `retry:` in milliseconds. */
   get reconnectionTime(): number | undefined {
     return this.#reconnectionTime;
   }
 
   /**
-   * Prepares for another connection to the same stream: drops the unfinished
-   * event and its id, and keeps `lastEventId` and `reconnectionTime`.
-   *
-   * @example Continue after a lost connection
-   * ```ts
-   * import { SseDecoder } from "@x/sse";
-   * import { assertEquals } from "@std/assert";
-   *
-   * const decoder = new SseDecoder();
-   * decoder.decode("id: 1\ndata: whole\n\nid: 2\ndata: cut o");
-   *
-   * decoder.reset();
-   * assertEquals(decoder.lastEventId, "1");
-   * assertEquals(decoder.decode("\n\n"), []);
-   * ```
+   * The start of the lines that belong to no event stream, such as JSON or HTML.
+   * `""` if there were none since `reset`.
    */
+  get foreignText(): string {
+    return this.#foreignText;
+  }
+
+  /** Whether nothing was parsed since `reset`. */
+  get isAtStart(): boolean {
+    return this.#dropNext === BOM;
+  }
+
+  /** Drops the state of the connection, and keeps that of the stream. */
   reset(): void {
     this.#utf8.decode(); // Drops the start of a sequence.
     this.#midSequence = false;
@@ -203,30 +130,19 @@ export class SseDecoder {
     this.#data.take();
     this.#type = "";
     this.#id = undefined;
+    this.#foreignText = "";
   }
 
   /**
-   * Decodes the next chunk. Returns the events that the chunk completes.
+   * Parses the next chunk, and appends the events that it completes to `events`.
    *
-   * @typeParam Events An array, or any other object with a method `push`.
-   * @param chunk The next bytes, or the next part of a text that is already
-   * decoded.
-   * @param events The array to append the events to. If the call fails, it
-   * contains the events that were complete before the error.
-   * @returns `events`, with the events that this chunk completed.
-   * @throws {SseError} `"event-too-large"` if an event exceeds `maxEventSize`.
-   * After this error, and after an error that `onComment` or `push` throws,
-   * call {@linkcode SseDecoder.reset} before you use the decoder again.
-   * @throws {TypeError} If `chunk` is neither a string nor bytes, if an earlier
-   * call failed and `reset` was not called, or if `onComment` or `push` calls
-   * `decode`.
+   * @throws {SseError} `"event-too-large"`.
+   * @throws {TypeError} If the chunk has the wrong type, or `reset` was not called
+   * after an error.
    */
-  decode<
-    Events extends { push(event: ServerSentEvent): unknown } =
-      ServerSentEvent[],
-  >(
+  decode<Events extends { push(event: ServerSentEvent): unknown }>(
     chunk: ArrayBufferLike | ArrayBufferView | string,
-    events: Events = [] as unknown as Events,
+    events: Events,
   ): Events {
     this.#checkUsable();
     const text = this.#textOf(chunk);
@@ -283,38 +199,19 @@ export class SseDecoder {
   }
 
   /**
-   * Ends the stream: returns the unfinished event as if the end of the stream
-   * were its blank line, and resets the decoder. Use it for servers that end
-   * their streams without the last blank line.
-   *
-   * An unfinished line counts only if it is a `data` line; any other may have
-   * been cut off. `lastEventId` does not change, because no blank line
-   * completed the event. The event's `id` is the one that its lines have set,
-   * or else `lastEventId`.
-   *
-   * @returns The event, or undefined if there is none that has data.
-   * @throws {TypeError} If an earlier call failed, and `reset` was not called.
-   *
-   * @example Get an event whose blank line is missing
-   * ```ts
-   * import { SseDecoder } from "@x/sse";
-   * import { assertEquals } from "@std/assert";
-   *
-   * const decoder = new SseDecoder();
-   * assertEquals(decoder.decode("data: [DONE]"), []);
-   * assertEquals(decoder.end()?.data, "[DONE]");
-   * ```
+   * Returns the unfinished event, if it has data. An unfinished line counts only
+   * if it is a `data` line, as any other may have been cut off. Call `reset` next.
    */
   end(): ServerSentEvent | undefined {
     this.#checkUsable();
     const line = this.#completeLine(this.#utf8.decode());
     if (isData(line, 0, line.length)) {
       this.#data.append(valueOf(line, "data".length, line.length));
+    } else {
+      this.#rememberIfForeign(line);
     }
     const data = this.#data.take();
-    const event = data === undefined ? undefined : this.#makeEvent(data);
-    this.reset();
-    return event;
+    return data === undefined ? undefined : this.#makeEvent(data);
   }
 
   #checkUsable(): void {
@@ -344,15 +241,20 @@ export class SseDecoder {
 
   /** Adds a part of a line whose end has not arrived. */
   #addPartialLine(part: string): void {
-    if (this.#partialLine === "ignored") return;
-    this.#line.append(part);
-    if (this.#partialLine !== "kept") {
+    this.#appendToLine(part);
+    if (this.#partialLine === "none" || this.#partialLine === "short") {
       const start = this.#line.take()!;
       this.#partialLine = this.#classify(start);
-      if (this.#partialLine === "ignored") return;
-      this.#line.append(start);
+      this.#appendToLine(start);
     }
     if (this.#partialLine === "kept") this.#checkSize(this.#line.length);
+  }
+
+  #appendToLine(part: string): void {
+    const room = this.#partialLine === "ignored"
+      ? MAX_FOREIGN_LENGTH + 1 - this.#line.length
+      : Infinity;
+    if (room > 0) this.#line.append(part.slice(0, room));
   }
 
   #classify(start: string): PartialLine {
@@ -364,15 +266,12 @@ export class SseDecoder {
 
   /** Returns the line that earlier chunks started and `part` ends. */
   #completeLine(part: string): string {
-    const isIgnored = this.#partialLine === "ignored";
+    this.#appendToLine(part);
     this.#partialLine = "none";
-    this.#line.append(part);
-    const line = this.#line.take()!;
-    // A line that is no field and no comment.
-    return isIgnored ? "ignored" : line;
+    return this.#line.take()!;
   }
 
-  /** HTML standard, "process the field", for fields other than `data`. */
+  /** HTML standard, "process the field", for all but `data` and `event`. */
   #processField(line: string, start: number, end: number): void {
     if (isField("id", line, start, end)) {
       this.#checkSize(end - start);
@@ -385,10 +284,26 @@ export class SseDecoder {
         this.#retry = Math.min(Number(value), Number.MAX_SAFE_INTEGER);
         this.#reconnectionTime = this.#retry;
       }
-    } else if (this.#onComment && line.charCodeAt(start) === COLON) {
+    } else if (line.charCodeAt(start) !== COLON) {
+      this.#rememberIfForeign(line.slice(start, end));
+    } else if (this.#onComment) {
       this.#checkSize(end - start);
       this.#onComment(valueOf(line, start, end));
     }
+  }
+
+  /**
+   * Remembers a line whose field name is not a word, or is `error`. Servers of
+   * LLMs send errors so, with the type of an event stream. An unknown field is
+   * ignored, as the standard says.
+   */
+  #rememberIfForeign(line: string): void {
+    const text = this.#foreignText;
+    if (text.length > MAX_FOREIGN_LENGTH || UNKNOWN_FIELD.test(line)) return;
+    this.#foreignText = truncate(
+      text === "" ? line : `${text}\n${line}`,
+      MAX_FOREIGN_LENGTH,
+    );
   }
 
   /** HTML standard, "dispatch the event". */

@@ -13,6 +13,7 @@ import {
   checkType,
 } from "../internal/check.ts";
 import { MIN_RETRY_DELAY } from "./limits.ts";
+import type { ServerSentEvent } from "./server_sent_event.ts";
 
 /**
  * When and how often to reconnect: the option `reconnect` of `connectSse`. All
@@ -20,9 +21,10 @@ import { MIN_RETRY_DELAY } from "./limits.ts";
  * defaults of its own.)
  *
  * By default, `connectSse` reconnects if the connection ends, fails or stalls,
- * or if the server sends a temporary error: status 408, 425, 429, 500, 502, 503
- * or 504. The delay is 1 s at first, and doubles with each attempt up to 30 s.
- * There is no limit of attempts. Other errors end the stream.
+ * or if the server sends a temporary error: status 408, 425, 429, and every 5xx
+ * except 501, 505 and 511. The delay is 1 s at first, and doubles with each
+ * attempt up to 30 s. There is no limit of attempts. Other errors end the
+ * stream, and so does status 204 or 205.
  *
  * In a browser, a request that CORS blocks looks like a network error. It is
  * repeated forever unless `maxAttempts` is set.
@@ -48,19 +50,30 @@ import { MIN_RETRY_DELAY } from "./limits.ts";
  */
 export interface ReconnectOptions {
   /**
-   * Whether to reconnect after the first event has arrived.
+   * Whether the server continues the stream after the last event.
    *
    * Set it to `false` if the server starts a new answer for each request, as
-   * most LLM APIs do. The request is then repeated only until the first event:
-   * a second answer would not continue the first one.
-   *
-   * The first event counts even if it has no content. OpenAI's first event, for
-   * example, has a role and no token: if the connection fails after it, no
-   * attempt follows, although no token has arrived.
+   * most LLM APIs do: a second answer would not continue the first one. The
+   * request is then repeated only until the first event was returned, or until
+   * `restartUntil` says so. Set `maxAttempts` as well: it then limits all
+   * attempts of the stream, because each of them may cost money.
    *
    * @default {true}
    */
   resume?: boolean | undefined;
+  /**
+   * Called with each event that is returned, until it returns true. From then
+   * on, no attempt starts the answer anew. It needs `resume: false`. By
+   * default, the first event of any kind has this effect.
+   *
+   * Set it if the first events have no content. OpenAI's first event, for
+   * example, has a role and no token, so the chat guide uses
+   * `restartUntil: hasToken`. Your program may then get the first events twice,
+   * once from each answer.
+   *
+   * An error that it throws ends the stream.
+   */
+  restartUntil?: ((event: ServerSentEvent) => boolean) | undefined;
   /**
    * Delay in milliseconds before the first attempt to reconnect. A `retry:` of
    * the server replaces it. The option `jitter` shortens the delay at random.
@@ -106,8 +119,13 @@ export interface ReconnectOptions {
    * whose `cause` is the last error.
    *
    * Set it if your program has to report that a server stays unavailable. Each
-   * event resets the count, so a server that sends one event per connection and
-   * then closes it is never given up.
+   * event resets the count and the delays, so a server that sends one event per
+   * connection and then closes it is never given up. The same holds for a
+   * connection that delivered a byte and stayed open for longer than
+   * `maxDelay`: it was healthy, but quiet.
+   *
+   * With `resume: false`, nothing resets the count: the request is sent at most
+   * `1 + maxAttempts` times.
    *
    * @default {Infinity}
    */
@@ -121,8 +139,9 @@ export interface ReconnectOptions {
    * token, or to stop if the body of a refused response says so. It may return
    * a promise. An error that it throws ends the stream.
    *
-   * It is not called after `until` was met, `close()` or an abort, or, with
-   * `resume: false`, after the first event. It cannot exceed `maxAttempts`.
+   * It is not called if no attempt can follow: after `until` was met, `close()`
+   * or an abort, for status 204 or 205, or, with `resume: false`, after the
+   * event that made `restartUntil` true. It cannot exceed `maxAttempts`.
    *
    * @param error The error; `"truncated"` if the body ended.
    * @param attempt The number of the next attempt in a row, from 1.
@@ -161,8 +180,8 @@ export interface Failure {
   kind: "refused" | "ended" | "failed";
   /** The number of the next attempt in a row, from 1. */
   attempt: number;
-  /** Whether an event has arrived, in any connection. */
-  hasEvents: boolean;
+  /** Whether another request would continue the stream, or may start it anew. */
+  canContinue: boolean;
   /** The server's newest `retry:`, in milliseconds. */
   reconnectionTime: number | undefined;
 }
@@ -177,6 +196,7 @@ export type RetryPlan = { readonly delay: number } | "refuse" | "end";
 export interface ReconnectPolicy {
   isEnabled: boolean;
   resume: boolean;
+  restartUntil: (event: ServerSentEvent) => boolean;
   maxAttempts: number;
   backoff: Backoff;
   shouldReconnect: ReconnectOptions["shouldReconnect"];
@@ -191,6 +211,7 @@ export function reconnectPolicy(
   checkType(options, "object", "reconnect to be a boolean or options");
   const {
     resume = true,
+    restartUntil,
     initialDelay: initial = 1000,
     maxDelay: max = 30_000,
     backoffFactor: factor = 2,
@@ -201,6 +222,12 @@ export function reconnectPolicy(
   }: ReconnectOptions = options;
   const isBoolean = typeof resume === "boolean";
   check(isBoolean, "reconnect.resume to be a boolean", resume);
+  checkFunction("reconnect.restartUntil", restartUntil);
+  check(
+    !restartUntil || !resume,
+    "reconnect.restartUntil with resume: false",
+    `resume: ${resume}`,
+  );
   checkRange("reconnect.initialDelay", initial, 0);
   checkRange("reconnect.maxDelay", max, 0);
   checkRange("reconnect.backoffFactor", factor, 1);
@@ -211,6 +238,7 @@ export function reconnectPolicy(
   return {
     isEnabled: reconnect !== false,
     resume,
+    restartUntil: restartUntil ?? (() => true),
     maxAttempts,
     backoff: { initial, max, factor, jitter },
     shouldReconnect,
@@ -241,13 +269,7 @@ export async function planRetry(
     if (kind === "ended") return "end";
     throw error;
   }
-  if (attempt > maxAttempts) {
-    throw reconnectFailed(
-      `Expected to reconnect in ${maxAttempts} attempts (maxAttempts), ` +
-        `but the last failed: ${error.message}`,
-      error,
-    );
-  }
+  if (attempt > maxAttempts) throw attemptsFailed(maxAttempts, error);
   const delay = Math.max(
     delayBefore(attempt, reconnectionTime, policy.backoff),
     error.code === "status" ? retryAfter(error) : 0,
@@ -256,11 +278,24 @@ export async function planRetry(
   return { delay };
 }
 
+/** Makes the error of a stream for which `maxAttempts` attempts were made. */
+export function attemptsFailed(
+  maxAttempts: number,
+  error?: SseError,
+): SseError {
+  const reason = error?.message ?? "reconnect() was called again";
+  return reconnectFailed(
+    `Expected to reconnect in ${maxAttempts} attempts (maxAttempts), ` +
+      `but the last failed: ${reason}`,
+    error,
+  );
+}
+
 async function shouldRetry(
-  { isEnabled, resume, shouldReconnect }: ReconnectPolicy,
-  { error, attempt, hasEvents }: Failure,
+  { shouldReconnect }: ReconnectPolicy,
+  { error, attempt, canContinue }: Failure,
 ): Promise<boolean> {
-  if (!isEnabled || hasEvents && !resume) return false;
+  if (!canContinue) return false;
   return await shouldReconnect?.(error, attempt) ?? isTemporary(error);
 }
 
@@ -277,13 +312,18 @@ function delayBefore(
   return Math.max(Math.round(backoffDelay(growing, attempt)), floor);
 }
 
-const TEMPORARY_STATUS = /^(408|425|429|50[0234])$/;
+/**
+ * All 5xx but 501 Not Implemented, 505 HTTP Version Not Supported and 511 Network
+ * Authentication Required: Cloudflare sends 520 to 530, Anthropic 529.
+ */
+const TEMPORARY_STATUS = /^(408|425|429|5(?!01|05|11)..)$/;
 
 /** Whether another attempt may succeed. */
 function isTemporary(error: SseError): boolean {
   switch (error.code) {
     case "network":
       return !isPermanent(error.cause);
+    case "rejected":
     case "truncated":
     case "idle-timeout":
     case "event-timeout":
@@ -296,28 +336,33 @@ function isTemporary(error: SseError): boolean {
   }
 }
 
-/**
- * Whether a request failed for a reason that another attempt cannot change. It is
- * recognized by the message of the runtime's error: a missing permission in Deno,
- * too many redirects, a `fetch` that cannot take a `Request` or a URL.
- */
+/** Whether a request failed for a reason that another attempt cannot change. */
 function isPermanent(error: unknown): boolean {
-  // Node's errors have a code.
   const causes: (Error & { code?: unknown })[] = causesOf(error);
-  // URLs are removed, as they can contain any word.
   return causes.some(({ name, code, message }) =>
-    PERMANENT.test(`${name} ${code} ${message.replace(/:\/\/\S*/g, "")}`)
+    // Node's and Bun's errors have a code, but not those of redirects in Node.
+    typeof code === "string"
+      ? PERMANENT_CODE.test(code)
+      : name === "NotCapable" || PERMANENT_MESSAGE.test(message)
   );
 }
 
-const PERMANENT =
-  /NotCapable|redirect|invalid.url|bad port|port \d+ .*blocked/i;
+const PERMANENT_CODE = /redirect|INVALID_(URL|ARG)/i;
 
-/** The delay of `Retry-After` in milliseconds: seconds, or until a date. */
+/** Several words each, as a host, a path or a query contains no space. */
+const PERMANENT_MESSAGE =
+  /redirect count|(many|http|unexpected|of|while) redirect|bad port|\d are blocked|invalid url/i;
+
+/**
+ * The delay of `Retry-After` in milliseconds: whole seconds, or until a date, which
+ * begins with the day of the week. `Date.parse` takes "2500.5" for a year.
+ */
 function retryAfter({ response }: SseError): number {
   const value = response?.headers.get("Retry-After") ?? "";
-  const delay = /^[0-9]+$/.test(value)
+  const delay = /^[A-Z]/i.test(value)
+    ? Date.parse(value) - Date.now()
+    : /^[0-9]+$/.test(value)
     ? Number(value) * 1000
-    : Date.parse(value) - Date.now();
+    : 0;
   return delay > 0 ? Math.min(delay, Number.MAX_SAFE_INTEGER) : 0;
 }

@@ -4,10 +4,10 @@
  * @module
  */
 
-import { SseError, withoutSecrets } from "../error.ts";
-import { truncate } from "../internal/truncate.ts";
+import { SseError } from "../error.ts";
+import { quote } from "../internal/quote.ts";
 import { wait } from "../internal/wait.ts";
-import { MAX_BODY_LENGTH, MAX_BODY_TIME, MAX_QUOTE_LENGTH } from "./limits.ts";
+import { MAX_BODY_LENGTH, MAX_BODY_TIME } from "./limits.ts";
 
 /** Whether a response is no event stream. */
 export function isRefused(
@@ -46,18 +46,12 @@ export function refusalError(response: Response, body?: string): SseError {
   const message = code === "status"
     ? `Expected a status of 2xx, got ${status} ${statusText}`.trim()
     : "Expected the content type text/event-stream (or anyContentType), got " +
-      withoutSecrets(headers.get("Content-Type") ?? "none");
-  const quote = onOneLine(body);
-  return new SseError(code, quote ? `${message}: ${quote}` : message, {
+      quote(headers.get("Content-Type") ?? "none");
+  const start = quote(body ?? "");
+  return new SseError(code, start ? `${message}: ${start}` : message, {
     response,
     body,
   });
-}
-
-/** The start of a body, on one line. */
-function onOneLine(body = ""): string {
-  const line = body.slice(0, 2000).replace(/\s+/g, " ").trim();
-  return truncate(withoutSecrets(line), MAX_QUOTE_LENGTH);
 }
 
 /**
@@ -71,7 +65,10 @@ export async function startOfBody(
   keep: boolean,
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  let reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>> | undefined;
+  // An in-process handler may send text instead of bytes.
+  let reader:
+    | ReadableStreamDefaultReader<Uint8Array<ArrayBuffer> | string>
+    | undefined;
   try {
     reader = (keep ? response.clone() : response).body?.getReader();
   } catch {
@@ -84,8 +81,11 @@ export async function startOfBody(
     for (let room = MAX_BODY_LENGTH; room > 0;) {
       const { done, value } = await reader!.read();
       if (done) return;
-      text += utf8.decode(value.subarray(0, room), { stream: true });
-      room -= value.length;
+      const bytes = typeof value === "string"
+        ? new TextEncoder().encode(value)
+        : value;
+      text += utf8.decode(bytes.subarray(0, room), { stream: true });
+      room -= bytes.length;
     }
   }
   try {

@@ -4,13 +4,9 @@
  * @module
  */
 
-import {
-  reasonOf,
-  reconnectFailed,
-  SseError,
-  withoutSecrets,
-} from "../error.ts";
+import { reasonOf, reconnectFailed, SseError } from "../error.ts";
 import { check } from "../internal/check.ts";
+import { withoutSecrets } from "../internal/quote.ts";
 import { truncate } from "../internal/truncate.ts";
 import { headerValue } from "../last_event_id.ts";
 import { ID_RULE, MAX_ID_LENGTH } from "./limits.ts";
@@ -22,12 +18,17 @@ type Target = Request | URL | string;
 /** The options of `fetch`, with headers that can be changed. */
 type Init = RequestInit & { headers: Headers };
 
-/** Makes the function that sends the request of each attempt. */
+/**
+ * Makes the function that sends the request of each attempt.
+ *
+ * @param closing Aborts when there will be no more attempts.
+ */
 export function makeSend(
   input: Target | ((attempt: SseAttempt) => Target | Promise<Target>),
-  options: ConnectSseOptions & { headers: Headers },
+  options: ConnectSseOptions,
+  headers: Headers,
+  closing: AbortSignal,
 ): Send {
-  const { reconnect, signal: callerSignal } = options;
   let readOnce: ReturnType<typeof readBody> | undefined;
 
   /** Sets a body that can be sent several times. */
@@ -35,7 +36,7 @@ export function makeSend(
     source: BodyInit | Request | null,
     init: Init,
   ): Promise<void> {
-    readOnce ??= readBody(source, callerSignal);
+    readOnce ??= readBody(source, closing);
     const { type, bytes } = await readOnce;
     init.body = bytes;
     if (type && !init.headers.has("Content-Type")) {
@@ -49,15 +50,19 @@ export function makeSend(
     let init: Init;
     if (typeof input === "function" && given instanceof Request) {
       // Sent as it is: the options are for URLs and for the caller's request.
-      const both = AbortSignal.any([signal, given.signal]);
-      init = { signal: both, headers: new Headers(given.headers) };
+      const { client, dispatcher } = options;
+      init = changeOptions({ client, dispatcher }, {
+        headers: new Headers(given.headers),
+        signal: AbortSignal.any([signal, given.signal]),
+      });
     } else {
-      const headers = new Headers(options.headers);
-      init = { ...options as RequestInit, headers, signal };
-      if (!(given instanceof Request)) given = takeCredentials(given, headers);
+      init = changeOptions(options, { headers: new Headers(headers), signal });
+      if (!(given instanceof Request)) {
+        given = takeCredentials(given, init.headers);
+      }
       const request = given instanceof Request ? given : null;
       const method = init.method ?? request?.method ?? "GET";
-      if (reconnect && !/^(GET|HEAD)$/i.test(method)) {
+      if (options.reconnect && !/^(GET|HEAD)$/i.test(method)) {
         await useBody(init.body ?? request, init);
         signal.throwIfAborted();
       }
@@ -68,16 +73,27 @@ export function makeSend(
   };
 }
 
+/**
+ * Returns the options of `fetch` with changes. Each option is read from the given
+ * object itself, as `fetch` does, because it may be a getter of a prototype: the
+ * options may be a `Request`.
+ */
+export function changeOptions(options: object, changes: RequestInit): Init {
+  return new Proxy(changes, {
+    get: (changes, name) =>
+      Reflect.get(name in changes ? changes : options, name),
+  }) as Init;
+}
+
 /** Reads a body. Aborting the signal cancels a stream. */
 async function readBody(
   source: BodyInit | Request | null,
-  signal: AbortSignal | null | undefined,
+  signal: AbortSignal,
 ): Promise<{ type: string | null; bytes: ArrayBuffer }> {
   const isRequest = source instanceof Request;
   const holder = isRequest ? source : new Response(source);
-  const options = { signal: signal ?? undefined } as StreamPipeOptions;
   // In Firefox, a `Request` has no `body`.
-  const abortable = holder.body?.pipeThrough(new TransformStream(), options);
+  const abortable = holder.body?.pipeThrough(new TransformStream(), { signal });
   const bytes = await (abortable ? new Response(abortable) : holder)
     .arrayBuffer();
   // A request has its type among its headers.
@@ -85,10 +101,11 @@ async function readBody(
 }
 
 /** Makes a request. Its errors do not show the secrets of the URL. */
-function makeRequest(input: Target, init: RequestInit): Request {
+export function makeRequest(input: Target, init: RequestInit): Request {
   try {
     // Node and browsers require `duplex` if the body is a stream.
-    return new Request(input, { ...init, duplex: "half" } as RequestInit);
+    const changes = { duplex: "half" } as RequestInit;
+    return new Request(input, changeOptions(init, changes));
   } catch (error) {
     throw new TypeError(withoutSecrets(String((error as Error).message)));
   }
@@ -161,10 +178,12 @@ function takeCredentials(input: URL | string, headers: Headers): URL | string {
 function addDefaults(input: Target, init: Init): void {
   const { headers } = init;
   if (!headers.has("Accept")) headers.set("Accept", "text/event-stream");
-  if (headers.has("Cache-Control") || init.cache !== undefined) return;
+  // A `Request` that was passed as the options always has a `cache`.
+  const hasCache = init.cache !== undefined && init.cache !== "default";
+  if (headers.has("Cache-Control") || hasCache) return;
   // In a browser, the header would cost a CORS preflight. Elsewhere, `cache`
-  // has no effect, or throws.
-  if (!isBrowser()) headers.set("Cache-Control", "no-store");
+  // has no effect, or throws. Caches ignore a request's `no-store`.
+  if (!isBrowser()) headers.set("Cache-Control", "no-cache");
   else if (!(input instanceof Request) || input.cache === "default") {
     init.cache = "no-store";
   }

@@ -287,19 +287,6 @@ Deno.test("llm_chat: the Anthropic client retries status 529, and throws errors 
   assertEquals(failing.requests.length, 1);
 });
 
-Deno.test("llm_chat: status 529 is not retried by default", async () => {
-  let requests = 0;
-  const sse = await connectSse("http://localhost/", {
-    fetch() {
-      requests++;
-      return new Response("Overloaded", { status: 529 });
-    },
-    reconnect: true,
-  });
-  await assertRejects(() => sse.next(), SseError);
-  assertEquals(requests, 1);
-});
-
 Deno.test("llm_chat: the client assembles tool calls from their fragments", async () => {
   const call = (...tool_calls: unknown[]) => ({
     choices: [{ delta: { tool_calls } }],

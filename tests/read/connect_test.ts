@@ -161,14 +161,14 @@ Deno.test("connectSse does not modify the caller's Request, Headers or options",
   assertEquals(options, { headers, lastEventId: "1" });
 });
 
-Deno.test("connectSse sends Accept: text/event-stream and Cache-Control: no-store", async () => {
+Deno.test("connectSse sends Accept: text/event-stream and Cache-Control: no-cache", async () => {
   await using server = await RawServer.listen((connection) =>
     connection.send(eventStreamHead)
   );
   await using _sse = await connectSse(server.url);
   const connection = await server.connection();
   assertEquals(connection.header("accept"), "text/event-stream");
-  assertEquals(connection.header("cache-control"), "no-store");
+  assertEquals(connection.header("cache-control"), "no-cache");
   assertEquals(connection.header("last-event-id"), undefined);
 });
 

@@ -99,12 +99,10 @@ Deno.test("connectSse rejects if the first request gets no response and shouldRe
   assertEquals(requests.length, 1);
 });
 
-Deno.test("SseConnection reconnects after permanent errors and status 204 or 205 if shouldReconnect returns true", async () => {
+Deno.test("SseConnection reconnects after permanent errors if shouldReconnect returns true", async () => {
   const { fetch } = inTurn(
     () => new Response("Who?", { status: 401 }),
     events("data: a\n\n"),
-    empty,
-    () => new Response(null, { status: 205 }),
     () => new Response("<p>", { headers: { "content-type": "text/html" } }),
     events(`data: b\n\nid: 9\ndata: ${"c".repeat(50)}\n\n`),
     events("data: d\n\ndata: [DONE]\n\n"),
@@ -125,8 +123,29 @@ Deno.test("SseConnection reconnects after permanent errors and status 204 or 205
   assertEquals(await allData(sse), ["a", "b", "d"]);
   assertEquals(
     calls,
-    [401, "truncated", 204, 205, "content-type", "event-too-large"],
+    [401, "truncated", "content-type", "event-too-large"],
   );
+});
+
+Deno.test("shouldReconnect is not called after status 204 or 205, which end the stream", async () => {
+  for (const status of [204, 205]) {
+    const { fetch, requests } = inTurn(
+      events("data: a\n\n"),
+      () => new Response(null, { status }),
+      events("data: b\n\n"),
+    );
+    const codes: string[] = [];
+    await using sse = await connectSse(url, {
+      fetch,
+      reconnect: {
+        initialDelay: 0,
+        shouldReconnect: ({ code }) => codes.push(code) > 0,
+      },
+    });
+    assertEquals(await allData(sse), ["a"]);
+    assertEquals(codes, ["truncated"]);
+    assertEquals(requests.length, 2);
+  }
 });
 
 Deno.test("shouldReconnect keeps the default behavior if it returns undefined", async () => {

@@ -577,7 +577,7 @@ Deno.test("SseConnection sends the caller's headers with every attempt, and last
       headers.get("last-event-id"),
     ]),
     ["5", "5", "7"].map(
-      (id) => ["Bearer x", "text/event-stream, x/y", "no-store", id],
+      (id) => ["Bearer x", "text/event-stream, x/y", "no-cache", id],
     ),
   );
 });

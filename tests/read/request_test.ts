@@ -68,8 +68,8 @@ Deno.test("input as a function receives attempt 1, not 0, after reconnect()", as
   sse.reconnect();
   await sse.next();
   assertEquals(attempts, [
-    { attempt: 0, lastEventId: "7", error: undefined },
-    { attempt: 1, lastEventId: "7", error: undefined },
+    { attempt: 0, lastEventId: "7", lastEvent: undefined, error: undefined },
+    { attempt: 1, lastEventId: "7", lastEvent: undefined, error: undefined },
   ]);
 });
 
@@ -187,7 +187,7 @@ Deno.test("a Request from the input function is sent unchanged, except for missi
   delete sent[0]["content-type"];
   delete sent[1]["content-type"];
   assertEquals(sent, [
-    { "accept": "text/event-stream", "cache-control": "no-store" },
+    { "accept": "text/event-stream", "cache-control": "no-cache" },
     {
       "accept": "application/json, text/event-stream",
       "cache-control": "max-age=0",

@@ -31,7 +31,7 @@ function numberOf(id: string): number {
 
 const utf8 = new TextEncoder();
 const GARBAGE = "\x16\x03 ssh\x00, not HTTP\r\n\r\n";
-const STATUSES = [408, 425, 429, 500, 502, 503, 504];
+const STATUSES = [408, 425, 429, 500, 502, 503, 504, 520, 529];
 
 /** The ways in which a connection breaks. */
 const DEATHS = [

@@ -44,7 +44,7 @@ export const eventSourceConnection: Case[] = [
       assertEquals(headers["accept"], "text/event-stream");
       assertEquals(
         headers["cache-control"],
-        context.browser ? "no-cache" : "no-store",
+        "no-cache",
       );
       assertEquals("last-event-id" in headers, false);
     },

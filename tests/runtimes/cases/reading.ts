@@ -64,7 +64,7 @@ export const reading: Case[] = [
       assertEquals(
         headers["cache-control"],
         // In a browser, the option `cache` sends "no-cache" and needs no preflight.
-        context.browser ? "no-cache" : "no-store",
+        "no-cache",
       );
       assertEquals("last-event-id" in headers, false);
     },

@@ -1,0 +1,222 @@
+/**
+ * A `fetch` for API clients.
+ *
+ * @module
+ */
+
+import { checkFunction, checkTimeout } from "../internal/check.ts";
+import { wait } from "../internal/wait.ts";
+import { Exchange } from "./exchange.ts";
+import { Inbox } from "./inbox.ts";
+import { MAX_CLOSE_TIME } from "./limits.ts";
+import type { ConnectSseOptions } from "./options.ts";
+import { isRefused } from "./refusal.ts";
+import { changeOptions, makeRequest } from "./request.ts";
+
+const LF = 0x0a;
+const CR = 0x0d;
+
+/**
+ * Options of {@linkcode sseFetch}: when an event stream is complete, and how long
+ * to wait. They have the same meaning as those of {@linkcode ConnectSseOptions},
+ * except that `connectTimeout` has no default: an answer that is no event stream
+ * may take its time.
+ *
+ * @example Guard the streams of a chat API
+ * ```ts
+ * import { sseFetch, type SseFetchOptions } from "@x/sse";
+ *
+ * const options: SseFetchOptions = { until: "[DONE]", idleTimeout: 30_000 };
+ * const guardedFetch = sseFetch(options);
+ * ```
+ *
+ * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation}
+ */
+export type SseFetchOptions = Pick<
+  ConnectSseOptions,
+  | "connectTimeout"
+  | "eventTimeout"
+  | "fetch"
+  | "idleTimeout"
+  | "maxEventSize"
+  | "until"
+>;
+
+/**
+ * Makes a `fetch` for API clients that take one, such as the SDKs of OpenAI,
+ * Anthropic, Google, Vercel and MCP. With it, an event stream that stalls or is
+ * cut off fails with an `SseError`, so that the client cannot hang or take half
+ * an answer for a whole one.
+ *
+ * It sends each request as it is, and does not retry: clients do. A response
+ * that is not an event stream is returned unchanged. The bytes of an event
+ * stream are passed on unchanged, as soon as they arrive. The body errors
+ *
+ * - if no byte arrives for `idleTimeout`, or no event for `eventTimeout`,
+ *   milliseconds: `"idle-timeout"`, `"event-timeout"`;
+ * - if it ends before `until` is met: `"truncated"`;
+ * - if the connection fails: `"network"`;
+ * - if an event is too large: `"event-too-large"`;
+ * - if it has no event, but other text, for example an error as JSON:
+ *   `"malformed"`.
+ *
+ * When `until` is met, the body is closed, even if the server leaves the
+ * connection open. A client may read several kinds of streams, each with an end
+ * of its own. Pass a function then that knows all of them: the guide on
+ * [SDKs](https://github.com/x/sse/blob/main/examples/guides/sdks.md) has one
+ * for each API.
+ *
+ * @param options When a stream is complete, and how long to wait.
+ * @returns The function, to be passed as the client's option `fetch`. It rejects
+ * with the errors of `fetch`, and with an `SseError` `"connect-timeout"`.
+ * @throws {TypeError} If an option has the wrong type.
+ * @throws {RangeError} If a number among the options is out of range.
+ *
+ * @example Use the client of OpenAI with it
+ * ```ts ignore
+ * import OpenAI from "npm:openai@6";
+ * import { sseFetch } from "@x/sse";
+ *
+ * const client = new OpenAI({
+ *   fetch: sseFetch({ until: "[DONE]", idleTimeout: 30_000 }),
+ * });
+ * ```
+ *
+ * @example See an answer that was cut off
+ * ```ts
+ * import { sseFetch } from "@x/sse";
+ * import { assertRejects } from "@std/assert";
+ *
+ * const guardedFetch = sseFetch({
+ *   until: "[DONE]",
+ *   fetch: () =>
+ *     new Response("data: Hel", {
+ *       headers: { "Content-Type": "text/event-stream" },
+ *     }),
+ * });
+ * const response = await guardedFetch("https://example.com/chat");
+ * await assertRejects(() => response.text(), "Expected `until` to be met");
+ * ```
+ *
+ * @see {@link https://fetch.spec.whatwg.org/#fetch-method}
+ */
+export function sseFetch(
+  options: SseFetchOptions = {},
+): (input: Request | URL | string, init?: RequestInit) => Promise<Response> {
+  const { fetch, until, maxEventSize } = options;
+  checkFunction("fetch", fetch);
+  const connectTimeout = checkTimeout("connectTimeout", options.connectTimeout);
+  const idleTimeout = checkTimeout("idleTimeout", options.idleTimeout);
+  const eventTimeout = checkTimeout("eventTimeout", options.eventTimeout);
+  new Inbox({ until, maxEventSize }); // Checks them.
+
+  return async (input, init = {}) => {
+    const signal = init.signal ?? (input as Partial<Request>).signal;
+    const exchange = new Exchange();
+    const response = await exchange.send(
+      async (options, own) => {
+        const both = signal ? AbortSignal.any([own, signal]) : own;
+        const init = changeOptions(options, { signal: both });
+        return fetch
+          ? await fetch(makeRequest(input, init))
+          : await globalThis.fetch(input, init);
+      },
+      init,
+      connectTimeout,
+    );
+    if (isRefused(response)) return response;
+    const inbox = new Inbox({ until, maxEventSize });
+    inbox.open(response);
+    const body = guard(exchange, inbox, idleTimeout, eventTimeout, signal);
+    return Object.defineProperty(new Response(body, response), "url", {
+      value: response.url,
+    });
+  };
+}
+
+/** Returns the body of the response, which errors unless the stream is complete. */
+function guard(
+  exchange: Exchange,
+  inbox: Inbox,
+  idleTimeout: number | undefined,
+  eventTimeout: number | undefined,
+  signal: AbortSignal | null | undefined,
+): ReadableStream<Uint8Array<ArrayBuffer>> {
+  /** The time in ms that reads have taken since the last event. */
+  let waited = 0;
+  const onAbort = () => exchange.abort(signal!.reason);
+  signal?.addEventListener("abort", onAbort);
+  if (signal?.aborted) onAbort();
+
+  function end(reason?: unknown): void {
+    signal?.removeEventListener("abort", onAbort);
+    exchange.abort(reason);
+  }
+
+  async function read() {
+    try {
+      return await exchange.read(idleTimeout);
+    } catch (cause) {
+      throw exchange.readError(cause);
+    }
+  }
+
+  async function pull(
+    controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>,
+  ): Promise<void> {
+    const start = Date.now();
+    const { done, value } = await read();
+    if (done) {
+      exchange.endBody();
+      const error = inbox.receiveEnd();
+      const isEnd = inbox.until === undefined && error?.code === "truncated";
+      if (error && !isEnd) throw error;
+    } else {
+      controller.enqueue(value);
+      inbox.receive(value);
+      waited = inbox.newest ? 0 : waited + Date.now() - start;
+      while (inbox.dequeue());
+      if (inbox.isComplete) await passLineFeed(controller, value);
+    }
+    if (!done && !inbox.isComplete) return;
+    end();
+    controller.close();
+  }
+
+  /** Passes on the rest of a `\r\n` that was cut between two chunks. */
+  async function passLineFeed(
+    controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>,
+    chunk: Uint8Array<ArrayBuffer>,
+  ): Promise<void> {
+    if (chunk.at(-1) !== CR) return;
+    const next = read().then(({ value }) => {
+      if (value?.[0] === LF) controller.enqueue(value.subarray(0, 1));
+    });
+    // A lone "\r" is a line end, too, after which nothing may come.
+    await wait(MAX_CLOSE_TIME, undefined, next).catch(() => {});
+  }
+
+  return new ReadableStream({
+    async pull(controller) {
+      const stopTimer = exchange.startTimer(
+        "event-timeout",
+        "an event (eventTimeout)",
+        eventTimeout,
+        waited,
+      );
+      try {
+        await pull(controller);
+      } catch (error) {
+        end(error);
+        controller.error(error);
+      } finally {
+        stopTimer?.();
+      }
+    },
+    async cancel(reason) {
+      end(reason);
+      await exchange.canceled;
+    },
+    // Without reading ahead: the timers run only while the client reads.
+  }, { highWaterMark: 0 });
+}
