@@ -72,6 +72,9 @@
  * use {@linkcode readSse}, or pipe the bytes through an
  * {@linkcode SseEventStream}.
  *
+ * If an SDK sends the requests, give it the `fetch` that {@linkcode sseFetch}
+ * makes. A stream that stalls or is cut off then fails there, too.
+ *
  * For special cases, there are {@linkcode SseDecoder} (the parser, chunk by
  * chunk), {@linkcode encodeSse} and {@linkcode SseEncoderStream} (the encoder),
  * and {@linkcode lastEventIdOf} (the last event ID that a request contains).
@@ -95,6 +98,8 @@
  * Each guide leads from a question to a finished program:
  *
  * - [LLM chat](https://github.com/x/sse/blob/main/examples/guides/llm_chat.md)
+ * - [SDKs](https://github.com/x/sse/blob/main/examples/guides/sdks.md) of LLMs
+ *   and MCP, guarded
  * - [MCP](https://github.com/x/sse/blob/main/examples/guides/mcp.md)
  * -
  *   [Feeds and resuming](https://github.com/x/sse/blob/main/examples/guides/feeds_and_resuming.md)

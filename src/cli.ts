@@ -450,9 +450,10 @@ function explain(error: SseError): string {
 }
 
 /** The start of a refused response's body, for a message. */
-function bodyQuote({ body = "" }: SseError): string {
+function bodyQuote({ code, body = "" }: SseError): string {
   const text = body.trim();
-  if (text === "") return "";
+  // The message of a malformed response quotes it already.
+  if (text === "" || code === "malformed") return "";
   return ": " + truncate(text, BODY_LENGTH);
 }
 

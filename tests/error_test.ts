@@ -140,3 +140,42 @@ Deno.test("SseConnection.next() rejects a wrong content type without the secrets
   const error = await assertRejects(() => sse.next(), SseError);
   assertFalse(SECRETS.test(error.message), error.message);
 });
+
+Deno.test("reasonOf returns the first reason of an AggregateError, which has no message in Node", () => {
+  const refused = (address: string) =>
+    new Error(`connect ECONNREFUSED ${address}`);
+  const cause = new AggregateError([refused("::1:9"), refused("127.0.0.1:9")]);
+  assertEquals(
+    reasonOf(new TypeError("fetch failed", { cause })),
+    "connect ECONNREFUSED ::1:9",
+  );
+  assertEquals(reasonOf(new AggregateError([], "all failed")), "all failed");
+  assertEquals(reasonOf(new AggregateError(["text"])), "");
+});
+
+Deno.test("SseError does not print its response, whose URL may contain a secret", () => {
+  const response = new Response();
+  Object.defineProperty(response, "url", { value: "http://h/?token=secret" });
+  const error = new SseError("status", "No", { response, body: "b" });
+  assertEquals(error.response, response);
+  assertFalse(Deno.inspect(error).includes("secret"), Deno.inspect(error));
+  assertStringIncludes(Deno.inspect(error), 'body: "b"');
+  assertEquals(Object.keys(error), ["code", "body"]);
+});
+
+Deno.test("an SseError of another copy of the module counts as one", async () => {
+  const foreign = Object.assign(new Error("no token"), {
+    name: "SseError",
+    code: "network",
+  });
+  let calls = 0;
+  const sse = await connectSse(() => {
+    if (calls++ === 0) throw foreign;
+    return "http://in.process/";
+  }, {
+    fetch: () => new Response(null, { status: 204 }),
+    reconnect: { initialDelay: 0 },
+  });
+  assertEquals((await sse.next()).done, true);
+  assertEquals(calls, 2);
+});

@@ -133,8 +133,9 @@ export interface SseConnection
    * `"rejected"`, whose `cause` is the error. Call it for errors inside the
    * stream, such as the event `overloaded_error` of an LLM. The option
    * `reconnect` decides what happens next, as after any other failure. If no
-   * attempt follows, the next `next()` throws the `SseError`. Events that have
-   * arrived are kept, unless there is no attempt that could continue after
+   * attempt follows, the next `next()` throws the `SseError`. If the first
+   * events of a connection are what you reject, they do not reset the count of
+   * attempts and the delays. Events that have arrived are kept, unless there is no attempt that could continue after
    * them: without `reconnect`, or with `resume: false`, they are dropped.
    *
    * @param error The reason why the connection has failed.
@@ -304,6 +305,8 @@ class Connection implements SseConnection {
   response!: Response;
   /** The attempts in a row. With `resume: false`, all attempts. */
   #attempts = 0;
+  /** The attempts that the newest chunk with events has reset. */
+  #forgiven = 0;
   /** Whether another attempt would continue the stream, or may start it anew. */
   #canContinue = true;
 
@@ -365,6 +368,9 @@ class Connection implements SseConnection {
     if (state.kind === "ended") return;
     if (isRejection) {
       if (!isEnabled || !resume) this.#inbox.clear();
+      // Otherwise, a server that answers each request with an event that the
+      // caller rejects would be asked forever, and without longer delays.
+      this.#attempts ||= this.#forgiven;
       const message = `Expected events, but reconnect() was called: ${
         reasonOf(error)
       }`;
@@ -493,7 +499,10 @@ class Connection implements SseConnection {
     } catch (error) {
       this.#fail(error);
     }
-    if (this.#policy.resume && this.#inbox.newest) this.#attempts = 0;
+    if (this.#policy.resume && this.#inbox.newest) {
+      this.#forgiven = this.#attempts;
+      this.#attempts = 0;
+    }
   }
 
   #receiveEnd(): void {

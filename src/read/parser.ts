@@ -295,11 +295,14 @@ export class EventStreamParser {
   /**
    * Remembers a line whose field name is not a word, or is `error`. Servers of
    * LLMs send errors so, with the type of an event stream. An unknown field is
-   * ignored, as the standard says.
+   * ignored, as the standard says. The start of the line decides, because no more
+   * is kept of a line that comes in several chunks.
    */
   #rememberIfForeign(line: string): void {
     const text = this.#foreignText;
-    if (text.length > MAX_FOREIGN_LENGTH || UNKNOWN_FIELD.test(line)) return;
+    if (text.length > MAX_FOREIGN_LENGTH) return;
+    line = line.slice(0, MAX_FOREIGN_LENGTH + 1);
+    if (UNKNOWN_FIELD.test(line)) return;
     this.#foreignText = truncate(
       text === "" ? line : `${text}\n${line}`,
       MAX_FOREIGN_LENGTH,

@@ -73,16 +73,32 @@ export function makeSend(
   };
 }
 
+const STANDARD_OPTIONS = [
+  "method",
+  "headers",
+  "body",
+  "duplex",
+  "cache",
+  "credentials",
+  "integrity",
+  "keepalive",
+  "mode",
+  "redirect",
+  "referrer",
+  "referrerPolicy",
+];
+
 /**
- * Returns the options of `fetch` with changes. Each option is read from the given
- * object itself, as `fetch` does, because it may be a getter of a prototype: the
- * options may be a `Request`.
+ * Returns the options of `fetch` with changes. As `fetch` does, it also takes the
+ * getters of a prototype: the options may be a `Request`.
  */
 export function changeOptions(options: object, changes: RequestInit): Init {
-  return new Proxy(changes, {
-    get: (changes, name) =>
-      Reflect.get(name in changes ? changes : options, name),
-  }) as Init;
+  const given: Record<string, unknown> = { ...options };
+  for (const name of STANDARD_OPTIONS) {
+    const value = (options as Record<string, unknown>)[name];
+    if (value !== undefined) given[name] = value;
+  }
+  return { ...given, ...changes } as Init;
 }
 
 /** Reads a body. Aborting the signal cancels a stream. */
@@ -104,8 +120,7 @@ async function readBody(
 export function makeRequest(input: Target, init: RequestInit): Request {
   try {
     // Node and browsers require `duplex` if the body is a stream.
-    const changes = { duplex: "half" } as RequestInit;
-    return new Request(input, changeOptions(init, changes));
+    return new Request(input, { ...init, duplex: "half" } as RequestInit);
   } catch (error) {
     throw new TypeError(withoutSecrets(String((error as Error).message)));
   }

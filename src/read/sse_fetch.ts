@@ -113,25 +113,43 @@ export function sseFetch(
   return async (input, init = {}) => {
     const signal = init.signal ?? (input as Partial<Request>).signal;
     const exchange = new Exchange();
-    const response = await exchange.send(
-      async (options, own) => {
-        const both = signal ? AbortSignal.any([own, signal]) : own;
-        const init = changeOptions(options, { signal: both });
-        return fetch
-          ? await fetch(makeRequest(input, init))
-          : await globalThis.fetch(input, init);
-      },
-      init,
-      connectTimeout,
-    );
-    if (isRefused(response)) return response;
-    const inbox = new Inbox({ until, maxEventSize });
-    inbox.open(response);
-    const body = guard(exchange, inbox, idleTimeout, eventTimeout, signal);
-    return Object.defineProperty(new Response(body, response), "url", {
-      value: response.url,
-    });
+    const stopListening = listenForAbort(exchange, signal);
+    let body: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
+    try {
+      const response = await exchange.send(
+        async (options, own) => {
+          // Also aborts a response that is returned unchanged.
+          const both = signal ? AbortSignal.any([own, signal]) : own;
+          const init = changeOptions(options, { signal: both });
+          return fetch
+            ? await fetch(makeRequest(input, init))
+            : await globalThis.fetch(input, init);
+        },
+        init,
+        connectTimeout,
+      );
+      if (isRefused(response)) return response;
+      const inbox = new Inbox({ until, maxEventSize });
+      inbox.open(response);
+      body = guard(exchange, inbox, idleTimeout, eventTimeout, stopListening);
+      const { url } = response;
+      const guarded = new Response(body, response);
+      return Object.defineProperty(guarded, "url", { value: url });
+    } finally {
+      if (!body) stopListening();
+    }
   };
+}
+
+/** Aborts the exchange with the signal, until the returned function is called. */
+function listenForAbort(
+  exchange: Exchange,
+  signal: AbortSignal | null | undefined,
+): () => void {
+  const onAbort = () => exchange.abort(signal!.reason);
+  signal?.addEventListener("abort", onAbort);
+  if (signal?.aborted) onAbort();
+  return () => signal?.removeEventListener("abort", onAbort);
 }
 
 /** Returns the body of the response, which errors unless the stream is complete. */
@@ -140,16 +158,13 @@ function guard(
   inbox: Inbox,
   idleTimeout: number | undefined,
   eventTimeout: number | undefined,
-  signal: AbortSignal | null | undefined,
+  stopListening: () => void,
 ): ReadableStream<Uint8Array<ArrayBuffer>> {
   /** The time in ms that reads have taken since the last event. */
   let waited = 0;
-  const onAbort = () => exchange.abort(signal!.reason);
-  signal?.addEventListener("abort", onAbort);
-  if (signal?.aborted) onAbort();
 
   function end(reason?: unknown): void {
-    signal?.removeEventListener("abort", onAbort);
+    stopListening();
     exchange.abort(reason);
   }
 

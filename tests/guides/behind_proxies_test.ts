@@ -12,7 +12,7 @@ import { allData, dataOf } from "../support/data_of.ts";
 import { deadline } from "../support/deadline.ts";
 import { runBlock } from "../support/guide.ts";
 import { HttpServer } from "../support/http_server.ts";
-import { OpenResponse } from "../support/open_response.ts";
+import { eventResponse, OpenResponse } from "../support/open_response.ts";
 import { program } from "./programs.ts";
 
 /** A response with one message, and a second one after `release` is called. */
@@ -232,3 +232,19 @@ function serve(handler: (request: Request) => Promise<Response>) {
     [Symbol.asyncDispose]: () => server.shutdown(),
   };
 }
+
+Deno.test("behind proxies: a client with `reconnect` tries again if a proxy says that its server is down", async () => {
+  const statuses = [502, 504, 520, 521, 522, 523, 524, 525, 526, 527, 530];
+  for (const status of statuses) {
+    let requests = 0;
+    const sse = await connectSse("http://localhost/", {
+      fetch: () =>
+        requests++ === 0
+          ? new Response("<html>Down</html>", { status })
+          : eventResponse("data: a\n\n"),
+      reconnect: { initialDelay: 0 },
+    });
+    assertEquals(await dataOf(sse, 1), ["a"]);
+    await sse.close();
+  }
+});

@@ -6,10 +6,13 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
+import { FakeTime } from "@std/testing/time";
 import { connectSse, SseError } from "../../mod.ts";
+import { dataOf } from "../support/data_of.ts";
 import { deadline } from "../support/deadline.ts";
 import { answer, logged, runBlock } from "../support/guide.ts";
 import { HttpServer, type ReceivedRequest } from "../support/http_server.ts";
+import { microtasks } from "../support/microtasks.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
 import { temporaryDirectory } from "../support/temporary_directory.ts";
 import { blockOf } from "./programs.ts";
@@ -271,17 +274,114 @@ Deno.test("daemons: maxAttempts never ends a feed that sends one event per conne
   assertEquals(attempts, Array(20).fill(1));
 });
 
-Deno.test("daemons: heartbeats do not reset maxAttempts", async () => {
+/**
+ * Reads a feed that sends a heartbeat and is cut after `ms`, until it fails or
+ * there were ten connections. Returns the number of connections.
+ */
+async function connectionsCutAfter(ms: number): Promise<number> {
+  using time = new FakeTime();
   let connections = 0;
   const sse = await connectSse("http://localhost/", {
     fetch() {
-      connections++;
-      return eventResponse("retry: 0\n\n:\n");
+      if (++connections === 10) return end();
+      const stream = new OpenResponse(":\n");
+      setTimeout(() => stream.end(), ms);
+      return stream.response;
     },
-    reconnect: { maxAttempts: 2, maxDelay: 1 },
+    reconnect: { maxAttempts: 2 },
   });
-  const error = await assertRejects(() => sse.next(), SseError);
-  assertEquals([error.code, connections], ["reconnect-failed", 3]);
+  let isOver = false;
+  const reading = sse.next().then(() => {}, ({ code }) => {
+    assertEquals(code, "reconnect-failed");
+  }).finally(() => isOver = true);
+  while (!isOver) {
+    await microtasks(50);
+    await time.nextAsync();
+  }
+  await reading;
+  return connections;
+}
+
+Deno.test("daemons: a quiet connection resets maxAttempts if it stays open for longer than maxDelay", async () => {
+  assertEquals(await connectionsCutAfter(20_000), 3);
+  assertEquals(await connectionsCutAfter(60_000), 10);
+});
+
+/** Sends an event named `error` in each of the first connections. */
+const failing = (connections: number) => (_: unknown, index: number) =>
+  index < connections
+    ? new OpenResponse("retry: 1\nevent: error\ndata: no database\n\n").response
+    : eventResponse("id: 1\ndata: a\n\n" + DONE);
+
+Deno.test("daemons: the client reconnects after an event that reports an error", async () => {
+  using server = answer(failing(1));
+  using output = logged();
+  const { warn } = console;
+  const warnings: string[] = [];
+  console.warn = (text) => void warnings.push(text);
+  try {
+    await deadline(runBlock("daemons", "sse.reconnect(new Error"), "the end");
+  } finally {
+    console.warn = warn;
+  }
+  assertEquals(output.lines, [["1", "a"]]);
+  assertEquals(warnings.length, 1);
+  assertStringIncludes(warnings[0], "Attempt 1 in 1 ms: ");
+  assertStringIncludes(warnings[0], "no database");
+  assertEquals(server.requests.length, 2);
+});
+
+Deno.test("daemons: an event that reports an error after each request does not reset maxAttempts", async () => {
+  let requests = 0;
+  const attempts: number[] = [];
+  const sse = await connectSse("http://localhost/", {
+    fetch: (request) => failing(9)(request, requests++),
+    until: "[DONE]",
+    reconnect: {
+      maxAttempts: 2,
+      onReconnect({ attempt, error }) {
+        assertEquals(error.code, "rejected");
+        assertIsError(error.cause, Error, "no database");
+        attempts.push(attempt);
+      },
+    },
+  });
+  const reading = async () => {
+    for await (const { event, data } of sse) {
+      if (event === "error") sse.reconnect(new Error(data));
+    }
+  };
+  const error = await assertRejects(reading, SseError);
+  assertEquals(error.code, "reconnect-failed");
+  assertEquals([requests, attempts], [3, [1, 2]]);
+});
+
+Deno.test("daemons: sse.state is open, connecting after a failure, and closed at the end", async () => {
+  const states: unknown[] = [];
+  const stream = new OpenResponse("retry: 1\ndata: a\n\n");
+  let requests = 0;
+  const sse = await connectSse("http://localhost/", {
+    fetch: () => requests++ === 0 ? stream.response : eventResponse(DONE),
+    until: "[DONE]",
+    reconnect: { onReconnect: () => void states.push(sse.state) },
+  });
+  states.push(sse.state);
+  await dataOf(sse, 1);
+  stream.fail(new Error("reset"));
+  await sse.next();
+  states.push(sse.state);
+  assertEquals(states, ["open", "connecting", "closed"]);
+});
+
+Deno.test("daemons: only the cause of an error contains the query of the URL", async () => {
+  const server = new HttpServer(end);
+  await server[Symbol.asyncDispose]();
+  const error = await assertRejects(
+    () => connectSse(`${server.url}?token=secret`),
+    SseError,
+  );
+  assert(!String(error).includes("secret"), String(error));
+  assertStringIncludes(Deno.inspect(error), "secret");
 });
 
 Deno.test("daemons: the client that counts its attempts fails after 100 in an hour", async () => {

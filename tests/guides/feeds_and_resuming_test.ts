@@ -8,7 +8,8 @@ import {
 } from "../../src/event_log/mod.ts";
 import { dataOf } from "../support/data_of.ts";
 import { deadline } from "../support/deadline.ts";
-import { answer, runBlock } from "../support/guide.ts";
+import { answer, logged, runBlock } from "../support/guide.ts";
+import { eventResponse } from "../support/open_response.ts";
 import { blockOf, withPackage } from "./programs.ts";
 
 const GUIDE = "feeds_and_resuming";
@@ -159,6 +160,43 @@ Deno.test("feeds_and_resuming: a finished feed that does not answer 204 is reque
   await deadline(promise, "the fifth request");
   await sse.close();
   assertEquals((await next).done, true);
+});
+
+const rows = [1, 2, 3, 4, 5].map((number) => JSON.stringify({ number }));
+
+/** Answers a request with the two rows after its position. */
+function twoRows({ url }: Request): Response {
+  const after = Number(new URL(url).searchParams.get("after"));
+  const sent = rows.slice(after, after + 2);
+  if (sent.length < 2) sent.push("[DONE]");
+  return eventResponse(
+    "retry: 1\n" + sent.map((row) => `data: ${row}\n\n`).join(""),
+  );
+}
+
+Deno.test("feeds_and_resuming: the client with a position in the data continues after the last event", async () => {
+  using network = answer(twoRows);
+  using output = logged();
+  await deadline(runBlock(GUIDE, "lastEvent.json"), "the end");
+  assertEquals(output.lines.flat(), rows);
+  assertEquals(
+    network.requests.map(({ url }) => new URL(url).search),
+    ["", "?after=2", "?after=4"],
+  );
+});
+
+Deno.test("feeds_and_resuming: reconnect() continues after an event that has arrived and was not returned", async () => {
+  const sse = await connectSse(
+    ({ lastEvent }) => {
+      const last = lastEvent?.json<{ number: number }>().number ?? 0;
+      return `http://localhost/?after=${last}`;
+    },
+    { fetch: twoRows, reconnect: true, until: "[DONE]" },
+  );
+  const first = await dataOf(sse, 1);
+  sse.reconnect();
+  const rest = await Array.fromAsync(sse, ({ data }) => data);
+  assertEquals([...first, ...rest], rows);
 });
 
 /** The server of the guide that reads a table, with a line replaced. */

@@ -206,6 +206,28 @@ Deno.test("mcp: an SDK server of 2026-07-28 cancels a call when the connection c
   await handler.close();
 });
 
+Deno.test("mcp: close() stops the reading of a JSON answer, and the signal does not", async () => {
+  const headers = { "content-type": "application/json" };
+  const answers = [1, 2].map(() => new OpenResponse('{"id": 1', { headers }));
+  await using server = new HttpServer(
+    () => answers[0].response,
+    () => answers[1].response,
+  );
+  const controller = new AbortController();
+  const { signal } = controller;
+  const first = await connectSse(server.url, { signal });
+  controller.abort();
+  answers[0].send("}");
+  answers[0].end();
+  assertEquals(await first.response.json(), { id: 1 });
+
+  const second = await connectSse(server.url);
+  const stopped = assertRejects(() => second.response.json());
+  await second.close();
+  await deadline(stopped, "the error");
+  await answers[1].cancelled;
+});
+
 /** Returns a request of the revision 2026-07-28, or of another version. */
 function newRequest(
   method: string,

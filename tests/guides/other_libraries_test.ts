@@ -25,6 +25,7 @@ import {
 import {
   connectSse,
   encodeSse,
+  readSse,
   SseDecoder,
   SseError,
   SseEventStream,
@@ -145,6 +146,43 @@ Deno.test("other_libraries: `reconnect: true` alone reconnects after a clean end
   assertEquals(server.requests.length, 3);
 });
 
+Deno.test("other_libraries: the statuses 408, 425, 429 and all 5xx but 501, 505 and 511 are retried", async () => {
+  const retried: number[] = [];
+  for (let status = 400; status < 600; status++) {
+    let requests = 0;
+    const sse = await connectSse("http://localhost/", {
+      fetch: () =>
+        requests++ === 0
+          ? new Response(null, { status })
+          : new Response(null, { status: 204 }),
+      reconnect: { initialDelay: 0 },
+    });
+    await sse.next().catch(() => {});
+    if (requests > 1) retried.push(status);
+  }
+  const temporary = Array.from({ length: 100 }, (_, i) => 500 + i)
+    .filter((status) => ![501, 505, 511].includes(status));
+  assertEquals(retried, [408, 425, 429, ...temporary]);
+});
+
+Deno.test("other_libraries: the request headers have defaults, which your own headers replace", async () => {
+  const sent: (string | null)[][] = [];
+  const own = { Accept: "a/b", "Cache-Control": "no-store" };
+  for (const headers of [undefined, own]) {
+    await connectSse("http://localhost/", {
+      headers,
+      fetch({ headers }) {
+        sent.push([headers.get("Accept"), headers.get("Cache-Control")]);
+        return eventResponse("");
+      },
+    });
+  }
+  assertEquals(sent, [
+    ["text/event-stream", "no-cache"],
+    ["a/b", "no-store"],
+  ]);
+});
+
 Deno.test("eventsource-parser does not return an unfinished event; SseDecoder.end() does", () => {
   for (const unfinished of ["data: [DONE]", "data: [DONE]\n"]) {
     const events: unknown[] = [];
@@ -192,6 +230,14 @@ Deno.test("@std/http returns a cut-off event, comments and blocks without data a
   assertEquals(events.map((event) => ({ ...event })), [
     { event: "message", data: "a", id: "1", retry: undefined },
   ]);
+});
+
+Deno.test("other_libraries: a cut-off event is truncated, unless it meets `until`", async () => {
+  const read = (text: string) =>
+    Array.fromAsync(readSse(eventResponse(text), { until: "[DONE]" }));
+  assertEquals(await read("data: [DONE]"), []);
+  const error = await assertRejects(() => read("data: cut o"), SseError);
+  assertEquals(error.code, "truncated");
 });
 
 /** The number of characters that @std/http splits for an event of this size. */
@@ -456,6 +502,48 @@ test("eventsource-client and fetch-event-source read events from a 503 response"
     "data",
     reply("data: busy\n\n", { status: 503, headers: { "Retry-After": "0" } }),
   ));
+
+test("an error as JSON is an error for @x/sse, and an empty stream for the others", async () => {
+  const error = 'retry: 1\n{"error": {"message": "Overloaded"}}\n\n';
+  await compare(
+    {
+      "eventsource-client": [null, null],
+      "eventsource": [null, null],
+      "fetch-event-source": [null, null],
+      "event-source-plus": [null, null],
+    },
+    "ids",
+    () => eventResponse(error),
+  );
+  const sse = await connectSse(url, {
+    fetch: () => eventResponse(error),
+    reconnect: true,
+  });
+  const { code, body } = await assertRejects(() => sse.next(), SseError);
+  assertEquals([code, body], [
+    "malformed",
+    '{"error": {"message": "Overloaded"}}',
+  ]);
+});
+
+test("fetch-event-source reconnects if onmessage throws", async () => {
+  const controller = new AbortController();
+  const data: string[] = [];
+  let requests = 0;
+  const reading = fetchEventSource(url, {
+    fetch: () =>
+      Promise.resolve(eventResponse(`retry: 1\ndata: ${requests++}\n\n`)),
+    signal: controller.signal,
+    openWhenHidden: true,
+    onmessage(message) {
+      data.push(message.data);
+      if (data.length === 1) throw new Error("Reconnects");
+      controller.abort();
+    },
+  });
+  await deadline(reading, "the second event");
+  assertEquals(data, ["0", "1"]);
+});
 
 test("eventsource-client and event-source-plus ignore an ID without data", () =>
   compare(

@@ -5,7 +5,7 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { connectSse, SseError, sseResponse } from "../../mod.ts";
 import { deadline } from "../support/deadline.ts";
-import { OpenResponse } from "../support/open_response.ts";
+import { eventResponse, OpenResponse } from "../support/open_response.ts";
 import { temporaryDirectory } from "../support/temporary_directory.ts";
 import { blockOf } from "./programs.ts";
 
@@ -15,6 +15,7 @@ const faults: Record<string, () => Response | Promise<Response>> = {
   "network": () => Promise.reject(new Error("cable cut")),
   "status": () => new Response("Expired", { status: 401 }),
   "content-type": () => new Response("<html>"),
+  "malformed": () => eventResponse('{"error": "busy"}'),
   "connect-timeout": () => new Promise(() => {}),
 };
 for (const [code, fetch] of Object.entries(faults)) {

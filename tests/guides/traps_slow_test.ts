@@ -135,6 +135,20 @@ for (const runtime of ["Node 22", "Node 24"] as const) {
   }
 
   slowTest(
+    `traps: an Agent of undici 8 is not tried again on ${runtime}`,
+    async () => {
+      await using directory = await temporaryDirectory();
+      await using server = new HttpServer(() => new Response());
+      const code = (await nodeProgram(DISPATCHER, server.url))
+        .replace("dispatcher:", "reconnect: true, dispatcher:");
+      const file = await bundle(directory.path, code, "8.13.1");
+      await using program = await start(runtime, file);
+      assertStringIncludes(await program.end(), "invalid onRequestStart");
+    },
+    notRun,
+  );
+
+  slowTest(
     `traps: a dispatcher without limits lifts another limit on ${runtime}`,
     async () => {
       await using directory = await temporaryDirectory();

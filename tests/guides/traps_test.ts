@@ -1,6 +1,6 @@
 /** Tests the statements of traps.md that Deno can test. */
-import { assertEquals, assertRejects } from "@std/assert";
-import { connectSse } from "../../mod.ts";
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { connectSse, SseDecoder, SseError } from "../../mod.ts";
 import { dataOf } from "../support/data_of.ts";
 import { deadline } from "../support/deadline.ts";
 import { answer, logged, runBlock } from "../support/guide.ts";
@@ -16,7 +16,7 @@ Deno.test("traps: the first program continues a stream that was cut off", async 
     )
   );
   using output = logged();
-  await deadline(runBlock("traps", "maxAttempts: 10"), "the end");
+  await deadline(runBlock("traps", "maxAttempts: 10 }"), "the end");
   assertEquals(output.lines, [["a"], ["b"]]);
   assertEquals(server.requests[1].headers.get("Last-Event-ID"), "1");
 });
@@ -33,6 +33,48 @@ Deno.test("traps: the Worker's handler serves posted messages", async () => {
   assertEquals(await dataOf(sse, 1), ["Hello"]);
 });
 
+const OVERLOADED = '{"error": {"message": "overloaded"}}';
+
+Deno.test("traps: an error that is no event is malformed, and no event for a parser", async () => {
+  const texts = [OVERLOADED, "error: overloaded\n\n", "<html>overloaded"];
+  for (const text of texts) {
+    assertEquals(new SseDecoder().decode(`${text}\n\n`), []);
+    let requests = 0;
+    const sse = await connectSse("http://localhost/", {
+      fetch() {
+        requests++;
+        return eventResponse(text);
+      },
+      reconnect: true,
+    });
+    const error = await assertRejects(() => sse.next(), SseError);
+    assertEquals([error.code, requests], ["malformed", 1]);
+    assertEquals(error.body, text.trim());
+    assertStringIncludes(error.message, text.trim());
+  }
+});
+
+Deno.test("traps: the client repeats a request if the error says that it is temporary", async () => {
+  using server = answer((_, index) =>
+    eventResponse(
+      index === 0 ? `retry: 1\n${OVERLOADED}` : "data: a\n\ndata: [DONE]\n\n",
+    )
+  );
+  using output = logged();
+  await deadline(runBlock("traps", 'includes("overloaded")'), "the end");
+  assertEquals(output.lines, [["a"]]);
+  assertEquals(server.requests.length, 2);
+});
+
+Deno.test("traps: the client throws an error that does not say that it is temporary", async () => {
+  using server = answer(() => eventResponse('{"error": "no such model"}'));
+  const error = await assertRejects(
+    () => runBlock("traps", 'includes("overloaded")'),
+    SseError,
+  );
+  assertEquals([error.code, server.requests.length], ["malformed", 1]);
+});
+
 /** A response as React Native's `fetch` returns it. */
 function withoutBody(): Response {
   const response = eventResponse("data: a\n\n");
@@ -41,8 +83,17 @@ function withoutBody(): Response {
 }
 
 Deno.test("traps: a response without a body stream is a TypeError", async () => {
-  const sse = await connectSse("http://localhost/", { fetch: withoutBody });
-  await assertRejects(() => sse.next(), TypeError, "React Native");
+  for (const reconnect of [false, true]) {
+    const sse = await connectSse("http://localhost/", {
+      fetch: withoutBody,
+      reconnect,
+    });
+    await assertRejects(
+      () => sse.next(),
+      TypeError,
+      "Expected body to be a ReadableStream (in React Native, use expo/fetch)",
+    );
+  }
 });
 
 Deno.test("traps: the program for Expo works with a substitute for `expo/fetch`", async () => {

@@ -94,3 +94,25 @@ Deno.test("CallQueue runs any number of calls", async () => {
   end.resolve();
   assertEquals((await Promise.all(calls)).at(-1), 19_999);
 });
+
+Deno.test("CallQueue runs a call that is made while another one starts before calls that are made later", async () => {
+  for (const isSlow of [false, true]) {
+    const queue = new CallQueue<string>();
+    const log: string[] = [];
+    const call = (name: string, during?: () => void) => async () => {
+      log.push(name);
+      during?.();
+      if (isSlow) await undefined;
+      queue.finish();
+      return name;
+    };
+    const calls: Promise<string>[] = [];
+    calls.push(queue.run(call("outer", () => {
+      calls.push(queue.run(call("inner")), queue.run(call("inner 2")));
+    })));
+    calls.push(queue.run(call("after")));
+    await Promise.all(calls);
+    assertEquals(log, ["outer", "inner", "inner 2", "after"]);
+    assertEquals(await queue.run(call("again")), "again");
+  }
+});

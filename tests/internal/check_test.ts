@@ -1,6 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import {
   check,
+  checkBoolean,
   checkFunction,
   checkLimit,
   checkRange,
@@ -112,6 +113,22 @@ Deno.test("checkTimeout returns a delay for a timer, or undefined for none", () 
       () => checkTimeout("t", value),
       RangeError,
       "Expected t to be a positive number of ms or Infinity, got ",
+    );
+  }
+});
+
+Deno.test("checkBoolean returns the result as a boolean, and throws if it is a promise", () => {
+  for (const value of [true, 1, "a", {}]) {
+    assertEquals(checkBoolean("until", value), true);
+  }
+  for (const value of [false, 0, "", null, undefined]) {
+    assertEquals(checkBoolean("until", value), false);
+  }
+  for (const value of [Promise.resolve(false), { then() {} }]) {
+    assertThrows(
+      () => checkBoolean("until", value),
+      TypeError,
+      'Expected until to return a boolean, got "a promise"',
     );
   }
 });

@@ -1,5 +1,6 @@
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { connectSse, type SseConnection } from "../../mod.ts";
+import { assertSseError } from "../support/assert_sse_error.ts";
 import { HttpServer } from "../support/http_server.ts";
 import { done, url } from "../support/in_process.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
@@ -324,6 +325,21 @@ for (
       (sse: SseConnection) => assertRejects(() => sse.next()),
     ],
     [
+      "the caller has read a refused response",
+      () => new Response("Sorry", { status: 401 }),
+      (sse: SseConnection) => sse.response.text(),
+    ],
+    [
+      "a refused response that the caller ignores",
+      () => new Response("Sorry", { status: 401 }),
+      () => Promise.resolve(),
+    ],
+    [
+      "status 204",
+      () => new Response(null, { status: 204 }),
+      () => Promise.resolve(),
+    ],
+    [
       "a failed request",
       () => Promise.reject(new Error("cable cut")),
       () => Promise.resolve(),
@@ -338,3 +354,17 @@ for (
     assertEquals(listeners(), 0);
   });
 }
+
+Deno.test("SseConnection leaves no listener on the signal if reconnect leaves a refused response to the caller", async () => {
+  const { signal } = new AbortController();
+  const listeners = countListeners(signal);
+  const sse = await connectSse(url, {
+    signal,
+    fetch: () => new Response("Sorry", { status: 401 }),
+    reconnect: true,
+  });
+  assertEquals(await sse.response.text(), "Sorry");
+  assertEquals(listeners(), 0);
+  await assertSseError(sse.next(), "status");
+  assertEquals(listeners(), 0);
+});

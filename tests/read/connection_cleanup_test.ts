@@ -7,6 +7,7 @@ import {
   assertRejects,
   assertStrictEquals,
 } from "@std/assert";
+import { FakeTime } from "@std/testing/time";
 import {
   connectSse,
   type ConnectSseOptions,
@@ -15,8 +16,10 @@ import {
 import { assertSseError } from "../support/assert_sse_error.ts";
 import { deadline } from "../support/deadline.ts";
 import { HttpServer } from "../support/http_server.ts";
-import { done } from "../support/in_process.ts";
+import { done, events, url } from "../support/in_process.ts";
+import { inTurn } from "../support/in_turn.ts";
 import { countListeners } from "../support/listeners.ts";
+import { microtasks } from "../support/microtasks.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
 import {
   eventStreamHead,
@@ -453,4 +456,63 @@ Deno.test("close() during a delay ends a thousand overlapping next() calls", asy
   const results = await Promise.all(pending);
   assertEquals(results.slice(0, 2).map(({ value }) => value?.data), ["a", "b"]);
   assert(results.slice(2).every(({ done }) => done));
+});
+
+/** Returns a response whose body is canceled only when the test says so. */
+function slowToCancel(): { response: Response; finish: () => void } {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const body = new ReadableStream({ cancel: () => promise });
+  const headers = { "content-type": "text/event-stream" };
+  return { response: new Response(body, { headers }), finish: resolve };
+}
+
+Deno.test("close() resolves when the body is canceled", async () => {
+  const { response, finish } = slowToCancel();
+  const sse = await connectSse(url, { fetch: () => response });
+  let isClosed = false;
+  const closing = sse.close().then(() => isClosed = true);
+  await microtasks(100);
+  assertEquals(isClosed, false);
+  finish();
+  await deadline(closing, "close()");
+});
+
+Deno.test("close() waits at most a second for the body", async () => {
+  using time = new FakeTime();
+  const { response } = slowToCancel();
+  const sse = await connectSse(url, { fetch: () => response });
+  let isClosed = false;
+  const closing = sse.close().then(() => isClosed = true);
+  await time.tickAsync(999);
+  assertEquals(isClosed, false);
+  await time.tickAsync(1);
+  await closing;
+});
+
+Deno.test("close() during a delay waits for the body of the refused response", async () => {
+  const { response, finish } = slowToCancel();
+  const refused = new Response(response.body, { status: 503 });
+  const { fetch } = inTurn(events("data: a\n\n"), () => refused);
+  const asking = Promise.withResolvers<void>();
+  const sse = await connectSse(url, {
+    fetch,
+    reconnect: {
+      initialDelay: 0,
+      shouldReconnect({ code }) {
+        if (code !== "status") return undefined;
+        asking.resolve();
+        return new Promise(() => {});
+      },
+    },
+  });
+  await sse.next();
+  const next = sse.next();
+  await asking.promise;
+  let isClosed = false;
+  const closing = sse.close().then(() => isClosed = true);
+  await next;
+  await microtasks(100);
+  assertEquals(isClosed, false);
+  finish();
+  await deadline(closing, "close()");
 });

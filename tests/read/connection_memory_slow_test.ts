@@ -2,7 +2,7 @@
 // still in use.
 
 import { assertLess } from "@std/assert";
-import { connectSse, type SseConnection } from "../../mod.ts";
+import { connectSse, type SseConnection, SseError } from "../../mod.ts";
 import { collectGarbage } from "../support/garbage.ts";
 import { HttpServer } from "../support/http_server.ts";
 import { url } from "../support/in_process.ts";
@@ -145,3 +145,34 @@ slowTest(
     assertLess(await alive(requests), FEW);
   },
 );
+
+for (const where of ["fetch", "input"]) {
+  slowTest(
+    `SseConnection's memory does not grow with failures in a row if ${where} throws at once`,
+    async () => {
+      const used: number[] = [];
+      let calls = 0;
+      const fail = () => {
+        if (++calls % 1000 === 0) {
+          collectGarbage();
+          used.push(Deno.memoryUsage().heapUsed);
+        }
+        return new SseError("network", "cable cut");
+      };
+      await connectSse(
+        () => {
+          if (where === "input") throw fail();
+          return url;
+        },
+        {
+          fetch() {
+            throw fail();
+          },
+          reconnect: { initialDelay: 0, maxDelay: 0, maxAttempts: 4000 },
+        },
+      ).catch(() => {});
+      // It was 2500 to 3600 bytes for each failure.
+      assertLess((used[3] - used[0]) / 3000, 500);
+    },
+  );
+}

@@ -279,3 +279,23 @@ Deno.test("SseConnection.lastEventId is that of a block without data also if a c
   await sse.next();
   assertEquals(sse.lastEventId, "5");
 });
+
+Deno.test("SseConnection.next() called by onComment is answered before calls that are made later", async () => {
+  const log: string[] = [];
+  const note = (name: string) => async () => {
+    log.push(`${name} ${(await sse.next()).value?.data}`);
+  };
+  let comments = 0;
+  await using sse = await connectSse(url, {
+    fetch: events("data: a\n\n:c\n\ndata: b\n\ndata: c\n\ndata: d\n\n"),
+    onComment() {
+      if (comments++ === 0) pending.push(note("inner")());
+    },
+  });
+  const pending: Promise<void>[] = [];
+  await sse.next();
+  pending.push(note("outer")(), note("after")());
+  await Promise.all(pending);
+  await Promise.all(pending);
+  assertEquals(log, ["outer b", "inner c", "after d"]);
+});

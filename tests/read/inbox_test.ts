@@ -7,7 +7,8 @@ import {
 import { connectSse, type ServerSentEvent } from "../../mod.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
 import { HttpServer } from "../support/http_server.ts";
-import { done, url } from "../support/in_process.ts";
+import { allData } from "../support/data_of.ts";
+import { done, events, url } from "../support/in_process.ts";
 import { inTurn } from "../support/in_turn.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
 
@@ -302,3 +303,206 @@ for (const body of ["null", "empty"]) {
     await assertSseError(withUntil.next(), "truncated");
   });
 }
+
+for (const [text, matches] of Object.entries(unfinished)) {
+  Deno.test(`until as a function is asked at the end of the body ${JSON.stringify(text)}`, async () => {
+    await using sse = await connectSse(url, {
+      until: ({ data }) => data === "[DONE]",
+      fetch: () => eventResponse(text),
+    });
+    assertEquals((await sse.next()).value?.data, "a");
+    if (matches) assertEquals((await sse.next()).value?.data, "[DONE]");
+    else await assertSseError(sse.next(), "truncated");
+    assertEquals(await sse.next(), done);
+  });
+}
+
+Deno.test("until as a function is not called at the end of the body without an unfinished event", async () => {
+  const seen: string[] = [];
+  for (const text of ["", "data: a\n\n", "event: b\n", ": c", "id: 1"]) {
+    await using sse = await connectSse(url, {
+      until: ({ data }) => !seen.push(data),
+      fetch: () => eventResponse(text),
+    });
+    await assertSseError(allData(sse), "truncated");
+  }
+  assertEquals(seen, ["a"]);
+});
+
+Deno.test("an unfinished event that meets until sets lastEventId, and one that does not keeps it", async () => {
+  for (const end of ["b", "c"]) {
+    await using sse = await connectSse(url, {
+      until: ({ data }) => data === "b",
+      fetch: () => eventResponse(`id: 1\ndata: a\n\nid: 2\ndata: ${end}`),
+    });
+    assertEquals((await sse.next()).value?.id, "1");
+    if (end === "b") {
+      const { value } = await sse.next();
+      assertEquals([value?.id, sse.lastEventId], ["2", "2"]);
+    } else {
+      await assertSseError(sse.next(), "truncated");
+      assertEquals(sse.lastEventId, "1");
+    }
+  }
+});
+
+Deno.test("an unfinished event that meets until is returned, and not asked for twice", async () => {
+  const seen: string[] = [];
+  await using sse = await connectSse(url, {
+    until: ({ data }) => seen.push(data) > 0,
+    fetch: () => eventResponse("data: b"),
+  });
+  assertEquals((await sse.next()).value?.data, "b");
+  assertEquals(await sse.next(), done);
+  assertEquals(seen, ["b"]);
+});
+
+Deno.test("an unfinished event for which until throws counts as cut off", async () => {
+  const until = ({ data }: ServerSentEvent) => JSON.parse(data).done === true;
+  for (
+    const [end, code] of [['{"done":tr', "truncated"], ["{}", "truncated"]]
+  ) {
+    await using sse = await connectSse(url, {
+      until,
+      fetch: () => eventResponse(`data: {}\n\ndata: ${end}`),
+    });
+    assertEquals((await sse.next()).value?.data, "{}");
+    await assertSseError(sse.next(), code as "truncated");
+  }
+});
+
+Deno.test("an unfinished event that does not meet until is requested again by a reconnect", async () => {
+  const { fetch, requests } = inTurn(
+    events("id: 1\ndata: a\n\nid: 2\ndata: b"),
+    events("id: 2\ndata: b\n\nid: 3\ndata: end"),
+  );
+  await using sse = await connectSse(url, {
+    fetch,
+    until: ({ data }) => data === "end",
+    reconnect: { initialDelay: 0 },
+  });
+  assertEquals(await allData(sse), ["a", "b", "end"]);
+  assertEquals(requests[1].headers.get("Last-Event-ID"), "1");
+  assertEquals(sse.lastEventId, "3");
+});
+
+Deno.test("next() rejects with a TypeError if until returns a promise", async () => {
+  for (const text of ["data: a\n\n", "data: a"]) {
+    const stream = eventResponse(text);
+    await using sse = await connectSse(url, {
+      // deno-lint-ignore require-await
+      until: (async () => false) as unknown as () => boolean,
+      fetch: () => stream,
+    });
+    await assertRejects(() => sse.next(), TypeError, "until");
+    assertEquals(await sse.next(), done);
+  }
+});
+
+const answers = {
+  '{"error":{"code":400}}': '{"error":{"code":400}}',
+  '{"error":{"code":400}}\n': '{"error":{"code":400}}',
+  ': PROCESSING\n\n: PROCESSING\n\n{"error": "No"}': '{"error": "No"}',
+  'error: {"code":400}\n\n': 'error: {"code":400}',
+  "<html>\n<p>Bad\n": "<html>\n<p>Bad",
+  "id: 1\nretry: 5\n\n{}": "{}",
+  "event: error\n{}": "{}",
+};
+for (const [text, body] of Object.entries(answers)) {
+  for (const until of [undefined, "[DONE]", () => false]) {
+    Deno.test(`next() rejects as malformed the body ${JSON.stringify(text)} with until: ${until}`, async () => {
+      const response = eventResponse(text);
+      await using sse = await connectSse(url, { until, fetch: () => response });
+      const error = await assertSseError(sse.next(), "malformed");
+      assertEquals(error.body, body);
+      assertStringIncludes(error.message, body.replace("\n", " "));
+      assertStrictEquals(error.response, response);
+      assertEquals(await sse.next(), done);
+    });
+  }
+}
+
+Deno.test("next() rejects as malformed if until as a string ends a stream without events", async () => {
+  const stream = new OpenResponse(
+    'error: {"code":400}\n\ndata: [DONE]\n\ndata: after\n\n',
+  );
+  await using sse = await connectSse(url, {
+    until: "[DONE]",
+    fetch: () => stream.response,
+  });
+  const error = await assertSseError(sse.next(), "malformed");
+  assertEquals(error.body, 'error: {"code":400}');
+  await stream.cancelled;
+  assertEquals(await sse.next(), done);
+
+  await using unfinished = await connectSse(url, {
+    until: "[DONE]",
+    fetch: events("error: 1\ndata: [DONE]"),
+  });
+  await assertSseError(unfinished.next(), "malformed");
+});
+
+Deno.test("a stream with events ends as usual although it has other text", async () => {
+  for (const text of ["{}\ndata: a\n\n", "data: a\n\n{}\n", "data: a\n\n{}"]) {
+    await using sse = await connectSse(url, { fetch: events(text) });
+    assertEquals(await allData(sse), ["a"]);
+  }
+  await using ended = await connectSse(url, {
+    until: "[DONE]",
+    fetch: events("{}\ndata: a\n\ndata: [DONE]\n\n"),
+  });
+  assertEquals(await allData(ended), ["a"]);
+});
+
+Deno.test("a truncated stream quotes its other text", async () => {
+  await using sse = await connectSse(url, {
+    until: "[DONE]",
+    fetch: events('data: a\n\nerror: {"code":"\x1b[31m"}\n\n'),
+  });
+  await sse.next();
+  const error = await assertSseError(sse.next(), "truncated");
+  assertEquals(error.body, 'error: {"code":"\x1b[31m"}');
+  assertStringIncludes(error.message, 'error: {"code":"\\u001b[31m"}');
+});
+
+Deno.test("a stream without events is empty if it has unknown fields, comments or a cut-off field", async () => {
+  for (const text of ["", "ping: 1\n\n", ": c\n\n", "dat", "data", "id: 1"]) {
+    await using sse = await connectSse(url, { fetch: events(text) });
+    assertEquals(await allData(sse), [], JSON.stringify(text));
+  }
+});
+
+Deno.test("a malformed response ends the stream although reconnect is on", async () => {
+  const { fetch, requests } = inTurn(
+    events("data: a\n\n"),
+    events('{"error": "No"}'),
+  );
+  await using sse = await connectSse(url, {
+    fetch,
+    reconnect: { initialDelay: 0 },
+  });
+  assertEquals((await sse.next()).value?.data, "a");
+  await assertSseError(sse.next(), "malformed");
+  assertEquals(requests.length, 2);
+});
+
+Deno.test("shouldReconnect can retry a malformed response, also one that until as a string ends", async () => {
+  const { fetch } = inTurn(
+    events('{"error": "No"}'),
+    events("error: 1\n\ndata: [DONE]\n\n"),
+    events("data: a\n\ndata: [DONE]\n\n"),
+  );
+  const bodies: unknown[] = [];
+  await using sse = await connectSse(url, {
+    fetch,
+    until: "[DONE]",
+    reconnect: {
+      initialDelay: 0,
+      maxDelay: 0,
+      shouldReconnect: ({ code, body }) =>
+        code === "malformed" && bodies.push(body) > 0,
+    },
+  });
+  assertEquals(await allData(sse), ["a"]);
+  assertEquals(bodies, ['{"error": "No"}', "error: 1"]);
+});

@@ -674,3 +674,71 @@ for (const how of ["close()", "an abort"]) {
     assertEquals(calls, 0);
   });
 }
+
+Deno.test("SseConnection.next() rejects with an error that until throws after close(), whether the event was buffered or not", async () => {
+  for (const isBuffered of [true, false]) {
+    const stream = new OpenResponse(isBuffered ? "data: a\n\ndata: b\n\n" : "");
+    await using sse: SseConnection = await connectSse(url, {
+      fetch: () => stream.response,
+      until({ data }) {
+        if (data === "a") return false;
+        sse.close();
+        throw thrown;
+      },
+    });
+    if (isBuffered) await sse.next();
+    const next = sse.next();
+    if (!isBuffered) stream.send("data: b\n\n");
+    assertStrictEquals(await assertRejects(() => next), thrown);
+    assertEquals(await sse.next(), done);
+    await stream.cancelled;
+  }
+});
+
+Deno.test("shouldReconnect is not called after an error of input that is no SseError, or an id that cannot be sent", async () => {
+  const asked: string[] = [];
+  const shouldReconnect = ({ code }: SseError) => {
+    asked.push(code);
+    return true;
+  };
+  const reconnect = { initialDelay: 0, maxDelay: 0, shouldReconnect };
+  const fetch = events("id: \x01\ndata: a\n\n");
+  await assertRejects(
+    () =>
+      connectSse(() => {
+        throw thrown;
+      }, { fetch, reconnect }),
+  );
+  assertEquals(asked, []);
+  await using sse = await connectSse(url, { fetch, reconnect });
+  await sse.next();
+  await assertSseError(sse.next(), "reconnect-failed");
+  assertEquals(asked, ["truncated"]);
+});
+
+Deno.test("reconnect() during shouldReconnect cancels the refused response", async () => {
+  const refused = new OpenResponse("No", { status: 503 });
+  const { fetch } = inTurn(
+    events("data: a\n\n"),
+    () => refused.response,
+    events("data: b\n\n"),
+  );
+  const asking = Promise.withResolvers<void>();
+  await using sse = await connectSse(url, {
+    fetch,
+    reconnect: {
+      initialDelay: 0,
+      shouldReconnect({ code }) {
+        if (code !== "status") return undefined;
+        asking.resolve();
+        return new Promise(() => {});
+      },
+    },
+  });
+  await sse.next();
+  const next = sse.next();
+  await asking.promise;
+  sse.reconnect();
+  assertEquals((await next).value?.data, "b");
+  await refused.cancelled;
+});

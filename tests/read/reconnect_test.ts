@@ -292,7 +292,19 @@ Deno.test("planRetry ignores a date in Retry-After that is past or sooner than t
 });
 
 for (
-  const value of ["", "soon", "-5", "+5", "1.5", "1e3", "0", "5 s", "120, 120"]
+  const value of [
+    "",
+    "soon",
+    "-5",
+    "+5",
+    "1.5",
+    "2500.5",
+    "2500-01-01",
+    "1e3",
+    "0",
+    "5 s",
+    "120, 120",
+  ]
 ) {
   Deno.test(`planRetry ignores a Retry-After of ${JSON.stringify(value)}`, async () => {
     assertEquals(await delay({}, 1, undefined, statusError(503, value)), 1000);
@@ -563,6 +575,22 @@ const permanentErrors: Record<string, Error> = {
     "Fetch failed: Requests to port 6000 are blocked",
   ]),
   "a blocked port in Node": chain(["fetch failed"], ["bad port"]),
+  "a redirect that the request forbids in Deno": chain([
+    "Fetch failed: Encountered redirect while redirect mode is set to 'error'",
+  ]),
+  "a redirect that the request forbids in Bun": chain([
+    'UnexpectedRedirect fetching "http://localhost:4/a".',
+    { code: "UnexpectedRedirect" },
+  ]),
+  "a redirect loop in Safari": chain(["too many HTTP redirects"]),
+  "a dispatcher of undici 8 in Node": chain(["fetch failed"], [
+    "invalid onRequestStart method",
+    { code: "UND_ERR_INVALID_ARG" },
+  ]),
+  "a URL that Bun does not support": chain([
+    "protocol must be http:, https: or s3:",
+    { code: "ERR_INVALID_ARG_VALUE" },
+  ]),
 };
 for (const [what, cause] of Object.entries(permanentErrors)) {
   Deno.test(`planRetry retries after ${what} only if shouldReconnect returns true`, async () => {
@@ -582,6 +610,26 @@ Deno.test("planRetry retries after a network error even if its URL contains a wo
         "error sending request for url (http://127.0.0.1/redirect?parse URL)",
       ]),
       chain(["fetch failed"], ["connect ECONNREFUSED 127.0.0.1:9"]),
+      chain(["fetch failed"], [
+        "error sending request for url (http://redirect.bad-port.test/?u=invalid%20url): client error (Connect): dns error",
+      ]),
+      chain(["fetch failed"], [
+        "getaddrinfo ENOTFOUND redirect.example",
+        { code: "ENOTFOUND" },
+      ]),
+      // A code decides, whatever the words are.
+      chain([
+        "getaddrinfo ENOTFOUND redirect count.too many redirects",
+        { code: "ENOTFOUND" },
+      ]),
+      // A `DOMException` has a number as its code.
+      new DOMException("The redirect.example operation failed", "NetworkError"),
+      Object.assign(
+        new AggregateError([
+          chain(["connect ECONNREFUSED ::1:9", { code: "ECONNREFUSED" }]),
+        ], ""),
+        { code: "ECONNREFUSED" },
+      ),
       "redirect",
       null,
       undefined,

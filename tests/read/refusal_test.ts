@@ -115,6 +115,34 @@ Deno.test("SseError.message quotes the start of a refused body on one line, with
   }
 });
 
+Deno.test("SseError.body is the start of a refused body whose chunks are text, as an in-process handler may send it", async () => {
+  for (const reconnect of [false, true]) {
+    const body = ReadableStream.from(["N☃", "o ".repeat(100_000)]);
+    const sse = await connectSse(url, {
+      // The types do not allow text.
+      fetch: () => new Response(body as unknown as BodyInit, { status: 401 }),
+      reconnect,
+    });
+    const error = await assertSseError(sse.next(), "status");
+    assertEquals(error.body?.slice(0, 5), "N☃o o");
+    assertEquals(new TextEncoder().encode(error.body).length, 65_536);
+  }
+});
+
+Deno.test("SseError.message escapes control characters of a refused body and of its content type", async () => {
+  await using status = await connectSse(url, {
+    fetch: () => new Response("\x1b[2J\0", { status: 401 }),
+  });
+  const { message } = await assertSseError(status.next(), "status");
+  assertStringIncludes(message, "\\u001b[2J\\u0000");
+  const headers = { "Content-Type": "text/\x1b[2J" };
+  await using type = await connectSse(url, {
+    fetch: () => new Response("", { headers }),
+  });
+  const { message: other } = await assertSseError(type.next(), "content-type");
+  assertStringIncludes(other, "text/\\u001b[2J");
+});
+
 Deno.test("SseError.body is empty if a refused response has no body", async () => {
   const error = await failure(url, {
     fetch: () => new Response(null, { status: 404, statusText: "Not Found" }),

@@ -2,6 +2,7 @@
 import type { Case } from "./case.ts";
 import { decoding } from "./cases/decoding.ts";
 import { eventSource } from "./cases/event_source.ts";
+import { guarding } from "./cases/guarding.ts";
 import { llm } from "./cases/llm.ts";
 import { looping } from "./cases/looping.ts";
 import { reading } from "./cases/reading.ts";
@@ -21,6 +22,7 @@ export const all: Case[] = [
   ...reading,
   ...reconnecting,
   ...requests,
+  ...guarding,
   ...llm,
   ...writing,
   ...typing,

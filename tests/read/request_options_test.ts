@@ -1,0 +1,235 @@
+// How connectSse reads the options of `fetch`: as `fetch` does.
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { connectSse, type ConnectSseOptions, readSse } from "../../mod.ts";
+import { assertSseError } from "../support/assert_sse_error.ts";
+import { allData } from "../support/data_of.ts";
+import { deadline } from "../support/deadline.ts";
+import { HttpServer } from "../support/http_server.ts";
+import { events, failing, url } from "../support/in_process.ts";
+import { inTurn } from "../support/in_turn.ts";
+import { eventResponse, OpenResponse } from "../support/open_response.ts";
+import { RawServer } from "../support/raw_server.ts";
+
+const noDelay = { initialDelay: 0, maxDelay: 0 };
+
+/** Options that are getters of a class, with a private member. */
+class Options {
+  readonly #method = "PUT";
+  get method(): string {
+    return this.#method;
+  }
+  get body(): string {
+    return "hi";
+  }
+  get headers(): Record<string, string> {
+    return { "X-Key": "k" };
+  }
+  get credentials(): RequestCredentials {
+    return "omit";
+  }
+  get until(): string {
+    return "[DONE]";
+  }
+}
+
+const sources: Record<string, () => object> = {
+  "a Request": () =>
+    new Request("http://other/", {
+      method: "PUT",
+      body: "hi",
+      headers: { "X-Key": "k" },
+      credentials: "omit",
+    }),
+  "a prototype": () =>
+    Object.create({
+      method: "PUT",
+      body: "hi",
+      headers: { "X-Key": "k" },
+      credentials: "omit",
+    }),
+  "getters of a class": () => new Options(),
+};
+for (const [what, options] of Object.entries(sources)) {
+  for (const reconnect of [undefined, noDelay]) {
+    const how = reconnect ? "with reconnect" : "without reconnect";
+    Deno.test(`connectSse takes the options from ${what}, ${how}`, async () => {
+      const { fetch, requests } = inTurn(
+        async (request) => eventResponse(`data: ${await request.text()}\n\n`),
+      );
+      const given = Object.defineProperties(options(), {
+        fetch: { value: fetch },
+        reconnect: { value: reconnect },
+      });
+      await using sse = await connectSse(url, given);
+      assertEquals((await sse.next()).value?.data, "hi");
+      if (reconnect) assertEquals((await sse.next()).value?.data, "hi");
+      for (const request of requests) {
+        assertEquals(request.url, url);
+        assertEquals([request.method, request.credentials], ["PUT", "omit"]);
+        assertEquals(request.headers.get("X-Key"), "k");
+        assertEquals(request.headers.get("Accept"), "text/event-stream");
+        assertEquals(request.headers.get("Cache-Control"), "no-cache");
+      }
+    });
+  }
+}
+
+Deno.test("connectSse over HTTP sends the method, headers and body of a Request that is the options", async () => {
+  await using server = new HttpServer(events("data: a\n\n"));
+  const request = new Request(server.url, {
+    method: "POST",
+    body: "ask",
+    headers: { "X-Key": "k" },
+  });
+  await using sse = await connectSse(server.url, request);
+  await sse.next();
+  const { method, body, headers } = await server.request();
+  assertEquals([method, body, headers.get("x-key")], ["POST", "ask", "k"]);
+});
+
+Deno.test("connectSse aborts with the signal of a Request that is the options", async () => {
+  const abort = new AbortController();
+  const stream = new OpenResponse();
+  const options = Object.assign(
+    new Request(url, { signal: abort.signal }),
+    { fetch: () => stream.response },
+  );
+  const sse = await connectSse(url, options);
+  abort.abort();
+  await stream.cancelled;
+  await assertRejects(() => sse.next(), DOMException);
+});
+
+Deno.test("connectSse and readSse take their own options from a prototype", async () => {
+  const options = new Options();
+  const data = "data: a\n\ndata: [DONE]\n\ndata: b\n\n";
+  assertEquals(await allData(readSse(eventResponse(data), options)), ["a"]);
+  const own: ConnectSseOptions = Object.create(
+    { fetch: events(data), until: "[DONE]" } satisfies ConnectSseOptions,
+  );
+  assertEquals(await allData(await connectSse(url, own)), ["a"]);
+});
+
+Deno.test("connectSse uses client also if input is a function that returns a Request", async () => {
+  await using server = new HttpServer(events("data: a\n\n"));
+  using client = Deno.createHttpClient({ proxy: { url: server.url } });
+  // No server listens on this port. The proxy responds instead.
+  for (
+    const input of [
+      () => "http://localhost:4/",
+      () => new Request("http://localhost:4/"),
+    ]
+  ) {
+    await using sse = await connectSse(input, { client });
+    assertEquals((await sse.next()).value?.data, "a");
+  }
+});
+
+Deno.test("connectSse passes dispatcher to each request, also if input is a function that returns a Request", async () => {
+  const seen: unknown[] = [];
+  const dispatcher = { name: "mine" };
+  const NativeRequest = globalThis.Request;
+  class SpyRequest extends NativeRequest {
+    constructor(input: RequestInfo | URL, init?: RequestInit) {
+      super(input, init);
+      if (init) seen.push((init as { dispatcher?: unknown }).dispatcher);
+    }
+  }
+  globalThis.Request = SpyRequest;
+  try {
+    for (const input of [url, () => url, () => new Request(url)]) {
+      const fetch = events("data: a\n\n");
+      await using sse = await connectSse(input, { fetch, dispatcher });
+      await sse.next();
+    }
+  } finally {
+    globalThis.Request = NativeRequest;
+  }
+  assertEquals(seen, [dispatcher, dispatcher, dispatcher]);
+});
+
+/** A signal of another realm: native methods do not accept it. */
+function foreignSignal(): {
+  signal: AbortSignal;
+  abort(reason: unknown): void;
+} {
+  const target = new EventTarget();
+  const signal = Object.assign(target, { aborted: false, reason: undefined });
+  return {
+    signal: signal as unknown as AbortSignal,
+    abort(reason) {
+      Object.assign(signal, { aborted: true, reason });
+      target.dispatchEvent(new Event("abort"));
+    },
+  };
+}
+
+Deno.test("connectSse takes a signal of another realm with a body and reconnect", async () => {
+  const { signal, abort } = foreignSignal();
+  const stream = new OpenResponse("data: a\n\n");
+  const { fetch, requests } = inTurn(failing, () => stream.response);
+  const sse = await connectSse(url, {
+    method: "POST",
+    body: "ask",
+    signal,
+    fetch,
+    reconnect: noDelay,
+  });
+  await sse.next();
+  assertEquals(await requests[1].text(), "ask");
+  const reason = new Error("enough");
+  abort(reason);
+  await stream.cancelled;
+  await assertRejects(() => sse.next(), Error, "enough");
+});
+
+Deno.test("connectSse cancels a request body that never ends when it has failed", async () => {
+  for (const reconnect of [false, { ...noDelay, maxAttempts: 1 }]) {
+    for (const source of ["option", "Request"]) {
+      const cancelled = Promise.withResolvers<void>();
+      const body = new ReadableStream<Uint8Array>({
+        async pull(controller) {
+          await new Promise((resolve) => setTimeout(resolve));
+          controller.enqueue(new Uint8Array(10));
+        },
+        cancel: () => cancelled.resolve(),
+      }, { highWaterMark: 0 });
+      const init = { method: "POST", body, duplex: "half" } as RequestInit;
+      const options: ConnectSseOptions = { connectTimeout: 20, reconnect };
+      await using server = await RawServer.listen(() => {}); // No response.
+      const connecting = source === "option"
+        ? connectSse(server.url, { ...init, ...options })
+        : connectSse(new Request(server.url, init), options);
+      await assertSseError(
+        deadline(connecting, "the failure"),
+        reconnect ? "reconnect-failed" : "connect-timeout",
+      );
+      await deadline(cancelled.promise, `the ${source} to be canceled`);
+    }
+  }
+});
+
+Deno.test("readSse reads a stream of which a part was read", async () => {
+  const stream = new OpenResponse("read already");
+  const body = stream.response.body!;
+  const reader = body.getReader();
+  await reader.read();
+  reader.releaseLock();
+  stream.send("data: a\n\ndata: b\n\n");
+  const sse = readSse(body);
+  assertEquals((await sse.next()).value?.data, "a");
+  await sse.close();
+  await stream.cancelled;
+});
+
+Deno.test("next() rejects with a TypeError if fetch gives a response without body, as in React Native", async () => {
+  const response = eventResponse("data: a\n\n");
+  Object.defineProperty(response, "body", { value: undefined });
+  for (const reconnect of [false, true]) {
+    const sse = await connectSse(url, { fetch: () => response, reconnect });
+    const error = await assertRejects(() => sse.next(), TypeError);
+    assert(error.message.includes("expo/fetch"), error.message);
+    assertEquals(sse.state, "closed");
+  }
+});
