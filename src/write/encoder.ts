@@ -184,7 +184,7 @@ function oneLine(name: string, value: string): string {
   return `${name}: ${value}\n`;
 }
 
-const utf8 = /* @__PURE__ */ new TextEncoder();
+export const utf8: TextEncoder = /* @__PURE__ */ new TextEncoder();
 
 /** The bytes of messages that many streams write. Only the logs make them. */
 const shared = /* @__PURE__ */ new WeakMap<

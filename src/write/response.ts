@@ -6,7 +6,7 @@
 
 import { check, checkSignal, checkTimeout } from "../internal/check.ts";
 import { type PulledSource, pullFrom } from "../internal/pulled_source.ts";
-import { encodeEvent, sharedBytes, type SseMessage } from "./encoder.ts";
+import { encodeEvent, sharedBytes, type SseMessage, utf8 } from "./encoder.ts";
 import { POLL, type Pollable, type Waker } from "./poll.ts";
 
 /**
@@ -60,18 +60,18 @@ export interface SseResponseInit extends ResponseInit {
   signal?: AbortSignal | undefined;
 }
 
-const DEFAULT_HEADERS = {
-  "Content-Type": "text/event-stream",
+const DEFAULT_HEADERS = [
+  ["Content-Type", "text/event-stream"],
   // `no-cache`: caches revalidate before each use. `no-transform`: proxies do
   // not compress, which would delay events.
-  "Cache-Control": "no-cache, no-transform",
+  ["Cache-Control", "no-cache, no-transform"],
   // Turns off buffering in nginx.
-  "X-Accel-Buffering": "no",
+  ["X-Accel-Buffering", "no"],
   // Turns it off in every proxy that implements RFC 10036.
-  "Incremental": "?1",
-};
+  ["Incremental", "?1"],
+];
 
-const HEARTBEAT = /* @__PURE__ */ new TextEncoder().encode(":\n");
+const HEARTBEAT = /* @__PURE__ */ utf8.encode(":\n");
 
 /**
  * Answers a request with an event stream. Use it in the handler of a server: it
@@ -165,9 +165,10 @@ export function sseResponse(
 ): Response {
   const pulled = pullFrom(source, "an iterable or a stream of messages");
   try {
-    const { status = 200 } = init;
+    // Read one by one, as they may be getters: the init may be a `Response`.
+    const { status = 200, statusText } = init;
     const headers = new Headers(init.headers);
-    for (const [name, value] of Object.entries(DEFAULT_HEADERS)) {
+    for (const [name, value] of DEFAULT_HEADERS) {
       if (!headers.has(name)) headers.set(name, value);
     }
     check(
@@ -179,7 +180,7 @@ export function sseResponse(
     const body = new ReadableStream(new Writer(pulled, init), {
       highWaterMark: 0,
     });
-    return new Response(body, { ...init, headers });
+    return new Response(body, { ...init, status, statusText, headers });
   } catch (error) {
     closeSource(pulled).catch(() => {});
     throw error;
@@ -325,8 +326,8 @@ class Writer
     let due = this.#quietSince + heartbeat - Date.now();
     // More than a whole interval is left only if the system clock was set back.
     if (due <= 0 || due > heartbeat) {
-      const { desiredSize } = this.#controller;
-      if (desiredSize === 0) this.#controller.enqueue(HEARTBEAT);
+      const controller = this.#controller;
+      if (controller.desiredSize === 0) controller.enqueue(HEARTBEAT);
       this.#quietSince = Date.now();
       due = heartbeat;
     }

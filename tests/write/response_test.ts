@@ -205,6 +205,36 @@ for (
   });
 }
 
+Deno.test("sseResponse takes a Response, and any object with getters, as its init", async () => {
+  class Init {
+    get status() {
+      return 201;
+    }
+    get statusText() {
+      return "Made";
+    }
+    get headers() {
+      return { "X-Key": "k" };
+    }
+    get heartbeat() {
+      return 1000;
+    }
+  }
+  const given = { status: 201, statusText: "Made", headers: { "X-Key": "k" } };
+  for (
+    const init of [new Response("", given), new Init(), Object.create(given)]
+  ) {
+    const response = sseResponse([{ data: "a" }], init);
+    assertEquals([response.status, response.statusText], [201, "Made"]);
+    assertEquals(response.headers.get("X-Key"), "k");
+    assertEquals(await response.text(), "data: a\n\n");
+  }
+  assertThrows(
+    () => sseResponse([], new Response(null, { status: 204 })),
+    RangeError,
+  );
+});
+
 Deno.test("sseResponse keeps its default headers if other headers are given", async () => {
   await using server = new HttpServer(() =>
     sseResponse([], { headers: { "set-cookie": "a=b" } })
