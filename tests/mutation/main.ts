@@ -10,8 +10,14 @@ const root = new URL("../..", import.meta.url).pathname;
 
 /** The tests that should notice changes to each file: the quick ones. */
 const tests: Record<string, string[]> = {
-  "read/decoder.ts": ["decoder", "decoder_end", "event_stream", "inbox"],
-  "read/string_builder.ts": ["string_builder", "decoder"],
+  "read/parser.ts": [
+    "parser",
+    "decoder",
+    "decoder_end",
+    "event_stream",
+    "inbox",
+  ],
+  "read/string_builder.ts": ["string_builder", "parser"],
   "read/event_stream.ts": ["event_stream"],
   "read/inbox.ts": [
     "inbox",
@@ -24,9 +30,19 @@ const tests: Record<string, string[]> = {
     "reconnect",
     "reconnect_causes",
     "reconnect_delay",
+    "reconnect_restart",
     "reconnect_resume",
     "reconnect_callbacks",
   ],
+  "read/request.ts": [
+    "request",
+    "request_body",
+    "request_last_event_id",
+    "request_options",
+    "connect",
+    "sse_fetch",
+  ],
+  "read/sse_fetch.ts": ["sse_fetch"],
   "read/exchange.ts": [
     "exchange",
     "refusal",
@@ -44,6 +60,8 @@ const tests: Record<string, string[]> = {
     "connection_race",
     "connection_random",
     "connection_reconnect",
+    "connection_reject",
+    "connection_state",
     "connect",
     "connect_read_sse",
     "exchange",
@@ -52,9 +70,11 @@ const tests: Record<string, string[]> = {
     "reconnect",
     "reconnect_callbacks",
     "reconnect_delay",
+    "reconnect_restart",
     "reconnect_resume",
     "refusal",
     "request",
+    "request_options",
   ],
 };
 
