@@ -8,7 +8,7 @@
 // Set OPENAI_API_KEY to your key. For another API or model, set OPENAI_BASE_URL
 // and OPENAI_MODEL.
 
-import { connectSse } from "@x/sse";
+import { connectSse, type ServerSentEvent } from "@x/sse";
 
 interface Chunk {
   // Some chunks have no choices, for example the one with the token counts.
@@ -18,9 +18,6 @@ interface Chunk {
 }
 
 const baseUrl = Deno.env.get("OPENAI_BASE_URL") ?? "https://api.openai.com/v1";
-
-let hasToken = false;
-let retries = 0;
 
 const sse = await connectSse(`${baseUrl}/chat/completions`, {
   method: "POST",
@@ -37,13 +34,11 @@ const sse = await connectSse(`${baseUrl}/chat/completions`, {
   until: "[DONE]",
   idleTimeout: 60_000,
   reconnect: {
-    // In a row. Each event starts this count again, and the first event of an
-    // answer has a role and no token, so all retries are counted as well.
+    // A new request starts a new answer, so not after the first token.
+    resume: false,
+    restartUntil: (event) => tokenOf(event) !== "",
     maxAttempts: 5,
-    // Not after the first token: a new request starts a new answer.
-    shouldReconnect: () => hasToken || retries >= 10 ? false : undefined,
     onReconnect({ delay, error }) {
-      retries++;
       console.error(`Asking again in ${delay} ms: ${error.message}`);
     },
   },
@@ -57,14 +52,13 @@ if (!sse.response.ok) {
 const output = Deno.stdout.writable.getWriter();
 const encoder = new TextEncoder();
 for await (const event of sse) {
-  const { choices, error } = event.json<Chunk>();
-  if (error) {
-    console.error(error.message);
-    Deno.exit(1);
-  }
-  const token = choices?.[0]?.delta?.content;
-  if (!token) continue;
-  hasToken = true;
-  await output.write(encoder.encode(token));
+  const { error } = event.json<Chunk>();
+  // Sends the request again, or throws after the first token.
+  if (error) sse.reconnect(new Error(error.message));
+  else await output.write(encoder.encode(tokenOf(event)));
 }
 console.log();
+
+function tokenOf(event: ServerSentEvent): string {
+  return event.json<Chunk>().choices?.[0]?.delta?.content ?? "";
+}

@@ -12,7 +12,12 @@
 // and OPENAI_MODEL. KV_PATH is the file for the answers; by default, it is this
 // program's own Deno KV database.
 
-import { connectSse, lastEventIdOf, sseResponse } from "@x/sse";
+import {
+  connectSse,
+  lastEventIdOf,
+  type ServerSentEvent,
+  sseResponse,
+} from "@x/sse";
 import { KvEventLog, resume } from "@x/sse/event-log";
 
 interface Chunk {
@@ -61,8 +66,6 @@ export default {
 /** Appends an answer to its log, token by token. */
 async function generate(id: string, prompt: string): Promise<void> {
   const log = logOf(id);
-  let hasToken = false;
-  let requests = 1;
   try {
     const sse = await connectSse(`${baseUrl}/chat/completions`, {
       method: "POST",
@@ -78,8 +81,10 @@ async function generate(id: string, prompt: string): Promise<void> {
       until: "[DONE]",
       idleTimeout: 60_000,
       reconnect: {
-        // Not after the first token: a new request starts a new answer.
-        shouldReconnect: () => !hasToken && requests++ < 5 ? undefined : false,
+        // A new request starts a new answer, so not after the first token.
+        resume: false,
+        restartUntil: (event) => tokenOf(event) !== "",
+        maxAttempts: 4,
       },
     });
     let event = "done";
@@ -88,12 +93,11 @@ async function generate(id: string, prompt: string): Promise<void> {
         event = "stopped";
         break;
       }
-      const { choices, error } = message.json<Chunk>();
-      if (error) throw new Error(error.message);
-      const token = choices?.[0]?.delta?.content;
-      if (!token) continue;
-      hasToken = true;
-      await log.append({ json: token });
+      const { error } = message.json<Chunk>();
+      // Sends the request again, or throws after the first token.
+      if (error) sse.reconnect(new Error(error.message));
+      const token = tokenOf(message);
+      if (token) await log.append({ json: token });
     }
     await log.append({ event });
   } catch (error) {
@@ -101,6 +105,10 @@ async function generate(id: string, prompt: string): Promise<void> {
     await log.append({ event: "failed" });
   }
   await log.end();
+}
+
+function tokenOf(message: ServerSentEvent): string {
+  return message.json<Chunk>().choices?.[0]?.delta?.content ?? "";
 }
 
 /** Returns the log of an answer. All readers in this process share it. */

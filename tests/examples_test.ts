@@ -1,5 +1,10 @@
 /** Runs each example with the command in its heading, against local servers. */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
 import worker from "../examples/worker.ts";
 import { connectSse, type SseConnection } from "../mod.ts";
 import { dataOf } from "./support/data_of.ts";
@@ -106,7 +111,7 @@ Deno.test("chat.ts prints the body of an error response", async () => {
   assertEquals(code, 1);
 });
 
-Deno.test("chat.ts prints an error that the API sends within the stream", async () => {
+Deno.test("chat.ts fails with an error that the API sends after the first token", async () => {
   await using server = new HttpServer(() =>
     eventResponse(
       chat("Of ") + 'data: {"error":{"message":"Overloaded","code":503}}\n\n',
@@ -117,7 +122,8 @@ Deno.test("chat.ts prints an error that the API sends within the stream", async 
     OPENAI_API_KEY: "secret",
   });
   assertEquals(stdout, "Of ");
-  assertEquals(stderr, "Overloaded\n");
+  assertStringIncludes(stderr, "SseError: ");
+  assertStringIncludes(stderr, "Overloaded");
   assertEquals(code, 1);
   assertEquals(server.requests.length, 1);
 });
@@ -132,11 +138,14 @@ function busy(status: number): Response {
   });
 }
 
-Deno.test("chat.ts retries a busy API until the answer starts", async () => {
+Deno.test("chat.ts retries a busy API until the first token", async () => {
   await using server = new HttpServer(
     emptyStream,
     () => busy(429),
-    () => busy(503),
+    // Without a token, and with an error after it.
+    () =>
+      eventResponse(`${chat()}data: {"error":{"message":"Overloaded"}}\n\n`),
+    () => busy(529),
     () => eventResponse(chat("Of ", "scattering.") + "data: [DONE]\n\n"),
   );
   const { code, stdout, stderr } = await run("chat.ts", ["?"], {
@@ -144,11 +153,12 @@ Deno.test("chat.ts retries a busy API until the answer starts", async () => {
     OPENAI_API_KEY: "secret",
   });
   assertEquals(stdout, "Of scattering.\n");
-  assertEquals(stderr.match(/^Asking again in \d+ ms: .*$/gm)?.length, 3);
+  assertEquals(stderr.match(/^Asking again in \d+ ms: .*$/gm)?.length, 4);
   assertStringIncludes(stderr, '429 Too Many Requests: {"error"');
+  assertMatch(stderr, /^Asking again in \d+ ms: .*: Overloaded$/m);
   assertEquals(code, 0);
   const bodies = server.requests.map(({ body }) => body);
-  assertEquals(bodies, Array(4).fill(bodies[0]));
+  assertEquals(bodies, Array(5).fill(bodies[0]));
 });
 
 Deno.test("chat.ts gives up after five retries of a busy API", async () => {

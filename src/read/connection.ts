@@ -127,7 +127,8 @@ export interface SseConnection
    * Without an argument, reconnects now: drops the connection, or ends the
    * delay before the next attempt. Call it if you know more than the connection
    * does, for example that the network is available again. Events that have
-   * arrived are kept. With `resume: false`, it counts for `maxAttempts`.
+   * arrived are kept. With `resume: false`, they are dropped, because the answer
+   * starts anew, and the call counts for `maxAttempts`.
    *
    * With an error, treats the connection as failed: with an `SseError`
    * `"rejected"`, whose `cause` is the error. Call it for errors inside the
@@ -270,14 +271,6 @@ type State =
     readonly thrown: Thrown | undefined;
   });
 
-const PUBLIC_STATES = {
-  connecting: "connecting",
-  lost: "connecting",
-  open: "open",
-  refused: "open",
-  ended: "closed",
-} as const;
-
 type Thrown = { readonly reason: unknown };
 type Result = IteratorResult<ServerSentEvent, undefined>;
 
@@ -336,7 +329,9 @@ class Connection implements SseConnection {
   }
 
   get state(): SseConnection["state"] {
-    return PUBLIC_STATES[this.#state.kind];
+    const { kind } = this.#state;
+    if (kind === "ended") return "closed";
+    return kind === "open" || kind === "refused" ? "open" : "connecting";
   }
 
   get lastEventId(): string {
@@ -366,8 +361,9 @@ class Connection implements SseConnection {
     const isRejection = error !== undefined;
     check(isEnabled || isRejection, "the option reconnect", isEnabled);
     if (state.kind === "ended") return;
+    // There will be no continuation of what has arrived.
+    if (!isEnabled || !resume) this.#inbox.clear();
     if (isRejection) {
-      if (!isEnabled || !resume) this.#inbox.clear();
       // Otherwise, a server that answers each request with an event that the
       // caller rejects would be asked forever, and without longer delays.
       this.#attempts ||= this.#forgiven;

@@ -68,7 +68,6 @@ export class Inbox {
   open(response: Response): void {
     this.parser.reset();
     this.#response = response;
-    this.#isEmpty = true;
   }
 
   /**
@@ -78,6 +77,8 @@ export class Inbox {
    * @throws {TypeError} If the chunk is neither bytes nor a string.
    */
   receive(chunk: Uint8Array<ArrayBuffer>): void {
+    // Not when the response is opened: events of the one before it may be left.
+    if (this.parser.isAtStart) this.#isEmpty = true;
     try {
       this.parser.decode(chunk, this.#items);
     } catch (error) {

@@ -1,7 +1,7 @@
 /**
  * Makes small changes to the module, one at a time, and prints those that no
  * test notices: `deno task mutate [FILE …]`. FILE is one of the files below,
- * relative to `src/`, also with lines, as `read/decoder.ts:100-200`.
+ * relative to `src/`, also with lines, as `read/parser.ts:100-200`.
  *
  * All files take hours, so this is not part of CI.
  */
@@ -17,7 +17,7 @@ const tests: Record<string, string[]> = {
     "event_stream",
     "inbox",
   ],
-  "read/string_builder.ts": ["string_builder", "parser"],
+  "read/string_builder.ts": ["string_builder", "decoder"],
   "read/event_stream.ts": ["event_stream"],
   "read/inbox.ts": [
     "inbox",

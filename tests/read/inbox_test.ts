@@ -506,3 +506,23 @@ Deno.test("shouldReconnect can retry a malformed response, also one that until a
   assertEquals(await allData(sse), ["a"]);
   assertEquals(bodies, ['{"error": "No"}', "error: 1"]);
 });
+
+Deno.test("next() rejects as malformed a response that is opened before the events of the previous one were returned", async () => {
+  const { fetch, requests } = inTurn(
+    () => new OpenResponse("data: a\n\ndata: b\n\n").response,
+    events('{"error":"Overloaded"}'),
+  );
+  await using sse = await connectSse(url, {
+    fetch,
+    until: "[DONE]",
+    reconnect: { initialDelay: 0 },
+  });
+  await sse.next();
+  sse.reconnect();
+  while (sse.state === "connecting") {
+    await new Promise((resolve) => setTimeout(resolve));
+  }
+  assertEquals((await sse.next()).value?.data, "b"); // Of the first connection.
+  await assertSseError(sse.next(), "malformed");
+  assertEquals(requests.length, 2);
+});

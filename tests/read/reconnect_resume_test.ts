@@ -116,6 +116,20 @@ Deno.test("resume: false does not disable reconnect()", async () => {
   assertEquals((await sse.next()).value?.data, "b");
 });
 
+Deno.test("resume: false makes reconnect() drop the events of the old answer", async () => {
+  const { fetch } = inTurn(
+    () => new OpenResponse("data: Hel\n\ndata: lo\n\n").response,
+    events("data: Good\n\ndata: day\n\ndata: [DONE]\n\n"),
+  );
+  await using sse = await connectSse(url, { ...options, fetch });
+  assertEquals((await sse.next()).value?.data, "Hel");
+  sse.reconnect();
+  assertEquals(
+    await Array.fromAsync(sse, ({ data }) => data),
+    ["Good", "day"],
+  );
+});
+
 Deno.test("resume is true by default", async () => {
   for (const resume of [true, undefined]) {
     const { fetch } = inTurn(events("data: a\n\n"), events("data: b\n\n"));
