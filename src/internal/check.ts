@@ -40,11 +40,12 @@ export function checkType(
   check(typeof value === type && value !== null, expected, value);
 }
 
-/** Throws unless the option is a function or undefined. */
-export function checkFunction(name: string, value: unknown): void {
+/** Returns the option. Throws unless it is a function or undefined. */
+export function checkFunction<T>(name: string, value: T): T {
   if (value !== undefined) {
     checkType(value, "function", `${name} to be a function`);
   }
+  return value;
 }
 
 /**
@@ -78,19 +79,20 @@ export function checkLimit(name: string, value: number): void {
   );
 }
 
-/** Throws unless the option is a number in that range. */
+/** Returns the option. Throws unless it is a number in that range. */
 export function checkRange(
   name: string,
   value: number,
   least: number,
   most = Infinity,
-): void {
+): number {
   check(
     typeof value === "number" && value >= least && value <= most,
     `${name} to be a number from ${least} to ${most}`,
     value,
     RangeError,
   );
+  return value;
 }
 
 /**

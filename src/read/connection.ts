@@ -314,7 +314,7 @@ class Connection implements SseConnection {
     this.#eventTimeout = checkTimeout("eventTimeout", options.eventTimeout);
     this.#connectTimeout = checkTimeout("connectTimeout", connectTimeout);
     this.#anyContentType = source.anyContentType;
-    checkFunction("onOpen", this.#onOpen = options.onOpen);
+    this.#onOpen = checkFunction("onOpen", options.onOpen);
     checkSignal(this.#signal = source.signal);
     this.#policy = reconnectPolicy(makeSend && options.reconnect);
     this.#inbox = new Inbox(options, source.lastEventId);
@@ -414,8 +414,8 @@ class Connection implements SseConnection {
       const event = this.#inbox.dequeue();
       if (this.#inbox.isComplete) this.#stop();
       if (event && !resume && this.#canContinue) {
-        const isFinal = checkBoolean("restartUntil", restartUntil(event));
-        this.#canContinue = !isFinal;
+        const result = restartUntil ? restartUntil(event) : true;
+        this.#canContinue = !checkBoolean("restartUntil", result);
       }
       return event;
     } catch (reason) {

@@ -43,9 +43,8 @@ export class Inbox {
     if (until !== undefined && typeof until !== "string") {
       checkType(until, "function", "until to be a string or a function");
     }
-    checkFunction("onComment", onComment);
     this.until = until;
-    this.#onComment = onComment;
+    this.#onComment = checkFunction("onComment", onComment);
     this.parser = new EventStreamParser({
       lastEventId,
       maxEventSize,

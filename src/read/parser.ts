@@ -89,10 +89,9 @@ export class EventStreamParser {
   ) {
     checkType(lastEventId, "string", "lastEventId to be a string");
     checkLimit("maxEventSize", maxEventSize);
-    checkFunction("onComment", onComment);
     this.#lastEventId = lastEventId;
     this.#maxEventSize = maxEventSize;
-    this.#onComment = onComment;
+    this.#onComment = checkFunction("onComment", onComment);
     this.reset();
   }
 

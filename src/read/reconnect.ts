@@ -196,7 +196,7 @@ export type RetryPlan = { readonly delay: number } | "refuse" | "end";
 export interface ReconnectPolicy {
   isEnabled: boolean;
   resume: boolean;
-  restartUntil: (event: ServerSentEvent) => boolean;
+  restartUntil: ReconnectOptions["restartUntil"];
   maxAttempts: number;
   backoff: Backoff;
   shouldReconnect: ReconnectOptions["shouldReconnect"];
@@ -212,9 +212,9 @@ export function reconnectPolicy(
   const {
     resume = true,
     restartUntil,
-    initialDelay: initial = 1000,
-    maxDelay: max = 30_000,
-    backoffFactor: factor = 2,
+    initialDelay = 1000,
+    maxDelay = 30_000,
+    backoffFactor = 2,
     jitter = 0.5,
     maxAttempts = Infinity,
     shouldReconnect,
@@ -222,27 +222,24 @@ export function reconnectPolicy(
   }: ReconnectOptions = options;
   const isBoolean = typeof resume === "boolean";
   check(isBoolean, "reconnect.resume to be a boolean", resume);
-  checkFunction("reconnect.restartUntil", restartUntil);
-  check(
-    !restartUntil || !resume,
-    "reconnect.restartUntil with resume: false",
-    `resume: ${resume}`,
-  );
-  checkRange("reconnect.initialDelay", initial, 0);
-  checkRange("reconnect.maxDelay", max, 0);
-  checkRange("reconnect.backoffFactor", factor, 1);
-  checkRange("reconnect.jitter", jitter, 0, 1);
-  checkRange("reconnect.maxAttempts", maxAttempts, 0);
-  checkFunction("reconnect.shouldReconnect", shouldReconnect);
-  checkFunction("reconnect.onReconnect", onReconnect);
+  const needsNoResume = !restartUntil || !resume;
+  check(needsNoResume, "reconnect.restartUntil with resume: false", resume);
   return {
     isEnabled: reconnect !== false,
     resume,
-    restartUntil: restartUntil ?? (() => true),
-    maxAttempts,
-    backoff: { initial, max, factor, jitter },
-    shouldReconnect,
-    onReconnect,
+    restartUntil: checkFunction("reconnect.restartUntil", restartUntil),
+    maxAttempts: checkRange("reconnect.maxAttempts", maxAttempts, 0),
+    backoff: {
+      initial: checkRange("reconnect.initialDelay", initialDelay, 0),
+      max: checkRange("reconnect.maxDelay", maxDelay, 0),
+      factor: checkRange("reconnect.backoffFactor", backoffFactor, 1),
+      jitter: checkRange("reconnect.jitter", jitter, 0, 1),
+    },
+    shouldReconnect: checkFunction(
+      "reconnect.shouldReconnect",
+      shouldReconnect,
+    ),
+    onReconnect: checkFunction("reconnect.onReconnect", onReconnect),
   };
 }
 

@@ -103,8 +103,8 @@ export type SseFetchOptions = Pick<
 export function sseFetch(
   options: SseFetchOptions = {},
 ): (input: Request | URL | string, init?: RequestInit) => Promise<Response> {
-  const { fetch, until, maxEventSize } = options;
-  checkFunction("fetch", fetch);
+  const { until, maxEventSize } = options;
+  const fetch = checkFunction("fetch", options.fetch);
   const connectTimeout = checkTimeout("connectTimeout", options.connectTimeout);
   const idleTimeout = checkTimeout("idleTimeout", options.idleTimeout);
   const eventTimeout = checkTimeout("eventTimeout", options.eventTimeout);
