@@ -502,11 +502,10 @@ class Connection implements SseConnection {
   }
 
   #receiveEnd(): void {
-    const error = this.#inbox.receiveEnd();
-    if (error === undefined) return;
+    const truncated = this.#inbox.receiveEnd();
     // Without `until`, the end of the body is the end of the stream.
-    const isEnd = this.#inbox.until === undefined && error.code === "truncated";
-    this.#fail(error, isEnd ? "ended" : "failed");
+    const failure = this.#inbox.until === undefined ? "ended" : "failed";
+    if (truncated) this.#fail(truncated, failure);
   }
 
   /** To "lost", or to "ended" if no attempt can follow. */

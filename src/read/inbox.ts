@@ -90,7 +90,7 @@ export class Inbox {
   }
 
   /**
-   * Ends the body. Returns why the stream is not complete, or undefined if it is.
+   * Ends the body. Returns `"truncated"`, or undefined if `until` is met.
    *
    * Servers often omit the blank line after the last event, so `until` is also
    * called with an unfinished event. If it throws then, the event was cut off.

@@ -352,11 +352,11 @@ const PERMANENT_MESSAGE =
 
 /**
  * The delay of `Retry-After` in milliseconds: whole seconds, or until a date, which
- * begins with the day of the week. `Date.parse` takes "2500.5" for a year.
+ * contains letters. `Date.parse` takes "2500.5" for a year.
  */
 function retryAfter({ response }: SseError): number {
   const value = response?.headers.get("Retry-After") ?? "";
-  const delay = /^[A-Z]/i.test(value)
+  const delay = /[A-Z]/i.test(value)
     ? Date.parse(value) - Date.now()
     : /^[0-9]+$/.test(value)
     ? Number(value) * 1000

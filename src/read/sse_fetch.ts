@@ -183,9 +183,8 @@ function guard(
     const { done, value } = await read();
     if (done) {
       exchange.endBody();
-      const error = inbox.receiveEnd();
-      const isEnd = inbox.until === undefined && error?.code === "truncated";
-      if (error && !isEnd) throw error;
+      const truncated = inbox.receiveEnd();
+      if (truncated && inbox.until !== undefined) throw truncated;
     } else {
       controller.enqueue(value);
       inbox.receive(value);

@@ -259,3 +259,17 @@ Deno.test("an event that was received but not returned resets the count of attem
   assertEquals(await dataOf(sse, 1), ["b"]);
   await assertSseError(sse.next(), "reconnect-failed");
 });
+
+Deno.test("an answer does not start anew if a restart was ruled out after its connection had failed", async () => {
+  const { fetch, requests } = inTurn(
+    events(`data: a\n\ndata: ${"b".repeat(20)}\n\n`),
+  );
+  await using sse = await connectSse(url, {
+    fetch,
+    maxEventSize: 10,
+    reconnect: { ...restart, shouldReconnect: () => true },
+  });
+  assertEquals(await dataOf(sse, 1), ["a"]);
+  await assertSseError(sse.next(), "event-too-large");
+  assertEquals(requests.length, 1);
+});

@@ -431,6 +431,54 @@ Deno.test("sseFetch leaves no listener on the signal after the end of the body",
   }
 });
 
+Deno.test("sseFetch leaves no listener on the signal after a response that is no event stream, or a failure", async () => {
+  const fetches = [() => Response.json({}), failing];
+  for (const fetch of fetches) {
+    const { signal } = new AbortController();
+    const listeners = countListeners(signal);
+    await send(fetch, {}, { signal }).catch(() => {});
+    assertEquals(listeners(), 0);
+  }
+});
+
+Deno.test("sseFetch rejects if the signal is aborted already, also if fetch ignores it", async () => {
+  const reason = new Error("enough");
+  const signal = AbortSignal.abort(reason);
+  for (const fetch of [undefined, () => new Promise<Response>(() => {})]) {
+    const sent = sseFetch({ fetch })("http://127.0.0.1:9/", { signal });
+    const error = await assertRejects(() => deadline(sent, "the rejection"));
+    assertStrictEquals(error, reason);
+  }
+});
+
+Deno.test("connectTimeout and idleTimeout of sseFetch disconnect, also if the client has a signal", async () => {
+  const { signal } = new AbortController();
+  for (const init of [undefined, { signal }]) {
+    await using silent = await RawServer.listen(() => {});
+    const sent = sseFetch({ connectTimeout: 50 })(silent.url, init);
+    await assertSseError(sent, "connect-timeout");
+    await (await silent.connection()).disconnected;
+
+    const stream = new OpenResponse("data: a\n\n");
+    await using open = new HttpServer(() => stream.response);
+    const response = await sseFetch({ idleTimeout: 50 })(open.url, init);
+    assertEquals(codeOf((await readAll(response)).error), "idle-timeout");
+    await stream.cancelled;
+  }
+});
+
+Deno.test("sseFetch closes the body at once if the blank line is complete", async () => {
+  using _time = new FakeTime(); // Nothing may wait for it.
+  for (const text of ["data: x\n\n", "data: x\r\n\r\n"]) {
+    const stream = new OpenResponse(text);
+    const response = await send(() => stream.response, { until: "x" });
+    let result: unknown;
+    readAll(response).then((it) => result = it);
+    await microtasks(100);
+    assertEquals(result, { text, error: undefined });
+  }
+});
+
 Deno.test("sseFetch checks its options at once", () => {
   for (const options of [{ until: 5 }, { fetch: 5 }, { maxEventSize: "1" }]) {
     assertThrows(() => sseFetch(options as unknown as SseFetchOptions));
