@@ -180,7 +180,12 @@ export function sseResponse(
     const body = new ReadableStream(new Writer(pulled, init), {
       highWaterMark: 0,
     });
-    return new Response(body, { ...init, status, statusText, headers });
+    return new Response(body, {
+      ...init,
+      status,
+      statusText: statusText!,
+      headers,
+    });
   } catch (error) {
     closeSource(pulled).catch(() => {});
     throw error;
