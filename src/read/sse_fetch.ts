@@ -62,7 +62,9 @@ export type SseFetchOptions = Pick<
  *
  * When `until` is met, the body is closed, even if the server leaves the
  * connection open. A client may read several kinds of streams, each with an end
- * of its own. Pass a function then that knows all of them: the guide on
+ * of its own: OpenAI's Chat Completions end with `[DONE]`, but its Responses do
+ * not, so with `until: "[DONE]"` each of them would be `"truncated"`. Pass a
+ * function then that knows all of them: the guide on
  * [SDKs](https://github.com/x/sse/blob/main/examples/guides/sdks.md) has one
  * for each API.
  *
@@ -72,7 +74,7 @@ export type SseFetchOptions = Pick<
  * @throws {TypeError} If an option has the wrong type.
  * @throws {RangeError} If a number among the options is out of range.
  *
- * @example Use the client of OpenAI with it
+ * @example Use the client of OpenAI with it, for Chat Completions
  * ```ts ignore
  * import OpenAI from "npm:openai@6";
  * import { sseFetch } from "@x/sse";
