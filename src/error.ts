@@ -163,5 +163,6 @@ export function causesOf(error: unknown): Error[] {
  * without secrets. If it is no `Error`, returns its text.
  */
 export function reasonOf(cause: unknown): string {
-  return quote(causesOf(cause).at(-1)?.message ?? textOf(cause));
+  const { message } = causesOf(cause).findLast((it) => it.message) ?? {};
+  return quote(message ?? textOf(cause));
 }

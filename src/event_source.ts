@@ -60,7 +60,7 @@ import type {
   EventSourceMessageEvent,
 } from "./event_source/types.ts";
 import { check, checkFunction, checkType, textOf } from "./internal/check.ts";
-import { withoutSecrets } from "./internal/quote.ts";
+import { withoutUrlSecrets } from "./internal/quote.ts";
 import { idOf } from "./last_event_id.ts";
 import { connectSse } from "./read/connect.ts";
 import type { SseConnection } from "./read/connection.ts";
@@ -665,7 +665,7 @@ function parseUrl(url: string): string {
     return new URL(url, baseUrl()).href;
   } catch {
     throw new DOMException(
-      `Expected a URL, got ${JSON.stringify(withoutSecrets(url))}`,
+      `Expected a URL, got ${JSON.stringify(withoutUrlSecrets(url))}`,
       "SyntaxError",
     );
   }

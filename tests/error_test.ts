@@ -150,7 +150,13 @@ Deno.test("reasonOf returns the first reason of an AggregateError, which has no 
     "connect ECONNREFUSED ::1:9",
   );
   assertEquals(reasonOf(new AggregateError([], "all failed")), "all failed");
-  assertEquals(reasonOf(new AggregateError(["text"])), "");
+  assertEquals(reasonOf(new AggregateError(["text"])), "AggregateError");
+});
+
+Deno.test("reasonOf returns the innermost message that is not empty", () => {
+  const outer = new TypeError("fetch failed", { cause: new Error() });
+  assertEquals(reasonOf(outer), "fetch failed");
+  assertEquals(reasonOf(new Error()), "Error");
 });
 
 Deno.test("SseError does not print its response, whose URL may contain a secret", () => {

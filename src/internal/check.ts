@@ -54,9 +54,11 @@ export function checkFunction<T>(name: string, value: T): T {
  * @throws {TypeError} If it is a promise, which would always count as true.
  */
 export function checkBoolean(name: string, result: unknown): boolean {
-  const isPromise =
-    typeof (result as PromiseLike<unknown> | undefined)?.then === "function";
-  check(!isPromise, `${name} to return a boolean`, "a promise");
+  const promise = result as PromiseLike<unknown> | undefined;
+  if (typeof promise?.then === "function") {
+    promise.then(undefined, () => {}); // It may reject.
+    check(false, `${name} to return a boolean`, "a promise");
+  }
   return Boolean(result);
 }
 

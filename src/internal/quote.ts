@@ -43,3 +43,11 @@ export function withoutSecrets(text: string): string {
     return start + url.replace(user, "").replace(query, "?…");
   });
 }
+
+/**
+ * Removes all that may be a secret from a string that was meant as a URL, but may
+ * be none: everything before the last `@`, and the query and the fragment.
+ */
+export function withoutUrlSecrets(url: string): string {
+  return url.replace(/^.*@/s, "…@").replace(/[?#].*/s, "?…");
+}

@@ -260,6 +260,8 @@ type State =
     readonly kind: "lost";
     readonly failure: "ended" | "failed";
     readonly error: SseError;
+    /** Whether `reconnect(error)` was called before there was a connection. */
+    readonly isPlanning: boolean;
   } | {
     /** The response is the caller's until the next `next()`. */
     readonly kind: "refused";
@@ -283,7 +285,7 @@ class Connection implements SseConnection {
   readonly #onOpen: ConnectSseOptions["onOpen"];
   readonly #policy: ReconnectPolicy;
   readonly #signal: AbortSignal | null | undefined;
-  readonly #onAbort = () => this.#stop({ reason: this.#signal!.reason });
+  readonly #onAbort = () => this.#stop({ reason: abortReason(this.#signal!) });
   readonly #inbox: Inbox;
   readonly #calls = new CallQueue<Result>();
   /** Aborts when the connection has ended, and there will be no more attempts. */
@@ -357,9 +359,11 @@ class Connection implements SseConnection {
 
   reconnect(error?: unknown): void {
     const { isEnabled, resume, maxAttempts } = this.#policy;
-    const state = this.#state;
     const isRejection = error !== undefined;
     check(isEnabled || isRejection, "the option reconnect", isEnabled);
+    // A refused response has left the signal.
+    if (this.#state.kind === "refused") this.#listenForAbort();
+    const state = this.#state;
     if (state.kind === "ended") return;
     // There will be no continuation of what has arrived.
     if (!isEnabled || !resume) this.#inbox.clear();
@@ -375,8 +379,10 @@ class Connection implements SseConnection {
     } else if (!resume && this.#attempts++ >= maxAttempts) {
       this.#end({ reason: attemptsFailed(maxAttempts) });
     } else {
-      state.exchange.abort();
+      // The state is set first, because the source may call close() when it is
+      // canceled.
       this.#connect(state.kind === "lost" ? state.error : undefined);
+      state.exchange.abort();
     }
   }
 
@@ -454,6 +460,10 @@ class Connection implements SseConnection {
           }
           break;
         case "lost":
+          // Otherwise, a callback that rejects each plan would block the event
+          // loop.
+          if (state.isPlanning) await wait(0);
+          if (state !== this.#state) break;
           this.#recover(exchange, state.failure, state.error);
           break;
         case "refused": {
@@ -518,8 +528,9 @@ class Connection implements SseConnection {
     if (state.kind === "open" && this.#wasHealthy(state.since)) {
       this.#attempts = 0;
     }
+    const isPlanning = state.kind === "connecting";
+    this.#state = { kind: "lost", exchange, failure, error, isPlanning };
     exchange.abort(error);
-    this.#state = { kind: "lost", exchange, failure, error };
   }
 
   #canRecover(error: unknown): error is SseError {
@@ -629,11 +640,13 @@ class Connection implements SseConnection {
     try {
       const error = await failure;
       signal.throwIfAborted();
+      // Before the callbacks, which may call reconnect().
+      this.#attempts++;
       const plan = await abortable(
         planRetry(this.#policy, {
           error,
           kind,
-          attempt: this.#attempts + 1,
+          attempt: this.#attempts,
           canContinue: this.#canContinue,
           reconnectionTime: this.reconnectionTime,
         }, signal),
@@ -648,7 +661,6 @@ class Connection implements SseConnection {
           this.#end();
           break;
         default:
-          this.#attempts++;
           // Not earlier: `shouldReconnect` may read a refused response.
           failed.abort(error);
           await wait(plan.delay, signal);
@@ -671,10 +683,20 @@ class Connection implements SseConnection {
   /** To "ended". What has arrived is delivered before the error is thrown. */
   #end(thrown?: Thrown): void {
     const { exchange, failed } = this.#state;
-    this.#state = { kind: "ended", exchange, thrown };
+    const ended: State = { kind: "ended", exchange, thrown };
+    this.#state = ended;
     this.#signal?.removeEventListener("abort", this.#onAbort);
     exchange.abort(thrown?.reason);
     failed?.abort();
     this.#closing.abort();
+    // What was aborted may have called close(), which must not hide the error.
+    this.#state = ended;
   }
+}
+
+/** Returns the reason of an abort. Signals of old polyfills have none. */
+function abortReason({ reason }: AbortSignal): unknown {
+  return reason === undefined
+    ? new DOMException("The signal was aborted", "AbortError")
+    : reason;
 }

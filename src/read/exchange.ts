@@ -4,7 +4,7 @@
  * @module
  */
 
-import { reasonOf, SseError } from "../error.ts";
+import { isSseError, reasonOf, SseError } from "../error.ts";
 import { check } from "../internal/check.ts";
 import { abortable } from "../internal/wait.ts";
 import { MAX_TIMER_LATENESS } from "./limits.ts";
@@ -152,7 +152,7 @@ export class Exchange {
       const isLate = Date.now() - start > ms - waited + MAX_TIMER_LATENESS;
       if (isLate) timer = setTimeout(fail);
       else fail();
-    }, ms - waited);
+    }, Math.max(ms - waited, 0));
     return () => clearTimeout(timer);
   }
 
@@ -171,7 +171,8 @@ export class Exchange {
     const { signal } = this.#controller;
     // In workerd, canceling does not settle a read, but aborting fails it.
     if (signal.aborted) return signal.reason;
-    if (this.#reader === undefined) return cause;
+    // Such as that of a `fetch` made by `sseFetch`.
+    if (this.#reader === undefined || isSseError(cause)) return cause;
     return new SseError(
       "network",
       `Expected more events, but the connection failed: ${reasonOf(cause)}`,

@@ -27,7 +27,7 @@ export class Inbox {
   #response: Response | undefined;
   /** Whether no event of this response was delivered. */
   #isEmpty = true;
-  /** The newest event that was delivered. */
+  /** The newest event that was delivered or dropped. */
   #delivered: ServerSentEvent | undefined;
 
   /** The last event ID of what was delivered. */
@@ -173,6 +173,7 @@ export class Inbox {
 
   /** Drops all that was not delivered. */
   clear(): void {
+    this.#delivered = this.lastEvent;
     this.#items.length = 0;
   }
 }

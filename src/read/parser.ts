@@ -203,11 +203,12 @@ export class EventStreamParser {
    */
   end(): ServerSentEvent | undefined {
     this.#checkUsable();
-    const line = this.#completeLine(this.#utf8.decode());
+    const cut = this.#utf8.decode(); // A replacement for a cut-off sequence.
+    const line = this.#completeLine(cut);
     if (isData(line, 0, line.length)) {
       this.#data.append(valueOf(line, "data".length, line.length));
     } else {
-      this.#rememberIfForeign(line);
+      this.#rememberIfForeign(line.slice(0, line.length - cut.length));
     }
     const data = this.#data.take();
     return data === undefined ? undefined : this.#makeEvent(data);

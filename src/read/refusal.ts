@@ -44,7 +44,7 @@ export function refusalError(response: Response, body?: string): SseError {
   const { status, statusText, headers } = response;
   const code = hasGoodStatus(response) ? "content-type" : "status";
   const message = code === "status"
-    ? `Expected a status of 2xx, got ${status} ${statusText}`.trim()
+    ? `Expected a status of 2xx, got ${status} ${quote(statusText)}`.trim()
     : "Expected the content type text/event-stream (or anyContentType), got " +
       quote(headers.get("Content-Type") ?? "none");
   const start = quote(body ?? "");

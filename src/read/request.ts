@@ -6,7 +6,7 @@
 
 import { reasonOf, reconnectFailed, SseError } from "../error.ts";
 import { check } from "../internal/check.ts";
-import { withoutSecrets } from "../internal/quote.ts";
+import { withoutSecrets, withoutUrlSecrets } from "../internal/quote.ts";
 import { truncate } from "../internal/truncate.ts";
 import { headerValue } from "../last_event_id.ts";
 import { ID_RULE, MAX_ID_LENGTH } from "./limits.ts";
@@ -73,7 +73,7 @@ export function makeSend(
   };
 }
 
-const STANDARD_OPTIONS = [
+const FETCH_OPTIONS = [
   "method",
   "headers",
   "body",
@@ -86,6 +86,9 @@ const STANDARD_OPTIONS = [
   "redirect",
   "referrer",
   "referrerPolicy",
+  "priority",
+  "client",
+  "dispatcher",
 ];
 
 /**
@@ -94,7 +97,7 @@ const STANDARD_OPTIONS = [
  */
 export function changeOptions(options: object, changes: RequestInit): Init {
   const given: Record<string, unknown> = { ...options };
-  for (const name of STANDARD_OPTIONS) {
+  for (const name of FETCH_OPTIONS) {
     const value = (options as Record<string, unknown>)[name];
     if (value !== undefined) given[name] = value;
   }
@@ -122,7 +125,13 @@ export function makeRequest(input: Target, init: RequestInit): Request {
     // Node and browsers require `duplex` if the body is a stream.
     return new Request(input, { ...init, duplex: "half" } as RequestInit);
   } catch (error) {
-    throw new TypeError(withoutSecrets(String((error as Error).message)));
+    const message = String((error as Error).message);
+    const url = String(input);
+    // Of a string that is no URL, any part may be a secret.
+    const safe = url
+      ? message.replaceAll(url, withoutUrlSecrets(url))
+      : message;
+    throw new TypeError(withoutSecrets(safe));
   }
 }
 

@@ -5,13 +5,12 @@
  */
 
 import { checkFunction, checkTimeout } from "../internal/check.ts";
-import { wait } from "../internal/wait.ts";
 import { Exchange } from "./exchange.ts";
 import { Inbox } from "./inbox.ts";
 import { MAX_CLOSE_TIME } from "./limits.ts";
 import type { ConnectSseOptions } from "./options.ts";
 import { isRefused } from "./refusal.ts";
-import { changeOptions, makeRequest } from "./request.ts";
+import { changeOptions, checkResponse, makeRequest } from "./request.ts";
 
 const LF = 0x0a;
 const CR = 0x0d;
@@ -86,7 +85,7 @@ export type SseFetchOptions = Pick<
  *
  * @example See an answer that was cut off
  * ```ts
- * import { sseFetch } from "@x/sse";
+ * import { SseError, sseFetch } from "@x/sse";
  * import { assertRejects } from "@std/assert";
  *
  * const guardedFetch = sseFetch({
@@ -97,7 +96,7 @@ export type SseFetchOptions = Pick<
  *     }),
  * });
  * const response = await guardedFetch("https://example.com/chat");
- * await assertRejects(() => response.text(), "Expected `until` to be met");
+ * await assertRejects(() => response.text(), SseError, "the stream ended");
  * ```
  *
  * @see {@link https://fetch.spec.whatwg.org/#fetch-method}
@@ -112,8 +111,11 @@ export function sseFetch(
   const eventTimeout = checkTimeout("eventTimeout", options.eventTimeout);
   new Inbox({ until, maxEventSize }); // Checks them.
 
-  return async (input, init = {}) => {
-    const signal = init.signal ?? (input as Partial<Request>).signal;
+  return async (input, init) => {
+    const given = init?.signal;
+    const signal = given === undefined
+      ? (input as Partial<Request>).signal
+      : given;
     const exchange = new Exchange();
     const stopListening = listenForAbort(exchange, signal);
     let body: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
@@ -127,9 +129,10 @@ export function sseFetch(
             ? await fetch(makeRequest(input, init))
             : await globalThis.fetch(input, init);
         },
-        init,
+        init ?? {},
         connectTimeout,
       );
+      checkResponse(response, "fetch to give a Response");
       if (isRefused(response)) return response;
       const inbox = new Inbox({ until, maxEventSize });
       inbox.open(response);
@@ -205,11 +208,13 @@ function guard(
     chunk: Uint8Array<ArrayBuffer>,
   ): Promise<void> {
     if (chunk.at(-1) !== CR) return;
-    const next = read().then(({ value }) => {
+    try {
+      // A lone "\r" is a line end, too, after which nothing may come.
+      const { value } = await exchange.read(MAX_CLOSE_TIME);
       if (value?.[0] === LF) controller.enqueue(value.subarray(0, 1));
-    });
-    // A lone "\r" is a line end, too, after which nothing may come.
-    await wait(MAX_CLOSE_TIME, undefined, next).catch(() => {});
+    } catch {
+      // The stream is complete without it.
+    }
   }
 
   return new ReadableStream({

@@ -368,3 +368,52 @@ Deno.test("SseConnection leaves no listener on the signal if reconnect leaves a 
   await assertSseError(sse.next(), "status");
   assertEquals(listeners(), 0);
 });
+
+Deno.test("the signal aborts a connection that reconnect() has made after a refused response", async () => {
+  for (const argument of [[], [new Error("mine")]]) {
+    const abort = new AbortController();
+    const stream = new OpenResponse("data: a\n\n");
+    let requests = 0;
+    const sse = await connectSse(url, {
+      signal: abort.signal,
+      fetch: () =>
+        requests++ === 0
+          ? new Response("No", { status: 404 })
+          : stream.response,
+      reconnect: { initialDelay: 0 },
+    });
+    sse.reconnect(...argument);
+    await sse.next();
+    const next = sse.next();
+    abort.abort(reason);
+    await assertAborted(sse, next);
+    await stream.cancelled;
+  }
+});
+
+Deno.test("reconnect() after a refused response has no effect if the signal is aborted", async () => {
+  const abort = new AbortController();
+  let requests = 0;
+  const sse = await connectSse(url, {
+    signal: abort.signal,
+    fetch: () => new Response("No", { status: 404 + requests++ }),
+    reconnect: true,
+  });
+  abort.abort(reason);
+  sse.reconnect();
+  await assertAborted(sse, sse.next());
+  assertEquals(requests, 1);
+});
+
+Deno.test("an abort by a signal without a reason, as of an old polyfill, rejects with an AbortError", async () => {
+  const target = Object.assign(new EventTarget(), { aborted: false });
+  const sse = await connectSse(url, {
+    signal: target as unknown as AbortSignal,
+    fetch: () => new OpenResponse().response,
+  });
+  const next = sse.next();
+  target.aborted = true;
+  target.dispatchEvent(new Event("abort"));
+  const error = await assertRejects(() => next, DOMException);
+  assertEquals(error.name, "AbortError");
+});

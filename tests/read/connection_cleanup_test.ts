@@ -516,3 +516,53 @@ Deno.test("close() during a delay waits for the body of the refused response", a
   finish();
   await deadline(closing, "close()");
 });
+
+/** Returns a handler whose stream calls the function when it is canceled. */
+function onCancel(
+  cancel: () => void,
+): { fetch: () => Response; requests: () => number } {
+  let requests = 0;
+  const headers = { "content-type": "text/event-stream" };
+  const start = (controller: ReadableStreamDefaultController<Uint8Array>) =>
+    controller.enqueue(new TextEncoder().encode("data: a\n\n"));
+  const fetch = () => {
+    requests++;
+    return new Response(new ReadableStream({ start, cancel }), { headers });
+  };
+  return { fetch, requests: () => requests };
+}
+
+Deno.test("close() and an abort by the source that is canceled end the connection", async () => {
+  for (const how of ["close", "abort"]) {
+    for (const argument of [[], [new Error("mine")]]) {
+      const abort = new AbortController();
+      const { fetch, requests } = onCancel(() => {
+        if (how === "close") sse.close();
+        else abort.abort(reason);
+      });
+      const sse: SseConnection = await connectSse(url, {
+        fetch,
+        signal: abort.signal,
+        reconnect: { initialDelay: 0 },
+      });
+      await sse.next();
+      sse.reconnect(...argument);
+      assertEquals(sse.state, "closed");
+      const next = sse.next().catch((error) => error);
+      assertEquals(await next, how === "close" ? done : reason);
+      await microtasks(50);
+      assertEquals(requests(), 1);
+    }
+  }
+});
+
+Deno.test("close() by the source that is canceled does not hide the error that ends the stream", async () => {
+  const { fetch } = onCancel(() => void sse.close());
+  const sse: SseConnection = await connectSse(url, {
+    fetch,
+    maxEventSize: 1,
+    onComment() {},
+  });
+  await assertSseError(sse.next(), "event-too-large");
+  assertEquals(await sse.next(), done);
+});

@@ -86,6 +86,8 @@ Deno.test("reconnect(error) during a request or a delay counts as another failur
   await microtasks(50);
   sse.reconnect(overloaded); // During the first delay.
   await microtasks(50);
+  await time.nextAsync(); // Not in the same task.
+  await microtasks(50);
   await time.nextAsync(); // The second delay. The request fails.
   await microtasks(50);
   assertEquals(codes, ["1 truncated", "2 rejected", "3 network"]);
@@ -93,6 +95,8 @@ Deno.test("reconnect(error) during a request or a delay counts as another failur
   await microtasks(50);
   assertEquals(requests.length, 3);
   sse.reconnect(overloaded); // During the request.
+  await microtasks(50);
+  await time.nextAsync();
   await microtasks(50);
   await time.nextAsync();
   assertEquals((await next).value?.data, "b");
@@ -284,3 +288,38 @@ Deno.test("reconnect(error) can be called by until, onComment and onOpen", async
     assertEquals(await dataOf(sse, 3), ["a", "b", "c"], name);
   }
 });
+
+Deno.test("reconnect(error) and reconnect() called by onReconnect count for maxAttempts", async () => {
+  for (const argument of [[overloaded], []]) {
+    let calls = 0;
+    const sse = await connectSse(url, {
+      fetch: inTurn(events("data: a\n\n"), failing).fetch,
+      reconnect: {
+        initialDelay: 0,
+        maxAttempts: 5,
+        onReconnect() {
+          calls++;
+          sse.reconnect(...argument);
+        },
+      },
+    });
+    await sse.next();
+    await assertSseError(deadline(sse.next(), "the end"), "reconnect-failed");
+    assertEquals(calls, 5);
+  }
+});
+
+for (const name of ["onReconnect", "shouldReconnect"]) {
+  Deno.test(`reconnect(error) called by ${name} each time lets timers run`, async () => {
+    const abort = new AbortController();
+    const sse = await connectSse(url, {
+      fetch: events("data: a\n\n"),
+      signal: abort.signal,
+      reconnect: { [name]: () => sse.reconnect(overloaded) },
+    });
+    await sse.next();
+    const next = sse.next().catch((reason) => reason);
+    setTimeout(() => abort.abort("enough"), 10);
+    assertEquals(await deadline(next, "the abort"), "enough");
+  });
+}

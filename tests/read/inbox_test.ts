@@ -526,3 +526,13 @@ Deno.test("next() rejects as malformed a response that is opened before the even
   await assertSseError(sse.next(), "malformed");
   assertEquals(requests.length, 2);
 });
+
+Deno.test("an async until that rejects causes no unhandled rejection", async () => {
+  await using sse = await connectSse(url, {
+    until: (() => Promise.reject(new Error("mine"))) as unknown as () =>
+      boolean,
+    fetch: events("data: a\n\n"),
+  });
+  await assertRejects(() => sse.next(), TypeError, "until");
+  await new Promise((resolve) => setTimeout(resolve));
+});

@@ -105,7 +105,8 @@ Deno.test("EventStreamParser takes the lines for foreign that a plain reading ta
   };
   for (let seed = 1; seed <= scaled(3000); seed++) {
     const bytes = randomBytes(new Random(seed));
-    const text = new TextDecoder().decode(bytes); // Drops the byte order mark.
+    // Drops the byte order mark, and a sequence that is cut off at the end.
+    const text = new TextDecoder().decode(bytes, { stream: true });
     const expected = text.split(/\r\n|\r|\n/).map((it) => it.slice(0, 201))
       .filter((it) => !isOrdinary(it)).join("\n");
     const parser = new EventStreamParser({});
@@ -144,4 +145,13 @@ Deno.test("EventStreamParser.isAtStart is true until something was parsed", () =
   assertEquals(parser.isAtStart, true);
   parser.decode("\r", []);
   assertEquals(parser.isAtStart, false);
+});
+
+Deno.test("EventStreamParser does not take a cut-off UTF-8 sequence for foreign text", () => {
+  for (const bytes of [[0xef], [0xef, 0xbb], [0x64, 0x61, 0xe2, 0x98]]) {
+    const parser = new EventStreamParser({});
+    parser.decode(Uint8Array.from(bytes), []);
+    parser.end();
+    assertEquals(parser.foreignText, "");
+  }
 });

@@ -320,3 +320,15 @@ Deno.test("anyContentType accepts a wrong or missing content type, but not an er
   });
   assertEquals(code, "status");
 });
+
+Deno.test("SseError.message quotes the status text without control characters and secrets", async () => {
+  const response = new Response("", { status: 404 });
+  const statusText = `Not \x9b31m http://u:s3cr3t@h/?q=s3cr3t ${
+    "x".repeat(500)
+  }`;
+  Object.defineProperty(response, "statusText", { value: statusText });
+  await using sse = await connectSse(url, { fetch: () => response });
+  const { message } = await assertSseError(sse.next(), "status");
+  assertStringIncludes(message, "Not \\u009b31m http://h/?…");
+  assertEquals(message.length < 300, true);
+});

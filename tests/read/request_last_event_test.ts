@@ -568,3 +568,19 @@ Deno.test("SseAttempt.lastEvent is an event that was not returned yet", async ()
   assertEquals((await next())?.data, "e");
   assertEquals((await next())?.data, "f");
 });
+
+Deno.test("lastEvent is the newest event that has arrived also if reconnect() has dropped it", async () => {
+  const attempts: unknown[] = [];
+  const { fetch } = inTurn(
+    events("id: 1\ndata: a\n\nid: 2\ndata: b\n\n"),
+    events("data: c\n\n"),
+  );
+  await using sse = await connectSse(({ lastEvent, lastEventId }) => {
+    attempts.push([lastEvent?.data, lastEventId]);
+    return url;
+  }, { fetch, reconnect: { resume: false, initialDelay: 0 } });
+  await sse.next();
+  sse.reconnect();
+  await sse.next();
+  assertEquals(attempts, [[undefined, ""], ["b", "2"]]);
+});

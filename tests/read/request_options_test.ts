@@ -1,7 +1,13 @@
 // How connectSse reads the options of `fetch`: as `fetch` does.
 
-import { assert, assertEquals, assertRejects } from "@std/assert";
-import { connectSse, type ConnectSseOptions, readSse } from "../../mod.ts";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import {
+  connectSse,
+  type ConnectSseOptions,
+  readSse,
+  sseFetch,
+} from "../../mod.ts";
+import { EventSource } from "../../src/event_source.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
 import { allData } from "../support/data_of.ts";
 import { deadline } from "../support/deadline.ts";
@@ -232,4 +238,57 @@ Deno.test("next() rejects with a TypeError if fetch gives a response without bod
     assert(error.message.includes("expo/fetch"), error.message);
     assertEquals(sse.state, "closed");
   }
+});
+
+Deno.test("connectSse uses a client that is a getter or on a prototype", async () => {
+  await using server = new HttpServer(events("data: a\n\n"));
+  using client = Deno.createHttpClient({ proxy: { url: server.url } });
+  class ClientOptions {
+    get client() {
+      return client;
+    }
+  }
+  // No server listens on this port. The proxy responds instead.
+  const target = "http://localhost:4/";
+  for (const options of [Object.create({ client }), new ClientOptions()]) {
+    for (const input of [target, () => target, () => new Request(target)]) {
+      await using sse = await connectSse(input, options);
+      assertEquals((await sse.next()).value?.data, "a");
+    }
+    await (await sseFetch()(target, options)).text();
+  }
+});
+
+Deno.test("errors about a string that is no URL contain none of its secrets", async () => {
+  for (
+    const input of [
+      "/events?s3cr3t",
+      "events?a&s3cr3t",
+      "/events#s3cr3t",
+      "//user:s3cr3t@host/x",
+      "https//user:s3cr3t@h/",
+      "https:user:s3cr3t@h:99999/",
+      "https://user:pa s3cr3t@host:99999/",
+      "/events?token=abc s3cr3t",
+    ]
+  ) {
+    const error = await assertRejects(() => connectSse(input));
+    assert(!Deno.inspect(error).includes("s3cr3t"), Deno.inspect(error));
+    const thrown = assertThrows(() => new EventSource(input));
+    assert(!Deno.inspect(thrown).includes("s3cr3t"), Deno.inspect(thrown));
+  }
+});
+
+Deno.test("connectSse passes on the error of a fetch made by sseFetch", async () => {
+  const fetch = sseFetch({ fetch: events('{"error":"No"}') });
+  let requests = 0;
+  const sse = await connectSse(url, {
+    fetch: (request) => {
+      requests++;
+      return fetch(request);
+    },
+    reconnect: noDelay,
+  });
+  await assertSseError(sse.next(), "malformed");
+  assertEquals(requests, 1);
 });

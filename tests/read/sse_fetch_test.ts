@@ -211,6 +211,7 @@ Deno.test("sseFetch passes on the rest of the blank line when until is met", asy
       [["data: x\r\n\r", "\ndata: y\r\n\r\n"], "data: x\r\n\r\n"],
       [["data: x\n\r", "data: y\n\n"], "data: x\n\r"],
       [["data: x\r\n\r", ""], "data: x\r\n\r"],
+      [["data: x\r\n\r", "\n", "empty"], "data: x\r\n\r\n"],
     ] as const
   ) {
     const stream = new OpenResponse();
@@ -218,6 +219,7 @@ Deno.test("sseFetch passes on the rest of the blank line when until is met", asy
     const reading = readAll(response);
     stream.send(chunks[0]);
     await new Promise((resolve) => setTimeout(resolve));
+    if (chunks[2] === "empty") stream.send(new Uint8Array());
     if (chunks[1] === "") stream.end();
     else stream.send(chunks[1]);
     const { text, error } = await deadline(reading, "the end");
@@ -511,4 +513,25 @@ Deno.test("sseFetch serves several requests at a time, each with an end of its o
 Deno.test("sseFetch can be used as fetch", () => {
   const guarded: typeof globalThis.fetch = sseFetch();
   assert(guarded);
+});
+
+Deno.test("sseFetch reads init as fetch does: it may be null, and so may its signal", async () => {
+  const aborted = new Request(url, { signal: AbortSignal.abort() });
+  const guarded = sseFetch({ fetch: events("data: a\n\n") });
+  const response = await guarded(url, null as unknown as undefined);
+  assertEquals(await response.text(), "data: a\n\n");
+  const other = await guarded(aborted, { signal: null });
+  assertEquals(await other.text(), "data: a\n\n");
+  await assertRejects(() => guarded(aborted), DOMException);
+});
+
+Deno.test("sseFetch rejects with a TypeError if its fetch gives no response", async () => {
+  for (const value of [undefined, "text"]) {
+    const fetch = (() => value) as unknown as () => Response;
+    await assertRejects(
+      () => send(fetch),
+      TypeError,
+      "fetch to give a Response",
+    );
+  }
 });
