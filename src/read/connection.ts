@@ -16,7 +16,7 @@ import { CallQueue } from "../internal/call_queue.ts";
 import { abortable, wait } from "../internal/wait.ts";
 import { Exchange } from "./exchange.ts";
 import { Inbox } from "./inbox.ts";
-import { MAX_CLOSE_TIME, MIN_RETRY_DELAY } from "./limits.ts";
+import { MAX_CLOSE_TIME, MAX_HEALTHY_TIME, MIN_RETRY_DELAY } from "./limits.ts";
 import type { ConnectSseOptions, ReadSseOptions, Send } from "./options.ts";
 import {
   attemptsFailed,
@@ -65,19 +65,20 @@ export interface SseConnection
    * one.
    *
    * If it is not an event stream, you can read its body before you call
-   * `next()`. Nothing has to be closed then. `close()` stops reading it, but
-   * the option `signal` does not.
+   * `next()`. You then do not have to call `close()`. `close()` stops reading
+   * it, but the option `signal` does not.
    */
   readonly response: Response;
 
   /**
    * The state of the connection. Use it to show whether events can arrive.
    *
-   * - `"connecting"`: there is no connection, but there will be another
-   *   attempt. It may be made only when you call `next()`.
+   * - `"connecting"`: there is no connection. Another attempt may follow; if the
+   *   connection was lost, it is planned by the next `next()`.
    * - `"open"`: there is a response, also if it is not an event stream.
    * - `"closed"`: there is no connection, and will be none. Events that arrived
-   *   before are still returned.
+   *   before are still returned, unless `close()`, an abort or the error of a
+   *   callback has dropped them.
    */
   readonly state: "connecting" | "open" | "closed";
 
@@ -106,8 +107,9 @@ export interface SseConnection
    * `"idle-timeout"`, `"event-timeout"`, `"event-too-large"`, `"truncated"`,
    * `"malformed"` or `"rejected"`; with `reconnect`, also `"connect-timeout"`
    * or `"reconnect-failed"`.
-   * @throws {TypeError} If the response's body is locked or was read by another
-   * reader.
+   * @throws {TypeError} If the response's body is locked, was read by another
+   * reader or cannot be streamed, or if `until` or `restartUntil` returns a
+   * promise.
    * @throws {unknown} The signal's reason after an abort, or the error that
    * `until`, `onOpen`, `onComment`, `restartUntil`, `shouldReconnect`,
    * `onReconnect` or `input` throws.
@@ -134,10 +136,10 @@ export interface SseConnection
    * `"rejected"`, whose `cause` is the error. Call it for errors inside the
    * stream, such as the event `overloaded_error` of an LLM. The option
    * `reconnect` decides what happens next, as after any other failure. If no
-   * attempt follows, the next `next()` throws the `SseError`. If the first
-   * events of a connection are what you reject, they do not reset the count of
-   * attempts and the delays. Events that have arrived are kept, unless there is no attempt that could continue after
-   * them: without `reconnect`, or with `resume: false`, they are dropped.
+   * attempt follows, the next `next()` throws the `SseError`. An event that you
+   * reject at once, as the first one of its connection, does not reset the count
+   * of attempts. Events that have arrived are kept. Without `reconnect` and with
+   * `resume: false` they are dropped, because no attempt continues after them.
    *
    * @param error The reason why the connection has failed.
    * @throws {TypeError} If there is no argument, and the option `reconnect` is
@@ -260,8 +262,8 @@ type State =
     readonly kind: "lost";
     readonly failure: "ended" | "failed";
     readonly error: SseError;
-    /** Whether `reconnect(error)` was called before there was a connection. */
-    readonly isPlanning: boolean;
+    /** Whether `reconnect(error)` was called before there was a response. */
+    readonly wasConnecting: boolean;
   } | {
     /** The response is the caller's until the next `next()`. */
     readonly kind: "refused";
@@ -376,7 +378,10 @@ class Connection implements SseConnection {
       }`;
       const { response } = this;
       this.#fail(new SseError("rejected", message, { response, cause: error }));
-    } else if (!resume && this.#attempts++ >= maxAttempts) {
+    } else if (
+      // A request that was not sent yet counts already.
+      !resume && state.exchange.isSent && this.#attempts++ >= maxAttempts
+    ) {
       this.#end({ reason: attemptsFailed(maxAttempts) });
     } else {
       // The state is set first, because the source may call close() when it is
@@ -462,7 +467,7 @@ class Connection implements SseConnection {
         case "lost":
           // Otherwise, a callback that rejects each plan would block the event
           // loop.
-          if (state.isPlanning) await wait(0);
+          if (state.wasConnecting) await wait(0);
           if (state !== this.#state) break;
           this.#recover(exchange, state.failure, state.error);
           break;
@@ -528,8 +533,8 @@ class Connection implements SseConnection {
     if (state.kind === "open" && this.#wasHealthy(state.since)) {
       this.#attempts = 0;
     }
-    const isPlanning = state.kind === "connecting";
-    this.#state = { kind: "lost", exchange, failure, error, isPlanning };
+    const wasConnecting = state.kind === "connecting";
+    this.#state = { kind: "lost", exchange, failure, error, wasConnecting };
     exchange.abort(error);
   }
 
@@ -540,12 +545,14 @@ class Connection implements SseConnection {
   /**
    * Whether the connection was quiet but healthy: proxies cut such connections each
    * minute. A server that sends no byte is not healthy. The minimum keeps attempts
-   * without a delay from being endless.
+   * without a delay from being endless, and the maximum is for an endless
+   * `maxDelay`, which `EventSource` has.
    */
   #wasHealthy(since: number): boolean {
     const { resume, backoff } = this.#policy;
     return resume && !this.#inbox.parser.isAtStart &&
-      Date.now() - since > Math.max(backoff.max, MIN_RETRY_DELAY);
+      Date.now() - since >
+        Math.min(Math.max(backoff.max, MIN_RETRY_DELAY), MAX_HEALTHY_TIME);
   }
 
   /** To "connecting". */
@@ -655,6 +662,7 @@ class Connection implements SseConnection {
       if (state !== this.#state) return;
       switch (plan) {
         case "refuse":
+          this.#attempts--; // None follows.
           this.#refuse(failed, error);
           break;
         case "end":

@@ -24,12 +24,15 @@ export class Exchange {
   /** Whether the whole body was read, so that there is nothing to abort. */
   #isAtEnd = false;
 
+  /** Whether there is a request or a response. */
+  isSent: boolean;
   /** Resolves when the body is canceled. Undefined before `abort` is called. */
   canceled: Promise<void> | undefined;
 
   /** Starts with a response, if there is one already. */
   constructor(response?: Response) {
     this.#response = response;
+    this.isSent = response !== undefined;
   }
 
   /** Aborts with the exchange. */
@@ -48,6 +51,7 @@ export class Exchange {
     timeout: number | undefined,
   ): Promise<Response> {
     const { signal } = this.#controller;
+    this.isSent = true;
     const stopTimer = this.startTimer(
       "connect-timeout",
       "response headers (connectTimeout, idleTimeout)",

@@ -11,6 +11,12 @@ export const DEFAULT_MAX_EVENT_SIZE = 67_108_864;
 export const MIN_RETRY_DELAY = 100;
 
 /**
+ * The time in ms after which a connection that has delivered a byte counts as
+ * healthy, if `maxDelay` is longer.
+ */
+export const MAX_HEALTHY_TIME = 30_000;
+
+/**
  * Maximum length of a last event ID in bytes. Most servers refuse requests with
  * longer headers.
  */

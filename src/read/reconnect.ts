@@ -55,7 +55,7 @@ export interface ReconnectOptions {
    * Set it to `false` if the server starts a new answer for each request, as
    * most LLM APIs do: a second answer would not continue the first one. The
    * request is then repeated only until the first event was returned, or until
-   * `restartUntil` says so. Set `maxAttempts` as well: it then limits all
+   * `restartUntil` returns true. Set `maxAttempts` as well: it then limits all
    * attempts of the stream, because each of them may cost money.
    *
    * @default {true}
@@ -71,7 +71,7 @@ export interface ReconnectOptions {
    * `restartUntil: hasToken`. Your program may then get the first events twice,
    * once from each answer.
    *
-   * An error that it throws ends the stream.
+   * An error that it throws ends the stream. It must not be `async`.
    */
   restartUntil?: ((event: ServerSentEvent) => boolean) | undefined;
   /**
@@ -120,7 +120,7 @@ export interface ReconnectOptions {
    *
    * Set it if your program has to report that a server stays unavailable. Each
    * event resets the count and the delays, so a server that sends one event per
-   * connection and then closes it is never given up. The same holds for a
+   * connection and then closes it is retried forever. The same holds for a
    * connection that delivered a byte and stayed open for longer than
    * `maxDelay`: it was healthy, but quiet.
    *

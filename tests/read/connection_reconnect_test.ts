@@ -615,3 +615,26 @@ Deno.test("events of a dropped connection do not reset the count of attempts", a
   assertEquals(attempts, [1, 2, 3]);
   assertEquals(requests.length, 5);
 });
+
+Deno.test("eventTimeout starts again for the connection that reconnect() makes while next() waits", async () => {
+  using time = new FakeTime();
+  const streams: OpenResponse[] = [];
+  await using sse = await connectSse(url, {
+    fetch() {
+      streams.push(new OpenResponse(":\n\n"));
+      return streams.at(-1)!.response;
+    },
+    eventTimeout: 100,
+    reconnect: { shouldReconnect: () => false },
+  });
+  const failed = assertSseError(sse.next(), "event-timeout");
+  await microtasks(50);
+  await time.tickAsync(60);
+  sse.reconnect();
+  await microtasks(50);
+  await time.tickAsync(99);
+  assertEquals(streams.length, 2);
+  assertEquals(sse.state, "open");
+  await time.tickAsync(1);
+  await failed;
+});

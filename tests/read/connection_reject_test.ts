@@ -270,7 +270,7 @@ Deno.test("reconnect(error) takes any value, and has no effect after the end", a
   assertEquals(await closed.next(), done);
 });
 
-Deno.test("reconnect(error) can be called by until, onComment and onOpen", async () => {
+Deno.test("reconnect(error) can be called by until and onComment", async () => {
   for (const name of ["until", "onComment"]) {
     const { fetch } = inTurn(
       events(":c\n\ndata: a\n\ndata: b\n\n"),

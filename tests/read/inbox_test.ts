@@ -359,15 +359,13 @@ Deno.test("an unfinished event that meets until is returned, and not asked for t
 
 Deno.test("an unfinished event for which until throws counts as cut off", async () => {
   const until = ({ data }: ServerSentEvent) => JSON.parse(data).done === true;
-  for (
-    const [end, code] of [['{"done":tr', "truncated"], ["{}", "truncated"]]
-  ) {
+  for (const end of ['{"done":tr', "{"]) {
     await using sse = await connectSse(url, {
       until,
       fetch: () => eventResponse(`data: {}\n\ndata: ${end}`),
     });
     assertEquals((await sse.next()).value?.data, "{}");
-    await assertSseError(sse.next(), code as "truncated");
+    await assertSseError(sse.next(), "truncated");
   }
 });
 

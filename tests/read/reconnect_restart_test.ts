@@ -243,8 +243,8 @@ Deno.test("an event resets the count of attempts and the delays", async () => {
   assertEquals(requests.length, 5);
 });
 
-Deno.test("an event that was received but not returned resets the count of attempts", async () => {
-  const { fetch } = inTurn(
+Deno.test("an event that the caller rejects before it reads on does not reset the count of attempts", async () => {
+  const { fetch, requests } = inTurn(
     failing,
     () => eventResponse("data: a\n\ndata: b\n\n"),
     failing,
@@ -258,6 +258,7 @@ Deno.test("an event that was received but not returned resets the count of attem
   sse.reconnect(new Error("mine"));
   assertEquals(await dataOf(sse, 1), ["b"]);
   await assertSseError(sse.next(), "reconnect-failed");
+  assertEquals(requests.length, 2);
 });
 
 Deno.test("an answer does not start anew if a restart was ruled out after its connection had failed", async () => {
@@ -272,4 +273,96 @@ Deno.test("an answer does not start anew if a restart was ruled out after its co
   assertEquals(await dataOf(sse, 1), ["a"]);
   await assertSseError(sse.next(), "event-too-large");
   assertEquals(requests.length, 1);
+});
+
+Deno.test("a refused response uses up no attempt", async () => {
+  const { fetch, requests } = inTurn(
+    () => new Response("Who?", { status: 401 }),
+    events("data: a\n\ndata: [DONE]\n\n"),
+  );
+  await using sse = await connectSse(url, {
+    fetch,
+    until: "[DONE]",
+    reconnect: { ...restart, maxAttempts: 1 },
+  });
+  sse.reconnect(); // With a new token.
+  assertEquals(await allData(sse), ["a"]);
+  assertEquals(requests.length, 2);
+});
+
+Deno.test("reconnect() during a delay uses up no further attempt", async () => {
+  const { fetch, requests } = inTurn(
+    failing,
+    events("data: a\n\ndata: [DONE]\n\n"),
+  );
+  const delaying = Promise.withResolvers<void>();
+  const { fetch: first } = inTurn(events("data: role\n\n"), fetch);
+  await using sse = await connectSse(url, {
+    fetch: first,
+    until: "[DONE]",
+    reconnect: {
+      ...restart,
+      initialDelay: 10_000,
+      maxDelay: 10_000,
+      maxAttempts: 2,
+      onReconnect: () => delaying.resolve(),
+    },
+  });
+  await dataOf(sse, 1);
+  const next = sse.next().catch((error) => error.code);
+  await delaying.promise;
+  sse.reconnect(); // The first attempt, which fails.
+  while (requests.length < 1) {
+    await new Promise((resolve) => setTimeout(resolve));
+  }
+  await microtasks(50);
+  sse.reconnect(); // The second attempt.
+  assertEquals((await next).value?.data, "a");
+});
+
+Deno.test("a quiet connection does not reset the count of attempts with resume: false", async () => {
+  using time = new FakeTime();
+  const streams: OpenResponse[] = [];
+  const sse = await connectSse(url, {
+    fetch() {
+      streams.push(new OpenResponse(":\n\n"));
+      return streams.at(-1)!.response;
+    },
+    until: "[DONE]",
+    reconnect: { ...restart, maxAttempts: 2 },
+  });
+  const failed = assertSseError(sse.next(), "reconnect-failed");
+  for (let i = 0; i < 3; i++) {
+    await microtasks(50);
+    await time.tickAsync(60_000);
+    streams.at(-1)!.end();
+    await microtasks(50);
+    if (i < 2) await time.nextAsync();
+  }
+  await failed;
+  assertEquals(streams.length, 3);
+});
+
+Deno.test("an endless maxDelay does not keep a quiet connection from being healthy", async () => {
+  using time = new FakeTime();
+  const streams: OpenResponse[] = [];
+  const sse = await connectSse(url, {
+    fetch() {
+      streams.push(new OpenResponse(":\n\n"));
+      return streams.at(-1)!.response;
+    },
+    reconnect: { jitter: 0, maxDelay: Infinity, maxAttempts: 2 },
+  });
+  const reading = sse.next().catch((error) => error);
+  for (let i = 0; i < 5; i++) {
+    await microtasks(50);
+    await time.tickAsync(60_000);
+    streams.at(-1)!.end();
+    await microtasks(50);
+    await time.nextAsync();
+  }
+  await microtasks(50);
+  assertEquals(streams.length, 6);
+  await sse.close();
+  assertEquals(await reading, done);
 });
