@@ -5,7 +5,6 @@
  */
 
 import { textOf } from "./internal/check.ts";
-import { nameErrors } from "./internal/error_name.ts";
 import { quote } from "./internal/quote.ts";
 
 /**
@@ -71,10 +70,10 @@ export type SseErrorCode =
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#processing-model}
  */
 export class SseError extends Error {
-  static #isNamed = /* @__PURE__ */ nameErrors(
-    () => SseError.prototype,
-    "SseError",
-  );
+  /** `"SseError"`. It is on the prototype, so that it is not printed. */
+  override get name(): string {
+    return "SseError";
+  }
 
   /**
    * The kind of the error. Compare it and not the message: messages may change.
@@ -96,10 +95,11 @@ export class SseError extends Error {
   readonly #response: Response | undefined;
 
   /**
-   * The start of a refused response's body, decoded as UTF-8: at most 64 KiB,
-   * and only what arrived within a second. Errors with the code `"status"` or
-   * `"content-type"` have it, and so does a `"reconnect-failed"` that one of
-   * them caused. Undefined if the body is locked or was read by another reader.
+   * The start of a refused response's body, decoded as UTF-8: at most 65,536
+   * UTF-16 code units, and only what arrived within a second. Errors with the
+   * code `"status"` or `"content-type"` have it, and so does a
+   * `"reconnect-failed"` that one of them caused. Undefined if the body is
+   * locked or was read by another reader.
    *
    * Errors with the code `"malformed"` or `"truncated"` have the first 200
    * characters of the text that belongs to no event stream, if there is any.
@@ -146,16 +146,23 @@ export function isSseError(error: unknown): error is SseError {
   return name === "SseError" && typeof code === "string";
 }
 
-/** Returns the error and its causes, the outermost first. */
+/**
+ * Returns the error and its causes, the outermost first. Errors of other realms,
+ * and objects such as `{ message: "…" }` in an event, count as well.
+ */
 export function causesOf(error: unknown): Error[] {
   const causes: Error[] = [];
   // Causes can form a circle, and no runtime wraps an error ten times.
-  while (error instanceof Error && causes.length < 10) {
+  while (isErrorLike(error) && causes.length < 10) {
     causes.push(error);
     // Node's `AggregateError`, for a host with several addresses, has no message.
     error = (error as AggregateError).errors?.[0] ?? error.cause;
   }
   return causes;
+}
+
+function isErrorLike(error: unknown): error is Error {
+  return typeof (error as Error | null)?.message === "string";
 }
 
 /**

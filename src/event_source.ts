@@ -521,7 +521,7 @@ export class EventSource extends EventTarget {
     // `connectSse` reports all other faults.
     if (!response?.ok) return;
     if (response.status !== 200) {
-      const body = await startOfBody(response, false, signal);
+      const body = await startOfBody(response, signal);
       await this.#fail(
         new SseError(
           "status",
@@ -538,7 +538,7 @@ export class EventSource extends EventTarget {
         this.#origin = new URL(response.url || this.#url).origin;
         await this.#announce(signal);
       } else {
-        const body = await startOfBody(response, false, signal);
+        const body = await startOfBody(response, signal);
         await this.#fail(refusalError(response, body));
       }
     }

@@ -45,7 +45,6 @@
 
 import { CallQueue } from "./internal/call_queue.ts";
 import { check, textOf } from "./internal/check.ts";
-import { nameErrors } from "./internal/error_name.ts";
 import { type PulledSource, pullFrom } from "./internal/pulled_source.ts";
 import { MAX_QUOTE_LENGTH, quote } from "./internal/quote.ts";
 import { truncate } from "./internal/truncate.ts";
@@ -220,10 +219,10 @@ export interface TypedEventsOptions {
  * @see {@link https://standardschema.dev/schema}
  */
 export class TypedEventError extends Error {
-  static #isNamed = /* @__PURE__ */ nameErrors(
-    () => TypedEventError.prototype,
-    "TypedEventError",
-  );
+  /** `"TypedEventError"`. It is on the prototype, so that it is not printed. */
+  override get name(): string {
+    return "TypedEventError";
+  }
 
   /** The event, as it was read. */
   readonly event: ServerSentEvent;

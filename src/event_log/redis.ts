@@ -7,7 +7,6 @@
 import {
   check,
   checkFunction,
-  checkLimit,
   checkRange,
   checkType,
 } from "../internal/check.ts";
@@ -146,7 +145,7 @@ export class RedisEventLog implements EventLog {
    * @param options The place of the log, and how much of it is kept.
    * @throws {TypeError} If `key` is no string, or what should be a function is
    * none.
-   * @throws {RangeError} If `maxMessages` is no whole number from 1, or
+   * @throws {RangeError} If `maxMessages` is less than 1, or
    * `pollInterval` is less than 1.
    */
   constructor(options: RedisEventLogOptions) {
@@ -219,7 +218,7 @@ class RedisStore implements LogStore {
     checkFunction("sendBlocking", options.sendBlocking);
     checkFunction("onError", options.onError);
     checkRange("pollInterval", pollInterval, 1);
-    checkLimit("maxMessages", maxMessages);
+    checkRange("maxMessages", maxMessages, 1);
     this.#key = options.key;
     this.#send = options.send;
     this.#sendBlocking = options.sendBlocking;
@@ -227,7 +226,7 @@ class RedisStore implements LogStore {
     // With those for the start and the end, which are no messages.
     this.#limit = maxMessages === Infinity
       ? []
-      : ["MAXLEN", "~", String(maxMessages + 2)];
+      : ["MAXLEN", "~", String(Math.ceil(maxMessages) + 2)];
     this.onError = options.onError ?? (() => {});
   }
 

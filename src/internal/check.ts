@@ -13,13 +13,13 @@ export function check(
   ok: unknown,
   expected: string,
   value: unknown,
-  ErrorType: new (message: string) => Error = TypeError,
+  makeError: (message: string) => Error = TypeError,
 ): asserts ok {
   if (ok) return;
   const got = typeof value === "string"
     ? JSON.stringify(truncate(value, 100))
     : truncate(textOf(value), 100) || typeof value; // [] has an empty text.
-  throw new ErrorType(`Expected ${expected}, got ${got}`);
+  throw makeError(`Expected ${expected}, got ${got}`);
 }
 
 /** Returns the value as a string, or its type if it cannot be converted. */
@@ -71,16 +71,6 @@ export function checkSignal(signal: AbortSignal | null | undefined): void {
   );
 }
 
-/** Throws unless the limit is a positive whole number or `Infinity`. */
-export function checkLimit(name: string, value: number): void {
-  check(
-    value === Infinity || Number.isSafeInteger(value) && value > 0,
-    `${name} to be a positive whole number or Infinity`,
-    value,
-    RangeError,
-  );
-}
-
 /** Returns the option. Throws unless it is a number in that range. */
 export function checkRange(
   name: string,
@@ -106,12 +96,7 @@ export function checkTimeout(
   name: string,
   value: number | undefined,
 ): number | undefined {
-  if (value === undefined || value === Infinity) return undefined;
-  check(
-    typeof value === "number" && value > 0,
-    `${name} to be a positive number of ms or Infinity`,
-    value,
-    RangeError,
-  );
-  return Math.min(value, MAX_TIMER_DELAY);
+  if (value === undefined) return undefined;
+  checkRange(name, value, 1);
+  return value === Infinity ? undefined : Math.min(value, MAX_TIMER_DELAY);
 }

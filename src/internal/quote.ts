@@ -1,5 +1,5 @@
 /**
- * Text of others in error messages.
+ * Quotes of what servers and users have sent, for error messages.
  *
  * @module
  */
@@ -9,14 +9,16 @@ import { truncate } from "./truncate.ts";
 /** Maximum number of UTF-16 code units of a quote. */
 export const MAX_QUOTE_LENGTH = 200;
 
+/** Maximum number of UTF-16 code units that are searched for secrets. */
+const MAX_TEXT_LENGTH = 2000;
+
 /**
  * Returns the start of a text that a server has sent, on one line. It cannot
  * control a terminal, and contains no secret of a URL.
  */
 export function quote(text: string): string {
-  const line = truncate(text, 10 * MAX_QUOTE_LENGTH).replace(/\s+/g, " ")
-    .trim();
-  return truncate(escapeControls(withoutSecrets(line)), MAX_QUOTE_LENGTH);
+  const line = withoutSecrets(text).replace(/\s+/g, " ").trim();
+  return truncate(escapeControls(line), MAX_QUOTE_LENGTH);
 }
 
 /** Escapes control characters as JSON does, except tabs and newlines. */
@@ -27,21 +29,33 @@ export function escapeControls(text: string): string {
   );
 }
 
+/** A user and a password after a scheme. */
+const USER = /(?<=:[/\\]+|https?:)[^\s/\\?#]*@/gi;
+
+/**
+ * The same where the password contains a `/`, `?` or `#`, so that it is no URL: what
+ * follows the colon is no port.
+ */
+const BROKEN_USER =
+  /(?<=:[/\\]+|https?:)[^\s/\\@[]*:(?!\d*(?:[/\\?#\s]|$))\S*@/gi;
+
+/** The same without a scheme. `bob@example.com` is an address. */
+const BARE_USER = /(?<![^\s"'(])(?!npm:|jsr:)[^\s"'/@:]*:[^\s"'/@]*@/g;
+
+/** A query or a fragment. Without a scheme, "Who?" is a question. */
+const QUERY = /(?<=(?::[/\\]|https?:)\S*)[?#]\S*|[?#]\S*=\S*/gi;
+
 /**
  * Removes users, passwords, queries and fragments from the URLs in a text, and
  * from strings that were meant as URLs: `/events?token=…`, `https:/user:pa/ss@…`.
- * It takes linear time, as a server may have sent the text.
+ * Of a long text it returns the start, as these patterns take quadratic time.
  */
 export function withoutSecrets(text: string): string {
-  return text.replace(/\S+/g, (word) => {
-    const [start = ""] = /^(?:.*?:[/\\]+|https?:)/is.exec(word) ?? [];
-    const url = word.slice(start.length);
-    // Without a scheme, `bob@example.com` is an address, and "Who?" a question.
-    const [user, query] = start === ""
-      ? [/^[^"'/@:]*:[^"'/@]*@/, /(?<=^[^?#]*)[?#].*=.*/s]
-      : [URL.canParse(`http://${url}`) ? /^[^/\\?#]*@/ : /^.*@/s, /[?#].*/s];
-    return start + url.replace(user, "").replace(query, "?…");
-  });
+  return truncate(text, MAX_TEXT_LENGTH).replace(USER, "").replace(
+    BROKEN_USER,
+    "",
+  )
+    .replace(BARE_USER, "").replace(QUERY, "?…");
 }
 
 /**

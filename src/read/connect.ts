@@ -4,20 +4,15 @@
  * @module
  */
 
-import { check, checkFunction, checkType } from "../internal/check.ts";
+import { checkFunction, checkType } from "../internal/check.ts";
 import { idOf } from "../last_event_id.ts";
-import {
-  openConnection,
-  readResponse,
-  type SseConnection,
-} from "./connection.ts";
-import { ID_RULE } from "./limits.ts";
+import { Connection, type SseConnection } from "./connection.ts";
 import type {
   ConnectSseOptions,
   ReadSseOptions,
   SseAttempt,
 } from "./options.ts";
-import { checkResponse, isSendable, makeSend } from "./request.ts";
+import { checkResponse, makeSend } from "./request.ts";
 
 /**
  * Opens an event stream: sends a request as `fetch` does, and returns an
@@ -147,18 +142,14 @@ export async function connectSse(
   headers.delete("Last-Event-ID");
   checkFunction("fetch", options.fetch);
   checkType(lastEventId, "string", "lastEventId to be a string");
-  check(
-    isSendable(lastEventId),
-    `lastEventId to be ${ID_RULE}`,
-    lastEventId,
-  );
   const { signal = given?.signal } = options;
-  return await openConnection(options, {
+  const connection = new Connection(options, {
     makeSend: (closing) => makeSend(input, options, headers, closing),
-    anyContentType: options.anyContentType,
     lastEventId,
     signal,
   });
+  await connection.settled();
+  return connection;
 }
 
 /**
@@ -202,29 +193,28 @@ export function readSse(
   source: Response | ReadableStream<Uint8Array>,
   options: ReadSseOptions = {},
 ): SseConnection {
-  const expected = "a Response or a ReadableStream";
-  checkType(source, "object", expected);
-  const isStream = typeof (source as ReadableStream).getReader === "function";
-  if (isStream) {
-    if ((source as ReadableStream).locked) {
-      throw new TypeError("Expected a stream that is not locked");
-    }
-    source = responseOf(source as ReadableStream<Uint8Array<ArrayBuffer>>);
-  }
-  checkResponse(source, expected);
-  return readResponse(options, {
-    response: source,
-    anyContentType: isStream || options.anyContentType,
-    lastEventId: options.lastEventId,
-    signal: options.signal,
-  });
+  const response = isStream(source) ? responseOf(source) : source;
+  checkResponse(response, "a Response or a ReadableStream");
+  const { lastEventId, signal } = options;
+  return new Connection(options, { response, lastEventId, signal });
+}
+
+/** Whether a value is a stream, also one of another realm. */
+function isStream(
+  source: unknown,
+): source is ReadableStream<Uint8Array<ArrayBuffer>> {
+  return typeof (source as ReadableStream | null)?.getReader === "function";
 }
 
 function responseOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Response {
+  if (stream.locked) {
+    throw new TypeError("Expected a stream that is not locked");
+  }
+  const init = { headers: { "Content-Type": "text/event-stream" } };
   try {
-    return new Response(stream);
+    return new Response(stream, init);
   } catch {
     // A response refuses a stream of which a part was read.
-    return new Response(stream.pipeThrough(new TransformStream()));
+    return new Response(stream.pipeThrough(new TransformStream()), init);
   }
 }

@@ -6,7 +6,6 @@
 
 import { isSseError, reasonOf, SseError } from "../error.ts";
 import {
-  check,
   checkBoolean,
   checkFunction,
   checkSignal,
@@ -17,10 +16,9 @@ import { abortable, wait } from "../internal/wait.ts";
 import { Exchange } from "./exchange.ts";
 import { Inbox } from "./inbox.ts";
 import { MAX_CLOSE_TIME, MAX_HEALTHY_TIME, MIN_RETRY_DELAY } from "./limits.ts";
-import type { ConnectSseOptions, ReadSseOptions, Send } from "./options.ts";
+import type { ConnectSseOptions, Send } from "./options.ts";
 import {
   attemptsFailed,
-  type Failure,
   planRetry,
   type ReconnectPolicy,
   reconnectPolicy,
@@ -202,30 +200,8 @@ interface Source {
   /** The response, if there is one already. */
   response?: Response;
   // Instead of the options of the same name.
-  anyContentType?: boolean | undefined;
   lastEventId?: string | undefined;
   signal?: AbortSignal | null | undefined;
-}
-
-/**
- * Opens a connection. Resolves when there is a response that no other attempt
- * follows, also if it is not an event stream.
- */
-export async function openConnection(
-  options: ConnectSseOptions,
-  source: Source,
-): Promise<SseConnection> {
-  const connection = new Connection(options, source);
-  await connection.settled();
-  return connection;
-}
-
-/** Reads a response that has arrived already. */
-export function readResponse(
-  options: ReadSseOptions,
-  source: Source,
-): SseConnection {
-  return new Connection(options, source);
 }
 
 /**
@@ -258,9 +234,9 @@ type State =
     /** When the response arrived, in ms. */
     readonly since: number;
   } | {
-    /** The connection is gone. The next `next()` calls `planRetry`. */
+    /** The connection is gone. The next `next()` plans what follows. */
     readonly kind: "lost";
-    readonly failure: "ended" | "failed";
+    readonly failure: Failure;
     readonly error: SseError;
     /** Whether `reconnect(error)` was called before there was a response. */
     readonly wasConnecting: boolean;
@@ -275,10 +251,17 @@ type State =
     readonly thrown: Thrown | undefined;
   });
 
+/**
+ * What failed: a response that is no event stream (`"refused"`), a body that ended
+ * and whose end is the stream's if no attempt follows (`"ended"`), or anything
+ * else.
+ */
+type Failure = "refused" | "ended" | "failed";
 type Thrown = { readonly reason: unknown };
 type Result = IteratorResult<ServerSentEvent, undefined>;
 
-class Connection implements SseConnection {
+/** The class behind {@linkcode SseConnection}. */
+export class Connection implements SseConnection {
   readonly #send: Send | undefined;
   readonly #idleTimeout: number | undefined;
   readonly #eventTimeout: number | undefined;
@@ -287,7 +270,11 @@ class Connection implements SseConnection {
   readonly #onOpen: ConnectSseOptions["onOpen"];
   readonly #policy: ReconnectPolicy;
   readonly #signal: AbortSignal | null | undefined;
-  readonly #onAbort = () => this.#stop({ reason: abortReason(this.#signal!) });
+  readonly #onAbort = () => {
+    // Signals of old polyfills have no reason. The platform has one for them.
+    const { reason } = AbortSignal.abort(this.#signal!.reason);
+    this.#stop({ reason });
+  };
   readonly #inbox: Inbox;
   readonly #calls = new CallQueue<Result>();
   /** Aborts when the connection has ended, and there will be no more attempts. */
@@ -302,22 +289,17 @@ class Connection implements SseConnection {
   response!: Response;
   /** The attempts in a row. With `resume: false`, all attempts. */
   #attempts = 0;
-  /** The attempts that the newest chunk with events has reset. */
-  #forgiven = 0;
   /** Whether another attempt would continue the stream, or may start it anew. */
   #canContinue = true;
 
-  constructor(
-    options: ConnectSseOptions,
-    source: Source,
-  ) {
+  constructor(options: ConnectSseOptions, source: Source) {
     const { idleTimeout, connectTimeout = idleTimeout } = options;
     const { makeSend, response } = source;
     this.#send = makeSend?.(this.#closing.signal);
     this.#idleTimeout = checkTimeout("idleTimeout", idleTimeout);
     this.#eventTimeout = checkTimeout("eventTimeout", options.eventTimeout);
     this.#connectTimeout = checkTimeout("connectTimeout", connectTimeout);
-    this.#anyContentType = source.anyContentType;
+    this.#anyContentType = options.anyContentType;
     this.#onOpen = checkFunction("onOpen", options.onOpen);
     checkSignal(this.#signal = source.signal);
     this.#policy = reconnectPolicy(makeSend && options.reconnect);
@@ -362,7 +344,9 @@ class Connection implements SseConnection {
   reconnect(error?: unknown): void {
     const { isEnabled, resume, maxAttempts } = this.#policy;
     const isRejection = error !== undefined;
-    check(isEnabled || isRejection, "the option reconnect", isEnabled);
+    if (!isEnabled && !isRejection) {
+      throw new TypeError("Expected the option reconnect, or an error");
+    }
     // A refused response has left the signal.
     if (this.#state.kind === "refused") this.#listenForAbort();
     const state = this.#state;
@@ -370,9 +354,6 @@ class Connection implements SseConnection {
     // There will be no continuation of what has arrived.
     if (!isEnabled || !resume) this.#inbox.clear();
     if (isRejection) {
-      // Otherwise, a server that answers each request with an event that the
-      // caller rejects would be asked forever, and without longer delays.
-      this.#attempts ||= this.#forgiven;
       const message = `Expected events, but reconnect() was called: ${
         reasonOf(error)
       }`;
@@ -452,6 +433,11 @@ class Connection implements SseConnection {
           await this.#settled;
           break;
         case "open":
+          // Not when an event is delivered: a server that answers each request
+          // with one that the caller rejects would be asked forever.
+          if (this.#policy.resume && this.#inbox.hasDelivered) {
+            this.#attempts = 0;
+          }
           stopTimer ??= exchange.startTimer(
             "event-timeout",
             "an event (eventTimeout)",
@@ -469,11 +455,11 @@ class Connection implements SseConnection {
           // loop.
           if (state.wasConnecting) await wait(0);
           if (state !== this.#state) break;
-          this.#recover(exchange, state.failure, state.error);
+          this.#recover(state.failure, exchange, state.error);
           break;
         case "refused": {
           this.#listenForAbort();
-          const error = state.error ?? await exchange.refusal(false);
+          const error = state.error ?? await exchange.refusal();
           if (state !== this.#state) break;
           const isEnd = endsStream(error.response!);
           this.#end(isEnd ? undefined : { reason: error });
@@ -501,41 +487,34 @@ class Connection implements SseConnection {
     { done, value }: ReadableStreamReadResult<Uint8Array<ArrayBuffer>>,
   ): void {
     try {
-      if (done) {
-        exchange.endBody();
-        this.#receiveEnd();
-      } else {
-        this.#inbox.receive(value);
-      }
+      if (!done) return this.#inbox.receive(value);
+      exchange.endBody();
+      const truncated = this.#inbox.receiveEnd();
+      // Without `until`, the end of the body is the end of the stream.
+      const failure = this.#inbox.until === undefined ? "ended" : "failed";
+      if (truncated) this.#fail(truncated, failure);
     } catch (error) {
       this.#fail(error);
     }
-    if (this.#policy.resume && this.#inbox.newest) {
-      this.#forgiven = this.#attempts;
-      this.#attempts = 0;
-    }
-  }
-
-  #receiveEnd(): void {
-    const truncated = this.#inbox.receiveEnd();
-    // Without `until`, the end of the body is the end of the stream.
-    const failure = this.#inbox.until === undefined ? "ended" : "failed";
-    if (truncated) this.#fail(truncated, failure);
   }
 
   /** To "lost", or to "ended" if no attempt can follow. */
-  #fail(error: unknown, failure: "ended" | "failed" = "failed"): void {
-    if (!this.#canRecover(error)) {
-      return this.#end(failure === "ended" ? undefined : { reason: error });
-    }
+  #fail(error: unknown, failure: Failure = "failed"): void {
     const state = this.#state;
     const { exchange } = state;
+    if (!this.#canRecover(error)) return this.#giveUp(failure, exchange, error);
     if (state.kind === "open" && this.#wasHealthy(state.since)) {
       this.#attempts = 0;
     }
     const wasConnecting = state.kind === "connecting";
     this.#state = { kind: "lost", exchange, failure, error, wasConnecting };
     exchange.abort(error);
+  }
+
+  /** Ends the stream, or leaves the refused response to the caller. */
+  #giveUp(failure: Failure, exchange: Exchange, error: unknown): void {
+    if (failure === "refused") this.#refuse(exchange, error as SseError);
+    else this.#end(failure === "ended" ? undefined : { reason: error });
   }
 
   #canRecover(error: unknown): error is SseError {
@@ -588,7 +567,7 @@ class Connection implements SseConnection {
     } catch (error) {
       if (state !== this.#state) return;
       if (this.#canRecover(error) && error.code !== "reconnect-failed") {
-        this.#recover(exchange, "failed", error);
+        this.#recover("failed", exchange, error);
       } else {
         this.#end({ reason: error });
       }
@@ -607,7 +586,7 @@ class Connection implements SseConnection {
         this.#stop({ reason });
       }
     } else if (this.#policy.isEnabled && !endsStream(response)) {
-      this.#recover(exchange, "refused", exchange.refusal(true));
+      this.#recover("refused", exchange, exchange.refusal());
     } else {
       this.#refuse(exchange);
     }
@@ -627,57 +606,53 @@ class Connection implements SseConnection {
     this.#state = { kind: "refused", exchange, error };
   }
 
-  /** To "connecting", and from there on as `planRetry` plans. */
+  /** To "connecting", and from there on as the policy says. */
   #recover(
+    failure: Failure,
     failed: Exchange,
-    kind: Failure["kind"],
     error: SseError | Promise<SseError>,
   ): void {
     const state = this.#startConnecting(failed);
-    this.#settled = this.#retry(state, failed, kind, error);
+    this.#settled = this.#retry(state, failure, failed, error);
   }
 
   async #retry(
     state: State,
+    failure: Failure,
     failed: Exchange,
-    kind: Failure["kind"],
-    failure: SseError | Promise<SseError>,
+    reason: SseError | Promise<SseError>,
   ): Promise<void> {
     const { signal } = state.exchange;
     try {
-      const error = await failure;
+      const error = await reason;
       signal.throwIfAborted();
       // Before the callbacks, which may call reconnect().
       this.#attempts++;
-      const plan = await abortable(
-        planRetry(this.#policy, {
-          error,
-          kind,
-          attempt: this.#attempts,
-          canContinue: this.#canContinue,
-          reconnectionTime: this.reconnectionTime,
-        }, signal),
-        signal,
-      );
+      const delay = this.#canContinue
+        ? await abortable(
+          planRetry(
+            this.#policy,
+            error,
+            this.#attempts,
+            this.reconnectionTime,
+            signal,
+          ),
+          signal,
+        )
+        : undefined;
       if (state !== this.#state) return;
-      switch (plan) {
-        case "refuse":
-          this.#attempts--; // None follows.
-          this.#refuse(failed, error);
-          break;
-        case "end":
-          this.#end();
-          break;
-        default:
-          // Not earlier: `shouldReconnect` may read a refused response.
-          failed.abort(error);
-          await wait(plan.delay, signal);
-          await this.#attempt(state, error);
+      if (delay === undefined) {
+        this.#attempts--; // None follows.
+        return this.#giveUp(failure, failed, error);
       }
+      // Not earlier: `shouldReconnect` may read a refused response.
+      failed.abort(error);
+      await wait(delay, signal);
+      await this.#attempt(state, error);
     } catch (reason) {
       if (state === this.#state) this.#end({ reason });
     } finally {
-      // If the plan was "refuse", the caller may still read the response.
+      // A refused response may be left to the caller.
       if (this.#state.exchange !== failed) failed.abort();
     }
   }
@@ -700,11 +675,4 @@ class Connection implements SseConnection {
     // What was aborted may have called close(), which must not hide the error.
     this.#state = ended;
   }
-}
-
-/** Returns the reason of an abort. Signals of old polyfills have none. */
-function abortReason({ reason }: AbortSignal): unknown {
-  return reason === undefined
-    ? new DOMException("The signal was aborted", "AbortError")
-    : reason;
 }

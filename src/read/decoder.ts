@@ -35,7 +35,8 @@ export interface SseDecoderOptions {
   lastEventId?: string | undefined;
   /**
    * Maximum size of an event in UTF-16 code units, including its unfinished
-   * line. A larger event fails with an `SseError` `"event-too-large"`.
+   * line. Comments and unknown lines count as well while they arrive. A larger
+   * event or line fails with an `SseError` `"event-too-large"`.
    *
    * The limit keeps a faulty server from filling the memory. Lower it if many
    * streams are open at once. `Infinity` removes it.
@@ -89,8 +90,7 @@ export class SseDecoder {
    * Creates a decoder.
    *
    * @param options The initial id, the limit, and a callback for comments.
-   * @throws {RangeError} If `maxEventSize` is neither a positive whole number
-   * nor `Infinity`.
+   * @throws {RangeError} If `maxEventSize` is less than 1.
    * @throws {TypeError} If another option has the wrong type.
    */
   constructor(options: SseDecoderOptions = {}) {

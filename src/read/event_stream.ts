@@ -54,8 +54,7 @@ export class SseEventStream implements
    * Creates a stream.
    *
    * @param options The initial id, the limit, and a callback for comments.
-   * @throws {RangeError} If `maxEventSize` is neither a positive whole number
-   * nor `Infinity`.
+   * @throws {RangeError} If `maxEventSize` is less than 1.
    * @throws {TypeError} If another option has the wrong type.
    */
   constructor(options: SseDecoderOptions = {}) {

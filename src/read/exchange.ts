@@ -73,16 +73,13 @@ export class Exchange {
   }
 
   /**
-   * Returns why the response was refused, with the start of its body.
-   *
-   * @param keepBody Whether the body must stay readable.
+   * Returns why the response was refused, with the start of its body. The body
+   * stays readable.
    */
-  async refusal(keepBody: boolean): Promise<SseError> {
+  async refusal(): Promise<SseError> {
     const response = this.#response!;
-    return refusalError(
-      response,
-      await startOfBody(response, keepBody, this.#controller.signal),
-    );
+    const body = await startOfBody(response, this.#controller.signal);
+    return refusalError(response, body);
   }
 
   /** Reads a chunk, which may be empty if there is no `idleTimeout`. */

@@ -25,8 +25,8 @@ export class Inbox {
   readonly #items: (ServerSentEvent | string)[] = [];
   /** The response that is being read. */
   #response: Response | undefined;
-  /** Whether no event of this response was delivered. */
-  #isEmpty = true;
+  /** Whether an event was delivered since the first byte of this response. */
+  #hasDelivered = false;
   /** The newest event that was delivered or dropped. */
   #delivered: ServerSentEvent | undefined;
 
@@ -63,6 +63,11 @@ export class Inbox {
     return this.newest ?? this.#delivered;
   }
 
+  /** Whether an event of this response was delivered. */
+  get hasDelivered(): boolean {
+    return this.#hasDelivered && !this.parser.isAtStart;
+  }
+
   /** Starts reading another response. Drops the unfinished event. */
   open(response: Response): void {
     this.parser.reset();
@@ -77,7 +82,7 @@ export class Inbox {
    */
   receive(chunk: Uint8Array<ArrayBuffer>): void {
     // Not when the response is opened: events of the one before it may be left.
-    if (this.parser.isAtStart) this.#isEmpty = true;
+    if (this.parser.isAtStart) this.#hasDelivered = false;
     try {
       this.parser.decode(chunk, this.#items);
     } catch (error) {
@@ -134,7 +139,7 @@ export class Inbox {
       } else {
         this.lastEventId = isLast ? this.parser.lastEventId : item.id;
       }
-      this.#isEmpty = false;
+      this.#hasDelivered = true;
       return this.#delivered = item;
     }
   }
@@ -157,7 +162,7 @@ export class Inbox {
 
   /** Throws if a stream ends that has no event, but other text. */
   #checkIsEventStream(): void {
-    if (!this.#isEmpty || this.parser.foreignText === "") return;
+    if (this.hasDelivered || this.parser.foreignText === "") return;
     this.clear();
     throw this.#error("malformed", "Expected an event stream, got other text");
   }

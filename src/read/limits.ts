@@ -21,10 +21,8 @@ export const MAX_HEALTHY_TIME = 30_000;
  * longer headers.
  */
 export const MAX_ID_LENGTH = 8192;
-/** The same in words. Bundlers do not remove an unused template string. */
-export const ID_RULE = "free of control characters and at most 8192 bytes";
 
-/** Maximum number of bytes to read of a refused response's body. */
+/** Maximum number of UTF-16 code units to keep of a refused response's body. */
 export const MAX_BODY_LENGTH = 65_536;
 /** Maximum time in ms to read a refused response's body. */
 export const MAX_BODY_TIME = 1000;

@@ -199,7 +199,8 @@ export interface ConnectSseOptions extends
   anyContentType?: boolean | undefined;
   /**
    * Maximum size of an event in UTF-16 code units, including its unfinished
-   * line. A larger event fails with an `SseError` `"event-too-large"`. By
+   * line. Comments and unknown lines count as well while they arrive. A larger
+   * event or line fails with an `SseError` `"event-too-large"`. By
    * default, it does not reconnect after this error.
    *
    * The limit keeps a faulty server from filling the memory. Lower it if many

@@ -8,7 +8,7 @@ import { SseError } from "../error.ts";
 import {
   check,
   checkFunction,
-  checkLimit,
+  checkRange,
   checkType,
 } from "../internal/check.ts";
 import { truncate } from "../internal/truncate.ts";
@@ -25,16 +25,6 @@ const BOM = "\ufeff";
 
 /** A line that may be part of an event stream, also if it was cut off. */
 const UNKNOWN_FIELD = /^(?!error(?::|$))(?:[A-Za-z][\w-]*)?(?::|$)/;
-
-/**
- * The start of a line whose end has not arrived:
- *
- * - `"none"`: there is none, as the last chunk ended with a line end.
- * - `"short"`: it is too short to tell whether it is a field.
- * - `"kept"`: it is a field, or a comment that `onComment` is to be called with.
- * - `"ignored"`: it is neither. Only its start is kept, however long the line is.
- */
-type PartialLine = "none" | "short" | "kept" | "ignored";
 
 /**
  * Parses an event stream chunk by chunk. `SseDecoder` is its public form; the
@@ -63,7 +53,7 @@ export class EventStreamParser {
   #dropNext!: "" | typeof BOM | "\n";
   /** Whether a call failed, or is still running. */
   #needsReset!: boolean;
-  #partialLine!: PartialLine;
+  /** The start of a line whose end has not arrived. */
   readonly #line = new StringBuilder("");
 
   // The standard's buffers, of the unfinished event.
@@ -88,7 +78,7 @@ export class EventStreamParser {
     },
   ) {
     checkType(lastEventId, "string", "lastEventId to be a string");
-    checkLimit("maxEventSize", maxEventSize);
+    checkRange("maxEventSize", maxEventSize, 1);
     this.#lastEventId = lastEventId;
     this.#maxEventSize = maxEventSize;
     this.#onComment = checkFunction("onComment", onComment);
@@ -124,7 +114,6 @@ export class EventStreamParser {
     this.#midSequence = false;
     this.#dropNext = BOM;
     this.#needsReset = false;
-    this.#partialLine = "none";
     this.#line.take();
     this.#data.take();
     this.#type = "";
@@ -161,17 +150,19 @@ export class EventStreamParser {
       let start = position;
       let end = Math.min(lf, cr);
       if (end === length) {
-        this.#addPartialLine(text.slice(start));
+        this.#line.append(text.slice(start));
+        this.#checkSize(this.#line.length);
         break;
       }
       position = end === lf ? end + 1 : skipLineEnd(text, end);
-      if (this.#partialLine !== "none") {
-        line = this.#completeLine(text.slice(start, end));
+      if (this.#line.count > 0) {
+        this.#line.append(text.slice(start, end));
+        line = this.#line.take()!;
         start = 0;
         end = line.length;
       }
+      if (mayExceed) this.#checkSize(end - start);
       if (isData(line, start, end)) {
-        if (mayExceed) this.#checkSize(end - start);
         const value = valueOf(line, start + "data".length, end);
         const isFirst = this.#data.count === 0;
         const next = isFirst ? skipLineEnd(text, position) : position;
@@ -184,7 +175,6 @@ export class EventStreamParser {
           this.#data.append(value);
         }
       } else if (isField("event", line, start, end)) {
-        if (mayExceed) this.#checkSize(end - start);
         this.#type = valueOf(line, start + "event".length, end);
       } else if (start < end) {
         this.#processField(line, start, end);
@@ -204,7 +194,8 @@ export class EventStreamParser {
   end(): ServerSentEvent | undefined {
     this.#checkUsable();
     const cut = this.#utf8.decode(); // A replacement for a cut-off sequence.
-    const line = this.#completeLine(cut);
+    this.#line.append(cut);
+    const line = this.#line.take()!;
     if (isData(line, 0, line.length)) {
       this.#data.append(valueOf(line, "data".length, line.length));
     } else {
@@ -239,46 +230,12 @@ export class EventStreamParser {
     return this.#utf8.decode(chunk, { stream: true });
   }
 
-  /** Adds a part of a line whose end has not arrived. */
-  #addPartialLine(part: string): void {
-    this.#appendToLine(part);
-    if (this.#partialLine === "none" || this.#partialLine === "short") {
-      const start = this.#line.take()!;
-      this.#partialLine = this.#classify(start);
-      this.#appendToLine(start);
-    }
-    if (this.#partialLine === "kept") this.#checkSize(this.#line.length);
-  }
-
-  #appendToLine(part: string): void {
-    const room = this.#partialLine === "ignored"
-      ? MAX_FOREIGN_LENGTH + 1 - this.#line.length
-      : Infinity;
-    if (room > 0) this.#line.append(part.slice(0, room));
-  }
-
-  #classify(start: string): PartialLine {
-    const name = /^(data|event|id|retry|):/.exec(start)?.[1];
-    if (name || name === "" && this.#onComment) return "kept";
-    // "retry:" is the longest field name.
-    return start.length < "retry:".length ? "short" : "ignored";
-  }
-
-  /** Returns the line that earlier chunks started and `part` ends. */
-  #completeLine(part: string): string {
-    this.#appendToLine(part);
-    this.#partialLine = "none";
-    return this.#line.take()!;
-  }
-
   /** HTML standard, "process the field", for all but `data` and `event`. */
   #processField(line: string, start: number, end: number): void {
     if (isField("id", line, start, end)) {
-      this.#checkSize(end - start);
       const id = valueOf(line, start + "id".length, end);
       if (!id.includes("\0")) this.#id = id;
     } else if (isField("retry", line, start, end)) {
-      this.#checkSize(end - start);
       const value = valueOf(line, start + "retry".length, end);
       if (/^[0-9]+$/.test(value)) {
         this.#retry = Math.min(Number(value), Number.MAX_SAFE_INTEGER);
@@ -286,23 +243,19 @@ export class EventStreamParser {
       }
     } else if (line.charCodeAt(start) !== COLON) {
       this.#rememberIfForeign(line.slice(start, end));
-    } else if (this.#onComment) {
-      this.#checkSize(end - start);
-      this.#onComment(valueOf(line, start, end));
+    } else {
+      this.#onComment?.(valueOf(line, start, end));
     }
   }
 
   /**
    * Remembers a line whose field name is not a word, or is `error`. Servers of
    * LLMs send errors so, with the type of an event stream. An unknown field is
-   * ignored, as the standard says. The start of the line decides, because no more
-   * is kept of a line that comes in several chunks.
+   * ignored, as the standard says.
    */
   #rememberIfForeign(line: string): void {
     const text = this.#foreignText;
-    if (text.length > MAX_FOREIGN_LENGTH) return;
-    line = line.slice(0, MAX_FOREIGN_LENGTH + 1);
-    if (UNKNOWN_FIELD.test(line)) return;
+    if (text.length > MAX_FOREIGN_LENGTH || UNKNOWN_FIELD.test(line)) return;
     this.#foreignText = truncate(
       text === "" ? line : `${text}\n${line}`,
       MAX_FOREIGN_LENGTH,

@@ -169,29 +169,6 @@ export interface ReconnectOptions {
     | undefined;
 }
 
-/** A failure to connect, or of a connection. */
-export interface Failure {
-  error: SseError;
-  /**
-   * What failed: a response that is no event stream (`"refused"`), a body that
-   * ended and whose end is the stream's if it does not reconnect (`"ended"`), or
-   * anything else.
-   */
-  kind: "refused" | "ended" | "failed";
-  /** The number of the next attempt in a row, from 1. */
-  attempt: number;
-  /** Whether another request would continue the stream, or may start it anew. */
-  canContinue: boolean;
-  /** The server's newest `retry:`, in milliseconds. */
-  reconnectionTime: number | undefined;
-}
-
-/**
- * What to do after a failure: reconnect after a delay in milliseconds, leave the
- * refused response to the caller, or end the stream.
- */
-export type RetryPlan = { readonly delay: number } | "refuse" | "end";
-
 /** The option `reconnect`, checked and with its defaults. */
 export interface ReconnectPolicy {
   isEnabled: boolean;
@@ -209,70 +186,76 @@ export function reconnectPolicy(
 ): ReconnectPolicy {
   const options = typeof reconnect === "boolean" ? {} : reconnect;
   checkType(options, "object", "reconnect to be a boolean or options");
-  const {
-    resume = true,
-    restartUntil,
-    initialDelay = 1000,
-    maxDelay = 30_000,
-    backoffFactor = 2,
-    jitter = 0.5,
-    maxAttempts = Infinity,
-    shouldReconnect,
-    onReconnect,
-  }: ReconnectOptions = options;
+  const number = (
+    name:
+      | "backoffFactor"
+      | "initialDelay"
+      | "jitter"
+      | "maxAttempts"
+      | "maxDelay",
+    ifMissing: number,
+    least: number,
+    most?: number,
+  ) => {
+    const { [name]: value = ifMissing } = options;
+    return checkRange(`reconnect.${name}`, value, least, most);
+  };
+  const callback = <
+    Name extends "onReconnect" | "restartUntil" | "shouldReconnect",
+  >(name: Name) => checkFunction(`reconnect.${name}`, options[name]);
+
+  const { resume = true } = options;
   const isBoolean = typeof resume === "boolean";
   check(isBoolean, "reconnect.resume to be a boolean", resume);
-  const needsNoResume = !restartUntil || !resume;
-  check(needsNoResume, "reconnect.restartUntil with resume: false", resume);
+  const restartUntil = callback("restartUntil");
+  if (restartUntil && resume) {
+    throw new TypeError(
+      "Expected reconnect.resume to be false, as restartUntil is set",
+    );
+  }
   return {
     isEnabled: reconnect !== false,
     resume,
-    restartUntil: checkFunction("reconnect.restartUntil", restartUntil),
-    maxAttempts: checkRange("reconnect.maxAttempts", maxAttempts, 0),
+    restartUntil,
+    maxAttempts: number("maxAttempts", Infinity, 0),
     backoff: {
-      initial: checkRange("reconnect.initialDelay", initialDelay, 0),
-      max: checkRange("reconnect.maxDelay", maxDelay, 0),
-      factor: checkRange("reconnect.backoffFactor", backoffFactor, 1),
-      jitter: checkRange("reconnect.jitter", jitter, 0, 1),
+      initial: number("initialDelay", 1000, 0),
+      max: number("maxDelay", 30_000, 0),
+      factor: number("backoffFactor", 2, 1),
+      jitter: number("jitter", 0.5, 0, 1),
     },
-    shouldReconnect: checkFunction(
-      "reconnect.shouldReconnect",
-      shouldReconnect,
-    ),
-    onReconnect: checkFunction("reconnect.onReconnect", onReconnect),
+    shouldReconnect: callback("shouldReconnect"),
+    onReconnect: callback("onReconnect"),
   };
 }
 
 /**
- * Plans what to do after a failure, and calls the caller's callbacks. It does not
- * wait.
+ * Decides whether to reconnect after a failure, and calls the caller's callbacks.
  *
- * @param signal Aborts if the plan is not needed any more.
- * @throws {SseError} The error itself, if it is final; `"reconnect-failed"`, if
- * `maxAttempts` were made.
+ * @param attempt The number of the next attempt in a row, from 1.
+ * @param reconnectionTime The server's newest `retry:`, in ms.
+ * @param signal Aborts if the answer is not needed any more.
+ * @returns The delay in ms before the next attempt. Undefined if none follows.
+ * @throws {SseError} `"reconnect-failed"`, if `maxAttempts` were made.
  * @throws {unknown} What a callback throws.
  */
 export async function planRetry(
-  policy: ReconnectPolicy,
-  failure: Failure,
+  { maxAttempts, backoff, shouldReconnect, onReconnect }: ReconnectPolicy,
+  error: SseError,
+  attempt: number,
+  reconnectionTime: number | undefined,
   signal: AbortSignal,
-): Promise<RetryPlan> {
-  const { error, kind, attempt, reconnectionTime } = failure;
-  const { maxAttempts, onReconnect } = policy;
-  const retries = await shouldRetry(policy, failure);
+): Promise<number | undefined> {
+  const retries = await shouldReconnect?.(error, attempt) ?? isTemporary(error);
   signal.throwIfAborted();
-  if (!retries) {
-    if (kind === "refused") return "refuse";
-    if (kind === "ended") return "end";
-    throw error;
-  }
+  if (!retries) return undefined;
   if (attempt > maxAttempts) throw attemptsFailed(maxAttempts, error);
   const delay = Math.max(
-    delayBefore(attempt, reconnectionTime, policy.backoff),
+    delayBefore(attempt, reconnectionTime, backoff),
     error.code === "status" ? retryAfter(error) : 0,
   );
   await onReconnect?.({ attempt, delay, error });
-  return { delay };
+  return delay;
 }
 
 /** Makes the error of a stream for which `maxAttempts` attempts were made. */
@@ -286,14 +269,6 @@ export function attemptsFailed(
       `but the last failed: ${reason}`,
     error,
   );
-}
-
-async function shouldRetry(
-  { shouldReconnect }: ReconnectPolicy,
-  { error, attempt, canContinue }: Failure,
-): Promise<boolean> {
-  if (!canContinue) return false;
-  return await shouldReconnect?.(error, attempt) ?? isTemporary(error);
 }
 
 function delayBefore(
@@ -315,22 +290,13 @@ function delayBefore(
  */
 const TEMPORARY_STATUS = /^(408|425|429|5(?!01|05|11)..)$/;
 
+const TEMPORARY_CODE = /timeout|truncated|rejected/;
+
 /** Whether another attempt may succeed. */
-function isTemporary(error: SseError): boolean {
-  switch (error.code) {
-    case "network":
-      return !isPermanent(error.cause);
-    case "rejected":
-    case "truncated":
-    case "idle-timeout":
-    case "event-timeout":
-    case "connect-timeout":
-      return true;
-    case "status":
-      return TEMPORARY_STATUS.test(`${error.response?.status}`);
-    default:
-      return false;
-  }
+function isTemporary({ code, cause, response }: SseError): boolean {
+  if (code === "network") return !isPermanent(cause);
+  if (code === "status") return TEMPORARY_STATUS.test(`${response?.status}`);
+  return TEMPORARY_CODE.test(code);
 }
 
 /** Whether a request failed for a reason that another attempt cannot change. */
@@ -356,10 +322,6 @@ const PERMANENT_MESSAGE =
  */
 function retryAfter({ response }: SseError): number {
   const value = response?.headers.get("Retry-After") ?? "";
-  const delay = /[A-Z]/i.test(value)
-    ? Date.parse(value) - Date.now()
-    : /^[0-9]+$/.test(value)
-    ? Number(value) * 1000
-    : 0;
-  return delay > 0 ? Math.min(delay, Number.MAX_SAFE_INTEGER) : 0;
+  if (/^[0-9]+$/.test(value)) return Number(value) * 1000;
+  return /[A-Z]/i.test(value) ? Date.parse(value) - Date.now() || 0 : 0;
 }

@@ -7,9 +7,8 @@
 import { reasonOf, reconnectFailed, SseError } from "../error.ts";
 import { check } from "../internal/check.ts";
 import { withoutSecrets, withoutUrlSecrets } from "../internal/quote.ts";
-import { truncate } from "../internal/truncate.ts";
 import { headerValue } from "../last_event_id.ts";
-import { ID_RULE, MAX_ID_LENGTH } from "./limits.ts";
+import { MAX_ID_LENGTH } from "./limits.ts";
 import type { ConnectSseOptions, Send, SseAttempt } from "./options.ts";
 
 /** What `fetch` takes. */
@@ -219,22 +218,25 @@ function isBrowser(): boolean | undefined {
 
 function addLastEventId(
   headers: Headers,
-  { lastEventId, error }: SseAttempt,
+  { attempt, lastEventId, error }: SseAttempt,
 ): void {
   if (lastEventId === "" || headers.has("Last-Event-ID")) return;
-  if (!isSendable(lastEventId)) {
-    const got = JSON.stringify(truncate(lastEventId, 100));
-    throw reconnectFailed(
-      `Expected the last event ID to be ${ID_RULE}, got ${got}: ` +
-        "the stream cannot resume",
-      error,
-    );
-  }
+  check(
+    isSendable(lastEventId),
+    "lastEventId to be free of control characters and " +
+      `at most ${MAX_ID_LENGTH} bytes`,
+    lastEventId,
+    // The first one is the caller's, and any other the server's.
+    (message) =>
+      attempt === 0
+        ? new TypeError(message)
+        : reconnectFailed(`${message}: the stream cannot resume`, error),
+  );
   headers.set("Last-Event-ID", headerValue(lastEventId));
 }
 
 /** Whether a request can carry the id: no runtime sends control characters. */
-export function isSendable(id: string): boolean {
+function isSendable(id: string): boolean {
   // deno-lint-ignore no-control-regex
   return !/[\x00-\x08\x0a-\x1f\x7f]/.test(id) &&
     new TextEncoder().encode(id).length <= MAX_ID_LENGTH;

@@ -120,6 +120,7 @@ export function sseFetch(
     const stopListening = listenForAbort(exchange, signal);
     let body: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
     try {
+      exchange.signal.throwIfAborted();
       const response = await exchange.send(
         async (options, own) => {
           // Also aborts a response that is returned unchanged.
@@ -133,7 +134,8 @@ export function sseFetch(
         connectTimeout,
       );
       checkResponse(response, "fetch to give a Response");
-      if (isRefused(response)) return response;
+      // The response to HEAD has no body, and so no end that could be missing.
+      if (isRefused(response) || response.body === null) return response;
       const inbox = new Inbox({ until, maxEventSize });
       inbox.open(response);
       body = guard(exchange, inbox, idleTimeout, eventTimeout, stopListening);

@@ -97,7 +97,7 @@ const HEARTBEAT = /* @__PURE__ */ utf8.encode(":\n");
  * @returns The response.
  * @throws {TypeError} If the source cannot be iterated, or is a locked stream,
  * or `signal` is not an `AbortSignal`.
- * @throws {RangeError} If `heartbeat` is not a positive number, or `status`
+ * @throws {RangeError} If `heartbeat` is less than 1, or `status`
  * does not allow a body: 200 to 599 do, except 204, 205 and 304.
  *
  * @example Send the time every second

@@ -416,7 +416,7 @@ Deno.test("RedisEventLog throws if an option is invalid", () => {
   assertThrows(make({ send }), TypeError, "key");
   assertThrows(make({ key: "a" }), TypeError, "send");
   assertThrows(make({ key: "a", send, sendBlocking: 1 }), TypeError, "sendB");
-  for (const maxMessages of [0, 1.5, 1e21, NaN, "1"]) {
+  for (const maxMessages of [0, 0.5, NaN, "1"]) {
     assertThrows(make({ key: "a", send, maxMessages }), RangeError, "maxM");
   }
   assertThrows(make({ key: "a", send, pollInterval: 0 }), RangeError, "poll");

@@ -19,6 +19,12 @@ Deno.test("withoutSecrets removes the secrets of strings that are no URL", () =>
     "https:user:secret@host/feed": "https:host/feed",
     "https:\\\\user:secret@host/feed": "https:\\\\host/feed",
     "(http://user:secret@host:1233/p?k=secret):": "(http://host:1233/p?…",
+    "https://user:$se/cret@host/": "https://host/",
+    "https://user:1se/cret@host/": "https://host/",
+    "http://a/,http://user:secret@b/": "http://a/,http://b/",
+    "http://a:80,http://user:secret@b/": "http://a:80,http://b/",
+    "wss://user:secret@host/p?secret": "wss://host/p?…",
+    "'user:secret@host'": "'host'",
   };
   for (const [text, expected] of Object.entries(texts)) {
     assertEquals(withoutSecrets(text), expected);
@@ -33,6 +39,8 @@ Deno.test("withoutSecrets keeps words that are no URL", () => {
       '{"to":"bob@example.com","at":"12:30"}',
       "http://localhost:1233): connection refused",
       "http://[::1]:8080/@team",
+      "https://esm.sh/@scope/name",
+      "npm:name@1.0, jsr:@scope/name@1",
     ]
   ) {
     assertEquals(withoutSecrets(text), text);

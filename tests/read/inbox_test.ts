@@ -246,15 +246,6 @@ Deno.test("until as an empty string does not match an unfinished event without d
   }
 });
 
-Deno.test("until is compared at the end of the body also if the event exceeds maxEventSize", async () => {
-  await using sse = await connectSse(url, {
-    until: "[DONE]",
-    maxEventSize: 10,
-    fetch: () => eventResponse("id:1234567\ndata"),
-  });
-  await assertSseError(sse.next(), "truncated");
-});
-
 Deno.test("until that throws leaves lastEventId at the last delivered event", async () => {
   const fault = new Error("not this one");
   await using sse = await connectSse(url, {

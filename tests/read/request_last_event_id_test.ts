@@ -59,7 +59,7 @@ for (const [what, id] of Object.entries(unsendable)) {
     });
     assertEquals((await sse.next()).value?.id.length, id.length);
     const error = await assertSseError(sse.next(), "reconnect-failed");
-    assertStringIncludes(error.message, "last event ID");
+    assertStringIncludes(error.message, "lastEventId");
     assertStringIncludes(error.message, "at most 8192 bytes, got ");
     assertEquals(error.message.length < 500, true);
     assertEquals((error.cause as SseError).code, "truncated");

@@ -298,7 +298,7 @@ for (const heartbeat of [0, -1, NaN, -Infinity, null as unknown as number]) {
     assertThrows(
       () => sseResponse([], { heartbeat }),
       RangeError,
-      "Expected heartbeat to be a positive number of ms or Infinity, got " +
+      "Expected heartbeat to be a number from 1 to Infinity, got " +
         heartbeat,
     );
   });
