@@ -162,7 +162,9 @@ export function dataOf({ data, json }: SseMessage): string | undefined {
     "json to be a value that JSON can represent",
     typeof json,
   );
-  return text;
+  // Some readers of streams end a line at these.
+  return text.replace(/\x85/g, "\\u0085").replace(/\u2028/g, "\\u2028")
+    .replace(/\u2029/g, "\\u2029");
 }
 
 /** Whether a message's `json` is the method of an event that was read. */

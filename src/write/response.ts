@@ -45,6 +45,7 @@ export interface SseResponseInit extends ResponseInit {
    * No comment is written while the client is too slow to accept one.
    */
   heartbeat?: number | undefined;
+  sendTimeout?: number | undefined;
   /**
    * Ends the stream when it aborts, after the message that is being sent. By
    * default, the stream ends when the source ends or the client leaves.
@@ -71,6 +72,7 @@ const DEFAULT_HEADERS = [
   ["Incremental", "?1"],
 ];
 
+// Without a blank line, at which many clients dispatch an empty event.
 const HEARTBEAT = /* @__PURE__ */ utf8.encode(":\n");
 
 /**
@@ -160,10 +162,21 @@ export function sseResponse(
   source:
     | AsyncIterable<SseMessage>
     | Iterable<SseMessage>
-    | ReadableStream<SseMessage>,
+    | ReadableStream<SseMessage>
+    | ((
+      signal: AbortSignal,
+    ) =>
+      | AsyncIterable<SseMessage>
+      | Iterable<SseMessage>
+      | ReadableStream<SseMessage>
+      | Promise<
+        | AsyncIterable<SseMessage>
+        | Iterable<SseMessage>
+        | ReadableStream<SseMessage>
+      >),
   init: SseResponseInit = {},
 ): Response {
-  const pulled = pullFrom(source, "an iterable or a stream of messages");
+  const writer = new Writer(source, init);
   try {
     // Read one by one, as they may be getters: the init may be a `Response`.
     const { status = 200, statusText } = init;
@@ -177,9 +190,7 @@ export function sseResponse(
       status,
       RangeError,
     );
-    const body = new ReadableStream(new Writer(pulled, init), {
-      highWaterMark: 0,
-    });
+    const body = new ReadableStream(writer, { highWaterMark: 0 });
     return new Response(body, {
       ...init,
       status,
@@ -187,96 +198,151 @@ export function sseResponse(
       headers,
     });
   } catch (error) {
-    closeSource(pulled).catch(() => {});
+    writer.cancel().catch(() => {});
     throw error;
   }
 }
 
-/** Closes a source. Async, so that what `return` throws is a rejection. */
-async function closeSource(source: PulledSource<SseMessage>): Promise<void> {
-  await source.return?.();
-}
+type Source = Parameters<typeof sseResponse>[0];
+type SourceFunction = Extract<Source, (signal: AbortSignal) => unknown>;
 
-/** The source of a response's stream: writes the messages as bytes. */
+/**
+ * - `"idle"`: the client has requested nothing more.
+ * - `"waiting"`: it waits for a message, which the source is asked for.
+ * - `"ahead"`: the source is still asked for it, but a heartbeat has answered the
+ *   request of the client.
+ * - `"over"`: the source has ended, or is not read any more.
+ */
+type State = "idle" | "waiting" | "ahead" | "over";
+
+/** Writes the messages of a source as the bytes of a response's body. */
 class Writer
   implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>>, Waker {
-  readonly #source: PulledSource<SseMessage> & Partial<Pollable>;
-  readonly #heartbeat: number | undefined;
-  readonly #signal: AbortSignal | undefined;
-  /**
-   * `"idle"`: the client has requested nothing more. `"waiting"`: it waits for
-   * a message. `"over"`: the source has ended, or the client has left.
-   */
-  #state: "idle" | "waiting" | "over" = "idle";
+  /** Undefined until the function that returns the source has done so. */
+  #source: (PulledSource<SseMessage> & Partial<Pollable>) | undefined;
+  /** Undefined after the call. */
+  #open: SourceFunction | undefined;
+  /** The controller of the signal that the function gets. */
+  #abort: AbortController | undefined;
+  readonly #init: SseResponseInit;
+  #heartbeat: number | undefined;
+  #sendTimeout: number | undefined;
+  #signal: AbortSignal | undefined;
+  #state: State = "idle";
   #controller!: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
+  /** The id that the client has, or undefined if it is not known. */
   #lastEventId: string | undefined;
-  /** Settle `#follow`. */
+  /** Resolves the promise of `pull`. */
   #resolve!: () => void;
-  #reject!: (error: unknown) => void;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #heartbeatTimer: ReturnType<typeof setTimeout> | undefined;
+  #sendTimer: ReturnType<typeof setTimeout> | undefined;
   /** The time of the last message or of the client's last request for one. */
   #quietSince = 0;
 
-  constructor(source: PulledSource<SseMessage>, init: SseResponseInit) {
-    this.#source = source;
-    this.#heartbeat = checkTimeout("heartbeat", init.heartbeat);
-    checkSignal(this.#signal = init.signal);
+  constructor(source: Source, init: SseResponseInit) {
+    if (typeof source === "function") this.#open = source;
+    else this.#setSource(source);
+    this.#init = init;
   }
 
+  /** An exception is one of the stream's constructor. */
   start(
     controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>,
   ): void {
+    const { heartbeat, sendTimeout, signal } = this.#init;
     this.#controller = controller;
+    this.#heartbeat = checkTimeout("heartbeat", heartbeat);
+    this.#sendTimeout = checkTimeout("sendTimeout", sendTimeout);
+    checkSignal(this.#signal = signal);
+    // Some servers and proxies send the headers only with the first byte.
+    if (this.#heartbeat) controller.enqueue(HEARTBEAT);
   }
 
-  async pull(): Promise<void> {
+  pull(): Promise<void> | void {
+    clearTimeout(this.#sendTimer);
     if (this.#signal?.aborted) return this.handleEvent();
     this.#signal?.addEventListener("abort", this);
+    const isReading = this.#state === "ahead";
     this.#state = "waiting";
     if (this.#heartbeat) {
       this.#quietSince = Date.now();
-      this.#timer ??= setTimeout(() => this.#beat(), this.#heartbeat);
+      this.#heartbeatTimer ??= setTimeout(() => this.#beat(), this.#heartbeat);
     }
-    try {
-      if (this.#source[POLL]) await this.#follow();
-      else while (this.#writeResult(await this.#source.next()));
-    } catch (error) {
-      if (this.#isOver) return;
-      // If the message is at fault, the source has not ended.
-      this.cancel().catch(() => {});
-      throw error;
-    }
-    if (!this.#isOver) this.#state = "idle";
+    return new Promise((resolve) => {
+      this.#resolve = resolve;
+      if (!isReading || this.#source?.[POLL]) this.#read();
+    });
   }
 
-  async cancel(): Promise<void> {
+  async cancel(reason?: unknown): Promise<void> {
     // The client may leave after the source has ended.
-    if (this.#isOver) return;
+    if (this.#state === "over") return;
     this.#finish();
-    await closeSource(this.#source);
+    this.#abort?.abort(reason);
+    await this.#source?.return?.();
   }
 
-  /** The signal's listener. */
+  /** The listener of `init.signal`. */
   handleEvent(): void {
-    this.cancel().catch(() => {});
+    this.cancel(this.#signal!.reason).catch(() => {});
     this.#controller.close();
   }
 
-  get #isOver(): boolean {
-    return this.#state === "over";
+  /** Reads the source until a message was written. */
+  async #read(): Promise<void> {
+    try {
+      const open = this.#open;
+      if (open) {
+        this.#open = undefined;
+        this.#abort = new AbortController();
+        this.#setSource(await open(this.#abort.signal));
+        // The client may have left in the meantime.
+        if (this.#state === "over") await this.#source!.return?.();
+      }
+      if (this.#source![POLL]) this.wake();
+      else {
+        while (this.#state === "waiting" || this.#state === "ahead") {
+          this.#writeResult(await this.#source!.next());
+        }
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
-  /** Writes a result of the source. Returns true if nothing was written. */
-  #writeResult(result: IteratorResult<SseMessage>): boolean {
-    if (this.#isOver) return false;
-    if (!result.done) return !this.#write(result.value);
+  #setSource(source: Exclude<Source, SourceFunction>): void {
+    this.#source = pullFrom(source, "an iterable or a stream of messages");
+    // A connection without an id was opened for a client without one.
+    if ((source as { lastEventId?: string }).lastEventId === "") {
+      this.#lastEventId = "";
+    }
+  }
+
+  /** Writes messages of a log until the client has to request more. */
+  wake(message?: SseMessage): boolean {
+    try {
+      if (message !== undefined) this.#write(message);
+      else {
+        while (this.#state === "waiting") {
+          const result = this.#source![POLL]!(this);
+          if (result === undefined) break;
+          this.#writeResult(result);
+        }
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+    return this.#state === "waiting";
+  }
+
+  #writeResult(result: IteratorResult<SseMessage>): void {
+    if (this.#state === "over") return;
+    if (!result.done) return this.#write(result.value);
     this.#finish();
     this.#controller.close();
-    return false;
   }
 
-  /** Writes a message. Returns whether there was anything to write. */
-  #write(message: SseMessage): boolean {
+  #write(message: SseMessage): void {
     let bytes = sharedBytes(message);
     if (bytes !== undefined) {
       // Unknown from here on. To store a new id in each of thousands of writers
@@ -286,62 +352,59 @@ class Writer
       bytes = encodeEvent(message, this.#lastEventId);
       this.#lastEventId = message.id ?? this.#lastEventId;
     }
-    if (bytes.length === 0) return false;
-    this.#controller.enqueue(bytes);
+    if (bytes.length > 0) this.#enqueue(bytes);
+  }
+
+  #enqueue(bytes: Uint8Array<ArrayBuffer>, state: State = "idle"): void {
     if (this.#heartbeat) this.#quietSince = Date.now();
-    return true;
-  }
-
-  /**
-   * Writes messages as soon as the source has them, until one waits for the
-   * client. A promise for each message, as of `next()`, would cost more than the
-   * rest.
-   */
-  #follow(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-      this.wake();
-    });
-  }
-
-  wake(message?: SseMessage): boolean {
-    try {
-      if (message !== undefined) {
-        this.#write(message);
-        if (this.#controller.desiredSize === 0) return true;
-      }
-      while (!this.#isOver && this.#controller.desiredSize === 0) {
-        const result = (this.#source as Pollable)[POLL](this);
-        if (result === undefined) return true;
-        this.#writeResult(result);
+    this.#controller.enqueue(bytes);
+    if (this.#state === "waiting") {
+      const timeout = this.#sendTimeout;
+      if (timeout) {
+        this.#sendTimer = setTimeout(() => {
+          this.#fail(
+            new Error(
+              `Expected the client to accept data within ${timeout} ms`,
+            ),
+          );
+        }, timeout);
+      } else if (
+        this.#source?.[POLL] && this.#controller.desiredSize === 0
+      ) {
+        // A promise for each message would cost more than the rest.
+        return;
       }
       this.#resolve();
-    } catch (error) {
-      this.#reject(error);
     }
-    return false;
+    this.#state = state;
   }
 
   /** Writes a heartbeat if it is due, and if the client waits for a message. */
   #beat(): void {
-    this.#timer = undefined;
+    this.#heartbeatTimer = undefined;
     if (this.#state !== "waiting") return;
     const heartbeat = this.#heartbeat!;
     let due = this.#quietSince + heartbeat - Date.now();
     // More than a whole interval is left only if the system clock was set back.
     if (due <= 0 || due > heartbeat) {
-      const controller = this.#controller;
-      if (controller.desiredSize === 0) controller.enqueue(HEARTBEAT);
-      this.#quietSince = Date.now();
+      this.#enqueue(HEARTBEAT, "ahead");
       due = heartbeat;
     }
-    this.#timer = setTimeout(() => this.#beat(), due);
+    this.#heartbeatTimer = setTimeout(() => this.#beat(), due);
+  }
+
+  /** Errors the body, unless nothing more is read anyway. */
+  #fail(error: unknown): void {
+    if (this.#state === "over") return;
+    // The source may have not ended: the message may be at fault, or the client.
+    this.cancel(error).catch(() => {});
+    this.#controller.error(error);
   }
 
   #finish(): void {
     this.#state = "over";
-    clearTimeout(this.#timer);
+    clearTimeout(this.#heartbeatTimer);
+    clearTimeout(this.#sendTimer);
     this.#signal?.removeEventListener("abort", this);
   }
 }
