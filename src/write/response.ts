@@ -232,6 +232,8 @@ class Writer
   #controller!: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
   /** The id that the client has, or undefined if it is not known. */
   #lastEventId: string | undefined;
+  /** The number of messages that an iterator has given. */
+  #count = 0;
   /** Resolves the promise of `pull`. */
   #resolve!: () => void;
   #heartbeatTimer: ReturnType<typeof setTimeout> | undefined;
@@ -249,11 +251,12 @@ class Writer
   start(
     controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>,
   ): void {
-    const { heartbeat, sendTimeout, signal } = this.#init;
+    const init = this.#init;
     this.#controller = controller;
-    this.#heartbeat = checkTimeout("heartbeat", heartbeat);
-    this.#sendTimeout = checkTimeout("sendTimeout", sendTimeout);
-    checkSignal(this.#signal = signal);
+    this.#heartbeat = checkTimeout("heartbeat", init.heartbeat);
+    this.#sendTimeout = checkTimeout("sendTimeout", init.sendTimeout);
+    checkSignal(init.signal);
+    this.#signal = init.signal;
     // Some servers and proxies send the headers only with the first byte.
     if (this.#heartbeat) controller.enqueue(HEARTBEAT);
   }
@@ -291,18 +294,21 @@ class Writer
   /** Reads the source until a message was written. */
   async #read(): Promise<void> {
     try {
-      const open = this.#open;
-      if (open) {
-        this.#open = undefined;
+      if (!this.#source) {
         this.#abort = new AbortController();
-        this.#setSource(await open(this.#abort.signal));
+        this.#setSource(await this.#open!(this.#abort.signal));
         // The client may have left in the meantime.
         if (this.#state === "over") await this.#source!.return?.();
       }
       if (this.#source![POLL]) this.wake();
       else {
         while (this.#state === "waiting" || this.#state === "ahead") {
-          this.#writeResult(await this.#source!.next());
+          const result = await this.#source!.next();
+          // A source and a client that never wait would stop all timers.
+          if (++this.#count % 1000 === 0) {
+            await new Promise((resolve) => setTimeout(resolve));
+          }
+          this.#writeResult(result);
         }
       }
     } catch (error) {
@@ -318,16 +324,15 @@ class Writer
     }
   }
 
-  /** Writes messages of a log until the client has to request more. */
+  /** Writes what the log has until the client has to request more. */
   wake(message?: SseMessage): boolean {
     try {
-      if (message !== undefined) this.#write(message);
+      let result: IteratorResult<SseMessage> | undefined;
+      if (message) this.#write(message);
       else {
-        while (this.#state === "waiting") {
-          const result = this.#source![POLL]!(this);
-          if (result === undefined) break;
-          this.#writeResult(result);
-        }
+        while (
+          this.#state === "waiting" && (result = this.#source![POLL]!(this))
+        ) this.#writeResult(result);
       }
     } catch (error) {
       this.#fail(error);
@@ -356,7 +361,7 @@ class Writer
   }
 
   #enqueue(bytes: Uint8Array<ArrayBuffer>, state: State = "idle"): void {
-    if (this.#heartbeat) this.#quietSince = Date.now();
+    this.#quietSince = Date.now();
     this.#controller.enqueue(bytes);
     if (this.#state === "waiting") {
       const timeout = this.#sendTimeout;
@@ -364,7 +369,7 @@ class Writer
         this.#sendTimer = setTimeout(() => {
           this.#fail(
             new Error(
-              `Expected the client to accept data within ${timeout} ms`,
+              `Expected the client to read data within ${timeout} ms`,
             ),
           );
         }, timeout);
