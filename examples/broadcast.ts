@@ -11,7 +11,8 @@
 // the messages, by default Deno's own file for this program.
 
 import { sseResponse } from "@x/sse";
-import { KvEventLog, resume } from "@x/sse/event-log";
+import { resume } from "@x/sse/event-log";
+import { KvEventLog } from "@x/sse/event-log/kv";
 
 // On Deno Deploy, without KV_PATH, this is the database of the app.
 const kv = await Deno.openKv(Deno.env.get("KV_PATH"));

@@ -16,119 +16,99 @@ import {
   connectSse,
   lastEventIdOf,
   type ServerSentEvent,
+  type SseMessage,
   sseResponse,
 } from "@x/sse";
-import { KvEventLog, resume } from "@x/sse/event-log";
+import { record, resume } from "@x/sse/event-log";
+import { KvEventLog } from "@x/sse/event-log/kv";
 
-interface Chunk {
-  // Some chunks have no choices, for example the one with the token counts.
-  choices?: { delta?: { content?: string | null } }[];
-  // A failure after the response has started arrives as a chunk.
-  error?: { message: string };
-}
-
-const ONE_DAY = 24 * 60 * 60 * 1000;
-const TEN_MINUTES = 10 * 60 * 1000;
 const baseUrl = Deno.env.get("OPENAI_BASE_URL") ?? "https://api.openai.com/v1";
 const kv = await Deno.openKv(Deno.env.get("KV_PATH"));
-const logs = new Map<string, KvEventLog>();
+const ONE_DAY = 24 * 60 * 60 * 1000;
 
 export default {
   async fetch(request: Request): Promise<Response> {
-    if (request.method === "POST") {
-      const id = crypto.randomUUID();
-      await setState(id, "running");
+    const isNew = request.method === "POST";
+    const id = isNew
+      ? crypto.randomUUID()
+      : new URL(request.url).pathname.slice(1);
+    const log = new KvEventLog(kv, ["answers", id], { expireIn: ONE_DAY });
+    if (isNew) {
+      await log.append({ retry: 1000 }); // From now on, the answer exists.
+      const prompt = await request.text();
       // Not awaited: it continues after this response, and without readers.
-      generate(id, await request.text());
-      return new Response(null, {
-        status: 201,
-        headers: { Location: `/${id}` },
-      });
+      const options = { keepAlive: 10_000, onError };
+      record(log, (signal) => answer(prompt, signal), options);
+      const headers = { Location: `/${id}` };
+      return new Response(null, { status: 201, headers });
     }
-
-    const id = new URL(request.url).pathname.slice(1);
-    if (await getState(id) === null) return new Response(null, { status: 404 });
+    const { lastId, ended, idle } = await log.status();
+    if (idle === Infinity) return new Response(null, { status: 404 });
     if (request.method === "DELETE") {
-      await setState(id, "stopped");
+      if (!ended) await log.append({ event: "stopped" });
+      await log.end(); // Stops it, in whichever process it is.
       return new Response(null, { status: 204 });
     }
-
-    const log = logOf(id);
-    const { lastId, ended } = await log.status();
-    if (ended && lastEventIdOf(request) === lastId) {
-      // A browser that has the whole answer must not connect again.
-      return new Response(null, { status: 204 });
-    }
-    return sseResponse(resume(log, request), { heartbeat: 15_000 });
+    // A browser that has the whole answer must not connect again.
+    const isComplete = ended && lastEventIdOf(request) === lastId;
+    if (isComplete) return new Response(null, { status: 204 });
+    const messages = resume(log, request, {
+      idleTimeout: 30_000, // The process that wrote it has crashed.
+      async onIdle() {
+        await log.append({ event: "failed" });
+        await log.end();
+        return { event: "failed" };
+      },
+    });
+    return sseResponse(messages, { heartbeat: 15_000 });
   },
 } satisfies Deno.ServeDefaultExport;
 
-/** Appends an answer to its log, token by token. */
-async function generate(id: string, prompt: string): Promise<void> {
-  const log = logOf(id);
-  try {
-    const sse = await connectSse(`${baseUrl}/chat/completions`, {
-      method: "POST",
-      headers: {
-        "Authorization": `Bearer ${Deno.env.get("OPENAI_API_KEY")}`,
-        "Content-Type": "application/json",
-      },
-      body: JSON.stringify({
-        model: Deno.env.get("OPENAI_MODEL") ?? "gpt-4o-mini",
-        messages: [{ role: "user", content: prompt }],
-        stream: true,
-      }),
-      until: "[DONE]",
-      idleTimeout: 60_000,
-      reconnect: {
-        // A new request starts a new answer, so not after the first token.
-        resume: false,
-        restartUntil: (event) => tokenOf(event) !== "",
-        maxAttempts: 4,
-      },
-    });
-    let event = "done";
-    for await (const message of sse) {
-      if (await getState(id) === "stopped") {
-        event = "stopped";
-        break;
-      }
-      const { error } = message.json<Chunk>();
-      // Sends the request again, or throws after the first token.
-      if (error) sse.reconnect(new Error(error.message));
-      const token = tokenOf(message);
-      if (token) await log.append({ json: token });
-    }
-    await log.append({ event });
-  } catch (error) {
-    console.error(error);
-    await log.append({ event: "failed" });
+/** The answer of the model, token by token. */
+async function* answer(
+  prompt: string,
+  signal: AbortSignal,
+): AsyncGenerator<SseMessage> {
+  const sse = await connectSse(`${baseUrl}/chat/completions`, {
+    method: "POST",
+    headers: {
+      "Authorization": `Bearer ${Deno.env.get("OPENAI_API_KEY")}`,
+      "Content-Type": "application/json",
+    },
+    body: JSON.stringify({
+      model: Deno.env.get("OPENAI_MODEL") ?? "gpt-4o-mini",
+      messages: [{ role: "user", content: prompt }],
+      stream: true,
+    }),
+    signal,
+    until: "[DONE]",
+    idleTimeout: 60_000,
+    reconnect: {
+      // A new request starts a new answer, so not after the first token.
+      resume: false,
+      restartUntil: (event) => tokenOf(event) !== "",
+      maxAttempts: 4,
+    },
+  });
+  for await (const event of sse) {
+    const { error } = event.json<{ error?: { message: string } }>();
+    // Sends the request again, or throws after the first token.
+    if (error) sse.reconnect(new Error(error.message));
+    const token = tokenOf(event);
+    if (token) yield { json: token };
   }
-  await log.end();
+  yield { event: "done" };
 }
 
-function tokenOf(message: ServerSentEvent): string {
-  return message.json<Chunk>().choices?.[0]?.delta?.content ?? "";
+function tokenOf(event: ServerSentEvent): string {
+  // Some chunks have no choices, for example the one with the token counts.
+  const { choices } = event.json<
+    { choices?: { delta?: { content?: string | null } }[] }
+  >();
+  return choices?.[0]?.delta?.content ?? "";
 }
 
-/** Returns the log of an answer. All readers in this process share it. */
-function logOf(id: string): KvEventLog {
-  let log = logs.get(id);
-  if (log === undefined) {
-    log = new KvEventLog(kv, ["answers", id], { expireIn: ONE_DAY });
-    logs.set(id, log);
-    // Frees memory. Open readers keep their log, and later ones get a new one.
-    setTimeout(() => logs.delete(id), TEN_MINUTES);
-  }
-  return log;
-}
-
-type State = "running" | "stopped";
-
-async function getState(id: string): Promise<State | null> {
-  return (await kv.get<State>(["states", id])).value;
-}
-
-async function setState(id: string, state: State): Promise<void> {
-  await kv.set(["states", id], state, { expireIn: ONE_DAY });
+function onError(error: unknown): SseMessage {
+  console.error(error);
+  return { event: "failed" };
 }

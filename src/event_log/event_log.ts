@@ -39,21 +39,26 @@ import type { SseMessage } from "../write/encoder.ts";
  */
 export interface EventLog {
   /**
-   * Appends a message. `json` is kept as `data`, and an `id` of the message's
-   * own is replaced by the log's. A comment alone has no id when it is read, as
+   * Appends messages. `json` is kept as `data`, and an `id` of the message's own
+   * is replaced by the log's. A comment alone has no id when it is read, as
    * readers would take it for an empty event. So it comes again to a reader that
-   * goes on after the message before it.
+   * continues after the message before it.
    *
-   * @param message What to append.
-   * @returns Its id, once it is stored.
-   * @throws {TypeError} If the message cannot be written, or says nothing.
-   * @throws {Error} If the log has ended.
+   * Append several at once if you have them: it takes about as long as one. In
+   * memory and on Deno KV, all of them are stored or none. On Redis, a failure
+   * may leave some of them stored.
+   *
+   * @param message The message.
+   * @param more Messages that follow it.
+   * @returns The id of the last one, once all are stored.
+   * @throws {TypeError} If a message cannot be written, or says nothing.
+   * @throws {EventLogEndedError} If the log has ended.
    */
-  append(message: SseMessage): Promise<string>;
+  append(message: SseMessage, ...more: SseMessage[]): Promise<string>;
 
   /**
-   * Says that nothing follows: readers end after the last message. Has no effect
-   * on a log that has ended.
+   * Says that nothing follows: readers end after the last message. Any process
+   * may call it. Has no effect on a log that has ended.
    */
   end(): Promise<void>;
 
@@ -66,7 +71,7 @@ export interface EventLog {
    *
    * @param after The id after which to begin; `""` for the oldest message that
    * is kept. Without it, reading begins with what is appended next.
-   * @param options How to end it from outside.
+   * @param options When reading ends.
    * @returns The messages, with their ids.
    * @throws {TypeError} If `after` is no string, or `signal` no `AbortSignal`.
    */
@@ -94,6 +99,26 @@ export interface EventLog {
 export interface EventLogReadOptions {
   /** Ends reading when it aborts: the reader throws its reason. */
   signal?: AbortSignal | undefined;
+  /**
+   * Whether to wait for messages that are appended later. With `false`, reading
+   * ends after the newest message at the time of the call. Use it to export a
+   * log, or to rebuild a state from it.
+   *
+   * @default {true}
+   */
+  follow?: boolean | undefined;
+  /**
+   * Maximum time in milliseconds since the last append. After it, the reader
+   * throws an {@linkcode EventLogIdleError}, because the program that appends has
+   * probably crashed. Messages that are kept are read first. If nothing was ever
+   * appended, the time counts from the call.
+   *
+   * `record` with `keepAlive` keeps a log from being idle while its source is
+   * silent.
+   *
+   * @default {Infinity}
+   */
+  idleTimeout?: number | undefined;
 }
 
 /** How far a log has got. */
@@ -105,6 +130,11 @@ export interface EventLogStatus {
   lastId: string;
   /** Whether nothing follows. */
   ended: boolean;
+  /**
+   * The time in milliseconds since the last append, or since `record` has renewed
+   * the log. `Infinity` if nothing was appended, or it is not known.
+   */
+  idle: number;
 }
 
 /**
@@ -134,8 +164,10 @@ export interface EventLogStatus {
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#the-last-event-id-header}
  */
 export class EventLogGapError extends Error {
-  /** `"EventLogGapError"`. */
-  override readonly name = "EventLogGapError";
+  /** `"EventLogGapError"`. It is on the prototype, so that it is not printed. */
+  override get name(): string {
+    return "EventLogGapError";
+  }
 
   /** The id after which the next message should have come. */
   readonly after: string;
@@ -160,4 +192,89 @@ export class EventLogGapError extends Error {
     this.after = after;
     this.resumeAfter = resumeAfter;
   }
+}
+
+/** Whether an error is an `EventLogGapError`, also of another copy of this module. */
+export function isGapError(error: unknown): error is EventLogGapError {
+  return (error as Error | undefined)?.name === "EventLogGapError";
+}
+
+/**
+ * Nothing was appended to a log for longer than the option `idleTimeout` of its
+ * reader allows. The program that appended has probably crashed.
+ *
+ * @example Tell a crashed producer from one that is done
+ * ```ts
+ * import { EventLogIdleError, MemoryEventLog } from "@x/sse/event-log";
+ *
+ * const log = new MemoryEventLog();
+ * await log.append({ data: "50%" });
+ *
+ * try {
+ *   for await (const { data } of log.read("", { idleTimeout: 10 })) {
+ *     console.log(data);
+ *   }
+ *   console.log("done");
+ * } catch (error) {
+ *   if (!(error instanceof EventLogIdleError)) throw error;
+ *   console.log("abandoned");
+ * }
+ * ```
+ *
+ * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#the-last-event-id-header}
+ */
+export class EventLogIdleError extends Error {
+  /** `"EventLogIdleError"`. It is on the prototype, so that it is not printed. */
+  override get name(): string {
+    return "EventLogIdleError";
+  }
+
+  /**
+   * Makes an error.
+   *
+   * @param idleTimeout The option, in milliseconds.
+   */
+  constructor(idleTimeout: number) {
+    super(
+      `Expected an append within ${idleTimeout} ms (idleTimeout), but there ` +
+        "was none",
+    );
+  }
+}
+
+/**
+ * Something was to be appended to a log that has ended.
+ *
+ * @example Stop the work if somebody has ended the log
+ * ```ts
+ * import { EventLogEndedError, MemoryEventLog } from "@x/sse/event-log";
+ *
+ * const log = new MemoryEventLog();
+ * await log.end();
+ *
+ * try {
+ *   await log.append({ data: "Hello" });
+ * } catch (error) {
+ *   if (!(error instanceof EventLogEndedError)) throw error;
+ *   console.log("stopped");
+ * }
+ * ```
+ *
+ * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#the-last-event-id-header}
+ */
+export class EventLogEndedError extends Error {
+  /** `"EventLogEndedError"`. It is on the prototype, so that it is not printed. */
+  override get name(): string {
+    return "EventLogEndedError";
+  }
+
+  /** Makes an error. */
+  constructor() {
+    super("Expected a log that goes on, but it has ended");
+  }
+}
+
+/** Whether an error is an `EventLogEndedError`, also of another copy of this module. */
+export function isEndedError(error: unknown): boolean {
+  return (error as Error | undefined)?.name === "EventLogEndedError";
 }

@@ -1,5 +1,20 @@
 /**
- * An event log on Deno KV.
+ * An event log on Deno KV: the entry point `@x/sse/event-log/kv`. Start Deno with
+ * `--unstable-kv`, or `Deno.openKv` is not a function.
+ *
+ * ```ts
+ * import { sseResponse } from "@x/sse";
+ * import { resume } from "@x/sse/event-log";
+ * import { KvEventLog } from "@x/sse/event-log/kv";
+ *
+ * function newsHandler(kv: Deno.Kv) {
+ *   const log = new KvEventLog(kv, ["news"]);
+ *   return (request: Request) =>
+ *     sseResponse(resume(log, request), { heartbeat: 15_000 });
+ * }
+ * ```
+ *
+ * @see {@link https://docs.deno.com/deploy/kv/}
  *
  * @module
  */
@@ -8,23 +23,22 @@ import {
   check,
   checkFunction,
   checkRange,
-  checkTimeout,
   checkType,
 } from "../internal/check.ts";
 import { wait } from "../internal/wait.ts";
 import type { SseMessage } from "../write/encoder.ts";
-import type {
-  EventLog,
-  EventLogReadOptions,
-  EventLogStatus,
-} from "./event_log.ts";
-import { endedError, randomTag } from "./message.ts";
 import {
-  EntryCache,
-  LogFollower,
+  type EventLog,
+  EventLogEndedError,
+  type EventLogReadOptions,
+  type EventLogStatus,
+} from "./event_log.ts";
+import { EXTRAS, type LogExtras } from "./message.ts";
+import {
   type LogStore,
   messageOf,
-  type Page,
+  StoredLog,
+  type StoredPage,
 } from "./stored.ts";
 
 /**
@@ -82,8 +96,10 @@ export interface KvEventLogOptions {
    */
   maxMessages?: number | undefined;
   /**
-   * How many ms after it was appended a message may be deleted, and how many
-   * after the last one the log itself. By default, never.
+   * Time in milliseconds after which a message may be deleted, and after the last
+   * one the log itself. A whole number.
+   *
+   * @default {Infinity}
    */
   expireIn?: number | undefined;
   /**
@@ -108,25 +124,35 @@ const PART_SIZE = 61_440;
 /** And changes of 800 KiB at most, keys and all. */
 const MAX_SIZE = 737_280;
 
-/** How many values are asked for at once: more than one message has. */
+/** How many values are asked for at once, and in one request: a message has more. */
 const PAGE_LENGTH = 100;
+const BATCH_LENGTH = 20;
+
+/** The position of a log that has no message yet. */
+const START = "0";
+
+/** The end of a position that stands before a message, and not after it. */
+const BEFORE = "-before";
 
 /** How many values are deleted at once, at most. */
 const TRIM_LENGTH = 500;
 
 /**
- * A log in Deno KV, of which many processes append and read: the isolates of a
- * Deno Deploy app, or processes on one machine with one file. A message is of at
- * most 720 KiB.
+ * A log in Deno KV, to which many processes append and from which many read: the
+ * isolates of a Deno Deploy app, or processes on one machine with one file. All
+ * messages of an `append` together have at most 720 KiB.
  *
  * Messages are numbered by a counter in the same atomic operation that stores
- * them, which is tried again if another process was faster. Its values have
- * keys that begin with the log's; to delete the log, delete all of them.
+ * them, which is tried again if another process was faster. Each has a random
+ * tag, which is part of its id: an id names one message for ever, also after the
+ * store was restored from a backup. The values have keys that begin with the
+ * log's. To delete the log, delete all of them. Reading stores nothing.
  *
  * @example
  * ```ts
  * import { sseResponse } from "@x/sse";
- * import { KvEventLog, resume } from "@x/sse/event-log";
+ * import { resume } from "@x/sse/event-log";
+ * import { KvEventLog } from "@x/sse/event-log/kv";
  *
  * function newsHandler(kv: Deno.Kv) {
  *   const log = new KvEventLog(kv, ["news"], { maxMessages: 1000 });
@@ -143,136 +169,167 @@ const TRIM_LENGTH = 500;
  * @see {@link https://docs.deno.com/deploy/kv/}
  */
 export class KvEventLog implements EventLog {
-  readonly #follower: LogFollower;
+  readonly #log: StoredLog;
 
   /**
    * Makes a log, which asks for nothing until it is used.
    *
    * @param kv The store, a `Deno.Kv`.
    * @param key What all keys of the log begin with.
-   * @param options How much it keeps, and how it is followed.
-   * @throws {TypeError} If `kv` is no store, or `key` is no list.
-   * @throws {RangeError} If one of the numbers is not positive.
+   * @param options How much is kept, and how it is followed.
+   * @throws {TypeError} If `kv` is not a store, or `key` is not a list.
+   * @throws {RangeError} If a number is less than 1, or `expireIn` is not whole.
    */
   constructor(kv: KvStore, key: KvKey, options: KvEventLogOptions = {}) {
     checkType(kv?.atomic, "function", "kv to be a Deno.Kv");
     check(Array.isArray(key), "key to be a list of parts", key);
-    this.#follower = new LogFollower(new KvLogStore(kv, key, options));
+    this.#log = new StoredLog(new KvLogStore(kv, key, options));
   }
 
-  append(message: SseMessage): Promise<string> {
-    return this.#follower.append(message);
+  append(message: SseMessage, ...more: SseMessage[]): Promise<string> {
+    return this.#log.append(message, ...more);
   }
 
   end(): Promise<void> {
-    return this.#follower.end();
+    return this.#log.end();
   }
 
   read(
     after?: string | undefined,
     options: EventLogReadOptions = {},
   ): AsyncIterable<SseMessage> {
-    return this.#follower.read(after, options);
+    return this.#log.read(after, options);
   }
 
   status(): Promise<EventLogStatus> {
-    return this.#follower.status();
+    return this.#log.status();
+  }
+
+  get [EXTRAS](): LogExtras {
+    return this.#log;
   }
 }
 
-/** The log's counter and state. */
+/** The state of a log, in one value. */
 interface Head {
-  /** Tells this log from others, and from one that was at the same key. */
-  epoch: string;
-  /** The number of the newest message, from 1. */
-  last: number;
+  /** The position of the newest message. */
+  last: string;
   ended: boolean;
+  /** The time of the last append or renewal, by the clock of who did it. */
+  time: number;
 }
 
-/** The values of the log, as messages and positions. */
+/** The values of a log, as messages and positions. */
 class KvLogStore implements LogStore {
   readonly #kv: KvStore;
   readonly #headKey: KvKey;
-  readonly #messagesKey: KvKey;
+  /** What the keys of messages begin with. The rest is that of `toKey`. */
+  readonly #prefix: KvKey;
   readonly #maxMessages: number;
   readonly #pollInterval: number;
   readonly #setOptions: { expireIn?: number };
-  readonly onError: (error: unknown) => void;
-  readonly #cache = new EntryCache();
-  /** Settles when the changes before have been made, as they are made in turn. */
+  readonly #onError: (error: unknown) => void;
+  /** Settles when the changes before are made, as they are made in turn. */
   #changes: Promise<unknown> = Promise.resolve();
 
   constructor(kv: KvStore, key: KvKey, options: KvEventLogOptions) {
     const { maxMessages = 10_000, pollInterval = 1000, onError } = options;
     const { expireIn = Infinity } = options;
-    checkRange("maxMessages", maxMessages, 1);
-    checkRange("pollInterval", pollInterval, 1);
-    checkFunction("onError", onError);
-    checkTimeout("expireIn", expireIn);
     this.#kv = kv;
     this.#headKey = [...key, "head"];
-    this.#messagesKey = [...key, "messages"];
-    this.#maxMessages = maxMessages;
-    this.#pollInterval = pollInterval;
+    this.#prefix = [...key, "messages"];
+    this.#maxMessages = checkRange("maxMessages", maxMessages, 1);
+    this.#pollInterval = checkRange("pollInterval", pollInterval, 1);
+    this.#onError = checkFunction("onError", onError) ?? (() => {});
+    checkRange("expireIn", expireIn, 1);
+    const isWhole = expireIn === Infinity || Number.isSafeInteger(expireIn);
+    check(isWhole, "expireIn to be a whole number", expireIn, RangeError);
     this.#setOptions = expireIn === Infinity ? {} : { expireIn };
-    this.onError = onError ?? (() => {});
   }
 
-  append(json: string): Promise<string> {
-    const bytes = new TextEncoder().encode(json);
+  onError(error: unknown): void {
+    this.#onError(error);
+  }
+
+  isPermanent(error: unknown): boolean {
+    const name = (error as Error | undefined)?.name;
+    // A store that was closed, and errors of ours.
+    return name === "BadResource" || messageOf(error).startsWith("Expected ");
+  }
+
+  async append(jsons: string[], tag: string): Promise<string> {
+    const messages = jsons.map((json) => new TextEncoder().encode(json));
+    const size = messages.reduce((sum, { length }) => sum + length, 0);
     check(
-      bytes.length <= MAX_SIZE,
-      `a message of at most ${MAX_SIZE} bytes`,
-      `${bytes.length} bytes`,
+      size <= MAX_SIZE,
+      `messages of at most ${MAX_SIZE} bytes together`,
+      `${size} bytes`,
       RangeError,
     );
-    return this.#inTurn(async () => {
-      const { epoch, last } = await this.#change((head, changes) => {
-        if (head.ended) throw endedError();
-        const number = ++head.last;
-        const count = Math.max(1, Math.ceil(bytes.length / PART_SIZE));
-        for (let part = 0; part < count; part++) {
-          const start = part * PART_SIZE;
-          changes.set(
-            // The number of parts tells whether all of them are there.
-            [...this.#messagesKey, head.epoch, number, part, count],
-            bytes.slice(start, start + PART_SIZE),
-            this.#setOptions,
-          );
-        }
-      });
-      await this.#trim(epoch, last);
-      return `${epoch}-${last}`;
+    const { last } = await this.#change((head, changes) => {
+      if (head.ended) throw new EventLogEndedError();
+      let number = numberOf(head.last);
+      for (const bytes of messages) {
+        this.#setMessage(changes, ++number, tag, bytes);
+      }
+      head.last = `${number}-${tag}`;
+      head.time = Date.now();
     });
+    await this.#trim(numberOf(last), messages.length);
+    return last;
+  }
+
+  #setMessage(
+    changes: Changes,
+    number: number,
+    tag: string,
+    bytes: Uint8Array<ArrayBuffer>,
+  ): void {
+    const count = Math.max(1, Math.ceil(bytes.length / PART_SIZE));
+    for (let part = 0; part < count; part++) {
+      const start = part * PART_SIZE;
+      changes.set(
+        // The number of parts tells whether all of them are there.
+        [...this.#prefix, number, tag, part, count],
+        bytes.slice(start, start + PART_SIZE),
+        this.#setOptions,
+      );
+    }
+  }
+
+  async countOf(tag: string): Promise<number> {
+    // All of them were stored, or none.
+    const { last } = await this.#head();
+    return last.endsWith(`-${tag}`) ? Infinity : 0;
   }
 
   async end(): Promise<void> {
-    await this.#inTurn(() =>
-      this.#change((head) => {
-        head.ended = true;
-      })
-    );
+    await this.#change((head) => {
+      head.ended = true;
+    });
   }
 
-  /** Makes a change when those before it have been made. */
-  #inTurn<T>(change: () => Promise<T>): Promise<T> {
-    const result = this.#changes.then(change);
+  async touch(): Promise<void> {
+    await this.#change((head) => {
+      head.time = Date.now();
+    });
+  }
+
+  /** Changes the head, and what belongs to it, as one. Returns the new head. */
+  #change(change: (head: Head, changes: Changes) => void): Promise<Head> {
+    const result = this.#changes.then(() => this.#tryChange(change));
     this.#changes = result.catch(() => {});
     return result;
   }
 
-  /** Changes the head, and what belongs to it, as one; returns the new head. */
-  async #change(
+  async #tryChange(
     change: (head: Head, changes: Changes) => void,
   ): Promise<Head> {
     for (let attempt = 0;; attempt++) {
       try {
-        const before = await this.#kv.get(this.#headKey);
-        const head: Head = before.value === null
-          ? { epoch: randomTag(), last: 0, ended: false }
-          : { ...before.value as Head };
+        const { value, versionstamp } = await this.#kv.get(this.#headKey);
+        const head = toHead(value);
         const changes = this.#kv.atomic();
-        const { versionstamp } = before;
         changes.check({ key: this.#headKey, versionstamp });
         change(head, changes);
         changes.set(this.#headKey, head, this.#setOptions);
@@ -286,15 +343,17 @@ class KvLogStore implements LogStore {
   }
 
   /** Deletes what is too old, after each so many messages. */
-  async #trim(epoch: string, last: number): Promise<void> {
+  async #trim(last: number, added: number): Promise<void> {
     const max = this.#maxMessages;
-    if (last <= max || last % Math.ceil(Math.min(max / 10, 100)) !== 0) return;
-    const prefix = [...this.#messagesKey, epoch];
-    const end = [...prefix, last - max + 1];
+    const interval = Math.ceil(Math.min(max / 10, 100));
+    // One more is kept, as it proves the position before the oldest message.
+    const oldest = last - max;
+    if (oldest <= 1 || last % interval >= added) return;
+    const end = [...this.#prefix, oldest];
     try {
       for (let deleted = TRIM_LENGTH; deleted === TRIM_LENGTH;) {
         deleted = 0;
-        const old = this.#kv.list({ prefix, end }, {
+        const old = this.#kv.list({ prefix: this.#prefix, end }, {
           limit: TRIM_LENGTH,
           batchSize: TRIM_LENGTH,
         });
@@ -307,83 +366,118 @@ class KvLogStore implements LogStore {
       }
     } catch (error) {
       // The message is stored all the same, and the next trim deletes more.
-      this.onError(error);
+      this.#onError(error);
     }
   }
 
-  async pageAfter(position: string): Promise<Page | undefined> {
+  async pageAfter(
+    position: string,
+    maxBytes: number,
+  ): Promise<StoredPage | undefined> {
     // Before the messages: whatever it counts is among them, or was deleted.
     const head = await this.#head();
-    const number = Number(position.slice(head.epoch.length + 1));
-    const known = Number.isSafeInteger(number) && number >= 0 &&
-      number <= head.last && position === `${head.epoch}-${number}`;
-    if (!known) return undefined;
+    const last = numberOf(head.last);
+    const number = numberOf(position);
+    if (!(number <= last)) return undefined;
 
-    const page: Page = { entries: [], end: position, ended: false };
-    const prefix = [...this.#messagesKey, head.epoch];
-    const values = this.#kv.list({ prefix, start: [...prefix, number + 1] }, {
-      limit: PAGE_LENGTH,
-      batchSize: PAGE_LENGTH,
-    });
-    let next = number + 1;
-    let parts: Uint8Array[] = [];
-    for await (const { key, value } of values) {
-      const [of, part, count] = key.slice(prefix.length) as number[];
-      // A part is missing, or messages are.
-      if (of !== next || part !== parts.length) break;
-      parts.push(value as Uint8Array);
-      if (parts.length < count) continue;
-      const id = `${head.epoch}-${next++}`;
-      const whole = parts;
-      page.entries.push(this.#cache.entry(id, () => decoded(whole)));
+    const page: StoredPage = { entries: [], end: position, ended: false };
+    const isBefore = position.endsWith(BEFORE);
+    let next = isBefore ? number : number + 1;
+    // From the message at the position on, to see whether it is still there.
+    let isKnown = position === START;
+    let size = 0;
+    for await (const { id, json } of this.#messagesFrom(number || 1)) {
+      if (!isKnown) {
+        isKnown = id + (isBefore ? BEFORE : "") === position;
+        if (!isKnown) return undefined;
+        if (!isBefore) continue;
+      }
+      if (numberOf(id) !== next++) break;
+      page.entries.push({ id, json });
       page.end = id;
-      parts = [];
+      size += json.length;
+      if (size >= maxBytes) break;
     }
-    if (page.entries.length === 0 && number < head.last) return undefined;
-    page.ended = head.ended && next > head.last;
+    if (!isKnown || page.end === position && number < last) return undefined;
+    page.ended = head.ended && numberOf(page.end) >= last;
     return page;
   }
 
-  async oldest(): Promise<string> {
-    const { epoch, last } = await this.#head();
-    const prefix = [...this.#messagesKey, epoch];
-    const start = [...prefix, 0];
-    const options = { limit: PAGE_LENGTH, batchSize: PAGE_LENGTH };
-    for await (const { key } of this.#kv.list({ prefix, start }, options)) {
-      const [number, part] = key.slice(prefix.length) as number[];
+  /** The messages that are whole, from a number on. */
+  async *#messagesFrom(
+    number: number,
+  ): AsyncGenerator<{ id: string; json: string }> {
+    const prefix = this.#prefix;
+    const values = this.#kv.list({ prefix, start: [...prefix, number] }, {
+      limit: PAGE_LENGTH,
+      batchSize: BATCH_LENGTH,
+    });
+    let parts: Uint8Array[] = [];
+    for await (const { key, value } of values) {
+      const [of, tag, part, count] = key.slice(prefix.length) as [
+        number,
+        string,
+        number,
+        number,
+      ];
       // Of one that is being deleted, only the last parts may be left.
-      if (part === 0) return `${epoch}-${number - 1}`;
+      if (part !== parts.length) return;
+      parts.push(value as Uint8Array);
+      if (parts.length < count) continue;
+      yield { id: `${of}-${tag}`, json: decoded(parts) };
+      parts = [];
     }
-    return `${epoch}-${last}`;
+  }
+
+  async oldest(): Promise<string> {
+    // Before the list: what is appended in between must not be passed over.
+    const { last } = await this.#head();
+    const prefix = this.#prefix;
+    const options = { limit: PAGE_LENGTH, batchSize: PAGE_LENGTH };
+    const values = this.#kv.list({ prefix, start: [...prefix, 0] }, options);
+    for await (const { key } of values) {
+      const [number, tag, part] = key.slice(prefix.length) as [
+        number,
+        string,
+        number,
+      ];
+      if (number === 1) return START;
+      // Of one that is being deleted, only the last parts may be left.
+      if (part === 0) return `${number}-${tag}${BEFORE}`;
+    }
+    return last;
   }
 
   async status(): Promise<EventLogStatus> {
-    const { epoch, last, ended } = await this.#head();
-    return { lastId: `${epoch}-${last}`, ended };
+    const { last, ended, time } = await this.#head();
+    return { lastId: last, ended, idle: Math.max(Date.now() - time, 0) };
   }
 
-  /** Returns the head, and makes it if there is none. */
   async #head(): Promise<Head> {
-    const { value } = await this.#kv.get(this.#headKey);
-    if (value !== null) return value as Head;
-    return await this.#inTurn(() => this.#change(() => {}));
+    return toHead((await this.#kv.get(this.#headKey)).value);
   }
 
   async wait(position: string, signal: AbortSignal): Promise<void> {
-    const changes = this.#kv.watch([this.#headKey]).getReader();
+    const heads = this.#kv.watch([this.#headKey]).getReader();
     try {
-      await wait(this.#pollInterval, signal, changed(changes, position));
+      await wait(this.#pollInterval, signal, changed(heads, position));
     } finally {
-      await changes.cancel();
+      await heads.cancel();
     }
   }
+}
 
-  isLasting(error: unknown): boolean {
-    const name = (error as Error | undefined)?.name;
-    // What is no JSON or no message, and a store that was closed.
-    return name === "SyntaxError" || name === "BadResource" ||
-      messageOf(error).startsWith("Expected ");
-  }
+/** Returns the state of a log, also of one that does not exist. */
+function toHead(value: unknown): Head {
+  return value === null
+    ? { last: START, ended: false, time: -Infinity }
+    : { ...value as Head };
+}
+
+/** Returns the number of a position; `NaN` if it is not one. */
+function numberOf(position: string): number {
+  const number = /^(\d{1,15})(-[0-9a-z]+(-before)?)?$/.exec(position)?.[1];
+  return Number(number ?? NaN);
 }
 
 /** Whether another process is at work on the same file, so that nothing was. */
@@ -391,7 +485,7 @@ function isLocked(error: unknown): boolean {
   return messageOf(error).includes("database is locked");
 }
 
-/** Resolves once the head is no longer at a position. */
+/** Resolves once the newest message is not the one at a position. */
 async function changed(
   heads: ReadableStreamDefaultReader<[Entry]>,
   position: string,
@@ -399,9 +493,8 @@ async function changed(
   while (true) {
     const { done, value } = await heads.read();
     if (done) return;
-    const head = value[0].value as Head | null;
-    if (head === null || head.ended) return;
-    if (`${head.epoch}-${head.last}` !== position) return;
+    const { last, ended } = toHead(value[0].value);
+    if (ended || last !== position) return;
   }
 }
 

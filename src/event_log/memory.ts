@@ -4,23 +4,25 @@
  * @module
  */
 
-import {
-  checkRange,
-  checkSignal,
-  checkTimeout,
-  checkType,
-} from "../internal/check.ts";
+import { checkRange, checkType } from "../internal/check.ts";
 import type { SseMessage } from "../write/encoder.ts";
 import {
   type EventLog,
+  EventLogEndedError,
   EventLogGapError,
   type EventLogReadOptions,
   type EventLogStatus,
 } from "./event_log.ts";
-import { endedError, randomTag, toKept, toRead } from "./message.ts";
-import { LogReader } from "./reader.ts";
+import {
+  checkMessages,
+  EXTRAS,
+  type LogExtras,
+  randomTag,
+  toKept,
+  toRead,
+} from "./message.ts";
+import { checkReadOptions, LogReader } from "./reader.ts";
 import { LogWindow } from "./window.ts";
-import { END, type Waker } from "../write/poll.ts";
 
 /** How much a {@linkcode MemoryEventLog} keeps. */
 export interface MemoryEventLogOptions {
@@ -76,22 +78,27 @@ export class MemoryEventLog implements EventLog {
    * Makes a log.
    *
    * @param options How much it keeps.
-   * @throws {RangeError} If one of the numbers is not positive.
+   * @throws {RangeError} If one of the numbers is less than 1.
    */
   constructor(options: MemoryEventLogOptions = {}) {
     this.#window = new MemoryWindow(options);
   }
 
   // deno-lint-ignore require-await
-  async append(message: SseMessage): Promise<string> {
+  async append(...messages: SseMessage[]): Promise<string> {
+    checkMessages(messages);
     const log = this.#window;
-    const id = log.id(log.next);
-    const read = toRead(toKept(message), id);
-    if (log.ended) throw endedError();
-    log.push({ id, ...read, time: Date.now() });
+    const time = Date.now();
+    const entries = messages.map((message, i) => {
+      const id = log.id(log.next + i);
+      return { id, ...toRead(toKept(message), id), time };
+    });
+    if (log.ended) throw new EventLogEndedError();
+    for (const entry of entries) log.push(entry);
+    log.lastTime = time;
     log.trim();
-    log.wakeAll(read.message);
-    return id;
+    log.wakeAll();
+    return entries.at(-1)!.id;
   }
 
   // deno-lint-ignore require-await
@@ -104,33 +111,51 @@ export class MemoryEventLog implements EventLog {
     after?: string | undefined,
     options: EventLogReadOptions = {},
   ): AsyncIterable<SseMessage> {
-    checkSignal(options.signal);
-    return new MemoryReader(this.#window, after, options.signal);
+    checkReadOptions(options);
+    return new MemoryReader(this.#window, after, options);
   }
 
   // deno-lint-ignore require-await
   async status(): Promise<EventLogStatus> {
-    const { next, ended } = this.#window;
-    return { lastId: this.#window.id(next - 1), ended };
+    return this.#window.status();
+  }
+
+  get [EXTRAS](): LogExtras {
+    return {
+      lastId: async () => (await this.status()).lastId,
+      // deno-lint-ignore require-await
+      touch: async () => void (this.#window.lastTime = Date.now()),
+      appendSafely: (messages) => this.append(...messages),
+    };
   }
 }
 
 /** What the log keeps, and the ids that it gives. */
-class MemoryWindow extends LogWindow<MemoryReader> {
+class MemoryWindow extends LogWindow {
+  /** The readers that have read everything, and wait for more. */
+  readonly waiting = new Set<MemoryReader>();
   readonly #maxMessages: number;
   readonly #maxBytes: number;
   readonly #maxAge: number;
   #lazyEpoch: string | undefined;
+  /** The time of the last append or renewal. */
+  lastTime = -Infinity;
 
   constructor(options: MemoryEventLogOptions) {
-    super((reader) => reader.stop());
-    const { maxMessages = 10_000, maxBytes = 16 * 1024 * 1024 } = options;
-    checkRange("maxMessages", maxMessages, 1);
-    checkRange("maxBytes", maxBytes, 1);
-    this.#maxMessages = maxMessages;
-    this.#maxBytes = maxBytes;
-    checkTimeout("maxAge", options.maxAge);
-    this.#maxAge = options.maxAge ?? Infinity;
+    super();
+    const {
+      maxMessages = 10_000,
+      maxBytes = 16 * 1024 * 1024,
+      maxAge = Infinity,
+    } = options;
+    this.#maxMessages = checkRange("maxMessages", maxMessages, 1);
+    this.#maxBytes = checkRange("maxBytes", maxBytes, 1);
+    this.#maxAge = checkRange("maxAge", maxAge, 1);
+  }
+
+  status(): EventLogStatus {
+    const idle = Math.max(Date.now() - this.lastTime, 0);
+    return { lastId: this.id(this.next - 1), ended: this.ended, idle };
   }
 
   id(number: number): string {
@@ -163,50 +188,60 @@ class MemoryWindow extends LogWindow<MemoryReader> {
       this.dropFirst();
     }
   }
+
+  wakeAll(): void {
+    for (const reader of this.waiting) reader.flow();
+  }
 }
 
 class MemoryReader extends LogReader {
   readonly #log: MemoryWindow;
   readonly #after: string | undefined;
-  /** The number of the message that it gave last, unless it waits. */
+  /** The number of the message that it wrote last. */
   #number: number;
-  #state: "reading" | "waiting" = "reading";
+  /** The number of the last message to write. */
+  readonly #last: number;
 
   constructor(
     log: MemoryWindow,
     after: string | undefined,
-    signal: AbortSignal | undefined,
+    options: EventLogReadOptions,
   ) {
-    super(signal);
+    super(options);
     log.trim();
     this.#log = log;
     this.#after = after;
     this.#number = log.numberOf(after);
+    this.#last = options.follow === false ? log.next - 1 : Infinity;
   }
 
-  /** Stops waiting: while it waited, it was handed every message. */
-  stop(): void {
-    this.#state = "reading";
-    this.#number = this.#log.next - 1;
-  }
-
-  protected take(waker: Waker) {
+  override flow(): void {
     const log = this.#log;
-    if (this.#state === "waiting") this.stop();
-    else log.trim();
-    if (this.#number < log.first - 1) throw this.#gap();
-    const entry = log.entry(this.#number + 1);
-    if (entry !== undefined) {
+    const isWaiting = log.waiting.has(this);
+    if (!isWaiting) log.trim();
+    while (this.isFlowing && this.#number < this.#last) {
+      if (this.#number < log.first - 1) return this.fail(this.#gap());
+      const entry = log.entry(this.#number + 1);
+      if (entry === undefined) break;
       this.#number++;
-      return { done: false as const, value: entry.message };
+      this.write(entry.message);
     }
-    if (log.ended) return END;
-    this.#state = "waiting";
-    log.wait(waker, this);
+    if (!this.isFlowing) log.waiting.delete(this);
+    else if (log.ended || this.#number >= this.#last) this.close();
+    else if (!isWaiting) log.waiting.add(this);
   }
 
-  protected leave(waker: Waker | undefined): void {
-    if (waker !== undefined) this.#log.leave(waker);
+  protected leave(): void {
+    this.#log.waiting.delete(this);
+  }
+
+  // deno-lint-ignore require-await
+  protected async status(): Promise<EventLogStatus> {
+    return this.#log.status();
+  }
+
+  protected get isAtEnd(): boolean {
+    return this.#number === this.#log.next - 1;
   }
 
   #gap(): EventLogGapError {

@@ -67,7 +67,20 @@ export function randomTag(): string {
   return tag;
 }
 
-/** What `append` throws once the log has ended. */
-export function endedError(): Error {
-  return new Error("Expected a log that goes on, but it has ended");
+/** Throws unless there is a message. */
+export function checkMessages(messages: SseMessage[]): void {
+  check(messages.length > 0, "a message", "none");
+}
+
+/** The property of our own logs with what they have beyond the interface. */
+export const EXTRAS: unique symbol = /* @__PURE__ */ Symbol("extras");
+
+/** What `record` and `resume` use of a log if it has it. */
+export interface LogExtras {
+  /** Returns the id of the newest message. Tries again until it succeeds. */
+  lastId(signal: AbortSignal): Promise<string>;
+  /** Renews the time of the last append. */
+  touch(): Promise<void>;
+  /** Appends. If that fails for a while, tries again, and stores nothing twice. */
+  appendSafely(messages: [SseMessage, ...SseMessage[]]): Promise<unknown>;
 }

@@ -30,12 +30,12 @@
  * reads the log at its own position. Choose a log by the number of processes:
  *
  * - {@linkcode MemoryEventLog} for one process. The messages end with it.
- * - {@linkcode RedisEventLog} for many processes, in a Redis stream. It works
- *   with any Redis client.
- * - {@linkcode KvEventLog} for many processes, in Deno KV. Start Deno with
- *   `--unstable-kv`, or `Deno.openKv` is not a function.
+ * - `RedisEventLog` of `@x/sse/event-log/redis` for many processes, in a Redis
+ *   stream. It works with any Redis client.
+ * - `KvEventLog` of `@x/sse/event-log/kv` for many processes, in Deno KV.
  *
- * {@linkcode EventLog} is the interface of all three.
+ * {@linkcode EventLog} is the interface of all three. {@linkcode record} appends
+ * what a source gives, so that an answer outlives its reader.
  *
  * Guides:
  * [broadcasting](https://github.com/x/sse/blob/main/examples/guides/broadcasting.md)
@@ -51,21 +51,13 @@
 
 export {
   type EventLog,
+  EventLogEndedError,
   EventLogGapError,
+  EventLogIdleError,
   type EventLogReadOptions,
   type EventLogStatus,
 } from "./event_log.ts";
 export type { SseMessage } from "../write/encoder.ts";
-export {
-  KvEventLog,
-  type KvEventLogOptions,
-  type KvKey,
-  type KvStore,
-} from "./kv.ts";
 export { MemoryEventLog, type MemoryEventLogOptions } from "./memory.ts";
-export {
-  RedisEventLog,
-  type RedisEventLogOptions,
-  type SendRedisCommand,
-} from "./redis.ts";
+export { record, type RecordOptions } from "./record.ts";
 export { resume, type ResumeOptions } from "./resume.ts";

@@ -1,122 +1,10 @@
 /**
- * An event log on Redis.
+ * An event log on Redis: the entry point `@x/sse/event-log/redis`.
  *
- * @module
- */
-
-import {
-  check,
-  checkFunction,
-  checkRange,
-  checkType,
-} from "../internal/check.ts";
-import { wait } from "../internal/wait.ts";
-import type { SseMessage } from "../write/encoder.ts";
-import type {
-  EventLog,
-  EventLogReadOptions,
-  EventLogStatus,
-} from "./event_log.ts";
-import { endedError, randomTag } from "./message.ts";
-import {
-  EntryCache,
-  LogFollower,
-  type LogStore,
-  messageOf,
-  type Page,
-} from "./stored.ts";
-
-/**
- * Sends a Redis command, its name first, and gives the reply.
- *
- * @see {@link https://redis.io/docs/latest/commands/}
- */
-export type SendRedisCommand = (command: string[]) => Promise<unknown>;
-
-/** The place of a {@linkcode RedisEventLog}, and how much of it is kept. */
-export interface RedisEventLogOptions {
-  /** The key of the stream. */
-  key: string;
-  /**
-   * Sends a command through the caller's client:
-   *
-   * - of `redis`: `(command) => client.sendCommand(command)`,
-   * - of `ioredis`: `([name, ...args]) => client.call(name, ...args)`.
-   */
-  send: SendRedisCommand;
-  /**
-   * Sends a command that may take up to five seconds, through a connection that
-   * is used for nothing else, as of `client.duplicate()`. One log in a process
-   * needs one connection, however many clients read.
-   *
-   * Without it, and while the connection gives no reply, Redis is asked every
-   * `pollInterval` for what other processes have appended, while clients read.
-   */
-  sendBlocking?: SendRedisCommand | undefined;
-  /**
-   * Milliseconds between two polls if there is no `sendBlocking`.
-   *
-   * @default {1000}
-   */
-  pollInterval?: number | undefined;
-  /**
-   * How many messages are kept at least, a whole number or `Infinity`; Redis
-   * drops older ones when that is convenient. Entries that others have put into
-   * the stream count. Those who append to one log should agree on it.
-   *
-   * @default {10_000}
-   */
-  maxMessages?: number | undefined;
-  /**
-   * Told of each failure to read after which it is tried again, as while Redis
-   * is away. What trying again cannot help is thrown to readers, as is what this
-   * function throws.
-   */
-  onError?: ((error: unknown) => void) | undefined;
-}
-
-/** Maximum time in ms that Redis delays its reply if nothing is new. */
-const BLOCK = 5000;
-
-/** When it should have come at the latest. */
-const LONGEST_BLOCK = BLOCK + 1000;
-
-/** How many messages are asked for at once. */
-const PAGE_LENGTH = 100;
-
-/**
- * No id is higher, so that Redis itself refuses whatever would come after the
- * entry that has it.
- */
-const LAST_ID = "18446744073709551615-18446744073709551615";
-
-/** Errors of a Redis that is there and will not change its mind, or of ours. */
-const LASTING =
-  /^(Expected |-?(ERR (?!max number of clients)|WRONGTYPE |NOPERM |NOAUTH |WRONGPASS ))/;
-
-/**
- * A log in a Redis stream, of which many processes append and read. It takes the
- * caller's own client as one function, and so works with any. It needs Redis 5
- * or newer, or what speaks as it does.
- *
- * What was stored is read once and in order by every reader, whatever happens to
- * connections, and to Redis as far as it keeps what it has acknowledged: reading
- * is tried again until it works or is ended. `append` is tried once, and rejects
- * with the client's error; then the message may have been stored or not. A client
- * that sends commands again after a lost connection may append a message twice.
- * For `ioredis`, set `maxRetriesPerRequest: 0`. Do not set
- * `autoResendUnfulfilledCommands: false`: it leaves commands pending forever.
- *
- * Redis may give an id again, after the stream was deleted or Redis flushed. So
- * each entry has a tag of its own, which is part of the log's ids. Reading an empty
- * log adds an entry that is no message, for readers to begin after. If the
- * message after which to read has been dropped, that is a gap, even if all that
- * followed it is kept.
- *
- * @example
  * ```ts
  * import { sseResponse } from "@x/sse";
- * import { RedisEventLog, resume } from "@x/sse/event-log";
+ * import { resume } from "@x/sse/event-log";
+ * import { RedisConnection, RedisEventLog } from "@x/sse/event-log/redis";
  *
  * // What is used of a client of the npm package `redis`, connected.
  * interface Client {
@@ -124,52 +12,171 @@ const LASTING =
  * }
  *
  * function newsHandler(client: Client, duplicate: Client) {
- *   const log = new RedisEventLog({
- *     key: "news",
+ *   const redis = new RedisConnection({
  *     send: (command) => client.sendCommand(command),
  *     sendBlocking: (command) => duplicate.sendCommand(command),
  *   });
+ *   const log = new RedisEventLog(redis, "news");
  *   return (request: Request) =>
  *     sseResponse(resume(log, request), { heartbeat: 15_000 });
  * }
  * ```
  *
  * @see {@link https://redis.io/docs/latest/develop/data-types/streams/}
+ *
+ * @module
+ */
+
+import { check, checkRange, checkType } from "../internal/check.ts";
+import type { SseMessage } from "../write/encoder.ts";
+import {
+  type EventLog,
+  EventLogEndedError,
+  type EventLogReadOptions,
+  type EventLogStatus,
+} from "./event_log.ts";
+import { EXTRAS, type LogExtras, randomTag } from "./message.ts";
+import {
+  isPermanent,
+  isText,
+  type RedisConnection,
+  toText,
+} from "./redis_connection.ts";
+import {
+  type LogStore,
+  messageOf,
+  StoredLog,
+  type StoredPage,
+} from "./stored.ts";
+
+export {
+  RedisConnection,
+  type RedisConnectionOptions,
+  type SendRedisCommand,
+} from "./redis_connection.ts";
+
+/**
+ * How much a {@linkcode RedisEventLog} keeps.
+ *
+ * @example Delete a log an hour after its last message
+ * ```ts
+ * import type { RedisEventLogOptions } from "@x/sse/event-log/redis";
+ *
+ * const options: RedisEventLogOptions = { expireIn: 3_600_000 };
+ * ```
+ *
+ * @see {@link https://redis.io/docs/latest/commands/xadd/}
+ */
+export interface RedisEventLogOptions {
+  /**
+   * How many messages are kept at least. Redis drops older ones when that is
+   * convenient. Entries that others have put into the stream count. Those who
+   * append to one log should agree on it.
+   *
+   * @default {10_000}
+   */
+  maxMessages?: number | undefined;
+  /**
+   * Time in milliseconds after the last message after which Redis deletes the
+   * log. Set it for logs of which there are ever more, such as one for each
+   * answer of an LLM.
+   *
+   * @default {Infinity}
+   */
+  expireIn?: number | undefined;
+}
+
+/**
+ * No id is higher, so that Redis itself refuses whatever would come after the
+ * entry that has it.
+ */
+const LAST_ID = "18446744073709551615-18446744073709551615";
+
+/** The position of a log that has no entry yet. */
+const START = "0-0-";
+
+/** The lifetime in ms of the key that tells when a log was renewed. */
+const TOUCH_EXPIRY = 86_400_000;
+
+/** How many entries are asked for at once, at most. */
+const MAX_PAGE_LENGTH = 100;
+
+/**
+ * A log in a Redis stream, to which many processes append and from which many
+ * read. It takes your own client as a function, and so works with any. It needs
+ * Redis 5 or newer, or a server that speaks as it does.
+ *
+ * What was stored is read once and in order by every reader, whatever happens to
+ * connections, and to Redis as far as it keeps what it has acknowledged: reading
+ * is tried again until it works or is ended. `append` is tried once, and rejects
+ * with the client's error. Then the message may have been stored or not. A client
+ * that sends commands again after a lost connection may append a message twice.
+ * For `ioredis`, set `maxRetriesPerRequest: 0`.
+ *
+ * Redis may give an id again, after the stream was deleted or Redis flushed. So
+ * each entry has a random tag of its own, which is part of the log's ids. If the
+ * message after which to read has been dropped, that is a gap, even if all that
+ * followed it is kept. Reading stores nothing.
+ *
+ * Entries that others have put into the stream are skipped.
+ *
+ * @example
+ * ```ts
+ * import { RedisConnection, RedisEventLog } from "@x/sse/event-log/redis";
+ *
+ * async function logJob(redis: RedisConnection, id: string): Promise<void> {
+ *   const log = new RedisEventLog(redis, `jobs:${id}`, { expireIn: 3_600_000 });
+ *   await log.append({ event: "progress", json: { percent: 100 } });
+ *   await log.end();
+ * }
+ * ```
+ *
+ * @see {@link https://redis.io/docs/latest/develop/data-types/streams/}
  */
 export class RedisEventLog implements EventLog {
-  readonly #follower: LogFollower;
+  readonly #log: StoredLog;
 
   /**
    * Makes a log, which sends nothing until it is used.
    *
-   * @param options The place of the log, and how much of it is kept.
-   * @throws {TypeError} If `key` is no string, or what should be a function is
-   * none.
-   * @throws {RangeError} If `maxMessages` is less than 1, or
-   * `pollInterval` is less than 1.
+   * @param redis The connection, which the logs of a process share.
+   * @param key The key of the stream.
+   * @param options How much is kept, and how long.
+   * @throws {TypeError} If `redis` is not a `RedisConnection`, or `key` is not a
+   * string.
+   * @throws {RangeError} If a number is less than 1.
    */
-  constructor(options: RedisEventLogOptions) {
-    checkType(options, "object", "options with key and send");
-    this.#follower = new LogFollower(new RedisStore(options));
+  constructor(
+    redis: RedisConnection,
+    key: string,
+    options: RedisEventLogOptions = {},
+  ) {
+    checkType(redis?.wait, "function", "redis to be a RedisConnection");
+    checkType(key, "string", "key to be a string");
+    this.#log = new StoredLog(new RedisStore(redis, key, options));
   }
 
-  append(message: SseMessage): Promise<string> {
-    return this.#follower.append(message);
+  append(message: SseMessage, ...more: SseMessage[]): Promise<string> {
+    return this.#log.append(message, ...more);
   }
 
   end(): Promise<void> {
-    return this.#follower.end();
+    return this.#log.end();
   }
 
   read(
     after?: string | undefined,
     options: EventLogReadOptions = {},
   ): AsyncIterable<SseMessage> {
-    return this.#follower.read(after, options);
+    return this.#log.read(after, options);
   }
 
   status(): Promise<EventLogStatus> {
-    return this.#follower.status();
+    return this.#log.status();
+  }
+
+  get [EXTRAS](): LogExtras {
+    return this.#log;
   }
 }
 
@@ -177,7 +184,7 @@ export class RedisEventLog implements EventLog {
 interface RedisEntry {
   /** The id that Redis gave it. */
   id: string;
-  /** Its id with its tag, which is empty if other programs have added it. */
+  /** Its id with its tag, which is empty if another program has added it. */
   position: string;
   /** The message as JSON, if it is one. */
   json?: string | undefined;
@@ -193,143 +200,192 @@ const IS_TAG = /^[0-9a-z]+$/;
 /** The end of a position that stands before an entry, and not after it. */
 const BEFORE = "-before";
 
-/** Matches only ids Redis accepts; all but the last one have fewer digits. */
+/** Matches only ids that Redis accepts; all but the last have fewer digits. */
 const POSITION = new RegExp(
   `^(\\d{1,19}-\\d{1,19}|${LAST_ID})-([0-9a-z]*)(${BEFORE})?$`,
 );
 
 /** The stream, as entries and positions. */
 class RedisStore implements LogStore {
+  readonly #redis: RedisConnection;
   readonly #key: string;
-  readonly #send: SendRedisCommand;
-  readonly #sendBlocking: SendRedisCommand | undefined;
-  readonly #pollInterval: number;
-  /** How much of the stream each command that adds to it keeps. */
-  readonly #limit: string[];
-  readonly onError: (error: unknown) => void;
-  readonly #cache = new EntryCache();
-  /** A command that Redis has yet to answer, and until when it should have. */
-  #blocked: { reply: Promise<unknown>; due: number } | undefined;
+  /** The key that tells when the log was renewed, in the same slot of a cluster. */
+  readonly #touchKey: string;
+  readonly #maxMessages: number;
+  readonly #expireIn: number;
+  /** The size of a message in UTF-16 code units, lately. */
+  #messageSize = 6000;
 
-  constructor(options: RedisEventLogOptions) {
-    const { pollInterval = 1000, maxMessages = 10_000 } = options;
-    checkType(options.key, "string", "key to be a string");
-    checkType(options.send, "function", "send to be a function");
-    checkFunction("sendBlocking", options.sendBlocking);
-    checkFunction("onError", options.onError);
-    checkRange("pollInterval", pollInterval, 1);
-    checkRange("maxMessages", maxMessages, 1);
-    this.#key = options.key;
-    this.#send = options.send;
-    this.#sendBlocking = options.sendBlocking;
-    this.#pollInterval = pollInterval;
-    // With those for the start and the end, which are no messages.
-    this.#limit = maxMessages === Infinity
-      ? []
-      : ["MAXLEN", "~", String(Math.ceil(maxMessages) + 2)];
-    this.onError = options.onError ?? (() => {});
+  constructor(
+    redis: RedisConnection,
+    key: string,
+    options: RedisEventLogOptions,
+  ) {
+    const { maxMessages = 10_000, expireIn = Infinity } = options;
+    this.#redis = redis;
+    this.#key = key;
+    this.#touchKey = /\{[^}]+\}/.test(key) ? `${key}:touch` : `{${key}}:touch`;
+    this.#maxMessages = Math.ceil(checkRange("maxMessages", maxMessages, 1));
+    this.#expireIn = checkRange("expireIn", expireIn, 1);
   }
 
-  async append(json: string): Promise<string> {
+  onError(error: unknown): void {
+    this.#redis.onError(error);
+  }
+
+  isPermanent(error: unknown): boolean {
+    return isPermanent(error);
+  }
+
+  async append(jsons: string[], tag: string): Promise<string> {
     try {
-      return await this.#add("*", MESSAGE, json);
+      // All are sent before the first reply.
+      const adding = jsons.map((json) => this.#add("*", MESSAGE, json, tag));
+      const ids = await allOf([...adding, this.#expire()]);
+      return ids.at(-2)!;
     } catch (error) {
-      throw isExhausted(error) ? endedError() : error;
+      throw isExhausted(error) ? new EventLogEndedError() : error;
     }
   }
 
   async end(): Promise<void> {
     try {
-      await this.#add(LAST_ID, "end", "");
+      await allOf([this.#add(LAST_ID, "end", ""), this.#expire()]);
     } catch (error) {
       const [last] = await this.#range("XREVRANGE", "+", "-", 1);
       if (last?.id !== LAST_ID) throw error;
     }
   }
 
-  /** Adds an entry; gives its position. */
-  async #add(id: string, field: string, value: string): Promise<string> {
-    const tag = randomTag();
+  async touch(): Promise<void> {
+    const expiry = ["PX", String(TOUCH_EXPIRY)];
+    await allOf([
+      this.#redis.send(["SET", this.#touchKey, "", ...expiry]),
+      this.#expire(),
+    ]);
+  }
+
+  async #expire(): Promise<string> {
+    if (this.#expireIn !== Infinity) {
+      const ms = String(Math.ceil(this.#expireIn));
+      await this.#redis.send(["PEXPIRE", this.#key, ms]);
+    }
+    return "";
+  }
+
+  async countOf(tag: string): Promise<number> {
+    const newest = await this.#range("XREVRANGE", "+", "-", MAX_PAGE_LENGTH);
+    return newest.filter((it) => it.position.endsWith(`-${tag}`)).length;
+  }
+
+  /** Adds an entry. Returns its position. */
+  async #add(
+    id: string,
+    field: string,
+    value: string,
+    tag = randomTag(),
+  ): Promise<string> {
+    // With the end, which is no message.
+    const limit = this.#maxMessages === Infinity
+      ? []
+      : ["MAXLEN", "~", String(this.#maxMessages + 1)];
     const entry = [id, field, value, TAG, tag];
-    const reply = await this.#send(
-      ["XADD", this.#key, ...this.#limit, ...entry],
-    );
+    const reply = await this.#redis.send([
+      "XADD",
+      this.#key,
+      ...limit,
+      ...entry,
+    ]);
     const given = isText(reply) ? toText(reply) : "";
     check(/^\d+-\d+$/.test(given), "send to give an entry's id", reply);
     return `${given}-${tag}`;
   }
 
-  async pageAfter(position: string): Promise<Page | undefined> {
-    const page: Page = { entries: [], end: position, ended: false };
-    while (true) {
-      const [, id, , before] = POSITION.exec(page.end) ?? [];
-      if (id === undefined) return undefined;
-      // From the entry at the position on, to see whether it is still there: if
-      // it is, so are all entries after it.
-      const entries = await this.#range("XRANGE", id, "+", PAGE_LENGTH + 1);
-      const isWhole = entries.length <= PAGE_LENGTH;
-      const there = entries[0]?.position + (before ?? "") === page.end;
-      if (!there) return undefined;
+  async pageAfter(
+    position: string,
+    maxBytes: number,
+  ): Promise<StoredPage | undefined> {
+    const [, id, , before] = POSITION.exec(position) ?? [];
+    if (id === undefined) return undefined;
+    const page: StoredPage = { entries: [], end: position, ended: false };
+    const fit = Math.floor(maxBytes / this.#messageSize);
+    // From the entry at the position on, to see whether it is still there: if it
+    // is, so are all entries after it.
+    const count = Math.min(Math.max(fit, 1), MAX_PAGE_LENGTH) + 1;
+    const from = position === START ? "-" : id;
+    const entries = await this.#range("XRANGE", from, "+", count);
+    if (position === START) {
+      if (await this.#hasDroppedEntries(entries)) return undefined;
+    } else {
+      const isKept = entries[0]?.position + (before ?? "") === position;
+      if (!isKept) return undefined;
       // What ends the log, and may be all that it has, is looked at again.
       if (!before && id !== LAST_ID) entries.shift();
-      for (const { id, position, json } of entries) {
-        if (id === LAST_ID) {
-          page.ended = true;
-          break;
-        }
-        page.end = position;
-        if (json === undefined) continue;
-        page.entries.push(this.#cache.entry(position, () => json));
-      }
-      if (isWhole || page.entries.length > 0) return page;
     }
+    this.#addTo(page, entries);
+    return page;
+  }
+
+  /** Whether there were entries before these, which are the oldest. */
+  async #hasDroppedEntries(entries: RedisEntry[]): Promise<boolean> {
+    if (entries.length === 0) return false;
+    // Redis drops nothing of a stream that is shorter.
+    const length = await this.#redis.send(["XLEN", this.#key]);
+    return Number(length) > this.#maxMessages;
+  }
+
+  #addTo(page: StoredPage, entries: RedisEntry[]): void {
+    let size = 0;
+    for (const { id, position, json } of entries) {
+      if (id === LAST_ID) {
+        page.ended = true;
+        break;
+      }
+      page.end = position;
+      if (json === undefined) continue;
+      page.entries.push({ id: position, json });
+      size += json.length;
+    }
+    const { length } = page.entries;
+    if (length === 0) return;
+    // Up at once, and down slowly.
+    this.#messageSize = Math.max(size / length, this.#messageSize / 2);
   }
 
   async oldest(): Promise<string> {
-    while (true) {
-      const [first] = await this.#range("XRANGE", "-", "+", 1);
-      if (first !== undefined) return first.position + BEFORE;
-      // A position needs an entry. Another process may have added one by now,
-      // and even a message: that is read then.
-      try {
-        await this.#add("*", "start", "");
-      } catch (error) {
-        if (!isExhausted(error)) throw error;
-      }
-    }
+    const [first] = await this.#range("XRANGE", "-", "+", 1);
+    return first === undefined ? START : first.position + BEFORE;
   }
 
   async status(): Promise<EventLogStatus> {
-    const newest = await this.#range("XREVRANGE", "+", "-", 2);
+    const [newest, [now, touched]] = await Promise.all([
+      this.#range("XREVRANGE", "+", "-", 2),
+      this.#times(),
+    ]);
     const ended = newest[0]?.id === LAST_ID;
     const last = newest[1] && ended ? newest[1] : newest[0];
-    return { lastId: last?.position ?? await this.oldest(), ended };
+    const appended = last && last.id !== LAST_ID
+      ? Number(last.id.split("-")[0])
+      : -Infinity;
+    const idle = Math.max(now - Math.max(appended, touched), 0);
+    return { lastId: last?.position ?? START, ended, idle };
+  }
+
+  /** The time in ms, and that of the last `touch`, by the clock of Redis. */
+  async #times(): Promise<[now: number, touched: number]> {
+    const [time, left] = await Promise.all([
+      this.#redis.send(["TIME"]),
+      this.#redis.send(["PTTL", this.#touchKey]),
+    ]);
+    const [seconds, micros] = (time as unknown[]).map(toText).map(Number);
+    const now = seconds * 1000 + Math.floor(micros / 1000);
+    const isTouched = Number(left) >= 0;
+    return [now, isTouched ? now - TOUCH_EXPIRY + Number(left) : -Infinity];
   }
 
   async wait(position: string, signal: AbortSignal): Promise<void> {
-    if (this.#sendBlocking === undefined) {
-      return await wait(this.#pollInterval, signal);
-    }
-    const [, id] = POSITION.exec(position)!;
-    // A wait that was given up cannot be cancelled; its reply serves too.
-    const { reply, due } = this.#blocked ??= {
-      reply: this.#sendBlocking([
-        "XREAD",
-        ...["COUNT", "1", "BLOCK", String(BLOCK), "STREAMS", this.#key, id],
-      ]).then(checkBlocked).finally(() => this.#blocked = undefined),
-      due: Date.now() + LONGEST_BLOCK,
-    };
-    const left = due - Date.now();
-    if (left > 0) {
-      return await wait(Math.min(left, LONGEST_BLOCK), signal, reply);
-    }
-    // A connection that is dead may never say so. It is not given another
-    // command, and meanwhile Redis is asked as if there were none.
-    await wait(this.#pollInterval, signal);
-  }
-
-  isLasting(error: unknown): boolean {
-    return error instanceof SyntaxError || LASTING.test(messageOf(error));
+    const id = /^\d+-\d+/.exec(position)![0];
+    await this.#redis.wait(this.#key, id, signal);
   }
 
   async #range(
@@ -338,12 +394,18 @@ class RedisStore implements LogStore {
     to: string,
     count: number,
   ): Promise<RedisEntry[]> {
-    const reply = await this.#send(
+    const reply = await this.#redis.send(
       [command, this.#key, from, to, "COUNT", String(count)],
     );
     check(Array.isArray(reply), "send to give a list of entries", reply);
     return reply.map(toEntry);
   }
+}
+
+/** Waits until all are settled. Throws the first error. */
+async function allOf<T>(tasks: Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(tasks);
+  return await Promise.all(tasks);
 }
 
 /** Whether the stream has an entry with the last id. */
@@ -360,29 +422,13 @@ function toEntry(reply: unknown): RedisEntry {
     "send to give entries as [id, [name, value, ...]]",
     reply,
   );
-  const texts = fields.map(toText);
   const byName = new Map<string, string>();
-  for (let i = 0; i < texts.length; i += 2) byName.set(texts[i], texts[i + 1]);
+  for (let i = 0; i + 1 < fields.length; i += 2) {
+    byName.set(toText(fields[i]), toText(fields[i + 1]));
+  }
   const text = toText(id);
-  // Others may keep entries of their own in the stream, with such fields.
+  // Others may have entries of their own in the stream, with such fields.
   const tag = byName.get(TAG) ?? "";
   if (!IS_TAG.test(tag)) return { id: text, position: `${text}-` };
   return { id: text, position: `${text}-${tag}`, json: byName.get(MESSAGE) };
-}
-
-function checkBlocked(reply: unknown): void {
-  check(
-    typeof reply === "object",
-    "sendBlocking to give entries or null",
-    reply,
-  );
-}
-
-/** Clients give strings as text or as bytes. */
-function isText(value: unknown): value is string | Uint8Array {
-  return typeof value === "string" || value instanceof Uint8Array;
-}
-
-function toText(value: string | Uint8Array): string {
-  return typeof value === "string" ? value : new TextDecoder().decode(value);
 }

@@ -4,41 +4,57 @@
  * @module
  */
 
-import {
-  check,
-  checkFunction,
-  checkSignal,
-  checkType,
-} from "../internal/check.ts";
+import { check, checkFunction, checkType } from "../internal/check.ts";
+import { pullFrom } from "../internal/pulled_source.ts";
+import { lastEventIdOf } from "../last_event_id.ts";
 import type { SseMessage } from "../write/encoder.ts";
 import {
+  isSubscribable,
+  PulledSubscription,
+  type Sink,
+  SUBSCRIBE,
+  type Subscription,
+} from "./subscription.ts";
+import {
   type EventLog,
-  EventLogGapError,
+  type EventLogGapError,
   type EventLogReadOptions,
+  type EventLogStatus,
+  isGapError,
 } from "./event_log.ts";
-import { lastEventIdOf } from "../last_event_id.ts";
-import { toKept } from "./message.ts";
-import { LogReader } from "./reader.ts";
-import { END, POLL, type Waker } from "../write/poll.ts";
+import { EXTRAS, type LogExtras, toKept } from "./message.ts";
+import { checkReadOptions, LogReader } from "./reader.ts";
 
 /**
- * How {@linkcode resume} begins, and what it says of missing messages.
+ * Options of {@linkcode resume}: where a client begins, and what it is told if
+ * messages are missing, or if nobody appends any more.
  *
- * @example A client that has missed too much is sent the whole state
+ * @example Send the whole state first, and then each change
  * ```ts
  * import { sseResponse } from "@x/sse";
  * import { MemoryEventLog, resume } from "@x/sse/event-log";
  *
- * const prices = new Map([["tea", 3], ["coffee", 4]]);
  * const log = new MemoryEventLog({ maxMessages: 1000 });
+ *
+ * // The state is what a reader of the log has built, and after which message.
+ * const prices: Record<string, number> = {};
+ * let id = (await log.status()).lastId;
+ * async function follow(): Promise<void> {
+ *   for await (const message of log.read(id)) {
+ *     Object.assign(prices, JSON.parse(message.data!));
+ *     id = message.id!;
+ *   }
+ * }
+ * follow();
  *
  * function handler(request: Request): Response {
  *   const messages = resume(log, request, {
- *     onGap: () => ({ event: "all", json: Object.fromEntries(prices) }),
+ *     snapshot: () => ({ id, event: "all", json: prices }),
  *   });
  *   return sseResponse(messages, { heartbeat: 15_000 });
  * }
  * export default { fetch: handler };
+ * await log.end();
  * ```
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#the-last-event-id-header}
@@ -53,35 +69,58 @@ export interface ResumeOptions extends EventLogReadOptions {
    */
   from?: "oldest" | "now" | undefined;
   /**
-   * Called if messages are missing that the client should get. Returns the
-   * message that says so, and perhaps what the client has missed. The message is
-   * sent with the id to continue from, in place of its own. With `undefined`,
-   * nothing is sent. An exception ends the stream, as does a value that is no
-   * message.
+   * Called for a client whose request has no id, and, with the gap, for one that
+   * has missed messages. Returns the message that stands for all messages before
+   * it. Its `id` is that of the last message that it includes; reading continues
+   * after it. With `undefined`, the client begins as without this option.
    *
-   * By default, `{ event: "gap", data: "" }`.
+   * It is exact if the state is what a reader of this log has built, as in the
+   * example. If the state is kept elsewhere, read the id before the state
+   * (`(await log.status()).lastId`), change the state before you append, and make
+   * the changes idempotent: some may be in the state, and follow it as well.
+   *
+   * An error that it throws ends the stream.
    */
-  onGap?:
+  snapshot?:
     | ((
-      gap: EventLogGapError,
-    ) => SseMessage | undefined | Promise<SseMessage | undefined>)
+      gap: EventLogGapError | undefined,
+    ) => Snapshot | undefined | Promise<Snapshot | undefined>)
+    | undefined;
+  /**
+   * Called if nothing was appended for longer than `idleTimeout`. Returns the last
+   * message that the client is sent; with `undefined`, there is none. Then the
+   * response ends. It may call `log.end()`, so that clients that reconnect do not
+   * wait again.
+   *
+   * By default, `{ event: "abandoned", data: "" }`.
+   */
+  onIdle?:
+    | (() => SseMessage | undefined | Promise<SseMessage | undefined>)
     | undefined;
 }
+
+/** A message that stands for all messages up to an id. */
+type Snapshot = SseMessage & { id: string };
+
+/** After so many gaps in a row without a message, a log is given up. */
+const MAX_GAPS = 10;
 
 /**
  * Reads a log for the client that sends a request: all that follows its last
  * event ID, once and in order, and then what is appended. If messages are
- * missing, it says so, and continues with the oldest that is kept.
+ * missing, it sends `{ event: "gap", data: "" }` or the `snapshot`, and continues
+ * after it.
  *
  * A browser's `EventSource` connects again when the log has ended, as it does
  * after every end. Status 204 tells it to stop, as in the example.
  *
  * @param log What to read.
  * @param request The client's request.
- * @param options How to begin, what to say of missing messages, and how to end
- * it from outside.
+ * @param options Where to begin, what to send in place of missing messages, and
+ * when to end.
  * @returns The messages, for `sseResponse`.
  * @throws {TypeError} If an option has the wrong type.
+ * @throws {RangeError} If `idleTimeout` is less than 1.
  *
  * @example
  * ```ts
@@ -109,139 +148,168 @@ export function resume(
   request: Request,
   options: ResumeOptions = {},
 ): AsyncIterable<SseMessage> {
-  const { from = "oldest", onGap = defaultMessage, signal } = options;
+  const { from = "oldest", snapshot, onIdle } = options;
   checkType(log?.read, "function", "log to be an event log");
-  checkFunction("onGap", onGap);
-  checkSignal(signal);
+  checkFunction("snapshot", snapshot);
+  checkFunction("onIdle", onIdle);
+  checkReadOptions(options);
   check(
     from === "oldest" || from === "now",
     'from to be "oldest" or "now"',
     from,
   );
-  const after = lastEventIdOf(request);
-  return new Resumed(log, after, from, onGap, signal);
+  return new ResumedReader(log, lastEventIdOf(request), options);
 }
 
-function defaultMessage(): SseMessage {
-  return { event: "gap", data: "" };
-}
-
-type Result = IteratorResult<SseMessage, undefined>;
-
-/**
- * Reads a log anew after each gap. Not a generator, which could not be ended
- * while it waits.
- */
-class Resumed extends LogReader {
+/** Reads a log anew after each gap. */
+class ResumedReader extends LogReader {
   readonly #log: EventLog;
-  readonly #onGap: NonNullable<ResumeOptions["onGap"]>;
-  readonly #options: EventLogReadOptions;
-  #reader: AsyncIterator<SseMessage> | undefined;
-  /** The result of the work that `take` had to begin. */
-  #result: Result | undefined;
-  #failure: { error: unknown } | undefined;
-  #working = false;
-  /** Whether the client still has to get the id at which the reader began. */
-  #tellsBegin = false;
+  readonly #after: string;
+  readonly #options: ResumeOptions;
+  /** The id to begin after if the client is to get what is appended from now on. */
+  readonly #now: Promise<string> | undefined;
+  /** Aborts when the client has left. */
+  readonly #left = new AbortController();
+  readonly #sink: Sink = {
+    write: (message) => {
+      this.#gaps = 0;
+      return this.write(message);
+    },
+    close: () => this.#run(() => this.#finish()),
+    error: (reason) => this.#run(() => this.#recover(reason)),
+  };
+  /**
+   * - `"new"`: it has not begun.
+   * - `"busy"`: `#run` is at work.
+   * - A subscription: it reads the log.
+   */
+  #reading: "new" | "busy" | Subscription = "new";
+  /** The id that the client has. */
+  #sentId: string;
+  /** The gaps in a row. */
+  #gaps = 0;
 
-  constructor(
-    log: EventLog,
-    after: string,
-    from: ResumeOptions["from"],
-    onGap: NonNullable<ResumeOptions["onGap"]>,
-    signal: AbortSignal | undefined,
-  ) {
-    super(signal);
+  constructor(log: EventLog, after: string, options: ResumeOptions) {
+    super({ signal: options.signal });
     this.#log = log;
-    this.#onGap = onGap;
-    this.#options = { signal };
-    if (after !== "" || from === "oldest") this.#read(after);
-    else this.#work(() => this.#readFromNow());
+    this.#after = this.#sentId = after;
+    this.#options = options;
+    // From when the request arrived, not from when the response is read.
+    if (after === "" && options.from === "now") {
+      this.#now = this.#lastId();
+      this.#now.catch(() => {});
+    }
   }
 
-  protected take(waker: Waker): Result | undefined {
-    if (this.#working) return;
-    const result = this.#result;
-    this.#result = undefined;
-    if (result !== undefined) return result;
-    if (this.#failure !== undefined) throw this.#failure.error;
-    const reader = this.#reader!;
-    try {
-      if (reader instanceof LogReader) {
-        const id = reader.begun;
-        if (!this.#tellsBegin || id === undefined) return reader[POLL](waker);
-        this.#tellsBegin = false;
-        return { done: false, value: { id } };
-      }
-    } catch (error) {
-      this.#work(() => this.#readOn(error));
-      return;
-    }
-    this.#work(async () => {
-      try {
-        return await reader.next();
-      } catch (error) {
-        return await this.#readOn(error);
-      }
-    });
+  async #lastId(): Promise<string> {
+    const extras = (this.#log as { [EXTRAS]?: LogExtras })[EXTRAS];
+    if (extras) return await extras.lastId(this.#left.signal);
+    return (await this.#log.status()).lastId;
+  }
+
+  protected override write(message: SseMessage): boolean {
+    this.#sentId = message.id ?? this.#sentId;
+    return super.write(message);
+  }
+
+  protected flow(): void {
+    if (this.#reading === "new") this.#run(() => this.#begin());
+    else if (this.#reading !== "busy") this.#reading.pull();
   }
 
   protected leave(): void {
-    if (this.#reader instanceof LogReader) this.#reader.end();
-    else this.#letGo().catch(() => {});
+    if (typeof this.#reading === "object") {
+      Promise.resolve(this.#reading.cancel()).catch(() => {});
+    }
+    this.#left.abort();
   }
 
-  /** Async, so that what `return` throws can be caught as well. */
-  async #letGo(): Promise<void> {
-    await this.#reader?.return?.();
+  // The log's own reader has the option `idleTimeout`.
+  protected status(): Promise<EventLogStatus> {
+    return this.#log.status();
   }
 
-  /** Runs work that takes time, and then wakes the waiting reader. */
-  async #work(work: () => Promise<Result | undefined>): Promise<void> {
-    this.#working = true;
+  protected get isAtEnd(): boolean {
+    return false;
+  }
+
+  /** Does work that takes time, and then goes on to read. */
+  async #run(work: () => Promise<string | undefined>): Promise<void> {
+    this.#reading = "busy";
+    let after: string | undefined;
     try {
-      this.#result = await work();
+      after = await work();
     } catch (error) {
-      this.#failure = { error };
+      return this.fail(error);
     }
-    this.#working = false;
-    this.ask();
-  }
-
-  #read(after: string | undefined): void {
-    this.#reader = this.#log.read(after, this.#options)[Symbol.asyncIterator]();
-  }
-
-  async #readFromNow(): Promise<Result | undefined> {
-    let id: string;
+    if (this.isOver) return;
+    if (after === undefined) return this.close();
     try {
-      id = (await this.#log.status()).lastId;
+      this.#reading = this.#subscribe(after);
     } catch (error) {
-      if (this.isEnded) return END;
-      // If the log is unreachable, its reader waits for it, and learns the id.
-      this.#read(undefined);
-      if (!(this.#reader instanceof LogReader)) throw error;
-      this.#tellsBegin = true;
-      return undefined;
+      return this.#run(() => this.#recover(error));
     }
-    if (this.isEnded) return END;
-    this.#read(id);
-    return { done: false, value: { id } };
+    if (this.isFlowing) this.flow();
   }
 
-  /** Goes on after a gap; throws any other error. */
-  async #readOn(error: unknown): Promise<Result | undefined> {
-    if (!(error instanceof EventLogGapError)) throw error;
-    const message = await this.#onGap(error);
-    // The client may have left meanwhile.
-    if (this.isEnded) return END;
-    const id = error.resumeAfter;
-    let value: SseMessage | undefined;
-    if (message !== undefined) {
-      checkType(message, "object", "onGap to give a message or undefined");
-      value = { ...toKept(message), id };
-    }
-    this.#read(id);
-    return value && { done: false, value };
+  #subscribe(after: string): Subscription {
+    const { follow, idleTimeout } = this.#options;
+    const { signal } = this.#left;
+    const messages = this.#log.read(after, { signal, follow, idleTimeout });
+    return isSubscribable(messages)
+      ? messages[SUBSCRIBE](this.#sink)
+      : new PulledSubscription(pullFrom(messages, "messages"), this.#sink);
   }
+
+  /** Returns the id after which to read, or undefined to end. */
+  async #begin(): Promise<string | undefined> {
+    if (this.#after !== "") return this.#after;
+    const id = await this.#show(undefined);
+    if (id !== undefined) return id;
+    if (this.#now === undefined) return "";
+    const lastId = await this.#now;
+    if (!this.isOver) this.write({ id: lastId });
+    return lastId;
+  }
+
+  /** Sends a snapshot. Returns its id, or undefined if there is none. */
+  async #show(gap: EventLogGapError | undefined): Promise<string | undefined> {
+    const snapshot = await this.#options.snapshot?.(gap);
+    if (snapshot === undefined || this.isOver) return undefined;
+    checkType(snapshot, "object", "snapshot to return a message or undefined");
+    checkType(snapshot.id, "string", "snapshot to return a message with an id");
+    this.write({ ...toKept(snapshot), id: snapshot.id });
+    return snapshot.id;
+  }
+
+  async #recover(error: unknown): Promise<string | undefined> {
+    if (isIdleError(error)) return await this.#tellIdle();
+    if (!isGapError(error) || ++this.#gaps > MAX_GAPS) throw error;
+    const id = await this.#show(error);
+    if (id !== undefined || this.isOver) return id;
+    this.write({ event: "gap", data: "", id: error.resumeAfter });
+    return error.resumeAfter;
+  }
+
+  async #tellIdle(): Promise<undefined> {
+    const { onIdle = () => ({ event: "abandoned", data: "" }) } = this.#options;
+    const message = await onIdle();
+    if (message === undefined || this.isOver) return;
+    checkType(message, "object", "onIdle to return a message or undefined");
+    this.write(toKept(message));
+  }
+
+  /**
+   * Sends the id of the end of the log, if the client could not know it. It would
+   * connect again, and again.
+   */
+  async #finish(): Promise<undefined> {
+    const status = await this.#log.status().catch(() => undefined);
+    if (!status?.ended || this.isOver) return;
+    if (status.lastId !== this.#sentId) this.write({ id: status.lastId });
+  }
+}
+
+function isIdleError(error: unknown): boolean {
+  return (error as Error | undefined)?.name === "EventLogIdleError";
 }

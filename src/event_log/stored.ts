@@ -1,364 +1,462 @@
 /**
- * Reading a log that is kept elsewhere: replaying it, and following it once for
- * all who read it here.
+ * Reading a log that is kept in a store, such as Redis.
+ *
+ * A reader has a position. Readers at the same position share one page: the
+ * messages that follow it, whether they exist or are still to come.
  *
  * @module
  */
 
 import { type Backoff, backoffDelay } from "../internal/backoff.ts";
-import { checkSignal, checkType, textOf } from "../internal/check.ts";
+import { checkType, textOf } from "../internal/check.ts";
 import { wait } from "../internal/wait.ts";
 import type { SseMessage } from "../write/encoder.ts";
 import {
+  type EventLog,
   EventLogGapError,
   type EventLogReadOptions,
   type EventLogStatus,
+  isEndedError,
 } from "./event_log.ts";
-import { toJson, toRead } from "./message.ts";
-import { LogReader } from "./reader.ts";
-import { type Entry, LogWindow } from "./window.ts";
-import { END, type Waker } from "../write/poll.ts";
+import {
+  checkMessages,
+  type LogExtras,
+  randomTag,
+  toJson,
+  toRead,
+} from "./message.ts";
+import { checkReadOptions, LogReader } from "./reader.ts";
 
-/** A store of a log. A position is the id of a message, or one like it. */
+/** A store of one log. A position is the id of a message, or one like it. */
 export interface LogStore {
   /**
-   * Returns the messages after a position, at least one if there are any. Returns
-   * undefined if the position is unknown or a message after it is not kept. The
-   * end of a page with no message is the log's own.
+   * Returns the messages after a position: at least one if there are any, and then
+   * as many as have about `maxBytes` bytes. Returns undefined if the position is
+   * unknown, or if a message after it is not kept.
    */
-  pageAfter(position: string): Promise<Page | undefined>;
-  /** The position before the oldest message that is kept. */
+  pageAfter(
+    position: string,
+    maxBytes: number,
+  ): Promise<StoredPage | undefined>;
+  /** Returns the position before the oldest message that is kept. */
   oldest(): Promise<string>;
   status(): Promise<EventLogStatus>;
-  /** Keeps a message, given as JSON; resolves with its id. */
-  append(json: string): Promise<string>;
+  /**
+   * Stores messages as JSON, with a tag that tells them from all others. Returns the
+   * id of the last one.
+   */
+  append(jsons: string[], tag: string): Promise<string>;
+  /** Returns how many of the newest messages have that tag. */
+  countOf(tag: string): Promise<number>;
   end(): Promise<void>;
+  /** Renews the time of the last append. */
+  touch(): Promise<void>;
   /** Resolves when something may follow a position, or the signal aborts. */
   wait(position: string, signal: AbortSignal): Promise<void>;
-  /** Whether there is no use in trying again. */
-  isLasting(error: unknown): boolean;
-  /** Told of each failure after which it is tried again, unless it throws. */
-  onError: (error: unknown) => void;
+  /** Whether another try cannot succeed. */
+  isPermanent(error: unknown): boolean;
+  /** Called with each failure that is tried again. What it throws ends reading. */
+  onError(error: unknown): void;
 }
 
-/** A part of a log. */
-export interface Page {
-  entries: Entry[];
-  /** The position at its end. */
+/** A part of a log, as a store has it. */
+export interface StoredPage {
+  entries: { id: string; json: string }[];
+  /** The position after all of it. */
   end: string;
   /** Whether the log has ended there. */
   ended: boolean;
 }
 
-/** How many messages are kept at hand, and of how many bytes. */
-const MAX_LENGTH = 1000;
-const MAX_SIZE = 4_194_304;
+/** A part of a log, for all readers that come to its start. */
+interface Page {
+  readonly start: string;
+  readonly entries: { id: string; message: SseMessage }[];
+  readonly end: string;
+  readonly ended: boolean;
+  /** In bytes, about. */
+  readonly size: number;
+  /** Where it is kept. */
+  readonly home: Map<string, Page>;
+}
 
-/** Messages that were read lately, so that each is parsed and encoded once. */
-export class EntryCache {
-  readonly #entries = new Map<string, Entry>();
+/** Maximum size of a page in bytes, unless a single message is larger. */
+const MAX_PAGE_SIZE = 65_536;
+
+/** Maximum size in bytes of all pages that this process keeps. */
+const MAX_CACHE_SIZE = 16_777_216;
+
+/** What an object takes in memory beside its text, in bytes, about. */
+const OVERHEAD = 300;
+
+/** The delays after failures in a row, and the longest one of a hosted service. */
+export const BACKOFF: Backoff = {
+  initial: 50,
+  max: 2000,
+  factor: 2,
+  jitter: 0.5,
+};
+const MAX_LIMITED_DELAY = 30_000;
+
+/** A hosted service that has had enough requests. */
+const LIMITED = /limit exceeded|too many requests/i;
+
+/** The time in ms for which `appendSafely` tries again. */
+const MAX_APPEND_TIME = 10_000;
+
+/** A wait that ends sooner than this, in ms, may be one of many. */
+const MIN_WAIT = 50;
+
+/** Pages that were read recently, of all logs of this process. */
+class PageCache {
+  /** The oldest first. */
+  readonly #pages = new Set<Page>();
   #size = 0;
 
-  /** The message with an id, made of its JSON if it is not here. */
-  entry(id: string, json: () => string): Entry {
-    let entry = this.#entries.get(id);
-    if (entry === undefined) {
-      entry = { id, ...toRead(JSON.parse(json()), id), time: 0 };
-      this.#entries.set(id, entry);
-      this.#size += entry.size;
-      for (const [id, { size }] of this.#entries) {
-        if (this.#entries.size <= MAX_LENGTH && this.#size <= MAX_SIZE) break;
-        this.#entries.delete(id);
-        this.#size -= size;
-      }
+  add(page: Page): void {
+    page.home.set(page.start, page);
+    this.#pages.add(page);
+    this.#size += page.size;
+    for (const oldest of this.#pages) {
+      if (this.#size <= MAX_CACHE_SIZE) break;
+      this.delete(oldest);
     }
-    return entry;
+  }
+
+  delete(page: Page): void {
+    page.home.delete(page.start);
+    this.#pages.delete(page);
+    this.#size -= page.size;
   }
 }
 
-/** The delays after failures in a row. */
-const BACKOFF: Backoff = { initial: 50, max: 2000, factor: 2, jitter: 0.5 };
+const cache = /* @__PURE__ */ new PageCache();
 
-/**
- * The newest messages of a stored log, for the readers in this process that have
- * come to its end: new messages are fetched once for all of them, and only while
- * one waits.
- */
-export class LogFollower {
+/** The readers at one position, which wait for the page after it. */
+interface Fetch {
+  readonly readers: Set<StoredReader>;
+  /** Whether the position is the end of the log, as far as is known. */
+  isAtEnd: boolean;
+  /** Makes it look at once. */
+  wake: AbortController;
+}
+
+/** A log that is kept in a store. */
+export class StoredLog implements EventLog, LogExtras {
   readonly #store: LogStore;
-  readonly #window = new LogWindow<StoredReader>();
-  /** The numbers of the window's messages, and of the position before them. */
-  readonly #numbers = new Map<string, number>();
-  /** The position before the window, and the one that was asked for last. */
-  #start = "";
-  #end = "";
-  #state: "resting" | "following" = "resting";
-  /** Whether a reader waits that is elsewhere, as far as can be told here. */
-  #hasStray = false;
-  /** Cuts a wait short. */
-  #pause = new AbortController();
+  readonly #pages = new Map<string, Page>();
+  readonly #fetches = new Map<string, Fetch>();
+  readonly #readers = new Set<StoredReader>();
 
   constructor(store: LogStore) {
     this.#store = store;
   }
 
-  async append(message: SseMessage): Promise<string> {
-    const id = await this.#store.append(toJson(message));
-    this.nudge();
+  async append(...messages: SseMessage[]): Promise<string> {
+    checkMessages(messages);
+    const id = await this.#store.append(messages.map(toJson), randomTag());
+    this.#wakeAll();
     return id;
+  }
+
+  async appendSafely(messages: SseMessage[]): Promise<void> {
+    let jsons = messages.map(toJson);
+    const tag = randomTag();
+    const start = Date.now();
+    for (let failures = 0; jsons.length > 0;) {
+      try {
+        if (failures > 0) jsons = jsons.slice(await this.#store.countOf(tag));
+        if (jsons.length > 0) await this.#store.append(jsons, tag);
+        break;
+      } catch (error) {
+        const isOver = Date.now() - start > MAX_APPEND_TIME;
+        const isFinal = isEndedError(error) || this.#store.isPermanent(error);
+        if (isOver || isFinal) throw error;
+        await wait(backoffDelay(BACKOFF, ++failures));
+      }
+    }
+    this.#wakeAll();
   }
 
   async end(): Promise<void> {
     await this.#store.end();
-    this.nudge();
+    this.#wakeAll();
+  }
+
+  read(
+    after?: string | undefined,
+    options: EventLogReadOptions = {},
+  ): AsyncIterable<SseMessage> {
+    if (after !== undefined) checkType(after, "string", "after to be a string");
+    checkReadOptions(options);
+    const reader = new StoredReader(this, after, options);
+    this.#readers.add(reader);
+    return reader;
   }
 
   async status(): Promise<EventLogStatus> {
     return await this.#store.status();
   }
 
-  read(
-    after: string | undefined,
-    { signal }: EventLogReadOptions,
-  ): AsyncIterable<SseMessage> {
-    if (after !== undefined) checkType(after, "string", "after to be a string");
-    checkSignal(signal);
-    return new StoredReader(this.#store, this, after, signal);
+  async touch(): Promise<void> {
+    await this.#store.touch();
   }
 
-  /** Has it look at once, as something was appended here. */
-  nudge(): void {
-    this.#pause.abort();
+  /** Returns where a reader begins. */
+  async begin(after: string | undefined, signal: AbortSignal): Promise<string> {
+    return await this.#retry(async () => {
+      if (after === undefined) return (await this.#store.status()).lastId;
+      return after || await this.#store.oldest();
+    }, signal);
   }
 
-  /** Whether the window has the messages after a position. */
-  has(position: string): boolean {
-    return this.#numbers.has(position);
+  /** Returns the position at which a reader ends that does not follow the log. */
+  async lastId(signal: AbortSignal): Promise<string> {
+    const { lastId } = await this.#retry(() => this.#store.status(), signal);
+    return lastId;
   }
 
-  /** Returns the message after a position, if it is known here. */
-  after(position: string): Entry | "end" | undefined {
-    const log = this.#window;
-    const number = this.#numbers.get(position);
-    if (number === undefined) return undefined;
-    return log.entry(number + 1) ?? (log.ended ? "end" : undefined);
-  }
-
-  /** Wakes a reader when something follows its position, or it is to look. */
-  wait(waker: Waker, reader: StoredReader, position: string): void {
-    this.#window.wait(waker, reader);
-    const isStray = !this.has(position);
-    if (this.#state === "resting") {
-      if (isStray) this.#restart(position);
-      this.#follow();
-    } else if (isStray) {
-      // One of the two does not know the log's end yet.
-      this.#hasStray = true;
-      this.nudge();
+  /** Returns the page after a position, or calls `receive` with it later. */
+  pageAfter(position: string, reader: StoredReader): Page | undefined {
+    const page = this.#pages.get(position);
+    if (page !== undefined) return page;
+    const fetch = this.#fetches.get(position);
+    if (fetch !== undefined) {
+      fetch.readers.add(reader);
+      // It must not end at what was known before it came.
+      if (!reader.follows) fetch.wake.abort();
+    } else {
+      const readers = new Set([reader]);
+      const wake = new AbortController();
+      const started: Fetch = { readers, isAtEnd: false, wake };
+      this.#fetches.set(position, started);
+      this.#fetch(position, started);
     }
+    return undefined;
   }
 
-  leave(waker: Waker): void {
-    this.#window.leave(waker);
-    if (this.#window.waiting === 0) this.#pause.abort();
+  isAtEnd(position: string | undefined): boolean {
+    return this.#fetches.get(position ?? "")?.isAtEnd ?? false;
   }
 
-  #restart(position: string): void {
-    const log = this.#window;
-    while (log.length > 0) log.dropFirst();
-    log.ended = false;
-    this.#numbers.clear();
-    this.#numbers.set(position, log.next - 1);
-    this.#start = this.#end = position;
+  /** Forgets a reader, and what only it has waited for. */
+  leave(reader: StoredReader, position: string | undefined): void {
+    const fetch = this.#fetches.get(position ?? "");
+    fetch?.readers.delete(reader);
+    if (fetch?.readers.size === 0) fetch.wake.abort();
+    this.#readers.delete(reader);
+    if (this.#readers.size > 0) return;
+    for (const page of this.#pages.values()) cache.delete(page);
   }
 
-  async #follow(): Promise<void> {
-    this.#state = "following";
-    try {
-      await this.#followWhileAwaited();
-    } catch (error) {
-      for (const reader of this.#window.takeWaiting()) reader.fail(error);
-    }
-    this.#state = "resting";
-    this.#window.wakeAll();
+  #wakeAll(): void {
+    for (const { wake } of this.#fetches.values()) wake.abort();
   }
 
-  async #followWhileAwaited(): Promise<void> {
+  async #fetch(position: string, fetch: Fetch): Promise<void> {
+    const { readers } = fetch;
     let failures = 0;
-    while (this.#window.waiting > 0) {
-      // Before the look, as what is appended after that must not be slept
-      // through.
-      this.#pause = new AbortController();
-      const { signal } = this.#pause;
-      const hadStray = this.#hasStray;
-      this.#hasStray = false;
+    /** The waits in a row that were short and for nothing. */
+    let shortWaits = 0;
+    while (readers.size > 0) {
+      // Before the look, as what is appended after it must not be slept through.
+      const { signal } = fetch.wake = new AbortController();
       try {
-        const end = this.#end;
-        const page = await this.#store.pageAfter(end);
-        failures = 0;
-        // The readers continue alone, and find out whether there is a gap.
-        if (page === undefined) return this.#numbers.clear();
-        this.#add(page);
-        if (page.ended) return;
-        if (page.entries.length > 0 || hadStray) this.#window.wakeAll();
-        else if (page.end === end && !signal.aborted) {
-          await this.#store.wait(end, signal);
+        const page = await this.#store.pageAfter(position, MAX_PAGE_SIZE);
+        if (page === undefined) {
+          throw new EventLogGapError(position, await this.#store.oldest());
         }
+        failures = 0;
+        if (page.end !== position || page.ended) {
+          this.#fetches.delete(position);
+          return this.#give(this.#toPage(position, page), readers);
+        }
+        fetch.isAtEnd = true;
+        for (const reader of readers) reader.receiveEnd();
+        if (readers.size === 0) break;
+        const start = Date.now();
+        await this.#store.wait(position, signal);
+        const isShort = Date.now() - start < MIN_WAIT;
+        shortWaits = isShort && !signal.aborted ? shortWaits + 1 : 0;
+        // The first one may have been for what has just arrived.
+        if (shortWaits > 1) await pause(shortWaits, signal);
       } catch (error) {
-        tell(this.#store, error);
-        await pause(failures++, signal);
+        const final = this.#finalError(error);
+        if (final !== undefined) {
+          this.#fetches.delete(position);
+          for (const reader of readers) reader.receiveError(final.reason);
+          return;
+        }
+        await pause(++failures, signal, error);
       }
     }
+    this.#fetches.delete(position);
   }
 
-  #add({ entries, end, ended }: Page): void {
-    const log = this.#window;
-    const last = log.entry(log.next - 1)?.id ?? this.#start;
-    // The old end was no message, and is no longer the end.
-    if (this.#end !== last) this.#numbers.delete(this.#end);
-    for (const entry of entries) {
-      this.#numbers.set(entry.id, log.next);
-      log.push(entry);
+  #toPage(start: string, { entries, end, ended }: StoredPage): Page {
+    const made: Page["entries"] = [];
+    let bytes = OVERHEAD;
+    for (const { id, json } of entries) {
+      try {
+        const { message, size } = toRead(JSON.parse(json), id);
+        made.push({ id, message });
+        bytes += size + OVERHEAD;
+      } catch (error) {
+        // It was not appended by a log.
+        this.#store.onError(error);
+      }
     }
-    this.#numbers.set(end, log.next - 1);
-    this.#end = end;
-    log.ended = ended;
-    while (
-      log.length > 1 && (log.length > MAX_LENGTH || log.size > MAX_SIZE)
-    ) {
-      this.#numbers.delete(this.#start);
-      this.#start = log.dropFirst().id;
+    const home = this.#pages;
+    return { start, entries: made, end, ended, size: bytes, home };
+  }
+
+  #give(page: Page, readers: Set<StoredReader>): void {
+    if (readers.size === 0) return;
+    cache.add(page);
+    for (const reader of readers) reader.receive(page);
+  }
+
+  /** Returns what to throw because of an error, or undefined to try again. */
+  #finalError(error: unknown): { reason: unknown } | undefined {
+    if (error instanceof EventLogGapError || this.#store.isPermanent(error)) {
+      return { reason: error };
+    }
+    try {
+      this.#store.onError(error);
+    } catch (reason) {
+      return { reason };
+    }
+  }
+
+  /** Repeats a task until it succeeds, fails for good, or the signal aborts. */
+  async #retry<T>(task: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    for (let failures = 1;; failures++) {
+      try {
+        return await task();
+      } catch (error) {
+        const final = this.#finalError(error);
+        if (final !== undefined) throw final.reason;
+        await pause(failures, signal, error);
+        signal.throwIfAborted();
+      }
     }
   }
 }
 
-/** Reads page by page on its own, until it has reached the follower. */
 class StoredReader extends LogReader {
-  readonly #store: LogStore;
-  readonly #follower: LogFollower;
+  readonly #log: StoredLog;
   readonly #after: string | undefined;
-  /** Of what it gave last; unknown until the first page is asked for. */
+  /** Whether it waits for what is appended later. */
+  readonly follows: boolean;
+  /** The position after what it has written. Undefined before it has begun. */
   #position: string | undefined;
+  /** The position at which it ends. */
+  #last: string | undefined;
   #page: Page | undefined;
   #nextIndex = 0;
-  #state: "reading" | "fetching" | "failed" | "left" = "reading";
-  #error: unknown;
-  #pause = new AbortController();
+  /** Whether it waits for where to begin, or for a page. */
+  #isWaiting = false;
+  readonly #left = new AbortController();
+  /** The signal of its options, if there is one. */
+  readonly #signals: AbortSignal[];
 
   constructor(
-    store: LogStore,
-    follower: LogFollower,
+    log: StoredLog,
     after: string | undefined,
-    signal: AbortSignal | undefined,
+    options: EventLogReadOptions,
   ) {
-    super(signal);
-    this.#store = store;
-    this.#follower = follower;
+    super(options);
+    this.#log = log;
     this.#after = after;
-    // From now on, not from when the first message is asked for.
-    if (after === undefined) this.#fetch();
+    this.follows = options.follow ?? true;
+    this.#signals = options.signal ? [options.signal] : [];
+    // From now on, and not from when the first message is asked for.
+    if (after === undefined || !this.follows) this.#begin();
   }
 
-  override get begun(): string | undefined {
-    return this.#position;
+  receive(page: Page): void {
+    this.#isWaiting = false;
+    this.#page = page;
+    this.#nextIndex = 0;
+    if (this.isFlowing) this.flow();
   }
 
-  fail(error: unknown): void {
-    this.#error = error;
-    this.#state = "failed";
-    this.ask();
+  /** Nothing follows its position for now. */
+  receiveEnd(): void {
+    if (!this.follows) this.close();
   }
 
-  protected take(waker: Waker) {
-    if (this.#state === "failed") throw this.#error;
-    if (this.#state === "fetching") return;
-    const entry = this.#next(waker);
-    if (entry === "end") return END;
-    if (entry === undefined) return;
-    this.#position = entry.id;
-    return { done: false as const, value: entry.message };
+  receiveError(reason: unknown): void {
+    this.fail(reason);
   }
 
-  protected leave(waker: Waker | undefined): void {
-    this.#state = "left";
-    this.#pause.abort();
-    if (waker !== undefined) this.#follower.leave(waker);
-  }
-
-  #next(waker: Waker): Entry | "end" | undefined {
-    const page = this.#page;
-    if (page !== undefined) {
-      if (this.#nextIndex < page.entries.length) {
-        return page.entries[this.#nextIndex++];
-      }
-      if (page.ended) return "end";
-      this.#page = undefined;
-      this.#position = page.end;
-    }
-    const position = this.#position;
-    if (position !== undefined) {
-      const entry = this.#follower.after(position);
-      if (entry !== undefined) return entry;
-      // Nothing follows it, or did when this page came, perhaps a while ago.
-      if (this.#follower.has(position) || page?.entries.length === 0) {
-        this.#follower.wait(waker, this, position);
+  protected flow(): void {
+    if (this.#isWaiting) return;
+    if (this.#position === undefined) return void this.#begin();
+    while (this.isFlowing) {
+      if (this.#position === this.#last) return this.close();
+      this.#page ??= this.#log.pageAfter(this.#position, this);
+      if (this.#page === undefined) {
+        this.#isWaiting = true;
         return;
       }
+      this.#writePage(this.#page);
     }
-    // Until it is at the end again, it needs nobody to follow the log.
-    this.#follower.leave(waker);
-    this.#fetch();
   }
 
-  async #fetch(): Promise<void> {
-    this.#state = "fetching";
+  #writePage({ entries, end, ended }: Page): void {
+    while (this.#nextIndex < entries.length) {
+      const { id, message } = entries[this.#nextIndex++];
+      this.#position = id;
+      if (!this.write(message) || id === this.#last) return;
+    }
+    this.#position = end;
+    this.#page = undefined;
+    this.#nextIndex = 0;
+    if (ended) this.close();
+  }
+
+  async #begin(): Promise<void> {
+    this.#isWaiting = true;
+    // Nobody need have asked for a message yet.
+    const signal = AbortSignal.any([this.#left.signal, ...this.#signals]);
     try {
-      this.#page = await this.#nextPage();
-      this.#nextIndex = 0;
+      if (!this.follows) this.#last = await this.#log.lastId(signal);
+      this.#position = await this.#log.begin(this.#after, signal);
     } catch (error) {
-      if (this.#state === "fetching") this.fail(error);
+      return this.fail(error);
     }
-    if (this.#state !== "fetching") return;
-    this.#state = "reading";
-    this.ask();
+    this.#isWaiting = false;
+    if (this.isFlowing) this.flow();
   }
 
-  async #nextPage(): Promise<Page | undefined> {
-    let failures = 0;
-    while (this.#state === "fetching") {
-      // Nobody need have asked for a message yet.
-      this.signal?.throwIfAborted();
-      try {
-        const position = this.#position ??= await this.#begin();
-        const page = await this.#store.pageAfter(position);
-        if (page !== undefined) return page;
-        throw new EventLogGapError(position, await this.#store.oldest());
-      } catch (error) {
-        if (error instanceof EventLogGapError) throw error;
-        tell(this.#store, error);
-        await pause(failures++, this.#pause.signal);
-      }
-    }
+  protected leave(): void {
+    this.#left.abort();
+    this.#log.leave(this, this.#position);
+    this.#page = undefined;
   }
 
-  async #begin(): Promise<string> {
-    if (this.#after === "") return await this.#store.oldest();
-    return this.#after ?? (await this.#store.status()).lastId;
+  protected status(): Promise<EventLogStatus> {
+    return this.#log.status();
+  }
+
+  protected get isAtEnd(): boolean {
+    return this.#log.isAtEnd(this.#position);
   }
 }
 
-/** Reports a failure. Throws it if reading has to end with it. */
-function tell(store: LogStore, error: unknown): void {
-  if (store.isLasting(error)) throw error;
-  store.onError(error);
-}
-
-/** What a failure says, whatever was thrown. */
+/** Returns what a failure says, whatever was thrown. */
 export function messageOf(error: unknown): string {
   return textOf((error as Error | undefined)?.message ?? error);
 }
 
-/** Waits a while, the longer the more often it has failed. */
-function pause(failures: number, signal: AbortSignal): Promise<void> {
-  return wait(backoffDelay(BACKOFF, failures + 1), signal);
+/** Waits, the longer the more failures there were in a row. */
+function pause(
+  failures: number,
+  signal: AbortSignal,
+  error?: unknown,
+): Promise<void> {
+  const isLimited = error !== undefined && LIMITED.test(messageOf(error));
+  const max = isLimited ? MAX_LIMITED_DELAY : BACKOFF.max;
+  return wait(backoffDelay({ ...BACKOFF, max }, failures), signal);
 }

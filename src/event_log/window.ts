@@ -5,7 +5,6 @@
  */
 
 import type { SseMessage } from "../write/encoder.ts";
-import type { Waker } from "../write/poll.ts";
 
 /** A message, and its position in the log. */
 export interface Entry {
@@ -17,13 +16,11 @@ export interface Entry {
   time: number;
 }
 
-/** Numbered messages without a gap, and who waits for the next. */
-export class LogWindow<Reader> {
+/** Numbered messages without a gap. */
+export class LogWindow {
   /** The oldest ones before `#head` have been dropped. */
   #entries: (Entry | undefined)[] = [];
   #head = 0;
-  readonly #waiting = new Map<Waker, Reader>();
-  readonly #onStop: (reader: Reader) => void;
 
   /** The number of the oldest entry. */
   first = 1;
@@ -34,17 +31,8 @@ export class LogWindow<Reader> {
   /** Whether there is none to come. */
   ended = false;
 
-  /** Makes a window that tells when a reader waits no more. */
-  constructor(onStop: (reader: Reader) => void = () => {}) {
-    this.#onStop = onStop;
-  }
-
   get length(): number {
     return this.next - this.first;
-  }
-
-  get waiting(): number {
-    return this.#waiting.size;
   }
 
   entry(number: number): Entry | undefined {
@@ -69,31 +57,5 @@ export class LogWindow<Reader> {
       this.#head = 0;
     }
     return entry;
-  }
-
-  wait(waker: Waker, reader: Reader): void {
-    this.#waiting.set(waker, reader);
-  }
-
-  leave(waker: Waker): void {
-    this.#waiting.delete(waker);
-  }
-
-  /** All who wait, who then wait no more. */
-  takeWaiting(): Reader[] {
-    const readers = [...this.#waiting.values()];
-    this.#waiting.clear();
-    return readers;
-  }
-
-  /** Hands a message to all who wait, or has them look for one. */
-  wakeAll(message?: SseMessage): void {
-    // Leaves a reader that keeps waiting in place: with thousands of them, to
-    // move each would be most of the time.
-    this.#waiting.forEach((reader, waker) => {
-      if (waker.wake(message)) return;
-      this.#waiting.delete(waker);
-      this.#onStop(reader);
-    });
   }
 }

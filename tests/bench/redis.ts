@@ -2,7 +2,7 @@
  * What a log on Redis costs beside bare commands. Run by itself, as
  * `redis.ts PORT one|many`, it measures both, which take turns.
  */
-import { RedisEventLog } from "../../src/event_log/mod.ts";
+import { RedisConnection, RedisEventLog } from "../../src/event_log/redis.ts";
 import { RawRedis } from "../event_log/raw_redis.ts";
 import { RedisServer, redisVersion } from "../event_log/redis_server.ts";
 import { runChild } from "./child.ts";
@@ -86,11 +86,8 @@ function openBare(
 }
 
 function openLog(send: RawRedis["send"], sendBlocking: RawRedis["send"]): Pair {
-  const log = new RedisEventLog({
-    key: crypto.randomUUID(),
-    send,
-    sendBlocking,
-  });
+  const redis = new RedisConnection({ send, sendBlocking });
+  const log = new RedisEventLog(redis, crypto.randomUUID());
   const reader = log.read("")[Symbol.asyncIterator]();
   return {
     append: () => log.append({ data }),

@@ -9,6 +9,8 @@ import {
 import {
   type EventLog,
   EventLogGapError,
+  EventLogIdleError,
+  record,
   resume,
 } from "../../src/event_log/mod.ts";
 import { deadline } from "../support/deadline.ts";
@@ -72,6 +74,30 @@ export class Reader {
 
 export async function readAll(messages: AsyncIterable<SseMessage>) {
   return await deadline(Array.fromAsync(messages), "all messages");
+}
+
+/** Returns the data of all messages. */
+async function data(messages: AsyncIterable<SseMessage>) {
+  return (await readAll(messages)).map(({ data }) => data);
+}
+
+/** A source that gives one message, and is silent from then on. */
+class SilentSource {
+  readonly #closed = Promise.withResolvers<void>();
+  #count = 0;
+  closed = this.#closed.promise;
+
+  [Symbol.asyncIterator]() {
+    return this;
+  }
+  next(): Promise<IteratorResult<SseMessage>> {
+    if (this.#count++ > 0) return new Promise(() => {});
+    return Promise.resolve({ done: false, value: { data: "1" } });
+  }
+  return(): Promise<IteratorResult<SseMessage>> {
+    this.#closed.resolve();
+    return Promise.resolve({ done: true, value: undefined });
+  }
 }
 
 export async function appendAll(log: EventLog, data: string[]) {
@@ -151,7 +177,8 @@ export function testContract(kind: Kind): void {
     const empty = await log.status();
     assertEquals(empty.ended, false);
     const first = await log.append({ data: "1" });
-    assertEquals(await log.status(), { lastId: first, ended: false });
+    const { lastId, ended, idle } = await log.status();
+    assertEquals([lastId, ended, idle < 60_000], [first, false, true]);
     await log.append({ data: "2" });
     await log.end();
     assertEquals((await log.status()).ended, true);
@@ -571,9 +598,9 @@ export function testContract(kind: Kind): void {
     await reader.return();
   });
 
-  test("resume() sends a gap event or the result of onGap if messages are missing, then continues", async (storage) => {
+  test("resume() sends a gap event if messages are missing, then continues", async (storage) => {
     const log = storage.log();
-    const [first] = await appendAll(log, ["1", "2"]);
+    await appendAll(log, ["1", "2"]);
     const gap = new Reader(resume(log, requestAfter("unknown")));
     const [message, ...messages] = await gap.take(3);
     assertEquals({ event: message.event, data: message.data }, {
@@ -591,51 +618,263 @@ export function testContract(kind: Kind): void {
     const again = new Reader(resume(log, requestAfter(message.id!)));
     assertEquals(await again.data(3), ["1", "2", "3"]);
     await again.return();
+  });
 
-    const gaps: string[] = [];
-    const silent = new Reader(resume(log, requestAfter("unknown"), {
-      onGap({ after, resumeAfter }) {
-        gaps.push(after);
-        assert(resumeAfter !== "");
-        return undefined;
-      },
-    }));
-    assertEquals((await silent.take(1))[0].id, first);
-    assertEquals(gaps, ["unknown"]);
-    await silent.return();
-
-    const snapshot = new Reader(resume(log, requestAfter("unknown"), {
-      onGap: () => Promise.resolve({ json: { all: 3 }, id: "other" }),
-    }));
-    const [{ id, data }] = await snapshot.take(1);
-    assertEquals([id, data], [message.id, '{"all":3}']);
-    await snapshot.return();
-
-    for (const wrong of [null, "reload", 5, [], {}, () => 1]) {
-      const messages = resume(log, requestAfter("unknown"), {
-        onGap: () => wrong as SseMessage,
-      });
-      await assertRejects(() => new Reader(messages).next(), TypeError);
+  test("resume() sends a snapshot to a client without an ID, and after a gap", async (storage) => {
+    const log = storage.log();
+    const [, second] = await appendAll(log, ["1", "2", "3"]);
+    for (const id of ["", "unknown"]) {
+      const gaps: (string | undefined)[] = [];
+      const reader = new Reader(resume(log, requestAfter(id), {
+        from: "now",
+        snapshot(gap) {
+          gaps.push(gap?.after);
+          return Promise.resolve({ id: second, json: { all: 2 } });
+        },
+      }));
+      const [snapshot] = await reader.take(1);
+      assertEquals([snapshot.id, snapshot.data], [second, '{"all":2}']);
+      assertEquals(await reader.data(1), ["3"]);
+      assertEquals(gaps, [id || undefined]);
+      await reader.return();
     }
+  });
 
-    const failing = new Reader(resume(log, requestAfter("unknown"), {
-      onGap() {
-        throw new RangeError("no snapshot");
-      },
+  test("resume() does not call snapshot if the client's ID is known", async (storage) => {
+    const log = storage.log();
+    const [first] = await appendAll(log, ["1", "2"]);
+    const reader = new Reader(resume(log, requestAfter(first), {
+      snapshot: () => ({ id: first, data: "" }),
     }));
-    await assertRejects(() => failing.next(), RangeError, "no snapshot");
-    await failing.assertEnd();
+    assertEquals(await reader.data(1), ["2"]);
+    await reader.return();
+  });
 
-    // Throwing the EventLogGapError in onGap does not cause another gap.
+  test("resume() begins as without snapshot if it returns undefined", async (storage) => {
+    const log = storage.log();
+    const [first] = await appendAll(log, ["1"]);
+    const snapshot = () => undefined;
+    const oldest = new Reader(resume(log, requestAfter(""), { snapshot }));
+    assertEquals(await oldest.data(1), ["1"]);
+    const gap = new Reader(resume(log, requestAfter("unknown"), { snapshot }));
+    assertEquals((await gap.take(1))[0].event, "gap");
+    const now = new Reader(
+      resume(log, requestAfter(""), { snapshot, from: "now" }),
+    );
+    assertEquals(await now.take(1), [{ id: first }]);
+    for (const reader of [oldest, gap, now]) await reader.return();
+  });
+
+  test("resume() fails if snapshot fails, or returns no message with an id", async (storage) => {
+    const log = storage.log();
+    for (
+      const wrong of [null, "reload", 5, [], {}, { data: "" }, { id: "1" }]
+    ) {
+      const reader = new Reader(resume(log, requestAfter("unknown"), {
+        snapshot: () => wrong as SseMessage & { id: string },
+      }));
+      await assertRejects(() => reader.next(), TypeError);
+      await reader.assertEnd();
+    }
+    // Also if it throws the gap, which is no other gap.
     let calls = 0;
-    const throwing = new Reader(resume(log, requestAfter("unknown"), {
-      onGap(gap) {
-        if (++calls === 100) throw new Error("onGap is called in a loop");
-        throw gap;
-      },
-    }));
-    await assertRejects(() => throwing.next(), EventLogGapError);
-    await throwing.assertEnd();
+    for (const error of [new RangeError("no"), undefined]) {
+      const reader = new Reader(resume(log, requestAfter("unknown"), {
+        snapshot(gap) {
+          calls++;
+          throw error ?? gap;
+        },
+      }));
+      await assertRejects(() => reader.next());
+      await reader.assertEnd();
+    }
+    assertEquals(calls, 2);
+  });
+
+  test("resume() sends the ID of the end of a log, unless the client has it", async (storage) => {
+    const log = storage.log();
+    const empty = storage.log("empty");
+    await empty.end();
+    const { lastId: none } = await empty.status();
+    assertEquals(await readAll(resume(empty, requestAfter(""))), [{
+      id: none,
+    }]);
+    assertEquals(await readAll(resume(empty, requestAfter(none))), []);
+
+    const first = await log.append({ data: "1" });
+    const last = await log.append({ comment: "bye" });
+    await log.end();
+    assertEquals((await log.status()).lastId, last);
+    assertEquals(await readAll(resume(log, requestAfter(""))), [
+      { data: "1", id: first },
+      { comment: "bye" },
+      { id: last },
+    ]);
+    assertEquals(await readAll(resume(log, requestAfter(last))), []);
+  });
+
+  test("append() appends several messages in order, and returns the ID of the last", async (storage) => {
+    const log = storage.log();
+    const id = await log.append({ data: "1" }, { data: "2" }, { data: "3" });
+    const [one, two, three] = await new Reader(log.read("")).take(3);
+    assertEquals([one.data, two.data, three.data], ["1", "2", "3"]);
+    assertEquals(three.id, id);
+    assertEquals(new Set([one.id, two.id, three.id]).size, 3);
+    assertEquals(await data(log.read(one.id, { follow: false })), ["2", "3"]);
+    const none = log.append as () => Promise<string>;
+    await assertRejects(() => none.call(log), TypeError, "a message");
+    const wrong = { data: 5 as unknown as string };
+    await assertRejects(() => log.append({ data: "4" }, wrong), TypeError);
+    assertEquals((await log.status()).lastId, id);
+  });
+
+  test("read() with follow: false ends after what was the newest message", async (storage) => {
+    const log = storage.log();
+    assertEquals(await data(log.read("", { follow: false })), []);
+    assertEquals(await data(log.read(undefined, { follow: false })), []);
+    const ids = await appendAll(log, numbers(1, 150));
+    const reader = log.read("", { follow: false });
+    await log.status();
+    assertEquals(await data(reader), numbers(1, 150));
+    for (const [i, id] of [[149, ids[149]], [100, ids[100]]] as const) {
+      const rest = await data(log.read(id, { follow: false }));
+      assertEquals(rest, numbers(i + 2, 150));
+    }
+    const { lastId } = await log.status();
+    const beside = new Reader(log.read(lastId));
+    const pending = beside.data(1);
+    assertEquals(await data(log.read(lastId, { follow: false })), []);
+    await log.append({ data: "151" });
+    assertEquals(await pending, ["151"]);
+    await beside.return();
+  });
+
+  test("status().idle is the time since the last append", async (storage) => {
+    const log = storage.log();
+    assertEquals((await log.status()).idle, Infinity);
+    await log.append({ data: "1" });
+    const { idle } = await log.status();
+    assert(idle >= 0 && idle < 10_000, `${idle}`);
+  });
+
+  test("read() with idleTimeout fails after the kept messages if nobody appends", async (storage) => {
+    const log = storage.log();
+    await appendAll(log, ["1", "2"]);
+    const reader = new Reader(log.read("", { idleTimeout: 50 }));
+    assertEquals(await reader.data(2), ["1", "2"]);
+    await assertRejects(() => reader.next(), EventLogIdleError, "50 ms");
+    await reader.assertEnd();
+    const empty = storage.log("empty");
+    const other = new Reader(empty.read("", { idleTimeout: 50 }));
+    await assertRejects(() => other.next(), EventLogIdleError);
+  });
+
+  test("resume() sends a last message if nobody appends", async (storage) => {
+    const log = storage.log();
+    const id = await log.append({ data: "1" });
+    const options = { idleTimeout: 50 };
+    const all = await readAll(resume(log, requestAfter(""), options));
+    assertEquals(all.map(({ event, data }) => [event, data]), [
+      [undefined, "1"],
+      ["abandoned", ""],
+    ]);
+    const onIdle = async () => {
+      await log.end();
+      return undefined;
+    };
+    assertEquals(
+      await readAll(resume(log, requestAfter(id), { ...options, onIdle })),
+      [],
+    );
+    assertEquals((await log.status()).ended, true);
+  });
+
+  test("record() appends what a source gives, and ends the log", async (storage) => {
+    const log = storage.log();
+    const source = numbers(1, 300).map((data) => ({ data }));
+    assertEquals(await record(log, source), "complete");
+    assertEquals(await data(log.read("")), numbers(1, 300));
+  });
+
+  test("record() stops and closes the source if another ends the log", async (storage) => {
+    const log = storage.log();
+    const source = new SilentSource();
+    const outcome = record(log, source);
+    const reader = new Reader(log.read(""));
+    assertEquals(await reader.data(1), ["1"]);
+    await storage.log().end();
+    if (!storage.shared) await log.end();
+    assertEquals(await deadline(outcome, "the outcome"), "stopped");
+    await deadline(source.closed, "the source to be closed");
+  });
+
+  test("record() passes a signal to a function, which aborts as soon as it is over", async (storage) => {
+    const log = storage.log();
+    const closed = Promise.withResolvers<void>();
+    const outcome = record(log, async function* (signal) {
+      yield { data: "1" };
+      signal.addEventListener("abort", () => closed.resolve());
+      await closed.promise;
+      throw new Error("Aborted");
+    });
+    const reader = new Reader(log.read(""));
+    assertEquals(await reader.data(1), ["1"]);
+    await log.end();
+    assertEquals(await deadline(outcome, "the outcome"), "stopped");
+    await deadline(closed.promise, "the signal to abort");
+    await reader.assertEnd();
+  });
+
+  test("record() stops if its signal aborts", async (storage) => {
+    const log = storage.log();
+    const source = new SilentSource();
+    const stop = new AbortController();
+    const outcome = record(log, source, { signal: stop.signal });
+    const reader = new Reader(log.read(""));
+    assertEquals(await reader.data(1), ["1"]);
+    stop.abort();
+    assertEquals(await deadline(outcome, "the outcome"), "stopped");
+    await deadline(source.closed, "the source to be closed");
+    await reader.assertEnd();
+  });
+
+  test("record() appends a last message if the source fails", async (storage) => {
+    const fault = new Error("cut");
+    async function* source() {
+      yield { data: "1" };
+      await Promise.resolve();
+      throw fault;
+    }
+    const log = storage.log();
+    assertEquals(await record(log, source()), "failed");
+    const all = await readAll(log.read(""));
+    assertEquals(all.map(({ event, data }) => [event, data]), [
+      [undefined, "1"],
+      ["error", ""],
+    ]);
+    const other = storage.log("other");
+    const errors: unknown[] = [];
+    const onError = (error: unknown) => void errors.push(error);
+    assertEquals(await record(other, source(), { onError }), "failed");
+    assertEquals(await data(other.read("")), ["1"]);
+    assertEquals(errors, [fault]);
+  });
+
+  test("record() with keepAlive keeps the log from being idle", async (storage) => {
+    const log = storage.log();
+    const source = new SilentSource();
+    const outcome = record(log, source, { keepAlive: 20 });
+    const reader = new Reader(log.read("", { idleTimeout: 200 }));
+    assertEquals(await reader.data(1), ["1"]);
+    const next = reader.next();
+    const isDone = await Promise.race([
+      next,
+      new Promise((resolve) => setTimeout(resolve, 500, "still reading")),
+    ]);
+    assertEquals(isDone, "still reading");
+    await log.end();
+    assertEquals((await next).done, true);
+    assertEquals(await outcome, "stopped");
   });
 
   test("sseResponse() serves the messages of resume()", async (storage) => {

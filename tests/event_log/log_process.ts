@@ -3,11 +3,9 @@
  * `log_process.ts kv PATH KEY …`, followed by `append NAME COUNT` or by `read`,
  * which prints the data of each message on a line.
  */
-import {
-  type EventLog,
-  KvEventLog,
-  RedisEventLog,
-} from "../../src/event_log/mod.ts";
+import { KvEventLog } from "../../src/event_log/kv.ts";
+import type { EventLog } from "../../src/event_log/mod.ts";
+import { RedisConnection, RedisEventLog } from "../../src/event_log/redis.ts";
 import { RawRedis } from "./raw_redis.ts";
 
 const [kind, address, key, action, name, count] = Deno.args;
@@ -28,5 +26,5 @@ async function open(): Promise<EventLog> {
   const port = Number(address);
   const { send } = await RawRedis.connect(port);
   const { send: sendBlocking } = await RawRedis.connect(port);
-  return new RedisEventLog({ key, send, sendBlocking });
+  return new RedisEventLog(new RedisConnection({ send, sendBlocking }), key);
 }

@@ -4,6 +4,7 @@ import { ServerSentEvent, SseEncoderStream, sseResponse } from "../../mod.ts";
 import {
   type EventLog,
   EventLogGapError,
+  type EventLogReadOptions,
   type EventLogStatus,
   MemoryEventLog,
   resume,
@@ -207,7 +208,7 @@ Deno.test("resume() works with a custom EventLog", async () => {
     end: () => memory.end(),
     status: () => memory.status(),
     async *read(after, options) {
-      assert(options?.signal === signal);
+      assert(options?.signal instanceof AbortSignal);
       try {
         yield* memory.read(after, options);
       } finally {
@@ -227,7 +228,7 @@ Deno.test("resume() works with a custom EventLog", async () => {
   await gap.return();
   const throwing = new Reader(resume(log, request("unknown"), {
     signal,
-    onGap(gap) {
+    snapshot(gap) {
       throw gap;
     },
   }));
@@ -253,45 +254,83 @@ Deno.test("resume() does not call read() again after its reader has returned", a
   };
   const request = (id: string) => new Request(`http://x/?lastEventId=${id}`);
   const missing = new Reader(
-    resume(log, request("unknown"), { onGap: () => gap.promise }),
+    resume(log, request("unknown"), { snapshot: () => gap.promise }),
   );
   const starting = new Reader(resume(log, request(""), { from: "now" }));
   for (const reader of [missing, starting]) {
     const next = reader.assertEnd();
+    await new Promise((resolve) => setTimeout(resolve));
     await reader.return();
     await next;
   }
   gap.resolve(undefined);
-  status.resolve({ lastId: "", ended: false });
+  status.resolve({ lastId: "", ended: false, idle: 0 });
   await new Promise((resolve) => setTimeout(resolve));
   assertEquals(reads, 1);
 });
 
-Deno.test('resume() with from "now" rejects with the error of status() and closes its reader', async () => {
-  const memory = new MemoryEventLog();
-  let returned = 0;
-  const log: EventLog = {
-    append: (message) => memory.append(message),
-    end: () => memory.end(),
+Deno.test('resume() with from "now" rejects with the error of status()', async () => {
+  const log: EventLog = Object.assign(new MemoryEventLog(), {
     status: () => Promise.reject(new Error("No status")),
-    read: () => ({
-      [Symbol.asyncIterator]: () => ({
-        next: () => Promise.reject(new Error("Read in vain")),
-        return() {
-          returned++;
-          return Promise.resolve({ done: true, value: undefined });
-        },
-      }),
-    }),
-  };
+  });
   const request = new Request("http://localhost/");
   const reader = new Reader(resume(log, request, { from: "now" }));
   await assertRejects(() => reader.next(), Error, "No status");
-  assertEquals(returned, 1);
   const left = new Reader(resume(log, request, { from: "now" }));
   await left.return();
   await left.assertEnd();
-  assertEquals(returned, 1);
+});
+
+Deno.test("resume() continues after a gap that a custom log throws at the call, also that of another copy of the module", async () => {
+  const memory = new MemoryEventLog();
+  await memory.append({ data: "1" });
+  const log: EventLog = Object.assign(new MemoryEventLog(), {
+    read(after: string) {
+      if (after !== "unknown") return memory.read("");
+      throw Object.assign(new Error("A gap"), {
+        name: "EventLogGapError",
+        after,
+        resumeAfter: "0",
+      });
+    },
+  });
+  const request = new Request("http://x/?lastEventId=unknown");
+  const reader = new Reader(resume(log, request));
+  assertEquals(await reader.take(1), [{ event: "gap", data: "", id: "0" }]);
+  assertEquals(await reader.data(1), ["1"]);
+  await reader.return();
+});
+
+Deno.test("resume() gives up on a log that answers only with gaps", async () => {
+  let reads = 0;
+  const log: EventLog = Object.assign(new MemoryEventLog(), {
+    read(after: string) {
+      reads++;
+      throw new EventLogGapError(after, "0");
+    },
+  });
+  const request = new Request("http://x/?lastEventId=unknown");
+  const messages = resume(log, request)[Symbol.asyncIterator]();
+  await assertRejects(async () => {
+    while (true) await messages.next();
+  }, EventLogGapError);
+  assertEquals(reads, 11);
+});
+
+Deno.test("resume() ends at once if its client leaves while a custom log waits", async () => {
+  const left = Promise.withResolvers<void>();
+  const log: EventLog = Object.assign(new MemoryEventLog(), {
+    async *read(_after?: string, options?: EventLogReadOptions) {
+      yield { data: "1" };
+      options?.signal?.addEventListener("abort", () => left.resolve());
+      await left.promise;
+    },
+  });
+  const request = new Request("http://localhost/");
+  const reader = sseResponse(resume(log, request)).body!.getReader();
+  await deadline(reader.read(), "a message");
+  await deadline(reader.cancel(), "the response to be canceled");
+  await deadline(left.promise, "the log to be left");
 });
 
 Deno.test("MemoryEventLog and resume() throw if an argument is invalid", () => {
@@ -308,8 +347,10 @@ Deno.test("MemoryEventLog and resume() throw if an argument is invalid", () => {
   }
   const log = new MemoryEventLog();
   const request = new Request("http://localhost/");
-  const options = { onGap: 1 } as unknown as ResumeOptions;
-  assertThrows(() => resume(log, request, options), TypeError, "onGap");
+  for (const name of ["snapshot", "onIdle"]) {
+    const options: ResumeOptions = { [name]: 1 };
+    assertThrows(() => resume(log, request, options), TypeError, name);
+  }
   const from = { from: "end" } as unknown as ResumeOptions;
   assertThrows(() => resume(log, request, from), TypeError, "from");
   const none = {} as unknown as EventLog;

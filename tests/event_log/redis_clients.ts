@@ -1,7 +1,7 @@
 /** Redis clients, each wrapped as an application would pass it to a log. */
 import { Redis } from "npm:ioredis@6.0.0";
 import { createClient } from "npm:redis@6.3.1";
-import type { SendRedisCommand } from "../../src/event_log/mod.ts";
+import type { SendRedisCommand } from "../../src/event_log/redis.ts";
 import { RawRedis } from "./raw_redis.ts";
 
 export interface RedisClient extends AsyncDisposable {

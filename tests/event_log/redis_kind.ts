@@ -1,5 +1,5 @@
 /** `RedisEventLog` on a Redis client, for the contract of event logs. */
-import { RedisEventLog } from "../../src/event_log/mod.ts";
+import { RedisConnection, RedisEventLog } from "../../src/event_log/redis.ts";
 import type { Kind } from "./contract.ts";
 import { clients } from "./redis_clients.ts";
 import { RedisServer } from "./redis_server.ts";
@@ -32,23 +32,18 @@ export function redisKind(
       const { port } = server as RedisServer;
       const stack = new AsyncDisposableStack();
       const command = stack.use(await connect(port));
-      const blocking = [
-        stack.use(await connect(port)),
-        stack.use(await connect(port)),
-      ];
+      const blocking = stack.use(await connect(port));
+      const redis = new RedisConnection({
+        send: command.send,
+        sendBlocking: blocking.send,
+        pollInterval: 10,
+      });
       const storage = ++storages;
-      let logs = 0;
       return {
         shared: true,
         slack: 20,
         log: (name = "log", maxMessages) =>
-          new RedisEventLog({
-            key: `${storage}:${name}`,
-            send: command.send,
-            sendBlocking: blocking[logs++]?.send,
-            pollInterval: 10,
-            maxMessages,
-          }),
+          new RedisEventLog(redis, `${storage}:${name}`, { maxMessages }),
         [Symbol.asyncDispose]: () => stack.disposeAsync(),
       };
     },

@@ -6,13 +6,14 @@ import {
   assertThrows,
 } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
+import { EventLogGapError, resume } from "../../src/event_log/mod.ts";
 import {
-  EventLogGapError,
+  RedisConnection,
+  type RedisConnectionOptions,
   RedisEventLog,
   type RedisEventLogOptions,
-  resume,
   type SendRedisCommand,
-} from "../../src/event_log/mod.ts";
+} from "../../src/event_log/redis.ts";
 import { deadline } from "../support/deadline.ts";
 import {
   appendAll,
@@ -47,20 +48,24 @@ function testRedis(
   });
 }
 
+type Options = RedisConnectionOptions & RedisEventLogOptions & { key?: string };
+
+/** Makes a log with a connection of its own. */
+function makeLog({ key = "log", ...options }: Options): RedisEventLog {
+  return new RedisEventLog(new RedisConnection(options), key, options);
+}
+
 /** Opens a log with its own connections. */
 async function open(
   { port }: RedisServer,
   stack: AsyncDisposableStack,
-  options: Partial<RedisEventLogOptions> = {},
+  options: Partial<Options> = {},
 ) {
   const commands = stack.use(await RawRedis.connect(port));
   const blocking = stack.use(await RawRedis.connect(port));
-  const log = new RedisEventLog({
-    key: "log",
-    send: commands.send,
-    sendBlocking: blocking.send,
-    ...options,
-  });
+  const { send } = commands;
+  const sendBlocking = blocking.send;
+  const log = makeLog({ send, sendBlocking, ...options });
   return { log, commands, blocking };
 }
 
@@ -189,15 +194,26 @@ testRedis(
     await assertRejects(() => reader.next(), Error, "WRONGTYPE");
     await reader.assertEnd();
 
-    // Without permission to block, the error occurs only when the reader waits.
-    const { log: unblocked } = await open(server, stack, {
-      key: "other",
-      sendBlocking: () => Promise.reject(new Error("NOPERM no XREAD for you")),
-    });
-    await unblocked.append({ data: "x" });
-    const waiting = new Reader(unblocked.read(""));
-    await waiting.take(1);
-    await assertRejects(() => waiting.next(), Error, "NOPERM");
+    // Without permission to block, or if a cluster has the keys elsewhere, it polls.
+    for (const message of ["NOPERM no XREAD for you", "CROSSSLOT Keys"]) {
+      const errors: unknown[] = [];
+      const { log: unblocked } = await open(server, stack, {
+        key: message,
+        sendBlocking: () => Promise.reject(new Error(message)),
+        pollInterval: 5,
+        onError: (error) => errors.push((error as Error).message),
+      });
+      const reader = new Reader(unblocked.read(""));
+      const first = reader.data(1);
+      const writer = await open(server, stack, { key: message });
+      await writer.log.append({ data: "1" });
+      assertEquals(await first, ["1"]);
+      const second = reader.data(1);
+      await writer.log.append({ data: "2" });
+      assertEquals(await second, ["2"]);
+      assertEquals(errors, [message]);
+      await reader.return();
+    }
   },
 );
 
@@ -208,7 +224,7 @@ testRedis(
     const writer = await open(server, stack);
     let [active, maxActive] = [0, 0];
     const blocked = Promise.withResolvers<void>();
-    const log = new RedisEventLog({
+    const log = makeLog({
       key: "log",
       send: commands.send,
       async sendBlocking(command) {
@@ -248,7 +264,7 @@ testRedis(
         sent++;
         return send(command);
       };
-    const log = new RedisEventLog({
+    const log = makeLog({
       key: "log",
       send: counting(commands.send),
       sendBlocking: counting(blocking.send),
@@ -410,23 +426,35 @@ testRedis(
 
 Deno.test("RedisEventLog throws if an option is invalid", () => {
   const send = () => Promise.resolve();
-  const make = (options: unknown) => () =>
-    new RedisEventLog(options as RedisEventLogOptions);
-  assertThrows(make(undefined), TypeError, "options");
-  assertThrows(make({ send }), TypeError, "key");
-  assertThrows(make({ key: "a" }), TypeError, "send");
-  assertThrows(make({ key: "a", send, sendBlocking: 1 }), TypeError, "sendB");
-  for (const maxMessages of [0, 0.5, NaN, "1"]) {
-    assertThrows(make({ key: "a", send, maxMessages }), RangeError, "maxM");
+  const connect = (options: unknown) => () =>
+    new RedisConnection(options as RedisConnectionOptions);
+  assertThrows(connect(undefined), TypeError, "options");
+  assertThrows(connect({}), TypeError, "send");
+  assertThrows(connect({ send, sendBlocking: 1 }), TypeError, "sendBlocking");
+  assertThrows(connect({ send, pollInterval: 0 }), RangeError, "pollInterval");
+  assertThrows(connect({ send, commandTimeout: 0 }), RangeError, "command");
+  assertThrows(connect({ send, onError: 0 }), TypeError, "onError");
+  const redis = new RedisConnection({ send });
+  const make = (redis: unknown, key: unknown, options?: unknown) => () =>
+    new RedisEventLog(
+      redis as RedisConnection,
+      key as string,
+      options as RedisEventLogOptions,
+    );
+  assertThrows(make({ send }, "a"), TypeError, "a RedisConnection");
+  assertThrows(make(redis, 1), TypeError, "key");
+  for (const value of [0, 0.5, NaN, "1"]) {
+    for (const name of ["maxMessages", "expireIn"]) {
+      assertThrows(make(redis, "a", { [name]: value }), RangeError, name);
+    }
   }
-  assertThrows(make({ key: "a", send, pollInterval: 0 }), RangeError, "poll");
-  assertThrows(make({ key: "a", send, onError: 0 }), TypeError, "onError");
 });
 
 /** Returns an in-process fake of the Redis commands that a log needs. */
 function fakeRedis() {
   const entries: [id: string, fields: string[]][] = [];
-  const send: SendRedisCommand = ([name, _key, ...args]) => {
+  const send: SendRedisCommand = ([name, key, ...args]) => {
+    if (key?.includes(":wake:")) return Promise.resolve("1-0");
     if (name === "XADD") {
       const id = `${entries.length + 1}-0`;
       entries.push([id, args.slice(args.indexOf("*") + 1)]);
@@ -448,8 +476,8 @@ Deno.test("RedisEventLog polls if a blocking command gets no reply", async () =>
     blocked++;
     return new Promise<never>(() => {});
   };
-  const log = new RedisEventLog({ key: "a", send, sendBlocking });
-  const writer = new RedisEventLog({ key: "a", send });
+  const log = makeLog({ key: "a", send, sendBlocking });
+  const writer = makeLog({ key: "a", send });
   const iterator = log.read("")[Symbol.asyncIterator]();
   const next = async () => (await iterator.next()).value?.data;
   await writer.append({ data: "1" });
@@ -470,7 +498,7 @@ Deno.test("RedisEventLog does not poll early if pollInterval is beyond the range
   for (const pollInterval of [Infinity, 2 ** 31]) {
     const send = fakeRedis();
     let sent = 0;
-    const log = new RedisEventLog({
+    const log = makeLog({
       key: "a",
       pollInterval,
       send(command) {
@@ -497,11 +525,11 @@ Deno.test("RedisEventLog rejects its readers with an error that onError throws",
   const onError = () => {
     throw new Error("Nowhere to log");
   };
-  const unreachable = new RedisEventLog({ key: "a", send: lost, onError });
+  const unreachable = makeLog({ key: "a", send: lost, onError });
   const fetching = new Reader(unreachable.read(""));
   await assertRejects(() => fetching.next(), Error, "Nowhere to log");
   await fetching.assertEnd();
-  const log = new RedisEventLog({
+  const log = makeLog({
     key: "a",
     send: () => Promise.resolve([entry]),
     sendBlocking: lost,
@@ -519,14 +547,14 @@ Deno.test("resume() waits until the Redis of a RedisEventLog is reachable", asyn
   const send = fakeRedis();
   for (const from of ["oldest", "now"] as const) {
     let failures = 3;
-    const log = new RedisEventLog({
+    const log = makeLog({
       key: "a",
       send: (command) =>
         --failures < 0
           ? send(command)
           : Promise.reject(new Error("The connection was lost")),
     });
-    const writer = new RedisEventLog({ key: "a", send });
+    const writer = makeLog({ key: "a", send });
     const lastId = await writer.append({ data: from });
     const request = new Request("http://localhost/");
     const reader = new Reader(resume(log, request, { from }));
@@ -543,7 +571,7 @@ Deno.test("resume() waits until the Redis of a RedisEventLog is reachable", asyn
 Deno.test("RedisEventLog stops its attempts when the reader's signal aborts", async () => {
   using time = new FakeTime();
   let sent = 0;
-  const log = new RedisEventLog({
+  const log = makeLog({
     key: "a",
     send() {
       sent++;
@@ -566,7 +594,7 @@ Deno.test("RedisEventLog stops its attempts when the reader's signal aborts", as
 Deno.test("RedisEventLog delivers its own messages without waiting for a poll", async () => {
   const never = () => new Promise<never>(() => {});
   for (const sendBlocking of [undefined, never]) {
-    const log = new RedisEventLog({
+    const log = makeLog({
       key: "a",
       send: fakeRedis(),
       sendBlocking,
@@ -585,7 +613,7 @@ Deno.test("RedisEventLog delivers its own messages without waiting for a poll", 
 
 Deno.test("RedisEventLog.end() rejects with the error of Redis", async () => {
   const send = fakeRedis();
-  const log = new RedisEventLog({
+  const log = makeLog({
     key: "a",
     send: (command) =>
       command[0] === "XADD"
@@ -597,7 +625,7 @@ Deno.test("RedisEventLog.end() rejects with the error of Redis", async () => {
 
 Deno.test("RedisEventLog accepts the fields of an entry as a Map", async () => {
   const inner = fakeRedis();
-  const log = new RedisEventLog({
+  const log = makeLog({
     key: "a",
     async send(command) {
       const reply = await inner(command);
@@ -615,7 +643,7 @@ Deno.test("RedisEventLog accepts the fields of an entry as a Map", async () => {
 Deno.test("RedisEventLog rejects with a TypeError if a reply is malformed", async () => {
   for (const reply of [undefined, null, "QUEUED", 1, [], ["1-0"]]) {
     const send = () => Promise.resolve(reply);
-    const log = new RedisEventLog({ key: "a", send });
+    const log = makeLog({ key: "a", send });
     await assertRejects(
       () => log.append({ data: "1" }),
       TypeError,
@@ -636,7 +664,7 @@ Deno.test("RedisEventLog rejects with a TypeError if a reply is malformed", asyn
     ]
   ) {
     const send = () => Promise.resolve([entry]);
-    const log = new RedisEventLog({ key: "a", send });
+    const log = makeLog({ key: "a", send });
     await assertRejects(
       () => new Reader(log.read("")).next(),
       TypeError,
@@ -644,7 +672,7 @@ Deno.test("RedisEventLog rejects with a TypeError if a reply is malformed", asyn
     );
   }
   for (const reply of [undefined, "QUEUED"]) {
-    const log = new RedisEventLog({
+    const log = makeLog({
       key: "a",
       send: fakeRedis(),
       sendBlocking: () => Promise.resolve(reply),
@@ -662,7 +690,7 @@ Deno.test("RedisEventLog rejects with a TypeError if a reply is malformed", asyn
 
 Deno.test("RedisEventLog.status() rejects with a TypeError if send does not return a list", async () => {
   const send = () => Promise.resolve("OK");
-  const log = new RedisEventLog({ key: "a", send });
+  const log = makeLog({ key: "a", send });
   await assertRejects(
     () => log.status(),
     TypeError,

@@ -4,7 +4,8 @@
  * and ends the log.
  */
 import { sseResponse } from "../../mod.ts";
-import { RedisEventLog, resume } from "../../src/event_log/mod.ts";
+import { resume } from "../../src/event_log/mod.ts";
+import { RedisConnection, RedisEventLog } from "../../src/event_log/redis.ts";
 import { Random } from "../support/random.ts";
 import { RawRedis } from "./raw_redis.ts";
 
@@ -12,12 +13,8 @@ const [port, seed] = Deno.args.map(Number);
 const random = new Random(seed);
 const { send } = await RawRedis.connect(port);
 const { send: sendBlocking } = await RawRedis.connect(port);
-const log = new RedisEventLog({
-  key: "log",
-  send,
-  sendBlocking,
-  maxMessages: 100_000,
-});
+const redis = new RedisConnection({ send, sendBlocking });
+const log = new RedisEventLog(redis, "log", { maxMessages: 100_000 });
 
 Deno.serve({
   hostname: "127.0.0.1",

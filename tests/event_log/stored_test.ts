@@ -1,29 +1,31 @@
 /** Tests the code that stored logs share, with a store in memory. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
-import {
-  EntryCache,
-  LogFollower,
-  type LogStore,
-} from "../../src/event_log/stored.ts";
+import { record } from "../../src/event_log/mod.ts";
+import { EXTRAS } from "../../src/event_log/message.ts";
+import { type LogStore, StoredLog } from "../../src/event_log/stored.ts";
 import { numbers, Reader } from "./contract.ts";
 
 /**
  * A store of the messages 1 to `last`. Each read throws the next of `failures`.
  */
 class ArrayStore implements LogStore {
-  readonly #cache = new EntryCache();
   readonly failures: unknown[] = [];
+  readonly errors: unknown[] = [];
+  /** The positions of which a page was asked for. */
+  readonly looks: string[] = [];
+  readonly tags: string[] = [];
   last = 0;
   waits = 0;
   wake = () => {};
 
   async pageAfter(position: string) {
+    this.looks.push(position);
     await this.#fail();
     const entries = [];
     for (let n = Number(position) + 1; n <= this.last; n++) {
       if (entries.length === 100) break;
-      entries.push(this.#cache.entry(`${n}`, () => `{"data":"${n}"}`));
+      entries.push({ id: `${n}`, json: `{"data":"${n}"}` });
     }
     return { entries, end: entries.at(-1)?.id ?? position, ended: false };
   }
@@ -35,14 +37,23 @@ class ArrayStore implements LogStore {
 
   async status() {
     await this.#fail();
-    return { lastId: `${this.last}`, ended: false };
+    return { lastId: `${this.last}`, ended: false, idle: 0 };
   }
 
-  append() {
-    return Promise.resolve(`${++this.last}`);
+  async append(jsons: string[], tag: string) {
+    await this.#fail();
+    for (const _ of jsons) this.tags.push(tag);
+    this.last += jsons.length;
+    return `${this.last}`;
+  }
+
+  async countOf(tag: string) {
+    await this.#fail();
+    return this.tags.filter((it) => it === tag).length;
   }
 
   async end() {}
+  async touch() {}
 
   async wait(_position: string, signal: AbortSignal) {
     this.waits++;
@@ -52,11 +63,13 @@ class ArrayStore implements LogStore {
     });
   }
 
-  isLasting() {
+  isPermanent() {
     return false;
   }
 
-  onError = (_error: unknown) => {};
+  onError(error: unknown) {
+    this.errors.push(error);
+  }
 
   async #fail() {
     await Promise.resolve();
@@ -64,44 +77,30 @@ class ArrayStore implements LogStore {
   }
 }
 
-Deno.test("EntryCache parses a message once and drops the oldest above its limits of count or size", () => {
-  for (const [count, size] of [[1001, 1], [5, 1024 * 1024]]) {
-    const cache = new EntryCache();
-    let parsed = 0;
-    const entry = (id: string) =>
-      cache.entry(id, () => {
-        parsed++;
-        return JSON.stringify({ data: "x".repeat(size) });
-      });
-    const ids = numbers(1, count);
-    const entries = ids.map(entry);
-    assertEquals(parsed, count);
-    assert(entry(ids.at(-1)!) === entries.at(-1));
-    assertEquals(parsed, count);
-    assertEquals(entry(ids[0]).id, ids[0]);
-    assertEquals(parsed, count + 1);
-  }
-});
-
-Deno.test("LogFollower buffers only the newest messages", async () => {
+Deno.test("StoredLog asks once for all readers at the same position, and keeps pages only while somebody reads", async () => {
   const store = new ArrayStore();
-  const follower = new LogFollower(store);
-  const reader = new Reader(follower.read("0", {}));
-  const read = reader.take(1500);
-  while (store.waits === 0) await new Promise((run) => setTimeout(run));
-  store.last = 1500;
-  store.wake();
-  await read;
-  const buffered = numbers(0, 1500).filter((id) => follower.has(id));
-  // The position before the buffered messages, and that of each message.
-  assertEquals(buffered, numbers(500, 1500));
-  await reader.return();
+  store.last = 250;
+  const log = new StoredLog(store);
+  const readers = numbers(1, 50).map(() => new Reader(log.read("0")));
+  for (const reader of readers) {
+    assertEquals(await reader.data(250), numbers(1, 250));
+  }
+  assertEquals(store.looks, ["0", "100", "200"]);
+  // A page is kept for one that is slow, and for one that begins.
+  const late = new Reader(log.read("100"));
+  await late.take(1);
+  assertEquals(store.looks.length, 3);
+  for (const reader of [...readers, late]) await reader.return();
+  const alone = new Reader(log.read("0"));
+  await alone.take(1);
+  assertEquals(store.looks, ["0", "100", "200", "0"]);
+  await alone.return();
 });
 
-Deno.test("LogFollower resets its retry delay after a success", async () => {
+Deno.test("StoredLog resets its retry delay after a success", async () => {
   using time = new FakeTime();
   const store = new ArrayStore();
-  const iterator = new LogFollower(store).read("0", {})[Symbol.asyncIterator]();
+  const iterator = new StoredLog(store).read("0")[Symbol.asyncIterator]();
   const next = iterator.next();
   await time.tickAsync(0);
   store.failures.push(...Array(8).fill("away"));
@@ -116,19 +115,110 @@ Deno.test("LogFollower resets its retry delay after a success", async () => {
   for (let i = 0; i < 10; i++) await time.tickAsync(5);
   assertEquals(store.failures, []);
   assertEquals((await next).value?.data, "1");
+  assertEquals(store.errors, Array(9).fill("away"));
   await iterator.return!();
 });
 
-Deno.test("LogFollower leaves no timer behind if a reader returns during a retry delay", async () => {
+Deno.test("StoredLog waits up to 30 s after a hosted service has had enough requests", async () => {
+  using time = new FakeTime();
+  const store = new ArrayStore();
+  const message = "ERR max requests limit exceeded. Limit: 500000";
+  store.failures.push(...Array(100).fill(new Error(message)));
+  const iterator = new StoredLog(store).read("0")[Symbol.asyncIterator]();
+  const end = iterator.next();
+  for (let i = 0; i < 120; i++) await time.tickAsync(5000);
+  const { length } = store.looks;
+  assert(length > 20 && length < 60, `${length} looks in ten minutes`);
+  await iterator.return!();
+  await end;
+});
+
+Deno.test("StoredLog does not spin if its store never waits", async () => {
+  using time = new FakeTime();
+  const store = new ArrayStore();
+  store.wait = () => Promise.resolve();
+  const iterator = new StoredLog(store).read("0")[Symbol.asyncIterator]();
+  const next = iterator.next();
+  for (let i = 0; i < 1000; i++) await time.tickAsync(10);
+  assert(store.looks.length < 20, `${store.looks.length} looks in 10 s`);
+  store.last = 1;
+  for (let i = 0; i < 300; i++) await time.tickAsync(10);
+  assertEquals((await next).value?.data, "1");
+  await iterator.return!();
+});
+
+Deno.test("StoredLog leaves no timer behind if a reader returns during a retry delay", async () => {
   const store = new ArrayStore();
   store.failures.push(...Array(100).fill("away"));
   const failed = new Promise<void>((resolve) =>
     store.onError = () => resolve()
   );
-  const reader = new Reader(new LogFollower(store).read("", {}));
+  const reader = new Reader(new StoredLog(store).read(""));
   const end = reader.assertEnd();
   await failed;
   // A timer that is left would fail this test.
   await reader.return();
   await end;
+});
+
+Deno.test("StoredLog skips a message that cannot be read, and reports it", async () => {
+  const store = new ArrayStore();
+  const pages = store.pageAfter.bind(store);
+  store.pageAfter = async (position) => {
+    const page = await pages(position);
+    for (const entry of page.entries) {
+      if (entry.id === "2") entry.json = "no JSON";
+      if (entry.id === "3") entry.json = '{"data":5}';
+    }
+    return page;
+  };
+  store.last = 4;
+  const reader = new Reader(new StoredLog(store).read("0"));
+  assertEquals(await reader.data(2), ["1", "4"]);
+  assertEquals(store.errors.length, 2);
+  await reader.return();
+});
+
+Deno.test("record() appends what failed again, and stores nothing twice", async () => {
+  const store = new ArrayStore();
+  const log = new StoredLog(store);
+  const append = store.append.bind(store);
+  // The first is not stored, and of the second one part before the failure.
+  const outcomes: number[] = [0, 2];
+  store.append = async (jsons, tag) => {
+    const stored = outcomes.shift();
+    if (stored === undefined) return await append(jsons, tag);
+    await append(jsons.slice(0, stored), tag);
+    throw new Error("The connection was lost");
+  };
+  const own = Object.assign(log, { [EXTRAS]: log });
+  const source = numbers(1, 5).map((data) => ({ data }));
+  assertEquals(await record(own, source), "complete");
+  assertEquals(store.last, 5);
+});
+
+Deno.test("record() gives up after ten seconds", async () => {
+  using time = new FakeTime();
+  const store = new ArrayStore();
+  const log = new StoredLog(store);
+  store.append = () => Promise.reject(new Error("The connection was lost"));
+  const own = Object.assign(log, { [EXTRAS]: log });
+  const outcome = record(own, [{ data: "1" }]);
+  for (let i = 0; i < 100; i++) await time.tickAsync(200);
+  assertEquals(await outcome, "failed");
+});
+
+Deno.test("record() rejects only if an argument is wrong", async () => {
+  const log = new StoredLog(new ArrayStore());
+  const wrong = [
+    [{}, []],
+    [log, 5],
+    [log, [], { signal: {} }],
+    [log, [], { onError: 1 }],
+  ] as unknown as Parameters<typeof record>[];
+  for (const args of wrong) {
+    await assertRejects(() => record(...args), TypeError);
+  }
+  const options = { keepAlive: 0 };
+  await assertRejects(() => record(log, [], options), RangeError, "keepAlive");
 });

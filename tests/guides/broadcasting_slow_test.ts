@@ -1,8 +1,9 @@
 /** Runs the programs of the guide on broadcasting, with the real clients. */
 import { assert, assertEquals } from "@std/assert";
 import { createClient } from "npm:redis@6.3.1";
-import { connectSse, type SseMessage, sseResponse } from "../../mod.ts";
-import { RedisEventLog, resume } from "../../src/event_log/mod.ts";
+import { connectSse, sseResponse } from "../../mod.ts";
+import { type EventLog, resume } from "../../src/event_log/mod.ts";
+import { RedisConnection, RedisEventLog } from "../../src/event_log/redis.ts";
 import { RawRedis } from "../event_log/raw_redis.ts";
 import { RedisServer, whyNoRedis } from "../event_log/redis_server.ts";
 import { dataOf } from "../support/data_of.ts";
@@ -246,32 +247,31 @@ for (const name of ["redis", "ioredis"]) {
 
 test({
   name:
-    "broadcasting: with a blocking client of its own, each log gets messages of other processes without polling",
+    "broadcasting: all logs of a connection get messages of other processes without polling",
   ignore: noRedis !== undefined,
   async fn() {
     const { openLog } = await runBlock("broadcasting", "npm:redis@");
-    await using redis = await RedisServer.start("everysec");
-    const url = `redis://127.0.0.1:${redis.port}`;
+    await using server = await RedisServer.start("everysec");
+    const url = `redis://127.0.0.1:${server.port}`;
     const other = createClient({ url });
     await other.connect();
-    const logs = [await openLog(url, "a"), await openLog(url, "b")];
-    const readers: AsyncIterator<SseMessage>[] = logs.map(({ log }) =>
-      log.read("")[Symbol.asyncIterator]()
-    );
+    const writer = new RedisConnection({
+      send: (command) => other.sendCommand(command),
+    });
+    const { log, redis, clients } = await openLog(url, "a");
+    const logs: EventLog[] = [log, new RedisEventLog(redis, "b")];
+    const readers = logs.map((log) => log.read("")[Symbol.asyncIterator]());
     for (const data of ["1", "2"]) {
       for (const [index, key] of ["a", "b"].entries()) {
         const next = readers[index].next();
-        await new RedisEventLog({
-          key,
-          send: (command) => other.sendCommand(command),
-        }).append({ data });
-        // Less than the 5 seconds that a shared blocking client would take.
-        await deadline(next, `a message of ${key}`, 4);
+        await new RedisEventLog(writer, key).append({ data });
+        // Less than the second after which a poll would come.
+        await deadline(next, `a message of ${key}`, 0.9);
         assertEquals((await next).value.data, data);
       }
     }
     for (const reader of readers) await reader.return!();
-    for (const { clients } of logs) await close(clients);
+    await close(clients);
     other.destroy();
   },
 });

@@ -5,4 +5,6 @@
 export * from "../../mod.ts";
 export * from "../../src/event_source.ts";
 export * from "../../src/event_log/mod.ts";
+export * from "../../src/event_log/kv.ts";
+export * from "../../src/event_log/redis.ts";
 export * from "../../src/typed_events.ts";

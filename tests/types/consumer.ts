@@ -17,9 +17,10 @@ import {
 import {
   type EventLog,
   MemoryEventLog,
-  RedisEventLog,
+  record,
   resume,
 } from "../../src/event_log/mod.ts";
+import { RedisConnection, RedisEventLog } from "../../src/event_log/redis.ts";
 import { EventSource } from "../../src/event_source.ts";
 import { typedEvents } from "../../src/typed_events.ts";
 
@@ -139,14 +140,19 @@ export function listen(): EventSource {
 export async function logged(request: Request): Promise<Response> {
   const log: EventLog = new MemoryEventLog({ maxMessages: undefined });
   await log.append({ json: {} });
-  const redis = new RedisEventLog({
-    key: "log",
+  const connection = new RedisConnection({
     send: (command: string[]) => Promise.resolve(command),
+    sendBlocking: undefined,
   });
+  const redis = new RedisEventLog(connection, "log", { expireIn: undefined });
+  await record(redis, [{ json: {} }], { signal: undefined });
   for await (const { id } of redis.read("", { signal: undefined })) {
     await log.append({ data: id });
   }
-  const resumed = resume(log, request, { onGap: undefined, from: undefined });
+  const resumed = resume(log, request, {
+    snapshot: undefined,
+    from: undefined,
+  });
   return sseResponse(resumed);
 }
 

@@ -70,6 +70,8 @@ async function declare(): Promise<void> {
     files: [
       `${root}mod.ts`,
       `${root}src/event_log/mod.ts`,
+      `${root}src/event_log/kv.ts`,
+      `${root}src/event_log/redis.ts`,
       `${root}src/event_source.ts`,
       `${root}src/typed_events.ts`,
     ],

@@ -1,0 +1,252 @@
+/**
+ * Appending what a source gives.
+ *
+ * @module
+ */
+
+import {
+  checkFunction,
+  checkSignal,
+  checkTimeout,
+  checkType,
+} from "../internal/check.ts";
+import { type PulledSource, pullFrom } from "../internal/pulled_source.ts";
+import { wait } from "../internal/wait.ts";
+import type { SseMessage } from "../write/encoder.ts";
+import { type EventLog, isEndedError } from "./event_log.ts";
+import { EXTRAS, type LogExtras } from "./message.ts";
+
+/**
+ * Options of {@linkcode record}: how to stop it, and what it appends when the
+ * source fails.
+ *
+ * @example Tell the readers what went wrong
+ * ```ts
+ * import type { RecordOptions } from "@x/sse/event-log";
+ *
+ * const options: RecordOptions = {
+ *   keepAlive: 10_000,
+ *   onError(error) {
+ *     console.error(error);
+ *     return { event: "error", data: "Try again later" };
+ *   },
+ * };
+ * ```
+ *
+ * @see {@link https://dom.spec.whatwg.org/#interface-AbortSignal}
+ */
+export interface RecordOptions {
+  /** Stops recording when it aborts: the source is closed, and the log ends. */
+  signal?: AbortSignal | undefined;
+  /**
+   * Time in milliseconds after which the log is renewed if the source is silent,
+   * so that readers with an `idleTimeout` know that somebody is still at work.
+   * Set it to a third of their `idleTimeout`. It adds no message.
+   *
+   * @default {Infinity}
+   */
+  keepAlive?: number | undefined;
+  /**
+   * Called with the error if the source fails. Returns the last message of the
+   * log; with `undefined`, there is none.
+   *
+   * By default, `{ event: "error", data: "" }`, which tells nothing that is not
+   * meant for clients.
+   */
+  onError?: ((error: unknown) => SseMessage | undefined) | undefined;
+}
+
+/** How many messages may wait while others are appended. */
+const MAX_WAITING = 100;
+
+/**
+ * Appends what a source gives to a log, and ends the log with it. Use it to make
+ * an answer outlive its reader: the program that produces it writes to the log,
+ * and clients read the log with {@linkcode resume}.
+ *
+ * It never rejects after it has begun, so you do not have to await it. Messages
+ * that the source gives while others are being appended are appended together.
+ * The source is closed at once if somebody else ends the log, in any process.
+ *
+ * @param log The log.
+ * @param source The messages: an iterable, a stream or a connection; or a function
+ * that returns one of them. Use a function if the source is a generator that
+ * awaits something: its signal aborts as soon as recording is over, so that
+ * `connectSse(url, { signal })` inside the generator ends at once.
+ * @param options How to stop it, and what to append when the source fails.
+ * @returns `"complete"` if the source has ended; `"stopped"` if the signal has
+ * aborted, or somebody else has ended the log; `"failed"` if the source or the
+ * log has failed.
+ * @throws {TypeError} If an argument has the wrong type.
+ * @throws {RangeError} If `keepAlive` is less than 1.
+ *
+ * @example An answer of an LLM that any client can follow and stop
+ * ```ts
+ * import { connectSse, sseResponse } from "@x/sse";
+ * import { MemoryEventLog, record, resume } from "@x/sse/event-log";
+ *
+ * const logs = new Map<string, MemoryEventLog>();
+ *
+ * async function start(): Promise<string> {
+ *   const id = crypto.randomUUID();
+ *   const log = new MemoryEventLog();
+ *   logs.set(id, log);
+ *   const answer = await connectSse("https://example.com/chat", {
+ *     method: "POST",
+ *     until: "[DONE]",
+ *   });
+ *   record(log, answer);
+ *   return id;
+ * }
+ *
+ * const id = await start();
+ * const request = new Request("https://example.com/answers/1");
+ * console.log(await sseResponse(resume(logs.get(id)!, request)).text());
+ * ```
+ *
+ * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#the-last-event-id-header}
+ */
+export async function record(
+  log: EventLog,
+  source:
+    | AsyncIterable<SseMessage>
+    | Iterable<SseMessage>
+    | ReadableStream<SseMessage>
+    | ((
+      signal: AbortSignal,
+    ) =>
+      | AsyncIterable<SseMessage>
+      | Iterable<SseMessage>
+      | ReadableStream<SseMessage>),
+  options: RecordOptions = {},
+): Promise<"complete" | "stopped" | "failed"> {
+  checkType(log?.append, "function", "log to be an event log");
+  checkSignal(options.signal);
+  checkTimeout("keepAlive", options.keepAlive);
+  checkFunction("onError", options.onError);
+  const over = new AbortController();
+  const messages = typeof source === "function" ? source(over.signal) : source;
+  const pulled = pullFrom(messages, "an iterable or a stream of messages");
+  return await new Recording(log, pulled, options, over).run();
+}
+
+type Outcome = "complete" | "stopped" | "failed";
+
+class Recording {
+  readonly #log: EventLog;
+  readonly #extras: Pick<LogExtras, "appendSafely" | "touch">;
+  readonly #source: PulledSource<SseMessage>;
+  readonly #options: RecordOptions;
+  /** Aborts when it is over, for whatever reason. */
+  readonly #over: AbortController;
+  /** The messages that wait while others are appended. */
+  #waiting: SseMessage[] = [];
+  #appending: Promise<void> | undefined;
+  /** Settles `run` before the source has ended. */
+  #stop!: (outcome: Outcome) => void;
+
+  constructor(
+    log: EventLog,
+    source: PulledSource<SseMessage>,
+    options: RecordOptions,
+    over: AbortController,
+  ) {
+    this.#over = over;
+    this.#log = log;
+    this.#extras = (log as { [EXTRAS]?: LogExtras })[EXTRAS] ?? {
+      touch: () => Promise.resolve(),
+      appendSafely: (messages) => log.append(...messages),
+    };
+    this.#source = source;
+    this.#options = options;
+  }
+
+  async run(): Promise<Outcome> {
+    const { signal } = this.#options;
+    const onAbort = () => this.#stop("stopped");
+    const stopped = new Promise<Outcome>((resolve) => this.#stop = resolve);
+    signal?.addEventListener("abort", onAbort);
+    if (signal?.aborted) onAbort();
+    this.#watch();
+    this.#keepAlive();
+    const outcome = await Promise.race([stopped, this.#read()]);
+    this.#over.abort();
+    signal?.removeEventListener("abort", onAbort);
+    if (outcome !== "complete") this.#closeSource().catch(() => {});
+    // If the log cannot be ended, its readers see that it is idle.
+    await this.#log.end().catch(() => {});
+    return outcome;
+  }
+
+  /** Stops if somebody else ends the log. */
+  async #watch(): Promise<void> {
+    const { signal } = this.#over;
+    try {
+      for await (const _ of this.#log.read(undefined, { signal }));
+      this.#stop("stopped");
+    } catch {
+      // A log that cannot be read may still be appended to.
+    }
+  }
+
+  async #keepAlive(): Promise<void> {
+    const { keepAlive = Infinity } = this.#options;
+    const { signal } = this.#over;
+    if (keepAlive === Infinity) return;
+    while (!signal.aborted) {
+      await wait(keepAlive, signal);
+      if (!signal.aborted) await this.#extras.touch().catch(() => {});
+    }
+  }
+
+  async #read(): Promise<Outcome> {
+    try {
+      while (true) {
+        const { done, value } = await this.#source.next();
+        if (this.#over.signal.aborted) return "stopped";
+        if (done) break;
+        this.#append(value);
+        if (this.#waiting.length >= MAX_WAITING) await this.#appending;
+      }
+    } catch (error) {
+      if (this.#over.signal.aborted) return "stopped";
+      this.#appendError(error);
+      await this.#appending;
+      return "failed";
+    }
+    await this.#appending;
+    return "complete";
+  }
+
+  #appendError(error: unknown): void {
+    const { onError = () => ({ event: "error", data: "" }) } = this.#options;
+    try {
+      const message = onError(error);
+      if (message !== undefined) this.#append(message);
+    } catch {
+      // The log ends without a last message.
+    }
+  }
+
+  #append(message: SseMessage): void {
+    this.#waiting.push(message);
+    this.#appending ??= this.#appendAll();
+  }
+
+  /** Never rejects. */
+  async #appendAll(): Promise<void> {
+    try {
+      while (this.#waiting.length > 0 && !this.#over.signal.aborted) {
+        const [first, ...more] = this.#waiting.splice(0);
+        await this.#extras.appendSafely([first, ...more]);
+      }
+    } catch (error) {
+      this.#stop(isEndedError(error) ? "stopped" : "failed");
+    }
+    this.#appending = undefined;
+  }
+
+  async #closeSource(): Promise<void> {
+    await this.#source.return?.();
+  }
+}

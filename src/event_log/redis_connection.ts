@@ -1,0 +1,390 @@
+/**
+ * What the event logs of a process on one Redis share.
+ *
+ * @module
+ */
+
+import { backoffDelay } from "../internal/backoff.ts";
+import {
+  check,
+  checkFunction,
+  checkRange,
+  checkType,
+} from "../internal/check.ts";
+import { MAX_TIMER_DELAY, wait } from "../internal/wait.ts";
+import { randomTag } from "./message.ts";
+import { BACKOFF, messageOf } from "./stored.ts";
+
+/**
+ * Sends a Redis command, its name first, and gives the reply.
+ *
+ * @see {@link https://redis.io/docs/latest/commands/}
+ */
+export type SendRedisCommand = (command: string[]) => Promise<unknown>;
+
+/**
+ * How a {@linkcode RedisConnection} reaches Redis.
+ *
+ * @example With the npm package `ioredis`
+ * ```ts ignore
+ * import { RedisConnection } from "@x/sse/event-log/redis";
+ * import Redis from "npm:ioredis@5";
+ *
+ * const client = new Redis({ maxRetriesPerRequest: 0 });
+ * const blocking = client.duplicate();
+ * const redis = new RedisConnection({
+ *   send: ([name, ...args]) => client.call(name, ...args),
+ *   sendBlocking: ([name, ...args]) => blocking.call(name, ...args),
+ *   onError: (error) => console.warn(error),
+ * });
+ * ```
+ *
+ * @see {@link https://redis.io/docs/latest/commands/xread/}
+ */
+export interface RedisConnectionOptions {
+  /**
+   * Sends a command through your client:
+   *
+   * - of `redis`: `(command) => client.sendCommand(command)`,
+   * - of `ioredis`: `([name, ...args]) => client.call(name, ...args)`.
+   */
+  send: SendRedisCommand;
+  /**
+   * Sends a command that may take a second, through a client that is used for
+   * nothing else, as of `client.duplicate()`. One is enough for all logs of the
+   * process. With it, readers get a message within milliseconds.
+   *
+   * Without it, and while it gives no reply, Redis is asked every `pollInterval`
+   * for what other processes have appended, while clients read.
+   */
+  sendBlocking?: SendRedisCommand | undefined;
+  /**
+   * Milliseconds between two polls if there is no `sendBlocking`.
+   *
+   * @default {1000}
+   */
+  pollInterval?: number | undefined;
+  /**
+   * Maximum time in milliseconds that a command may take. After it, the command
+   * counts as failed: some clients never settle what was on its way when a
+   * connection was lost.
+   *
+   * @default {10_000}
+   */
+  commandTimeout?: number | undefined;
+  /**
+   * Called with the error of each command that is tried again, for example while
+   * Redis is away. Use it to log them. Errors that another try cannot change are
+   * thrown to readers, and so is what this function throws.
+   */
+  onError?: ((error: unknown) => void) | undefined;
+}
+
+/** The time in ms that Redis delays the reply if nothing is new. */
+const BLOCK = 1000;
+
+/** How late such a reply may be, in ms. */
+const MAX_BLOCK_LATENESS = 1000;
+
+/** The time in ms that the readers of a new message have to wait for the next. */
+const REJOIN_TIME = 2;
+
+/** The time in ms that the stream that wakes the connection is kept. */
+const WAKE_EXPIRY = 60_000;
+
+/** Errors because of which one command cannot wait for several streams. */
+const CANNOT_BLOCK = /CROSSSLOT|NOPERM/;
+
+/** One who waits for an entry of a stream after the one with an id. */
+interface Waiter {
+  readonly key: string;
+  readonly id: string;
+  wake(): void;
+  fail(error: unknown): void;
+}
+
+/** A command that waits, and for what. */
+interface Blocked {
+  readonly reply: Promise<unknown>;
+  readonly waiters: ReadonlySet<Waiter>;
+  /** The time at which it was sent. */
+  readonly since: number;
+  /** Whether a command was sent that makes it return. */
+  isInterrupted: boolean;
+}
+
+/**
+ * The connection of a process to a Redis, for any number of logs: one blocking
+ * command waits for all of them.
+ *
+ * @example Two logs on one connection
+ * ```ts
+ * import { RedisConnection, RedisEventLog } from "@x/sse/event-log/redis";
+ *
+ * // What is used of a client of the npm package `redis`, connected.
+ * interface Client {
+ *   sendCommand(command: string[]): Promise<unknown>;
+ * }
+ *
+ * function openLogs(client: Client, duplicate: Client) {
+ *   const redis = new RedisConnection({
+ *     send: (command) => client.sendCommand(command),
+ *     sendBlocking: (command) => duplicate.sendCommand(command),
+ *   });
+ *   return {
+ *     news: new RedisEventLog(redis, "news"),
+ *     chat: new RedisEventLog(redis, "chat", { expireIn: 3_600_000 }),
+ *   };
+ * }
+ * ```
+ *
+ * @see {@link https://redis.io/docs/latest/commands/xread/}
+ */
+export class RedisConnection {
+  readonly #options: RedisConnectionOptions;
+  readonly #pollInterval: number;
+  readonly #commandTimeout: number;
+  readonly #waiters = new Set<Waiter>();
+  /**
+   * - `"resting"`: nobody waits.
+   * - `"running"`: `#run` serves those who wait.
+   * - `"polling"`: Redis cannot wait for several streams, so that everybody polls.
+   */
+  #state: "resting" | "running" | "polling" = "resting";
+  /** The newest command that waits, until its reply. */
+  #blocked: Blocked | undefined;
+  /** The stream by which the command is interrupted, and its newest id. */
+  #wakeKey = "";
+  #wakeId = "0-0";
+  /** The blocking commands in a row that failed, or had nothing too early. */
+  #failures = 0;
+  /** Aborts when nobody waits any more. */
+  #vacant = new AbortController();
+
+  /**
+   * Makes a connection, which sends nothing until a log uses it.
+   *
+   * @param options How to send commands, and how long to wait.
+   * @throws {TypeError} If `send` is not a function, or another option has the
+   * wrong type.
+   * @throws {RangeError} If a number is less than 1.
+   */
+  constructor(options: RedisConnectionOptions) {
+    checkType(options, "object", "options with send");
+    const { pollInterval = 1000, commandTimeout = 10_000 } = options;
+    checkType(options.send, "function", "send to be a function");
+    checkFunction("sendBlocking", options.sendBlocking);
+    checkFunction("onError", options.onError);
+    checkRange("pollInterval", pollInterval, 1);
+    checkRange("commandTimeout", commandTimeout, 1);
+    this.#options = { ...options };
+    this.#pollInterval = pollInterval;
+    this.#commandTimeout = commandTimeout;
+  }
+
+  /** @internal Reports an error after which it is tried again. */
+  onError(error: unknown): void {
+    this.#options.onError?.(error);
+  }
+
+  /** @internal Sends a command that does not block. */
+  async send(command: string[]): Promise<unknown> {
+    const ms = this.#commandTimeout;
+    return await within(ms, this.#options.send(command), command[0]);
+  }
+
+  /** @internal Resolves when a stream may have an entry after an id, or on abort. */
+  async wait(key: string, id: string, signal: AbortSignal): Promise<void> {
+    if (this.#options.sendBlocking === undefined || this.#state === "polling") {
+      return await wait(this.#pollInterval, signal);
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const waiter: Waiter = { key, id, wake: resolve, fail: reject };
+    for (const other of this.#waiters) {
+      // One of the two does not know the newest entry.
+      if (other.key === key && other.id !== id) return other.wake();
+    }
+    this.#waiters.add(waiter);
+    if (this.#state === "resting") this.#run();
+    if (this.#blocked) this.#interrupt(this.#blocked);
+    try {
+      await wait(MAX_TIMER_DELAY, signal, promise);
+    } finally {
+      this.#waiters.delete(waiter);
+      if (this.#waiters.size === 0) this.#vacant.abort();
+    }
+  }
+
+  /** Waits for all streams with one command, as long as anybody waits. */
+  async #run(): Promise<void> {
+    this.#state = "running";
+    await undefined; // Others may begin to wait in the same turn.
+    while (this.#waiters.size > 0 && this.#state === "running") {
+      const { signal } = this.#vacant = new AbortController();
+      try {
+        const failures = this.#failures;
+        if (failures > 0) await wait(backoffDelay(BACKOFF, failures), signal);
+        await this.#block(signal);
+      } catch (error) {
+        this.#failures++;
+        this.#report(error);
+      }
+      await wait(REJOIN_TIME, signal);
+    }
+    if (this.#state === "running") this.#state = "resting";
+    this.#wake(this.#waiters);
+  }
+
+  /** Waits once for a new entry, and wakes those who wait for it. */
+  async #block(signal: AbortSignal): Promise<void> {
+    // One that is late may be lost. No other is sent before its reply.
+    const blocked = this.#blocked ??= this.#sendBlocking();
+    const left = blocked.since + BLOCK + MAX_BLOCK_LATENESS - Date.now();
+    await wait(left > 0 ? left : this.#pollInterval, signal, blocked.reply);
+    if (signal.aborted) return;
+    if (this.#blocked !== blocked) {
+      return this.#receive(await blocked.reply, blocked);
+    }
+    // Nobody waits longer than a poll for a connection that may be dead.
+    this.#wake(this.#waiters);
+    if (left > 0) this.#report(lateError("XREAD", left));
+  }
+
+  #sendBlocking(): Blocked {
+    const waiters = new Set(this.#waiters);
+    const ids = new Map([...waiters].map(({ key, id }) => [key, id]));
+    this.#wakeKey ||= wakeKeyFor([...ids.keys()][0]);
+    const reply = this.#options.sendBlocking!([
+      ...["XREAD", "COUNT", "1", "BLOCK", String(BLOCK), "STREAMS"],
+      ...[this.#wakeKey, ...ids.keys(), this.#wakeId, ...ids.values()],
+    ]);
+    const settle = () => void (this.#blocked = undefined);
+    reply.then(settle, settle);
+    return { reply, waiters, since: Date.now(), isInterrupted: false };
+  }
+
+  #receive(reply: unknown, { waiters, since }: Blocked): void {
+    const isReply = typeof reply === "object";
+    check(isReply, "sendBlocking to give entries or null", reply);
+    const newest = new Map(streamsOf(reply));
+    const woken = [...waiters].filter(({ key, id }) =>
+      isNewer(newest.get(key) ?? "", id)
+    );
+    this.#wake(woken);
+    const wakeId = newest.get(this.#wakeKey);
+    if (wakeId) this.#wakeId = wakeId;
+    const isEarly = Date.now() - since < BLOCK / 2;
+    const isWaste = isEarly && woken.length === 0 && !wakeId;
+    this.#failures = isWaste ? this.#failures + 1 : 0;
+  }
+
+  /** Makes the command return, as it does not know all who wait. */
+  async #interrupt(blocked: Blocked): Promise<void> {
+    if (blocked.isInterrupted) return;
+    blocked.isInterrupted = true;
+    try {
+      await undefined; // For all who begin to wait in the same turn.
+      await Promise.all([
+        this.send(["XADD", this.#wakeKey, "MAXLEN", "1", "*", "w", ""]),
+        this.send(["PEXPIRE", this.#wakeKey, String(WAKE_EXPIRY)]),
+      ]);
+    } catch (error) {
+      // The command returns by itself, only later.
+      this.#report(error);
+    }
+  }
+
+  #wake(waiters: Iterable<Waiter>): void {
+    for (const waiter of [...waiters]) waiter.wake();
+  }
+
+  /** Reports an error, and has everybody look, or fail with it. */
+  #report(error: unknown): void {
+    const waiters = [...this.#waiters];
+    try {
+      const cannotBlock = CANNOT_BLOCK.test(messageOf(error));
+      if (!cannotBlock && isPermanent(error)) throw error;
+      this.onError(error);
+      if (cannotBlock) this.#state = "polling";
+      this.#wake(waiters);
+    } catch (thrown) {
+      for (const waiter of waiters) waiter.fail(thrown);
+    }
+  }
+}
+
+/** Errors of a Redis that is there and will not change its mind, or of ours. */
+const PERMANENT =
+  /^(Expected (?!Redis to answer)|-?(ERR (?!max )|MOVED |WRONGTYPE |NOPERM |NOAUTH |WRONGPASS ))/;
+
+/** Whether another try cannot succeed. */
+export function isPermanent(error: unknown): boolean {
+  return PERMANENT.test(messageOf(error));
+}
+
+/** Settles as a reply does, or rejects if that takes longer than `ms`. */
+async function within<T>(
+  ms: number,
+  reply: Promise<T>,
+  command: string,
+): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () => reject(lateError(command, ms, " (commandTimeout)")),
+      Math.min(ms, MAX_TIMER_DELAY),
+    );
+  });
+  try {
+    return await Promise.race([reply, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function lateError(command: string, ms: number, option = ""): Error {
+  return new Error(
+    `Expected Redis to answer ${command} within ${ms} ms${option}`,
+  );
+}
+
+/** Returns a key of its own, in the slot that a cluster has for another key. */
+function wakeKeyFor(key: string): string {
+  const tag = /\{([^}]+)\}/.exec(key)?.[1] ?? key;
+  return `{${tag}}:wake:${randomTag()}`;
+}
+
+/** Returns the newest id of each stream in a reply to XREAD. Clients differ. */
+function streamsOf(reply: unknown): [key: string, id: string][] {
+  const pairs: [unknown, unknown][] = reply instanceof Map
+    ? [...reply]
+    : !Array.isArray(reply)
+    ? Object.entries(reply ?? {})
+    : Array.isArray(reply[0])
+    ? reply as [unknown, unknown][]
+    // RESP3 without a map: keys and entries in turn.
+    : reply.flatMap((it, i) => i % 2 === 0 ? [[it, reply[i + 1]]] : []);
+  return pairs.map(([key, entries]) => {
+    const [newest] = (entries as unknown[][] | undefined)?.slice(-1) ?? [];
+    return [toText(key), newest === undefined ? "" : toText(newest[0])];
+  });
+}
+
+/** Whether an id of an entry comes after another one. */
+function isNewer(id: string, other: string): boolean {
+  if (id === "") return false;
+  const [time, number] = id.split("-").map(BigInt);
+  const [otherTime, otherNumber] = other.split("-").map(BigInt);
+  return time > otherTime || time === otherTime && number > otherNumber;
+}
+
+/** Whether a reply is a string, which clients give as text or as bytes. */
+export function isText(value: unknown): value is string | Uint8Array {
+  return typeof value === "string" || value instanceof Uint8Array;
+}
+
+export function toText(value: unknown): string {
+  return value instanceof Uint8Array
+    ? new TextDecoder().decode(value)
+    : String(value);
+}

@@ -1,0 +1,81 @@
+/**
+ * How messages get from a log to its reader: without a promise for each.
+ *
+ * @module
+ */
+
+import type { PulledSource } from "../internal/pulled_source.ts";
+import type { SseMessage } from "../write/encoder.ts";
+
+/** The method of sources that can be subscribed to. */
+export const SUBSCRIBE: unique symbol = /* @__PURE__ */ Symbol("subscribe");
+
+/** A source that writes its messages to a sink, as long as the sink wants them. */
+export interface Subscribable {
+  /** Returns a subscription. Nothing is written before its `pull()`. */
+  [SUBSCRIBE](sink: Sink): Subscription;
+}
+
+/**
+ * What takes messages. After `close` or `error`, and once the subscription is
+ * canceled, the source calls no method of it.
+ */
+export interface Sink {
+  /** Takes a message. Returns false if it wants none until the next `pull()`. */
+  write(message: SseMessage): boolean;
+  /** The source has ended. */
+  close(): void;
+  /** The source has failed. */
+  error(reason: unknown): void;
+}
+
+/** What a sink holds of a source. */
+export interface Subscription {
+  /** Lets the source write, now or later, until `write` returns false. */
+  pull(): void;
+  /** Closes the source. */
+  cancel(): void | Promise<void>;
+}
+
+/** Whether a source can be subscribed to. */
+export function isSubscribable(source: unknown): source is Subscribable {
+  return typeof (source as Partial<Subscribable>)[SUBSCRIBE] === "function";
+}
+
+/** Subscribes to a source that is read with `next()`. */
+export class PulledSubscription implements Subscription {
+  readonly #source: PulledSource<SseMessage>;
+  readonly #sink: Sink;
+  #isOver = false;
+
+  constructor(source: PulledSource<SseMessage>, sink: Sink) {
+    this.#source = source;
+    this.#sink = sink;
+  }
+
+  async pull(): Promise<void> {
+    try {
+      for (let wantsMore = true; wantsMore;) {
+        const { done, value } = await this.#source.next();
+        if (this.#isOver) return;
+        if (!done) {
+          wantsMore = this.#sink.write(value);
+        } else {
+          this.#isOver = true;
+          return this.#sink.close();
+        }
+      }
+    } catch (error) {
+      if (this.#isOver) return;
+      // If the message is at fault, the source has not ended.
+      this.cancel().catch(() => {});
+      this.#sink.error(error);
+    }
+  }
+
+  async cancel(): Promise<void> {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    await this.#source.return?.();
+  }
+}
