@@ -880,9 +880,7 @@ export function testContract(kind: Kind): void {
   test("sseResponse() serves the messages of resume()", async (storage) => {
     const log = storage.log();
     const ids = await appendAll(log, ["1", "2"]);
-    const response = sseResponse(resume(log, requestAfter(ids[0])), {
-      heartbeat: 60_000,
-    });
+    const response = sseResponse(resume(log, requestAfter(ids[0])));
     const text = deadline(response.text(), "the response");
     ids.push(await log.append({ event: "e", data: "3" }));
     await log.end();
