@@ -205,6 +205,7 @@ export class KvEventLog implements EventLog {
     return this.#log.status();
   }
 
+  /** @internal */
   get [EXTRAS](): LogExtras {
     return this.#log;
   }

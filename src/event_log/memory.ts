@@ -120,6 +120,7 @@ export class MemoryEventLog implements EventLog {
     return this.#window.status();
   }
 
+  /** @internal */
   get [EXTRAS](): LogExtras {
     return {
       lastId: async () => (await this.status()).lastId,

@@ -175,6 +175,7 @@ export class RedisEventLog implements EventLog {
     return this.#log.status();
   }
 
+  /** @internal */
   get [EXTRAS](): LogExtras {
     return this.#log;
   }

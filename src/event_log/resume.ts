@@ -84,7 +84,10 @@ export interface ResumeOptions extends EventLogReadOptions {
   snapshot?:
     | ((
       gap: EventLogGapError | undefined,
-    ) => Snapshot | undefined | Promise<Snapshot | undefined>)
+    ) =>
+      | (SseMessage & { id: string })
+      | undefined
+      | Promise<(SseMessage & { id: string }) | undefined>)
     | undefined;
   /**
    * Called if nothing was appended for longer than `idleTimeout`. Returns the last
@@ -98,9 +101,6 @@ export interface ResumeOptions extends EventLogReadOptions {
     | (() => SseMessage | undefined | Promise<SseMessage | undefined>)
     | undefined;
 }
-
-/** A message that stands for all messages up to an id. */
-type Snapshot = SseMessage & { id: string };
 
 /** After so many gaps in a row without a message, a log is given up. */
 const MAX_GAPS = 10;
