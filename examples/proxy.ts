@@ -6,7 +6,13 @@
 //
 // UPSTREAM_URL is the URL of the stream, UPSTREAM_TOKEN the API key for it.
 
-import { connectSse, ServerSentEvent, sseResponse } from "@x/sse";
+import {
+  connectSse,
+  lastEventIdOf,
+  type ServerSentEvent,
+  type SseMessage,
+  sseResponse,
+} from "@x/sse";
 
 export default {
   async fetch(request: Request): Promise<Response> {
@@ -29,7 +35,7 @@ export default {
     // A pipe closes the upstream request as soon as the browser leaves. A
     // generator would wait for the next upstream event first.
     const events = ReadableStream.from(upstream)
-      .pipeThrough(new TransformStream({ transform }));
+      .pipeThrough(new TransformStream(edit(lastEventIdOf(request))));
     return sseResponse(events, { heartbeat: 15_000 });
   },
 } satisfies Deno.ServeDefaultExport;
@@ -46,13 +52,18 @@ function refusal({ status, headers, body }: Response): Response {
   return new Response(body, { status, headers: passedOn });
 }
 
-function transform(
-  event: ServerSentEvent,
-  controller: TransformStreamDefaultController<ServerSentEvent>,
-): void {
-  if (event.event === "internal") return;
-  const { secret: _, ...data } = event.json<Record<string, unknown>>();
-  controller.enqueue(
-    new ServerSentEvent({ ...event, data: JSON.stringify(data) }),
-  );
+/** Drops some events and changes others. */
+function edit(lastEventId: string): Transformer<ServerSentEvent, SseMessage> {
+  return {
+    transform(event, controller) {
+      const { event: name, id, retry } = event;
+      if (name === "internal") return;
+      const { secret: _, ...json } = event.json<Record<string, unknown>>();
+      // Without an unchanged id: some clients cannot read the first event if an
+      // empty id comes before its data.
+      const newId = id === lastEventId ? undefined : id;
+      lastEventId = id;
+      controller.enqueue({ event: name, json, id: newId, retry });
+    },
+  };
 }

@@ -5,7 +5,13 @@
 // UPSTREAM_URL is the URL of the stream, and UPSTREAM_TOKEN the API key for it: a
 // variable and a secret of the Worker.
 
-import { connectSse, ServerSentEvent, sseResponse } from "@x/sse";
+import {
+  connectSse,
+  lastEventIdOf,
+  type ServerSentEvent,
+  type SseMessage,
+  sseResponse,
+} from "@x/sse";
 
 interface Env {
   UPSTREAM_URL: string;
@@ -31,7 +37,7 @@ export default {
     if (upstream.response.status !== 200) return refusal(upstream.response);
 
     const events = ReadableStream.from(upstream)
-      .pipeThrough(new TransformStream({ transform }));
+      .pipeThrough(new TransformStream(edit(lastEventIdOf(request))));
     // A Worker notices that the browser has left only when it writes. With a
     // heartbeat, that is at most 15 seconds later.
     return sseResponse(events, { heartbeat: 15_000 });
@@ -50,13 +56,18 @@ function refusal({ status, headers, body }: Response): Response {
   return new Response(body, { status, headers: passedOn });
 }
 
-function transform(
-  event: ServerSentEvent,
-  controller: TransformStreamDefaultController<ServerSentEvent>,
-): void {
-  if (event.event === "internal") return;
-  const { secret: _, ...data } = event.json<Record<string, unknown>>();
-  controller.enqueue(
-    new ServerSentEvent({ ...event, data: JSON.stringify(data) }),
-  );
+/** Drops some events and changes others. */
+function edit(lastEventId: string): Transformer<ServerSentEvent, SseMessage> {
+  return {
+    transform(event, controller) {
+      const { event: name, id, retry } = event;
+      if (name === "internal") return;
+      const { secret: _, ...json } = event.json<Record<string, unknown>>();
+      // Without an unchanged id: some clients cannot read the first event if an
+      // empty id comes before its data.
+      const newId = id === lastEventId ? undefined : id;
+      lastEventId = id;
+      controller.enqueue({ event: name, json, id: newId, retry });
+    },
+  };
 }

@@ -12,7 +12,7 @@ import { POLL, type Pollable, type Waker } from "./poll.ts";
 /**
  * Options of {@linkcode sseResponse}: those of a `Response` (`status`,
  * `headers`, `statusText`), how to keep a quiet stream alive, and when to end
- * it.
+ * it. A `Response` can be used, too: its status and headers are kept.
  *
  * @example Close streams at a shutdown, and each after an hour
  * ```ts
@@ -34,7 +34,9 @@ import { POLL, type Pollable, type Waker } from "./poll.ts";
 export interface SseResponseInit extends ResponseInit {
   /**
    * Time in milliseconds without a message after which an empty comment is
-   * written. By default, none is written.
+   * written. The first comment is written at once, because Bun and some proxies
+   * send the headers only with the first byte of the body. By default, no
+   * comment is written.
    *
    * Set it for every stream that can be quiet. Choose less than the idle
    * timeout of each proxy on the way, which is often 60 seconds, so that none
@@ -43,8 +45,27 @@ export interface SseResponseInit extends ResponseInit {
    * left only when it writes.
    *
    * No comment is written while the client is too slow to accept one.
+   *
+   * The comment is `:` and one line end. After a blank line, many clients would
+   * dispatch an empty event. The SDK `@google/genai` is the only known client
+   * that cannot read the event after it: for its requests, do not set
+   * `heartbeat`.
    */
   heartbeat?: number | undefined;
+  /**
+   * Maximum time in milliseconds for the client to accept what it is sent. If it
+   * takes longer, the body errors, which breaks the connection, and the source
+   * is closed. By default, there is no limit.
+   *
+   * Set it if a source is expensive to keep open: a client that stops reading
+   * without leaving, such as a browser's tab that is frozen, would otherwise keep
+   * it open until TCP gives up. Choose a minute, for example. Clients that
+   * reconnect continue after their last event.
+   *
+   * The buffers between the server and the client accept some megabytes, so it
+   * takes as many until a client that has stopped reading is noticed. Time
+   * without anything to send does not count.
+   */
   sendTimeout?: number | undefined;
   /**
    * Ends the stream when it aborts, after the message that is being sent. By
@@ -77,8 +98,8 @@ const HEARTBEAT = /* @__PURE__ */ utf8.encode(":\n");
 
 /**
  * Answers a request with an event stream. Use it in the handler of a server: it
- * turns a generator, another iterable or a stream of messages into a
- * `Response`.
+ * turns a generator, another iterable or a stream of messages, or a function
+ * that returns one of them, into a `Response`.
  *
  * Messages are read from the source only as fast as the client accepts them.
  * When the client leaves, the source is closed by its `return()`, so that the
@@ -86,21 +107,37 @@ const HEARTBEAT = /* @__PURE__ */ utf8.encode(":\n");
  * errors: the client sees a failed connection instead of an end, and can
  * reconnect.
  *
- * A generator cannot be closed while it awaits something. A generator that
- * passes on messages from elsewhere therefore stops only at the next message.
- * Pass the connection or the stream itself instead, or pipe it through a
- * `TransformStream`.
+ * A generator cannot be closed while it awaits something. If it may wait for
+ * long, pass a function, which is called with an `AbortSignal`: the signal aborts
+ * when the client leaves, when `init.signal` aborts, when `sendTimeout` is
+ * exceeded, and when the stream fails. Pass the signal to everything that is
+ * awaited. It does not abort if the source has ended.
  *
- * @param source The messages. Events that were read are messages, too.
- * @param init Status, headers, heartbeat and signal. By default, the headers
+ * The function is called when the body is first read. For a HEAD request, that is
+ * never, unless the server reads the body anyway, as `Deno.serve` does: then the
+ * signal aborts immediately. If the function throws or rejects, the response
+ * errors, unless the signal has aborted. A source that it returns after that is
+ * closed.
+ *
+ * A connection from `connectSse` is forwarded with its ids. An id is written for
+ * the first event, and then only if it changes. If the connection's
+ * `lastEventId` is `""` when it is passed, the client is assumed to have no id
+ * either, and an empty id is written only after another one. Therefore connect
+ * with the `lastEventIdOf` the request, and pass the connection before you read
+ * from it. From any other source, each `id` is written, also if it is empty.
+ *
+ * @param source The messages, or a function that returns them or a promise of
+ * them. Events that were read are messages, too.
+ * @param init Status, headers, heartbeat, timeout and signal. By default, the headers
  * `Content-Type`, `Cache-Control`, `X-Accel-Buffering` and `Incremental` are
  * set so that nothing on the way caches, compresses or buffers the stream. Your
  * headers replace them.
  * @returns The response.
  * @throws {TypeError} If the source cannot be iterated, or is a locked stream,
- * or `signal` is not an `AbortSignal`.
- * @throws {RangeError} If `heartbeat` is less than 1, or `status`
- * does not allow a body: 200 to 599 do, except 204, 205 and 304.
+ * or `signal` is not an `AbortSignal`. If a function returns such a source, the
+ * response errors instead.
+ * @throws {RangeError} If `heartbeat` or `sendTimeout` is less than 1, or
+ * `status` does not allow a body: 200 to 599 do, except 204, 205 and 304.
  *
  * @example Send the time every second
  * ```ts
@@ -141,6 +178,24 @@ const HEARTBEAT = /* @__PURE__ */ utf8.encode(":\n");
  * ```ts
  * import { connectSse, lastEventIdOf, sseResponse } from "@x/sse";
  *
+ * export default {
+ *   fetch: (request: Request) =>
+ *     sseResponse(
+ *       (signal) =>
+ *         connectSse("https://example.com/events", {
+ *           headers: { Authorization: "Bearer secret" },
+ *           lastEventId: lastEventIdOf(request),
+ *           signal,
+ *         }),
+ *       { heartbeat: 15_000 },
+ *     ),
+ * };
+ * ```
+ *
+ * @example Pass on the status of the other server, too
+ * ```ts
+ * import { connectSse, lastEventIdOf, sseResponse } from "@x/sse";
+ *
  * async function handler(request: Request): Promise<Response> {
  *   const upstream = await connectSse("https://example.com/events", {
  *     headers: { Authorization: "Bearer secret" },
@@ -154,6 +209,20 @@ const HEARTBEAT = /* @__PURE__ */ utf8.encode(":\n");
  *   return sseResponse(upstream, { heartbeat: 15_000 });
  * }
  * export default { fetch: handler };
+ * ```
+ *
+ * @example End a generator when the client leaves, also while it waits
+ * ```ts
+ * import { connectSse, sseResponse } from "@x/sse";
+ *
+ * async function* prices(signal: AbortSignal) {
+ *   const trades = await connectSse("https://example.com/trades", { signal });
+ *   for await (const trade of trades) {
+ *     yield { json: trade.json<{ price: number }>().price };
+ *   }
+ * }
+ *
+ * export default { fetch: () => sseResponse(prices, { heartbeat: 15_000 }) };
  * ```
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#authoring-notes}
@@ -305,7 +374,7 @@ class Writer
         while (this.#state === "waiting" || this.#state === "ahead") {
           const result = await this.#source!.next();
           // A source and a client that never wait would stop all timers.
-          if (++this.#count % 1000 === 0) {
+          if (++this.#count % 5000 === 0) {
             await new Promise((resolve) => setTimeout(resolve));
           }
           this.#writeResult(result);

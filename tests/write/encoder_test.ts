@@ -406,6 +406,16 @@ Deno.test("encodeSse writes an ID or reconnection time that applies without an e
   assertEquals(decoder.lastEventId, "");
 });
 
+Deno.test("encodeSse escapes characters of JSON at which some readers end a line", () => {
+  const json = { "\u2028": "a\u2028b\u2029c\x85d\x85", plain: "é☃" };
+  const text = encodeSse({ json });
+  assertEquals(
+    text,
+    'data: {"\\u2028":"a\\u2028b\\u2029c\\u0085d\\u0085","plain":"é☃"}\n\n',
+  );
+  assertEquals(JSON.parse(text.slice("data: ".length)), json);
+});
+
 Deno.test("encodeSse writes a lone surrogate that JSON.stringify has escaped", () => {
   const [event] = decode(encodeSse({ data: JSON.stringify("\uD83C") }));
   assertEquals(event.json(), "\uD83C");

@@ -1,7 +1,12 @@
 /** Tests `examples/proxy.ts` between an upstream and a client as the browser. */
 import { assert, assertEquals } from "@std/assert";
 import proxy from "../../examples/proxy.ts";
-import { connectSse, ServerSentEvent, type SseConnection } from "../../mod.ts";
+import {
+  connectSse,
+  ServerSentEvent,
+  type SseConnection,
+  sseResponse,
+} from "../../mod.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
 import { collectErrors } from "../support/collect_errors.ts";
 import { deadline } from "../support/deadline.ts";
@@ -291,4 +296,58 @@ Deno.test("the proxy loses and repeats no event if the browser reconnects", asyn
     (await Array.fromAsync(sse)).map(({ data }) => data),
     events.map((n) => `{"n":${n}}`),
   );
+});
+
+/** Serves a proxy as in the documentation, in one of its two forms. */
+function forward(upstream: string, form: "connection" | "function"): Handler {
+  return async ({ headers }) => {
+    const lastEventId = headers.get("last-event-id") ?? "";
+    const connect = (signal?: AbortSignal) =>
+      connectSse("http://in.process/", {
+        signal,
+        lastEventId,
+        fetch: () => eventResponse(upstream),
+      });
+    return sseResponse(form === "function" ? connect : await connect());
+  };
+}
+
+for (const form of ["connection", "function"] as const) {
+  for (
+    const [what, upstream, expected] of [
+      ["no id", "data: a\n\ndata: b\n\n", "data: a\n\ndata: b\n\n"],
+      [
+        "an empty id before the first data",
+        "id\n\ndata: a\n\n",
+        "data: a\n\n",
+      ],
+      [
+        "an id, and then an empty one",
+        "data: a\n\nid: 1\ndata: b\n\nid\ndata: c\n\n",
+        "data: a\n\nid: 1\ndata: b\n\nid: \ndata: c\n\n",
+      ],
+    ]
+  ) {
+    Deno.test(`sseResponse of a ${form} writes no empty id to a client without one: ${what}`, async () => {
+      await using server = new HttpServer(forward(upstream, form));
+      assertEquals(await (await fetch(server.url)).text(), expected);
+    });
+  }
+
+  Deno.test(`sseResponse of a ${form} resets the id of a client that has one`, async () => {
+    await using server = new HttpServer(forward("id\n\ndata: a\n\n", form));
+    await using sse = await connectSse(server.url, { lastEventId: "7" });
+    const { value } = await sse.next();
+    assertEquals(value?.data, "a");
+    assertEquals(sse.lastEventId, "");
+  });
+}
+
+Deno.test("the proxy writes no empty id to a browser without one", async () => {
+  await using edge = setUp(() =>
+    eventResponse(order(1) + "id: 2\n" + order(2) + "id\n" + order(3))
+  );
+  const text = await (await fetch(edge.url)).text();
+  assertEquals(text.match(/^id.*/gm), ["id: 2", "id: "]);
+  assert(text.startsWith(':\ndata: {"n":1}\n\n'), text);
 });

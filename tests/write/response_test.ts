@@ -25,68 +25,9 @@ import { collectErrors } from "../support/collect_errors.ts";
 import { dataOf } from "../support/data_of.ts";
 import { deadline } from "../support/deadline.ts";
 import { HttpServer } from "../support/http_server.ts";
+import { Source } from "../support/message_source.ts";
 
 const BEAT = ":\n";
-
-/** A source that yields the given messages, and then waits for calls of the test. */
-class Source implements AsyncIterableIterator<SseMessage> {
-  /** The number of calls of `next`. */
-  nextCalls = 0;
-  /** The number of calls of `return`. */
-  returnCalls = 0;
-  #messages: SseMessage[];
-  #pendingNext: PromiseWithResolvers<IteratorResult<SseMessage>> | undefined;
-  #pending = Promise.withResolvers<void>();
-  #returned = Promise.withResolvers<void>();
-
-  constructor(...messages: SseMessage[]) {
-    this.#messages = messages;
-  }
-
-  /** Resolves when `next` is called and no message is left. */
-  get pending(): Promise<void> {
-    return deadline(this.#pending.promise, "a pending call of next()");
-  }
-
-  /** Resolves when `return` is called. */
-  get returned(): Promise<void> {
-    return deadline(this.#returned.promise, "the source's return()");
-  }
-
-  send(message: SseMessage): void {
-    if (this.#pendingNext) {
-      this.#pendingNext.resolve({ done: false, value: message });
-    } else this.#messages.push(message);
-    this.#pendingNext = undefined;
-  }
-
-  end(): void {
-    this.#pendingNext!.resolve({ done: true, value: undefined });
-  }
-
-  fail(error: unknown): void {
-    this.#pendingNext!.reject(error);
-  }
-
-  next(): Promise<IteratorResult<SseMessage>> {
-    this.nextCalls++;
-    const value = this.#messages.shift();
-    if (value) return Promise.resolve({ done: false, value });
-    this.#pendingNext = Promise.withResolvers();
-    this.#pending.resolve();
-    return this.#pendingNext.promise;
-  }
-
-  return(): Promise<IteratorResult<SseMessage>> {
-    this.returnCalls++;
-    this.#returned.resolve();
-    return Promise.resolve({ done: true, value: undefined });
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this;
-  }
-}
 
 /** Asserts that the stream fails instead of ending. */
 function assertFailure(sse: SseConnection): Promise<SseError> {
@@ -674,6 +615,15 @@ function readWithFakeTime(
   };
 }
 
+Deno.test("heartbeat is written at once, before a message", async () => {
+  for (const source of [new Source(), () => new Promise<never>(() => {})]) {
+    const reader = sseResponse(source, { heartbeat: 60_000 }).body!.getReader();
+    const { value } = await deadline(reader.read(), "the first heartbeat");
+    assertEquals(new TextDecoder().decode(value), BEAT);
+    await reader.cancel();
+  }
+});
+
 Deno.test("heartbeat writes a comment after each interval without a message", async () => {
   const source = new Source({ data: "1" });
   await using client = readWithFakeTime(source, { heartbeat: 100 });
@@ -1144,4 +1094,31 @@ Deno.test("sseResponse errors the writer of a TransformStream when the client di
   await reader.cancel();
   await assertRejects(() => writer.write({ data: "2" }));
   await assertRejects(() => writer.closed);
+});
+
+Deno.test("sseResponse lets timers run though neither source nor client ever waits", async () => {
+  let count = 0;
+  function* endless(message: SseMessage) {
+    // Limited, so that a failing test ends.
+    while (count++ < 1_000_000) yield message;
+  }
+  for (const message of [{ data: "x" }, {}]) {
+    count = 0;
+    const reader = sseResponse(endless(message)).body!.getReader();
+    const reading = (async () => {
+      while (!(await reader.read()).done);
+    })();
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    await reader.cancel();
+    await reading;
+    assertLess(count, 100_000);
+  }
+});
+
+Deno.test("sseResponse errors its body if next() resolves with no result", async () => {
+  const source = {
+    next: () => Promise.resolve(undefined as unknown as IteratorResult<never>),
+    [Symbol.asyncIterator]: () => source,
+  };
+  await assertRejects(() => sseResponse(source).text(), TypeError);
 });
