@@ -38,8 +38,9 @@ export interface SseMessage {
   /**
    * The payload as a value, which is written as `data` by `JSON.stringify`. The
    * characters U+0085, U+2028 and U+2029 are escaped, because some clients end a
-   * line at them; in `data`, they are written as they are. Set either `data` or `json`: setting both throws. The method `json()` of an
-   * event that was read does not count.
+   * line at them; in `data`, they are written as they are. Set either `data` or
+   * `json`: setting both throws. The method `json()` of an event that was read
+   * does not count.
    */
   json?: unknown;
   /**

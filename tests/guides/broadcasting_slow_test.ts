@@ -82,7 +82,7 @@ test("broadcasting: a message reaches the clients of its room only", async () =>
 });
 
 test("broadcasting: the count of clients falls while the log is silent", async () => {
-  const guide = await runBlock("broadcasting", "pipe.writable");
+  const guide = await runBlock("broadcasting", "clients++");
   await using server = serve(guide.handler);
   const count = async (expected: number) => {
     while (guide.clients !== expected) {
@@ -103,7 +103,7 @@ test("broadcasting: the count of clients falls while the log is silent", async (
 });
 
 test("broadcasting: a generator over a silent log is closed only after the next message", async () => {
-  const guide = await runBlock("broadcasting", "pipe.writable");
+  const guide = await runBlock("broadcasting", "clients++");
   let clients = 0;
   const closed = Promise.withResolvers<void>();
   async function* counted(request: Request) {

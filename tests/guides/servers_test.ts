@@ -10,6 +10,7 @@ import { connectSse, type SseMessage, sseResponse } from "../../mod.ts";
 import { allData, dataOf } from "../support/data_of.ts";
 import { deadline } from "../support/deadline.ts";
 import { runBlock } from "../support/guide.ts";
+import { OpenResponse } from "../support/open_response.ts";
 import { program } from "./programs.ts";
 
 /** The modules that listen on a Node server. Each exports its `server`. */
@@ -331,6 +332,32 @@ Deno.test("servers: a generator is closed when the client leaves", async () => {
   };
   await deadline(closed(), "the generator to be closed");
   await server.shutdown();
+});
+
+Deno.test("servers: a generator that waits is closed when the client leaves", async () => {
+  const upstream = new OpenResponse('data: {"price":1}\n\n');
+  const { fetch } = globalThis;
+  // Only the request of the guide's program.
+  globalThis.fetch = (input, init) =>
+    new Request(input).url === "https://example.com/trades"
+      ? Promise.resolve(upstream.response)
+      : fetch(input, init);
+  try {
+    const guide = await runBlock("servers", "following++");
+    const server = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen() {} },
+      guide.handler,
+    );
+    const sse = await connectSse(`http://127.0.0.1:${server.addr.port}`);
+    assertEquals(await dataOf(sse, 1), ["1"]);
+    assertEquals(guide.following, 1);
+    await sse.close();
+    await upstream.cancelled;
+    await server.shutdown();
+    assertEquals(guide.following, 0);
+  } finally {
+    globalThis.fetch = fetch;
+  }
 });
 
 for (const text of ["Deno.addSignalListener", "createServer("]) {

@@ -248,11 +248,11 @@ slowTest(
     await using directory = await temporaryDirectory();
     const file = await bundle(
       directory.path,
-      (await blockOf("traps", "function withComment")) + `
+      (await blockOf("traps", "silentNews")) + `
 const server = Bun.serve({
   port: 0,
   fetch: (request) => request.url.endsWith("/silent")
-    ? sseResponse(resume(news, request))
+    ? sseResponse(resume(silentNews, request))
     : handler(request),
 });
 console.log(server.port);
