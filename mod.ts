@@ -82,7 +82,8 @@
  * ## Other entry points
  *
  * - `@x/sse/event-log`: broadcast messages, and replay those that a client
- *   missed. The log is in memory, on Redis or on Deno KV.
+ *   missed. The log is in memory.
+ * - `@x/sse/event-log/redis` and `@x/sse/event-log/kv`: logs for many processes.
  * - `@x/sse/event-source`: the standard's `EventSource` on every runtime, with
  *   headers, any method and a body, and errors that say what went wrong.
  * - `@x/sse/typed-events`: events that are typed and checked by zod, valibot or

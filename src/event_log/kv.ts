@@ -126,7 +126,7 @@ const MAX_SIZE = 737_280;
 
 /** How many values are asked for at once, and in one request: a message has more. */
 const PAGE_LENGTH = 100;
-const BATCH_LENGTH = 20;
+const BATCH_LENGTH = 10;
 
 /** The position of a log that has no message yet. */
 const START = "0";
