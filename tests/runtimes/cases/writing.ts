@@ -177,6 +177,45 @@ export const writing: Case[] = [
     },
   },
   {
+    name:
+      "sseResponse of a function closes a silent upstream with the client, and sends a first heartbeat at once",
+    async run(context) {
+      const upstream = new Stream(context, [{
+        body: "data: a\n\n",
+        then: "hang",
+      }]);
+      let isOpen = false;
+      const ended = Promise.withResolvers<void>();
+      async function* changed(signal: AbortSignal) {
+        isOpen = true;
+        try {
+          for await (
+            const { data } of await connectSse(upstream.url, { signal })
+          ) {
+            yield { data: data.toUpperCase() };
+          }
+        } finally {
+          ended.resolve();
+        }
+      }
+      const response = sseResponse(changed, {
+        heartbeat: 60_000,
+        sendTimeout: 60_000,
+      });
+      const reader = response.body!.getReader();
+      const readText = async () =>
+        new TextDecoder().decode((await reader.read()).value);
+      assertEquals(await readText(), ":\n");
+      assertEquals(isOpen, false);
+      assertEquals(await readText(), "data: A\n\n");
+      const pending = reader.read();
+      await reader.cancel();
+      assertEquals((await pending).done, true);
+      await ended.promise;
+      await upstream.log({ disconnects: 1 });
+    },
+  },
+  {
     name: "encodeSse writes json as data and a comment without a blank line",
     run() {
       assertEquals(
