@@ -287,9 +287,9 @@ type State = "idle" | "waiting" | "ahead" | "over";
 /** Writes the messages of a source as the bytes of a response's body. */
 class Writer
   implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>>, Waker {
-  /** Undefined until the function that returns the source has done so. */
+  /** Undefined until `#open` has returned it. */
   #source: (PulledSource<SseMessage> & Partial<Pollable>) | undefined;
-  /** Undefined after the call. */
+  /** The function that returns the source, if the source is not given. */
   #open: SourceFunction | undefined;
   /** The controller of the signal that the function gets. */
   #abort: AbortController | undefined;
