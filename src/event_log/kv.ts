@@ -385,9 +385,11 @@ class KvLogStore implements LogStore {
     const isBefore = position.endsWith(BEFORE);
     let next = isBefore ? number : number + 1;
     // From the message at the position on, to see whether it is still there.
-    let isKnown = position === START;
+    // Of the newest message, the head is proof: it may have expired itself.
+    let isKnown = position === START || position === head.last;
     let size = 0;
     for await (const { id, json } of this.#messagesFrom(number || 1)) {
+      if (isKnown && id === position) continue;
       if (!isKnown) {
         isKnown = id + (isBefore ? BEFORE : "") === position;
         if (!isKnown) return undefined;

@@ -14,7 +14,7 @@ import { type PulledSource, pullFrom } from "../internal/pulled_source.ts";
 import { wait } from "../internal/wait.ts";
 import type { SseMessage } from "../write/encoder.ts";
 import { type EventLog, isEndedError } from "./event_log.ts";
-import { EXTRAS, type LogExtras } from "./message.ts";
+import { EXTRAS, type LogExtras, toJson } from "./message.ts";
 
 /**
  * Options of {@linkcode record}: how to stop it, and what it appends when the
@@ -229,6 +229,8 @@ class Recording {
   }
 
   #append(message: SseMessage): void {
+    if (this.#over.signal.aborted) return;
+    toJson(message); // Throws here, as others of its batch are not to blame.
     this.#waiting.push(message);
     this.#appending ??= this.#appendAll();
   }
@@ -242,6 +244,7 @@ class Recording {
       }
     } catch (error) {
       this.#stop(isEndedError(error) ? "stopped" : "failed");
+      this.#over.abort(); // Nothing may follow what is lost.
     }
     this.#appending = undefined;
   }

@@ -95,7 +95,7 @@ const LAST_ID = "18446744073709551615-18446744073709551615";
 /** The position of a log that has no entry yet. */
 const START = "0-0-";
 
-/** The lifetime in ms of the key that tells when a log was renewed. */
+/** The longest lifetime in ms of the key that tells when a log was renewed. */
 const TOUCH_EXPIRY = 86_400_000;
 
 /** How many entries are asked for at once, at most. */
@@ -214,6 +214,7 @@ class RedisStore implements LogStore {
   readonly #touchKey: string;
   readonly #maxMessages: number;
   readonly #expireIn: number;
+  readonly #touchExpiry: number;
   /** The size of a message in UTF-16 code units, lately. */
   #messageSize = 6000;
 
@@ -228,6 +229,7 @@ class RedisStore implements LogStore {
     this.#touchKey = /\{[^}]+\}/.test(key) ? `${key}:touch` : `{${key}}:touch`;
     this.#maxMessages = Math.ceil(checkRange("maxMessages", maxMessages, 1));
     this.#expireIn = checkRange("expireIn", expireIn, 1);
+    this.#touchExpiry = Math.ceil(Math.min(expireIn, TOUCH_EXPIRY));
   }
 
   onError(error: unknown): void {
@@ -259,7 +261,7 @@ class RedisStore implements LogStore {
   }
 
   async touch(): Promise<void> {
-    const expiry = ["PX", String(TOUCH_EXPIRY)];
+    const expiry = ["PX", String(this.#touchExpiry)];
     await allOf([
       this.#redis.send(["SET", this.#touchKey, "", ...expiry]),
       this.#expire(),
@@ -332,7 +334,7 @@ class RedisStore implements LogStore {
     if (entries.length === 0) return false;
     // Redis drops nothing of a stream that is shorter.
     const length = await this.#redis.send(["XLEN", this.#key]);
-    return Number(length) > this.#maxMessages;
+    return Number(length) > this.#maxMessages + 1;
   }
 
   #addTo(page: StoredPage, entries: RedisEntry[]): void {
@@ -381,7 +383,8 @@ class RedisStore implements LogStore {
     const [seconds, micros] = (time as unknown[]).map(toText).map(Number);
     const now = seconds * 1000 + Math.floor(micros / 1000);
     const isTouched = Number(left) >= 0;
-    return [now, isTouched ? now - TOUCH_EXPIRY + Number(left) : -Infinity];
+    const touched = now - this.#touchExpiry + Number(left);
+    return [now, isTouched ? touched : -Infinity];
   }
 
   async wait(position: string, signal: AbortSignal): Promise<void> {

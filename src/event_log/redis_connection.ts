@@ -95,6 +95,9 @@ const WAKE_EXPIRY = 60_000;
 /** Errors because of which one command cannot wait for several streams. */
 const CANNOT_BLOCK = /CROSSSLOT|NOPERM/;
 
+/** One key is to blame: its readers learn it when they look for themselves. */
+const OF_ONE_KEY = /WRONGTYPE/;
+
 /** One who waits for an entry of a stream after the one with an id. */
 interface Waiter {
   readonly key: string;
@@ -303,7 +306,8 @@ export class RedisConnection {
     const waiters = [...this.#waiters];
     try {
       const cannotBlock = CANNOT_BLOCK.test(messageOf(error));
-      if (!cannotBlock && isPermanent(error)) throw error;
+      const isOfAll = !cannotBlock && !OF_ONE_KEY.test(messageOf(error));
+      if (isOfAll && isPermanent(error)) throw error;
       this.onError(error);
       if (cannotBlock) this.#state = "polling";
       this.#wake(waiters);

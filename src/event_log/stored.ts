@@ -101,6 +101,9 @@ const MAX_LIMITED_DELAY = 30_000;
 /** A hosted service that has had enough requests. */
 const LIMITED = /limit exceeded|too many requests/i;
 
+/** Maximum size in bytes of what `appendSafely` stores at once. */
+const MAX_BATCH_SIZE = 700_000;
+
 /** The time in ms for which `appendSafely` tries again. */
 const MAX_APPEND_TIME = 10_000;
 
@@ -160,16 +163,31 @@ export class StoredLog implements EventLog, LogExtras {
   }
 
   async appendSafely(messages: SseMessage[]): Promise<void> {
-    let jsons = messages.map(toJson);
+    const jsons = messages.map(toJson);
+    for (let start = 0; start < jsons.length;) {
+      let end = start;
+      // A UTF-16 code unit has at most three bytes.
+      for (let size = 0; end < jsons.length; end++) {
+        size += 3 * jsons[end].length;
+        if (size > MAX_BATCH_SIZE && end > start) break;
+      }
+      await this.#appendBatch(jsons.slice(start, end));
+      start = end;
+    }
+  }
+
+  async #appendBatch(jsons: string[]): Promise<void> {
     const tag = randomTag();
     const start = Date.now();
-    for (let failures = 0; jsons.length > 0;) {
+    let missing = jsons;
+    for (let failures = 0; missing.length > 0;) {
       try {
-        if (failures > 0) jsons = jsons.slice(await this.#store.countOf(tag));
-        if (jsons.length > 0) await this.#store.append(jsons, tag);
+        if (failures > 0) missing = jsons.slice(await this.#store.countOf(tag));
+        if (missing.length > 0) await this.#store.append(missing, tag);
         break;
       } catch (error) {
-        const isOver = Date.now() - start > MAX_APPEND_TIME;
+        // The first try may have taken all the time.
+        const isOver = failures > 0 && Date.now() - start > MAX_APPEND_TIME;
         const isFinal = isEndedError(error) || this.#store.isPermanent(error);
         if (isOver || isFinal) throw error;
         await wait(backoffDelay(BACKOFF, ++failures));
@@ -259,6 +277,8 @@ export class StoredLog implements EventLog, LogExtras {
     /** The waits in a row that were short and for nothing. */
     let shortWaits = 0;
     while (readers.size > 0) {
+      // Those who come while it looks may know of more.
+      const asking = [...readers];
       // Before the look, as what is appended after it must not be slept through.
       const { signal } = fetch.wake = new AbortController();
       try {
@@ -268,11 +288,12 @@ export class StoredLog implements EventLog, LogExtras {
         }
         failures = 0;
         if (page.end !== position || page.ended) {
+          const made = this.#toPage(position, page);
           this.#fetches.delete(position);
-          return this.#give(this.#toPage(position, page), readers);
+          return this.#give(made, readers);
         }
         fetch.isAtEnd = true;
-        for (const reader of readers) reader.receiveEnd();
+        for (const reader of asking) reader.receiveEnd();
         if (readers.size === 0) break;
         const start = Date.now();
         await this.#store.wait(position, signal);
@@ -303,7 +324,7 @@ export class StoredLog implements EventLog, LogExtras {
         bytes += size + OVERHEAD;
       } catch (error) {
         // It was not appended by a log.
-        this.#store.onError(error);
+        this.#report(error);
       }
     }
     const home = this.#pages;
@@ -325,6 +346,15 @@ export class StoredLog implements EventLog, LogExtras {
       this.#store.onError(error);
     } catch (reason) {
       return { reason };
+    }
+  }
+
+  /** Reports an error that ends nothing, whatever `onError` throws. */
+  #report(error: unknown): void {
+    try {
+      this.#store.onError(error);
+    } catch {
+      // The reader goes on to the next message.
     }
   }
 
@@ -422,7 +452,9 @@ class StoredReader extends LogReader {
     const signal = AbortSignal.any([this.#left.signal, ...this.#signals]);
     try {
       if (!this.follows) this.#last = await this.#log.lastId(signal);
-      this.#position = await this.#log.begin(this.#after, signal);
+      this.#position = this.#after === undefined && this.#last !== undefined
+        ? this.#last
+        : await this.#log.begin(this.#after, signal);
     } catch (error) {
       return this.fail(error);
     }

@@ -47,6 +47,8 @@ export class PulledSubscription implements Subscription {
   readonly #source: PulledSource<SseMessage>;
   readonly #sink: Sink;
   #isOver = false;
+  /** Whether `next()` was called, and has not settled. */
+  #isPulling = false;
 
   constructor(source: PulledSource<SseMessage>, sink: Sink) {
     this.#source = source;
@@ -54,6 +56,8 @@ export class PulledSubscription implements Subscription {
   }
 
   async pull(): Promise<void> {
+    if (this.#isPulling) return;
+    this.#isPulling = true;
     try {
       for (let wantsMore = true; wantsMore;) {
         const { done, value } = await this.#source.next();
@@ -65,6 +69,7 @@ export class PulledSubscription implements Subscription {
           return this.#sink.close();
         }
       }
+      this.#isPulling = false;
     } catch (error) {
       if (this.#isOver) return;
       // If the message is at fault, the source has not ended.

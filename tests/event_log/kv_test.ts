@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { KvEventLog, type KvStore } from "../../src/event_log/kv.ts";
-import { EventLogGapError } from "../../src/event_log/mod.ts";
+import { EventLogGapError, record } from "../../src/event_log/mod.ts";
 import {
   appendAll,
   numbers,
@@ -328,4 +328,38 @@ Deno.test("KvEventLog throws if an argument is invalid", async () => {
   assertThrows(make(kv, [], { pollInterval: 0 }), RangeError, "pollInterval");
   assertThrows(make(kv, [], { expireIn: -1 }), RangeError, "expireIn");
   assertThrows(make(kv, [], { onError: 1 }), TypeError, "onError");
+});
+
+Deno.test({
+  name:
+    "KvEventLog has no gap after its newest message, also if that has expired",
+  ignore: notRun !== undefined,
+  async fn() {
+    using kv = await Deno.openKv(":memory:");
+    const log = new KvEventLog(kv, ["log"]);
+    const ids = await appendAll(log, ["1", "2"]);
+    for await (const { key } of kv.list({ prefix: ["log", "messages"] })) {
+      await kv.delete(key);
+    }
+    await log.end();
+    for (const after of ["", ids[1], undefined]) {
+      assertEquals(await readAll(log.read(after)), []);
+    }
+  },
+});
+
+Deno.test({
+  name:
+    "record() on a KvEventLog stores more at once than an atomic change has",
+  ignore: notRun !== undefined,
+  async fn() {
+    using kv = await Deno.openKv(":memory:");
+    const log = new KvEventLog(kv, ["log"]);
+    const source = numbers(1, 150).map((n) => ({
+      data: n.padEnd(20_000, "x"),
+    }));
+    assertEquals(await record(log, source), "complete");
+    const all = await readAll(log.read(""));
+    assertEquals(all.map(({ data }) => data), source.map(({ data }) => data));
+  },
 });

@@ -215,3 +215,32 @@ Deno.test("RedisConnection throws to readers what another try cannot change", as
     );
   }
 });
+
+test("fails only the readers of the key that is no stream", async ({ redis, writer, send }) => {
+  const [a, b] = ["a", "b"].map((key) =>
+    new Reader(new RedisEventLog(redis, key).read(""))
+  );
+  for (const key of ["a", "b"]) {
+    await new RedisEventLog(writer, key).append({ data: "1" });
+  }
+  await a.data(1);
+  await b.data(1);
+  const failed = assertRejects(() => a.next(), Error, "WRONGTYPE");
+  const next = b.data(1);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  await send(["DEL", "a"]);
+  await send(["SET", "a", "no stream"]);
+  await new RedisEventLog(writer, "b").append({ data: "2" });
+  assertEquals(await next, ["2"]);
+  await failed;
+  await b.return();
+});
+
+test("finds no gap at the start of a log of maxMessages messages that has ended", async ({ redis }) => {
+  const log = new RedisEventLog(redis, "log", { maxMessages: 5 });
+  const { lastId } = await log.status();
+  for (const data of numbers(1, 5)) await log.append({ data });
+  await log.end();
+  const all = await Array.fromAsync(log.read(lastId), ({ data }) => data);
+  assertEquals(all, numbers(1, 5));
+});

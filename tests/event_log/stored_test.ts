@@ -15,6 +15,7 @@ class ArrayStore implements LogStore {
   /** The positions of which a page was asked for. */
   readonly looks: string[] = [];
   readonly tags: string[] = [];
+  readonly jsons: string[] = [];
   last = 0;
   waits = 0;
   wake = () => {};
@@ -42,7 +43,10 @@ class ArrayStore implements LogStore {
 
   async append(jsons: string[], tag: string) {
     await this.#fail();
-    for (const _ of jsons) this.tags.push(tag);
+    for (const json of jsons) {
+      this.tags.push(tag);
+      this.jsons.push(json);
+    }
     this.last += jsons.length;
     return `${this.last}`;
   }
@@ -183,8 +187,8 @@ Deno.test("record() appends what failed again, and stores nothing twice", async 
   const store = new ArrayStore();
   const log = new StoredLog(store);
   const append = store.append.bind(store);
-  // The first is not stored, and of the second one part before the failure.
-  const outcomes: number[] = [0, 2];
+  // Of each try, a part is stored before it fails.
+  const outcomes: number[] = [0, 2, 1, 0, 1];
   store.append = async (jsons, tag) => {
     const stored = outcomes.shift();
     if (stored === undefined) return await append(jsons, tag);
@@ -194,7 +198,61 @@ Deno.test("record() appends what failed again, and stores nothing twice", async 
   const own = Object.assign(log, { [EXTRAS]: log });
   const source = numbers(1, 5).map((data) => ({ data }));
   assertEquals(await record(own, source), "complete");
-  assertEquals(store.last, 5);
+  assertEquals(store.jsons, numbers(1, 5).map((n) => `{"data":"${n}"}`));
+});
+
+Deno.test("record() calls onError for a message that cannot be written, and appends those before it", async () => {
+  const store = new ArrayStore();
+  const log = Object.assign(new StoredLog(store), { [EXTRAS]: undefined });
+  const errors: unknown[] = [];
+  const wrong = { data: 5 as unknown as string };
+  const outcome = await record(log, [{ data: "1" }, wrong, { data: "2" }], {
+    onError(error) {
+      errors.push(error);
+      return { event: "error", data: "" };
+    },
+  });
+  assertEquals([outcome, errors.length], ["failed", 1]);
+  assertEquals(store.last, 2);
+});
+
+Deno.test("record() appends nothing after a message that it could not append", async () => {
+  const store = new ArrayStore();
+  const log = new StoredLog(store);
+  const append = store.append.bind(store);
+  let appends = 0;
+  store.append = (jsons, tag) =>
+    ++appends === 2
+      ? Promise.reject(new Error("The disk is full"))
+      : append(jsons, tag);
+  // A log without an own way to try again.
+  const foreign = {
+    append: log.append.bind(log),
+    end: () => log.end(),
+    read: log.read.bind(log),
+    status: () => log.status(),
+  };
+  async function* source() {
+    for (const data of numbers(0, 5)) {
+      yield { data };
+      await Promise.resolve();
+    }
+  }
+  assertEquals(await record(foreign, source()), "failed");
+  assertEquals(store.jsons, ['{"data":"0"}']);
+});
+
+Deno.test("StoredLog with follow: false gives what was appended before the call, also if a look is under way", async () => {
+  const store = new ArrayStore();
+  const log = new StoredLog(store);
+  const waiting = new Reader(log.read("0"));
+  const next = waiting.data(1);
+  // The look of the first reader has begun, and has found nothing yet.
+  store.last = 1;
+  const all = await Array.fromAsync(log.read("0", { follow: false }));
+  assertEquals(all.map(({ data }) => data), ["1"]);
+  assertEquals(await next, ["1"]);
+  await waiting.return();
 });
 
 Deno.test("record() gives up after ten seconds", async () => {
