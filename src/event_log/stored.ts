@@ -121,7 +121,7 @@ class PageCache {
     this.#pages.add(page);
     this.#size += page.size;
     for (const oldest of this.#pages) {
-      if (this.#size <= MAX_CACHE_SIZE) break;
+      if (this.#size <= MAX_CACHE_SIZE || oldest === page) break;
       this.delete(oldest);
     }
   }
@@ -232,6 +232,11 @@ export class StoredLog implements EventLog, LogExtras {
   async lastId(signal: AbortSignal): Promise<string> {
     const { lastId } = await this.#retry(() => this.#store.status(), signal);
     return lastId;
+  }
+
+  /** Returns the page after a position, if it is kept. */
+  keptPage(position: string | undefined): Page | undefined {
+    return this.#pages.get(position ?? "");
   }
 
   /** Returns the page after a position, or calls `receive` with it later. */
@@ -382,7 +387,11 @@ class StoredReader extends LogReader {
   #position: string | undefined;
   /** The position at which it ends. */
   #last: string | undefined;
-  #page: Page | undefined;
+  /**
+   * The start of the page that it reads. A reader that is paused does not keep the
+   * page itself, as there may be thousands.
+   */
+  #start: string | undefined;
   #nextIndex = 0;
   /** Whether it waits for where to begin, or for a page. */
   #isWaiting = false;
@@ -406,7 +415,7 @@ class StoredReader extends LogReader {
 
   receive(page: Page): void {
     this.#isWaiting = false;
-    this.#page = page;
+    this.#start = page.start;
     this.#nextIndex = 0;
     if (this.isFlowing) this.flow();
   }
@@ -425,12 +434,17 @@ class StoredReader extends LogReader {
     if (this.#position === undefined) return void this.#begin();
     while (this.isFlowing) {
       if (this.#position === this.#last) return this.close();
-      this.#page ??= this.#log.pageAfter(this.#position, this);
-      if (this.#page === undefined) {
+      const page = this.#log.keptPage(this.#start);
+      if (page !== undefined) {
+        this.#writePage(page);
+        continue;
+      }
+      this.#start = this.#position;
+      this.#nextIndex = 0;
+      if (this.#log.pageAfter(this.#position, this) === undefined) {
         this.#isWaiting = true;
         return;
       }
-      this.#writePage(this.#page);
     }
   }
 
@@ -441,8 +455,7 @@ class StoredReader extends LogReader {
       if (!this.write(message) || id === this.#last) return;
     }
     this.#position = end;
-    this.#page = undefined;
-    this.#nextIndex = 0;
+    this.#start = undefined;
     if (ended) this.close();
   }
 
@@ -465,7 +478,6 @@ class StoredReader extends LogReader {
   protected leave(): void {
     this.#left.abort();
     this.#log.leave(this, this.#position);
-    this.#page = undefined;
   }
 
   protected status(): Promise<EventLogStatus> {
