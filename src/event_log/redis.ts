@@ -339,17 +339,18 @@ class RedisStore implements LogStore {
 
   #addTo(page: StoredPage, entries: RedisEntry[]): void {
     let size = 0;
+    let length = 0;
     for (const { id, position, json } of entries) {
       if (id === LAST_ID) {
         page.ended = true;
         break;
       }
       page.end = position;
-      if (json === undefined) continue;
       page.entries.push({ id: position, json });
+      if (json === undefined) continue;
       size += json.length;
+      length++;
     }
-    const { length } = page.entries;
     if (length === 0) return;
     // Up at once, and down slowly.
     this.#messageSize = Math.max(size / length, this.#messageSize / 2);

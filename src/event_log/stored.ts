@@ -61,7 +61,8 @@ export interface LogStore {
 
 /** A part of a log, as a store has it. */
 export interface StoredPage {
-  entries: { id: string; json: string }[];
+  /** The messages as JSON, and entries that are none, without it. */
+  entries: { id: string; json?: string | undefined }[];
   /** The position after all of it. */
   end: string;
   /** Whether the log has ended there. */
@@ -71,7 +72,7 @@ export interface StoredPage {
 /** A part of a log, for all readers that come to its start. */
 interface Page {
   readonly start: string;
-  readonly entries: { id: string; message: SseMessage }[];
+  readonly entries: { id: string; message?: SseMessage }[];
   readonly end: string;
   readonly ended: boolean;
   /** In bytes, about. */
@@ -207,9 +208,7 @@ export class StoredLog implements EventLog, LogExtras {
   ): AsyncIterable<SseMessage> {
     if (after !== undefined) checkType(after, "string", "after to be a string");
     checkReadOptions(options);
-    const reader = new StoredReader(this, after, options);
-    this.#readers.add(reader);
-    return reader;
+    return new StoredReader(this, after, options);
   }
 
   async status(): Promise<EventLogStatus> {
@@ -241,6 +240,7 @@ export class StoredLog implements EventLog, LogExtras {
 
   /** Returns the page after a position, or calls `receive` with it later. */
   pageAfter(position: string, reader: StoredReader): Page | undefined {
+    this.#readers.add(reader);
     const page = this.#pages.get(position);
     if (page !== undefined) return page;
     const fetch = this.#fetches.get(position);
@@ -323,12 +323,17 @@ export class StoredLog implements EventLog, LogExtras {
     const made: Page["entries"] = [];
     let bytes = OVERHEAD;
     for (const { id, json } of entries) {
+      if (json === undefined) {
+        made.push({ id });
+        continue;
+      }
       try {
         const { message, size } = toRead(JSON.parse(json), id);
         made.push({ id, message });
         bytes += size + OVERHEAD;
       } catch (error) {
         // It was not appended by a log.
+        made.push({ id });
         this.#report(error);
       }
     }
@@ -452,7 +457,7 @@ class StoredReader extends LogReader {
     while (this.#nextIndex < entries.length) {
       const { id, message } = entries[this.#nextIndex++];
       this.#position = id;
-      if (!this.write(message) || id === this.#last) return;
+      if (message && !this.write(message) || id === this.#last) return;
     }
     this.#position = end;
     this.#start = undefined;

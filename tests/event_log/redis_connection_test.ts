@@ -244,3 +244,17 @@ test("finds no gap at the start of a log of maxMessages messages that has ended"
   const all = await Array.fromAsync(log.read(lastId), ({ data }) => data);
   assertEquals(all, numbers(1, 5));
 });
+
+test("ends with follow: false at the newest entry, also if that is no message", async ({ redis, send }) => {
+  const log = new RedisEventLog(redis, "log");
+  await log.append({ data: "1" });
+  for (const fields of [["a", "b"], ["m", "no JSON", "t", "abc"]]) {
+    await send(["XADD", "log", "*", ...fields]);
+    const reader = log.read("", { follow: false });
+    await log.status();
+    await log.append({ data: "later" });
+    const all = await Array.fromAsync(reader, ({ data }) => data);
+    assertEquals(all[0], "1");
+    assertEquals(all.length, fields[0] === "a" ? 1 : 2);
+  }
+});
