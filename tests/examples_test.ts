@@ -748,6 +748,45 @@ Deno.test("generation.ts continues without readers, serves readers of other proc
   await unknown.body?.cancel();
 });
 
+Deno.test("dashboard.ts sends the state and then each change once, also to clients that are cut off", async () => {
+  await using server = await serve("dashboard.ts");
+  const changes = Array.from({ length: 60 }, (_, i) => i % 7 - 3);
+  const goal = 10 + changes.reduce((sum, change) => sum + change) + 1000;
+
+  /** Follows the stock, with a new connection after each few events. */
+  async function follow(eventsPerConnection: number): Promise<number> {
+    let [tea, lastEventId] = [0, ""];
+    while (true) {
+      const sse = await connectSse(server.url, { lastEventId });
+      let count = 0;
+      for await (const event of sse) {
+        tea = event.event === "stock"
+          ? event.json<{ tea: number }>().tea
+          : tea + event.json<{ change: number }>().change;
+        lastEventId = event.id;
+        // No sum before the last change is as large.
+        if (tea > 500) {
+          await sse.close();
+          return tea;
+        }
+        if (++count === eventsPerConnection) break;
+      }
+    }
+  }
+  const post = async (change: number) => {
+    const body = JSON.stringify({ item: "tea", change });
+    const { status } = await fetch(server.url, { method: "POST", body });
+    assertEquals(status, 204);
+  };
+  const totals: Promise<number>[] = [];
+  for (const change of changes) {
+    totals.push(follow(1 + totals.length % 5));
+    await post(change);
+  }
+  await post(1000);
+  for (const total of await Promise.all(totals)) assertEquals(total, goal);
+});
+
 Deno.test("progress.ts sends the events of a job from its start to each client", async () => {
   await using server = await serve("progress.ts");
   const url = await startWork(server);
