@@ -134,9 +134,9 @@ export interface SseConnection
    * `"rejected"`, whose `cause` is the error. Call it for errors inside the
    * stream, such as the event `overloaded_error` of an LLM. The option
    * `reconnect` decides what happens next, as after any other failure. If no
-   * attempt follows, the next `next()` throws the `SseError`. An event that you
-   * reject at once, as the first one of its connection, does not reset the count
-   * of attempts. Events that have arrived are kept. Without `reconnect` and with
+   * attempt follows, the next `next()` throws the `SseError`. Events reset the count of
+   * attempts only when you read on, so one that you reject does not reset it.
+   * Events that have arrived are kept. Without `reconnect` and with
    * `resume: false` they are dropped, because no attempt continues after them.
    *
    * @param error The reason why the connection has failed.
