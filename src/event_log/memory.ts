@@ -21,7 +21,7 @@ import {
   toKept,
   toRead,
 } from "./message.ts";
-import { checkReadOptions, LogReader } from "./reader.ts";
+import { LogReader } from "./reader.ts";
 import { LogWindow } from "./window.ts";
 
 /** How much a {@linkcode MemoryEventLog} keeps. */
@@ -111,7 +111,6 @@ export class MemoryEventLog implements EventLog {
     after?: string | undefined,
     options: EventLogReadOptions = {},
   ): AsyncIterable<SseMessage> {
-    checkReadOptions(options);
     return new MemoryReader(this.#window, after, options);
   }
 

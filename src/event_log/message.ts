@@ -84,3 +84,8 @@ export interface LogExtras {
   /** Appends. If that fails for a while, tries again, and stores nothing twice. */
   appendSafely(messages: [SseMessage, ...SseMessage[]]): Promise<unknown>;
 }
+
+/** Returns what a log has beyond the interface, if it is one of ours. */
+export function extrasOf(log: object): LogExtras | undefined {
+  return (log as { [EXTRAS]?: LogExtras })[EXTRAS];
+}

@@ -24,13 +24,14 @@ type Result = IteratorResult<SseMessage, undefined>;
 /** The longest time in ms between two looks at a log that may be idle. */
 const MAX_LOOK_DELAY = 1000;
 
-/** Checks the options of a read. */
-export function checkReadOptions(options: EventLogReadOptions): void {
-  const { follow, signal, idleTimeout } = options;
+/** Checks the options of a read. Returns `idleTimeout` as a delay for a timer. */
+export function checkReadOptions(
+  { follow, signal, idleTimeout }: EventLogReadOptions,
+): number | undefined {
   checkSignal(signal);
-  checkTimeout("idleTimeout", idleTimeout);
   const isBoolean = follow === undefined || typeof follow === "boolean";
   check(isBoolean, "follow to be a boolean", follow);
+  return checkTimeout("idleTimeout", idleTimeout);
 }
 
 /**
@@ -43,7 +44,7 @@ export abstract class LogReader
     Pollable,
     Subscribable,
     Subscription {
-  readonly #signal: AbortSignal | undefined;
+  protected readonly signal: AbortSignal | undefined;
   readonly #idleTimeout: number | undefined;
   readonly #calls = new Calls();
   #sink: Sink = this.#calls;
@@ -56,10 +57,9 @@ export abstract class LogReader
   #state: "new" | "paused" | "flowing" | "over" = "new";
   #idleTimer: ReturnType<typeof setTimeout> | undefined;
 
-  /** The options must have been checked. */
-  constructor({ signal, idleTimeout }: EventLogReadOptions) {
-    this.#signal = signal;
-    this.#idleTimeout = checkTimeout("idleTimeout", idleTimeout);
+  constructor(options: EventLogReadOptions) {
+    this.#idleTimeout = checkReadOptions(options);
+    this.signal = options.signal;
   }
 
   /** Writes what there is, and arranges to be called again if there is more. */
@@ -116,9 +116,9 @@ export abstract class LogReader
 
   pull(): void {
     if (this.isOver) return this.#sink.close();
-    if (this.#signal?.aborted) return this.handleEvent();
+    if (this.signal?.aborted) return this.handleEvent();
     if (this.#state === "new") {
-      this.#signal?.addEventListener("abort", this);
+      this.signal?.addEventListener("abort", this);
       this.#watchIdle(Date.now(), 0);
     }
     this.#state = "flowing";
@@ -144,13 +144,13 @@ export abstract class LogReader
 
   /** Called when the signal aborts. */
   handleEvent(): void {
-    this.fail(this.#signal!.reason);
+    this.fail(this.signal!.reason);
   }
 
   #stop(): void {
     this.#state = "over";
     clearTimeout(this.#idleTimer);
-    this.#signal?.removeEventListener("abort", this);
+    this.signal?.removeEventListener("abort", this);
     this.leave();
   }
 

@@ -14,7 +14,7 @@ import { type PulledSource, pullFrom } from "../internal/pulled_source.ts";
 import { wait } from "../internal/wait.ts";
 import type { SseMessage } from "../write/encoder.ts";
 import { type EventLog, isEndedError } from "./event_log.ts";
-import { EXTRAS, type LogExtras, toJson } from "./message.ts";
+import { extrasOf, type LogExtras, toJson } from "./message.ts";
 
 /**
  * Options of {@linkcode record}: how to stop it, and what it appends when the
@@ -153,7 +153,7 @@ class Recording {
   ) {
     this.#over = over;
     this.#log = log;
-    this.#extras = (log as { [EXTRAS]?: LogExtras })[EXTRAS] ?? {
+    this.#extras = extrasOf(log) ?? {
       touch: () => Promise.resolve(),
       appendSafely: (messages) => log.append(...messages),
     };

@@ -40,6 +40,7 @@ import {
   isPermanent,
   isText,
   type RedisConnection,
+  slotOf,
   toText,
 } from "./redis_connection.ts";
 import {
@@ -226,7 +227,7 @@ class RedisStore implements LogStore {
     const { maxMessages = 10_000, expireIn = Infinity } = options;
     this.#redis = redis;
     this.#key = key;
-    this.#touchKey = /\{[^}]+\}/.test(key) ? `${key}:touch` : `{${key}}:touch`;
+    this.#touchKey = `${slotOf(key)}:touch:${key}`;
     this.#maxMessages = Math.ceil(checkRange("maxMessages", maxMessages, 1));
     this.#expireIn = checkRange("expireIn", expireIn, 1);
     this.#touchExpiry = Math.ceil(Math.min(expireIn, TOUCH_EXPIRY));

@@ -256,7 +256,7 @@ export class RedisConnection {
   #sendBlocking(): Blocked {
     const waiters = new Set(this.#waiters);
     const ids = new Map([...waiters].map(({ key, id }) => [key, id]));
-    this.#wakeKey ||= wakeKeyFor([...ids.keys()][0]);
+    this.#wakeKey ||= `${slotOf([...ids.keys()][0])}:wake:${randomTag()}`;
     const reply = this.#options.sendBlocking!([
       ...["XREAD", "COUNT", "1", "BLOCK", String(BLOCK), "STREAMS"],
       ...[this.#wakeKey, ...ids.keys(), this.#wakeId, ...ids.values()],
@@ -352,10 +352,9 @@ function lateError(command: string, ms: number, option = ""): Error {
   );
 }
 
-/** Returns a key of its own, in the slot that a cluster has for another key. */
-function wakeKeyFor(key: string): string {
-  const tag = /\{([^}]+)\}/.exec(key)?.[1] ?? key;
-  return `{${tag}}:wake:${randomTag()}`;
+/** Returns the start of keys that a cluster has in the same slot as a key. */
+export function slotOf(key: string): string {
+  return /\{[^}]+\}/.exec(key)?.[0] ?? `{${key}}`;
 }
 
 /** Returns the newest id of each stream in a reply to XREAD. Clients differ. */

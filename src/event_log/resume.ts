@@ -22,7 +22,7 @@ import {
   type EventLogStatus,
   isGapError,
 } from "./event_log.ts";
-import { EXTRAS, type LogExtras, toKept } from "./message.ts";
+import { extrasOf, toKept } from "./message.ts";
 import { checkReadOptions, LogReader } from "./reader.ts";
 
 /**
@@ -202,7 +202,7 @@ class ResumedReader extends LogReader {
   }
 
   async #lastId(): Promise<string> {
-    const extras = (this.#log as { [EXTRAS]?: LogExtras })[EXTRAS];
+    const extras = extrasOf(this.#log);
     if (extras) return await extras.lastId(this.#left.signal);
     return (await this.#log.status()).lastId;
   }

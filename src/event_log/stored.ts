@@ -25,7 +25,7 @@ import {
   toJson,
   toRead,
 } from "./message.ts";
-import { checkReadOptions, LogReader } from "./reader.ts";
+import { LogReader } from "./reader.ts";
 
 /** A store of one log. A position is the id of a message, or one like it. */
 export interface LogStore {
@@ -111,7 +111,7 @@ const MAX_APPEND_TIME = 10_000;
 /** A wait that ends sooner than this, in ms, may be one of many. */
 const MIN_WAIT = 50;
 
-/** Pages that were read recently, of all logs of this process. */
+/** The pages of all logs that were read recently. */
 class PageCache {
   /** The oldest first. */
   readonly #pages = new Set<Page>();
@@ -207,7 +207,6 @@ export class StoredLog implements EventLog, LogExtras {
     options: EventLogReadOptions = {},
   ): AsyncIterable<SseMessage> {
     if (after !== undefined) checkType(after, "string", "after to be a string");
-    checkReadOptions(options);
     return new StoredReader(this, after, options);
   }
 
@@ -401,8 +400,6 @@ class StoredReader extends LogReader {
   /** Whether it waits for where to begin, or for a page. */
   #isWaiting = false;
   readonly #left = new AbortController();
-  /** The signal of its options, if there is one. */
-  readonly #signals: AbortSignal[];
 
   constructor(
     log: StoredLog,
@@ -413,7 +410,6 @@ class StoredReader extends LogReader {
     this.#log = log;
     this.#after = after;
     this.follows = options.follow ?? true;
-    this.#signals = options.signal ? [options.signal] : [];
     // From now on, and not from when the first message is asked for.
     if (after === undefined || !this.follows) this.#begin();
   }
@@ -467,7 +463,8 @@ class StoredReader extends LogReader {
   async #begin(): Promise<void> {
     this.#isWaiting = true;
     // Nobody need have asked for a message yet.
-    const signal = AbortSignal.any([this.#left.signal, ...this.#signals]);
+    const left = this.#left.signal;
+    const signal = this.signal ? AbortSignal.any([left, this.signal]) : left;
     try {
       if (!this.follows) this.#last = await this.#log.lastId(signal);
       this.#position = this.#after === undefined && this.#last !== undefined
