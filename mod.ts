@@ -2,10 +2,10 @@
  * Server-Sent Events (`text/event-stream`) for Deno, and for every runtime with
  * `fetch`: Node, Bun, Cloudflare Workers and browsers. It is for programs that
  * read the tokens of an LLM, the progress of a job, a feed or an MCP server,
- * and for the servers that send such streams. With the options
- * `idleTimeout`, `until` and `reconnect`, a stream that stalls or is cut off
- * fails with an error code, and a lost connection continues after the last
- * event. The module has no dependencies.
+ * and for the servers that send such streams. With the options `idleTimeout`
+ * and `until`, a stream that stalls or is cut off fails with an error code. With
+ * `reconnect`, it continues after the last event on a new connection. The module
+ * has no dependencies.
  *
  * ```sh
  * deno add jsr:@x/sse       # Deno
@@ -62,8 +62,9 @@
  * ```
  *
  * {@linkcode sseResponse} turns an iterable or a stream of messages into a
- * `Response`. Save this program as `main.ts`, and run it with
- * `deno serve main.ts`. Field values cannot inject events.
+ * `Response`. A message is an {@linkcode SseMessage}. Save this program as
+ * `main.ts`, and run it with `deno serve main.ts`. Field values cannot inject
+ * events.
  *
  * ## The names
  *
@@ -73,7 +74,7 @@
  * {@linkcode SseEventStream}.
  *
  * If an SDK sends the requests, give it the `fetch` that {@linkcode sseFetch}
- * makes. A stream that stalls or is cut off then fails there, too.
+ * makes. Then a stream that stalls or is cut off fails in the SDK as well.
  *
  * For special cases, there are {@linkcode SseDecoder} (the parser, chunk by
  * chunk), {@linkcode encodeSse} and {@linkcode SseEncoderStream} (the encoder),
@@ -100,12 +101,14 @@
  *
  * - [LLM chat](https://github.com/x/sse/blob/main/examples/guides/llm_chat.md)
  * - [SDKs](https://github.com/x/sse/blob/main/examples/guides/sdks.md) of LLMs
- *   and MCP, guarded
+ *   and MCP: how they notice streams that stall or are cut off
  * - [MCP](https://github.com/x/sse/blob/main/examples/guides/mcp.md)
  * -
  *   [Feeds and resuming](https://github.com/x/sse/blob/main/examples/guides/feeds_and_resuming.md)
  * - [Daemons](https://github.com/x/sse/blob/main/examples/guides/daemons.md)
  *   that follow feeds for weeks
+ * - [Answers](https://github.com/x/sse/blob/main/examples/guides/answers.md) of
+ *   LLMs that continue when their reader disconnects
  * -
  *   [Broadcasting](https://github.com/x/sse/blob/main/examples/guides/broadcasting.md)
  *   to many clients
