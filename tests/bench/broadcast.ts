@@ -1,6 +1,7 @@
 /**
- * A message to many clients: event logs against peers and the floor. Run by
- * itself, as `broadcast.ts BROADCASTER`, it measures one of them.
+ * A message to many clients over HTTP: event logs against peers and ready-made
+ * bytes. Run by itself, as `broadcast.ts BROADCASTER`, it measures a server, and
+ * as `broadcast.ts clients PORT`, it is the clients of one.
  */
 import process from "node:process";
 import { createChannel, createResponse } from "npm:better-sse@0.16.1";
@@ -8,7 +9,7 @@ import { Hono } from "npm:hono@4.13.19";
 import { type SSEStreamingApi, streamSSE } from "npm:hono@4.13.19/streaming";
 import { encodeSse, sseResponse } from "../../mod.ts";
 import { MemoryEventLog, resume } from "../../src/event_log/mod.ts";
-import { collectGarbage, runChild } from "./child.ts";
+import { runChild, spawnChild } from "./child.ts";
 import {
   median,
   type Options,
@@ -17,27 +18,24 @@ import {
   threeDigits,
 } from "./print.ts";
 
-const CLIENTS = 10_000;
-const BLOCKS = 20;
-const MESSAGES_PER_BLOCK = 10;
+const CLIENTS = 400;
+const BLOCKS = 10;
+const MESSAGES_PER_BLOCK = 50;
 const data = JSON.stringify({ text: "x".repeat(100) });
 
-/** CPU time a message and client, and the heap that an idle client takes. */
+/** CPU time of the server's process, a message and client. */
 interface Cost {
   ns: number;
-  /** The time as a multiple of the floor's. */
+  /** The time as a multiple of that of ready-made bytes. */
   ratio: number;
-  bytes: number;
 }
 
 interface Broadcaster {
   /** Responds to one client. */
-  respond(): Response | Promise<Response>;
+  respond(request: Request): Response | Promise<Response>;
   /** Sends a message to all clients. */
   send(id: number, data: string): unknown;
 }
-
-const url = "http://localhost/";
 
 /** Ready-made bytes, pushed into streams without backpressure. */
 function floor(): Broadcaster {
@@ -59,7 +57,7 @@ function floor(): Broadcaster {
 function eventLog(heartbeat?: number): Broadcaster {
   const log = new MemoryEventLog();
   return {
-    respond: () => sseResponse(resume(log, new Request(url)), { heartbeat }),
+    respond: (request) => sseResponse(resume(log, request), { heartbeat }),
     send: (_id, data) => log.append({ data }),
   };
 }
@@ -67,8 +65,8 @@ function eventLog(heartbeat?: number): Broadcaster {
 function betterSse(): Broadcaster {
   const channel = createChannel();
   return {
-    respond: () =>
-      createResponse(new Request(url), (session) => {
+    respond: (request) =>
+      createResponse(request, (session) => {
         channel.register(session);
       }),
     send: (id, data) =>
@@ -86,7 +84,7 @@ function hono(): Broadcaster {
       await new Promise(() => {});
     }));
   return {
-    respond: () => app.request("/"),
+    respond: (request) => app.fetch(request),
     send: (id, data) =>
       Promise.all(
         streams.map((stream) => stream.writeSSE({ id: `${id}`, data })),
@@ -102,92 +100,93 @@ const broadcasters: Record<string, () => Broadcaster> = {
   "hono streamSSE": hono,
 };
 
-/** The floor takes turns with the broadcaster, so that noise is the same. */
+/** Ready-made bytes take turns with the broadcaster, so that noise is the same. */
 async function measure(name: string): Promise<Cost> {
   const base = await Audience.of(floor());
   const audience = await Audience.of(broadcasters[name]());
-  for (let i = 0; i < 10; i++) { // Warms up.
-    await base.send();
-    await audience.send();
-  }
   const times: { floor: number; ns: number }[] = [];
-  while (times.length < BLOCKS) {
-    times.push({ floor: await base.send(), ns: await audience.send() });
+  for (let block = -2; block < BLOCKS; block++) {
+    const time = { floor: await base.send(), ns: await audience.send() };
+    if (block >= 0) times.push(time); // The first blocks warm up.
   }
+  await base.close();
+  await audience.close();
   return {
     ns: median(times.map(({ ns }) => ns)),
     ratio: median(times.map(({ ns, floor }) => ns / floor)),
-    bytes: audience.bytes,
   };
 }
 
-/** The clients of one broadcaster. */
+/** The clients of one broadcaster, in a process of their own. */
 class Audience {
-  readonly bytes: number;
   readonly #broadcaster: Broadcaster;
+  readonly #clients: Deno.ChildProcess;
   #id = 0;
-  #received = 0;
-  #resolve = () => {};
 
-  private constructor(broadcaster: Broadcaster, bytes: number) {
+  private constructor(broadcaster: Broadcaster, clients: Deno.ChildProcess) {
     this.#broadcaster = broadcaster;
-    this.bytes = bytes;
+    this.#clients = clients;
   }
 
-  /** Connects all clients, each of which starts to read. */
+  /** Resolves when all clients are connected. */
   static async of(broadcaster: Broadcaster): Promise<Audience> {
-    const responses = await connect(broadcaster, 100);
-    const before = await settledHeap();
-    responses.push(...await connect(broadcaster, CLIENTS - 100));
-    const bytes = (await settledHeap() - before) / (CLIENTS - 100);
-    const audience = new Audience(broadcaster, bytes);
-    for (const response of responses) audience.#read(response);
-    await tick();
-    return audience;
-  }
-
-  /** Reads without an end, as a server does that writes chunks to a socket. */
-  async #read(response: Response) {
-    const reader = response.body!.getReader();
-    while (true) {
-      const { value } = await reader.read();
-      // Chunks that are no message, for example a first `retry:`.
-      if (value!.length < data.length) continue;
-      if (++this.#received === CLIENTS) this.#resolve();
-    }
+    const connected = Promise.withResolvers<void>();
+    let count = 0;
+    const server = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen() {} },
+      async (request) => {
+        const response = await broadcaster.respond(request);
+        if (++count === CLIENTS) connected.resolve();
+        return response;
+      },
+    );
+    const clients = spawnChild("broadcast.ts", "clients", server.addr.port);
+    await connected.promise;
+    return new Audience(broadcaster, clients);
   }
 
   /** Sends a block. Returns nanoseconds of CPU time a message and client. */
   async send(): Promise<number> {
     const start = process.cpuUsage();
     for (let i = 0; i < MESSAGES_PER_BLOCK; i++) {
-      this.#received = 0;
-      const all = new Promise<void>((resolve) => this.#resolve = resolve);
       this.#broadcaster.send(++this.#id, data);
-      await all;
-      await tick(); // Every client requests the next chunk.
+      // Longer than it takes to send a message to all clients.
+      await new Promise((resolve) => setTimeout(resolve, 15));
     }
     const { user, system } = process.cpuUsage(start);
     return (user + system) * 1000 / (MESSAGES_PER_BLOCK * CLIENTS);
   }
-}
 
-async function connect(broadcaster: Broadcaster, count: number) {
-  const responses: Response[] = [];
-  while (responses.length < count) responses.push(await broadcaster.respond());
-  return responses;
-}
-
-function tick(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve));
-}
-
-async function settledHeap(): Promise<number> {
-  for (let i = 0; i < 3; i++) {
-    collectGarbage();
-    await new Promise((resolve) => setTimeout(resolve, 50));
+  /** Ends the clients. Throws if they have missed messages. */
+  async close(): Promise<void> {
+    this.#clients.kill();
+    const { stdout } = await this.#clients.output();
+    const received = Number(new TextDecoder().decode(stdout));
+    if (received !== CLIENTS * this.#id) {
+      throw new Error(`${received} of ${CLIENTS * this.#id} messages arrived`);
+    }
   }
-  return process.memoryUsage().heapUsed;
+}
+
+/** Reads messages until the process is told to end. Prints their number. */
+async function readAll(port: number): Promise<void> {
+  let messages = 0;
+  Deno.addSignalListener("SIGTERM", () => {
+    console.log(messages);
+    Deno.exit();
+  });
+  async function read(stream: ReadableStream<Uint8Array>) {
+    for await (const chunk of stream) {
+      // Each message has one "{".
+      for (const byte of chunk) if (byte === 0x7b) messages++;
+    }
+  }
+  const head = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  for (let i = 0; i < CLIENTS; i++) {
+    const connection = await Deno.connect({ hostname: "127.0.0.1", port });
+    await connection.write(new TextEncoder().encode(head));
+    read(connection.readable);
+  }
 }
 
 export async function broadcast({ rounds, markdown, contender }: Options) {
@@ -198,17 +197,15 @@ export async function broadcast({ rounds, markdown, contender }: Options) {
       console.error(`round ${round + 1}/${rounds}: ${name}`);
       costs.push(await runChild<Cost>("broadcast.ts", name));
     }
-    const middle = (of: keyof Cost) => median(costs.map((cost) => cost[of]));
     rows.push([
       name,
-      threeDigits(middle("ns")),
-      ratio(middle("ratio")),
-      threeDigits(middle("bytes")),
+      threeDigits(median(costs.map(({ ns }) => ns))),
+      ratio(median(costs.map((cost) => cost.ratio))),
     ]);
   }
   printTable(
-    `A message to ${CLIENTS} clients in the same process`,
-    ["", "CPU ns a client", "over ready-made bytes", "heap bytes a client"],
+    `A message to ${CLIENTS} clients over HTTP`,
+    ["", "CPU ns a client", "over ready-made bytes"],
     rows,
     markdown,
   );
@@ -216,7 +213,11 @@ export async function broadcast({ rounds, markdown, contender }: Options) {
 
 // At the end, after the classes.
 if (import.meta.main) {
-  const [name] = Deno.args;
-  console.log(JSON.stringify(await measure(name)));
-  Deno.exit(); // The streams never end by themselves.
+  const [name, port] = Deno.args;
+  if (name === "clients") {
+    await readAll(Number(port));
+  } else {
+    console.log(JSON.stringify(await measure(name)));
+    Deno.exit(); // The streams never end by themselves.
+  }
 }

@@ -21,6 +21,14 @@ function command(file: string, args: (string | number)[]): Deno.Command {
   });
 }
 
+/** Starts a file. */
+export function spawnChild(
+  file: string,
+  ...args: (string | number)[]
+): Deno.ChildProcess {
+  return command(file, args).spawn();
+}
+
 /** Runs a file to its end. Returns the JSON that it printed. */
 export async function runChild<T>(
   file: string,
@@ -35,7 +43,7 @@ export async function runChild<T>(
 export async function withServer(
   use: (port: number) => Promise<void>,
 ): Promise<void> {
-  const server = command("http_server.ts", []).spawn();
+  const server = spawnChild("http_server.ts");
   const reader = server.stdout.getReader();
   try {
     const { value } = await reader.read();
