@@ -11,6 +11,7 @@ function command(file: string, args: (string | number)[]): Deno.Command {
       "run",
       "--quiet",
       "--allow-all",
+      "--unstable-kv",
       "--no-check",
       "--v8-flags=--expose-gc",
       new URL(file, import.meta.url).pathname,

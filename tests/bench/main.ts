@@ -5,8 +5,8 @@
  * - `size`: bytes of the bundled module;
  * - `http`: events over loopback HTTP;
  * - `connections`: many idle connections at once;
- * - `broadcast`: a message to many clients of an event log;
- * - `idle-clients`: the memory that clients take that stopped reading;
+ * - `broadcast`: a message to many clients of an event log over HTTP;
+ * - `slow-clients`: the memory that slow clients take;
  * - `redis`: messages through Redis and back;
  * - `all` of them.
  *
@@ -20,10 +20,10 @@ import { parseArgs } from "node:util";
 import { broadcast } from "./broadcast.ts";
 import { connections } from "./connections.ts";
 import { http } from "./http.ts";
-import { idleClients } from "./idle_clients.ts";
 import type { Options } from "./print.ts";
 import { redis } from "./redis.ts";
 import { size } from "./size.ts";
+import { slowClients } from "./slow_clients.ts";
 import { table } from "./table.ts";
 
 const commands: Record<string, (options: Options) => Promise<void>> = {
@@ -32,7 +32,7 @@ const commands: Record<string, (options: Options) => Promise<void>> = {
   http,
   connections,
   broadcast,
-  "idle-clients": idleClients,
+  "slow-clients": slowClients,
   redis,
 };
 
