@@ -8,7 +8,10 @@
 
 const root = new URL("../..", import.meta.url).pathname;
 
-/** The tests that should notice changes to each file: the quick ones. */
+/**
+ * The tests that should notice changes to each file: the quick ones of its
+ * folder.
+ */
 const tests: Record<string, string[]> = {
   "read/parser.ts": [
     "parser",
@@ -76,6 +79,21 @@ const tests: Record<string, string[]> = {
     "request",
     "request_options",
   ],
+  "write/encoder.ts": ["encoder"],
+  "write/response.ts": [
+    "response",
+    "response_function",
+    "response_proxy",
+    "response_send_timeout",
+  ],
+  "event_log/memory.ts": ["memory"],
+  "event_log/window.ts": ["window", "memory"],
+  "event_log/message.ts": ["memory", "stored"],
+  "event_log/reader.ts": ["memory", "stored"],
+  "event_log/record.ts": ["memory", "stored"],
+  "event_log/resume.ts": ["memory"],
+  "event_log/stored.ts": ["stored"],
+  "event_log/subscription.ts": ["memory"],
 };
 
 const files = Deno.args.length > 0 ? Deno.args : Object.keys(tests);
@@ -98,7 +116,8 @@ async function mutate(file: string): Promise<void> {
     const known = Object.keys(tests).join(", ");
     throw new Error(`Expected one of ${known}, got ${name}`);
   }
-  const paths = tests[name].map((test) => `tests/read/${test}_test.ts`);
+  const [folder] = name.split("/");
+  const paths = tests[name].map((test) => `tests/${folder}/${test}_test.ts`);
   const config = {
     testRunner: "command",
     commandRunner: {
