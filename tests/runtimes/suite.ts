@@ -8,6 +8,7 @@ import { looping } from "./cases/looping.ts";
 import { reading } from "./cases/reading.ts";
 import { reconnecting } from "./cases/reconnecting.ts";
 import { requests } from "./cases/requests.ts";
+import { testing } from "./cases/testing.ts";
 import { typing } from "./cases/typed_events.ts";
 import { writing } from "./cases/writing.ts";
 import type { Context, Result } from "./protocol.ts";
@@ -25,6 +26,7 @@ export const all: Case[] = [
   ...guarding,
   ...llm,
   ...writing,
+  ...testing,
   ...typing,
   ...eventSource,
 ];
