@@ -89,6 +89,8 @@
  *   headers, any method and a body, and errors that say what went wrong.
  * - `@x/sse/typed-events`: events that are typed and checked by zod, valibot or
  *   arktype.
+ * - `@x/sse/testing`: a server that follows a script, for tests of clients. It
+ *   stalls, breaks the connection and refuses requests on demand.
  * - `@x/sse/cli`: a command. `deno run -N jsr:@x/sse/cli URL` prints a stream.
  *
  * ## More

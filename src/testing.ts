@@ -86,7 +86,7 @@ export type SseStep =
   | { wait: number }
   | {
     status?: number | undefined;
-    headers?: HeadersInit | undefined;
+    headers?: ResponseInit["headers"] | undefined;
     body?: string | undefined;
   }
   | "stall"
@@ -162,8 +162,9 @@ export interface SseScriptRequest {
    * - `"open"`: it is open.
    * - `"ended"`: the client has read the whole response.
    * - `"cut"`: the script has broken it, by `"cut"` or an exception.
-   * - `"left"`: the client has left before the end, by an abort or because it
-   *   closed the response.
+   * - `"left"`: the client has left before the end: it has aborted the request,
+   *   or has closed the response. Many clients do that after the last event, or
+   *   with the body of a refusal.
    */
   readonly outcome: "open" | "ended" | "cut" | "left";
 }
@@ -177,9 +178,25 @@ export interface SseScriptRequest {
  * repeats a request with that status.
  *
  * The script continues only while the client reads. So the events before a
- * `"cut"` always arrive, and `{ wait }` starts when the client waits.
+ * `"cut"` always arrive, and `{ wait }` starts when the client reads on.
  *
  * A redirect is returned, not followed, and the `url` of the response is `""`.
+ *
+ * These servers and tools cannot show everything:
+ *
+ * - **A server** that has `fetch` as its handler cannot refuse a connection: a
+ *   `"cut"` as the first step is an exception, and the client gets status 500.
+ *   The server reads ahead of its client, and notices later that a client has
+ *   left. A Worker notices it only when it writes. `Deno.serve` prints a warning
+ *   about `request.signal`, which has no effect here.
+ * - **msw** does the same with a `"cut"` as the first step, and ends the stream
+ *   without an error at a later one. Use `http.all(url, ({ request }) =>
+ *   script.fetch(request))`.
+ * - **Fake time**: `advanceTimersByTimeAsync` of vitest plays all steps in one
+ *   call. `FakeTime` of
+ *   `@std/testing` and the timers of `node:test` need a tick for each
+ *   `{ wait }`, and between the ticks a turn of the event loop, which
+ *   `tickAsync` of `FakeTime` includes.
  *
  * @example A server that stops sending, with fake time
  * ```ts

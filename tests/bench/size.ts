@@ -20,6 +20,7 @@ const entries: [title: string, code: string, most?: number][] = [
   ["sseResponse", from("sseResponse", "mod.ts"), 2300],
   ["EventSource", from("EventSource", "src/event_source.ts"), 10250],
   ["MemoryEventLog, resume", from("*", "src/event_log/mod.ts")],
+  ["SseScript", from("SseScript", "src/testing.ts"), 2048],
   ["typedEvents", from("typedEvents", "src/typed_events.ts")],
   [
     "eventsource-parser/stream",

@@ -1,40 +1,11 @@
-/**
- * Tests the statements of testing.md that its programs do not test. The programs
- * are tests, which `deno task test:docs` runs.
- */
-import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { connectSse, SseError, sseResponse } from "../../mod.ts";
+/** Runs the programs of testing.md, and tests its other statements. */
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { connectSse, sseResponse } from "../../mod.ts";
 import { deadline } from "../support/deadline.ts";
-import { eventResponse, OpenResponse } from "../support/open_response.ts";
 import { temporaryDirectory } from "../support/temporary_directory.ts";
-import { blockOf } from "./programs.ts";
+import { blocksOf } from "./programs.ts";
 
 const url = "http://localhost/";
-
-const faults: Record<string, () => Response | Promise<Response>> = {
-  "network": () => Promise.reject(new Error("cable cut")),
-  "status": () => new Response("Expired", { status: 401 }),
-  "content-type": () => new Response("<html>"),
-  "malformed": () => eventResponse('{"error": "busy"}'),
-  "connect-timeout": () => new Promise(() => {}),
-};
-for (const [code, fetch] of Object.entries(faults)) {
-  Deno.test(`testing: a fault of a response has its code: ${code}`, async () => {
-    const error = await assertRejects(async () => {
-      const sse = await connectSse(url, { fetch, connectTimeout: 5 });
-      await sse.next();
-    }, SseError);
-    assertEquals(error.code, code);
-  });
-}
-
-Deno.test("testing: an error of the controller drops what was enqueued and not read", async () => {
-  const stream = new OpenResponse("data: 1\n\n");
-  stream.fail(new Error("reset"));
-  const sse = await connectSse(url, { fetch: () => stream.response });
-  const error = await assertRejects(() => sse.next(), SseError);
-  assertEquals(error.code, "network");
-});
 
 Deno.test("testing: close() waits until the source of the server is closed", async () => {
   let isClosed = false;
@@ -55,17 +26,21 @@ Deno.test("testing: close() waits until the source of the server is closed", asy
   assertEquals(isClosed, true);
 });
 
-/** Runs `deno test` for a file, without permissions. Returns its output. */
+/** Runs `deno test` for a file. Returns its output. */
 async function runTests(
   directory: string,
   code: string,
   config: unknown,
+  permissions: string[] = [],
 ): Promise<{ code: number; output: string }> {
   await Deno.writeTextFile(`${directory}/own_test.ts`, code);
   await Deno.writeTextFile(`${directory}/deno.json`, JSON.stringify(config));
   const importMap = import.meta.resolve("../offline/import_map.json");
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["test", "--no-check", `--import-map=${importMap}`, "own_test.ts"],
+    args: [
+      ...["test", "--no-check", `--import-map=${importMap}`],
+      ...[...permissions, "own_test.ts"],
+    ],
     cwd: directory,
     env: { NO_COLOR: "1" },
   });
@@ -81,12 +56,35 @@ async function runTests(
   };
 }
 
-Deno.test("testing: the first program needs no permission", async () => {
-  await using directory = await temporaryDirectory();
-  const program = await blockOf("testing", "countdown_test.ts");
-  const { code, output } = await runTests(directory.path, program, {});
-  assertStringIncludes(output, "2 passed");
-  assertEquals(code, 0);
+/** Maps a part of each program to the number of its tests. */
+const programs: Record<string, number> = {
+  "// follow_test.ts": 1,
+  "maxEventSize": 9,
+  "FakeTime": 2,
+  "// countdown_test.ts": 2,
+  "Deno.serve": 1,
+};
+for (const [text, count] of Object.entries(programs)) {
+  Deno.test(`testing: the program with ${text} passes`, async () => {
+    await using directory = await temporaryDirectory();
+    const blocks = (await blocksOf("testing"))
+      .filter((block) => block.includes(text));
+    assertEquals(blocks.length, 1);
+    const { code, output } = await runTests(
+      directory.path,
+      blocks[0],
+      { test: { sanitizeOps: true, sanitizeResources: true } },
+      text === "Deno.serve" ? ["--allow-net"] : [],
+    );
+    assertStringIncludes(output, `${count} passed`);
+    assertEquals(code, 0);
+  });
+}
+
+Deno.test("testing: all programs are tested", async () => {
+  const blocks = (await blocksOf("testing"))
+    .filter((block) => block.includes("Deno.test("));
+  assertEquals(blocks.length, Object.keys(programs).length);
 });
 
 Deno.test("testing: a connection that is left open fails a test only if Deno looks for leaks", async () => {

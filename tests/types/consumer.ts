@@ -22,6 +22,7 @@ import {
 } from "../../src/event_log/mod.ts";
 import { RedisConnection, RedisEventLog } from "../../src/event_log/redis.ts";
 import { EventSource } from "../../src/event_source.ts";
+import { SseScript, type SseStep } from "../../src/testing.ts";
 import { typedEvents } from "../../src/typed_events.ts";
 
 declare const client: object;
@@ -172,6 +173,32 @@ export async function typed(): Promise<number> {
   return sum;
 }
 
+export async function tested(): Promise<string> {
+  async function* later(): AsyncGenerator<SseStep> {
+    yield { status: undefined, headers: undefined, body: undefined };
+    yield { bytes: new Uint8Array(8) };
+  }
+  const server = new SseScript(
+    [{ wait: 5 }, { json: {} }, { bytes: "data" }, "cut"],
+    ({ lastEventId }) => [{ data: lastEventId }, "stall"],
+    later(),
+    later,
+  );
+  const client: typeof fetch = server.fetch;
+  const handler: (request: Request, info: { port: number }) => Promise<
+    Response
+  > = server.fetch;
+  await client("http://localhost/", { method: "POST" });
+  await handler(new Request("http://localhost/"), { port: 8000 });
+  await connectSse("http://localhost/", { fetch: server.fetch });
+  const [request] = server.requests;
+  return `${request?.headers.get("x")} ${request?.outcome === "left"}`;
+}
+
+// @ts-expect-error A script has a list of steps for each connection.
+export const flat: SseScript = new SseScript({ data: "1" }, "cut");
+// @ts-expect-error The step is misspelled.
+export const unknownStep: SseStep = { staus: 200 };
 // @ts-expect-error The option is misspelled.
 export const misspelled: ConnectSseOptions = { idleTimout: 1 };
 // @ts-expect-error `until` is not asynchronous.

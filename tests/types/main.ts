@@ -73,6 +73,7 @@ async function declare(): Promise<void> {
       `${root}src/event_log/kv.ts`,
       `${root}src/event_log/redis.ts`,
       `${root}src/event_source.ts`,
+      `${root}src/testing.ts`,
       `${root}src/typed_events.ts`,
     ],
   });
