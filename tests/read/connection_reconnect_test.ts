@@ -6,6 +6,7 @@ import {
 } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { connectSse, type SseConnection } from "../../mod.ts";
+import { SseScript } from "../../src/testing.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
 import { deadline } from "../support/deadline.ts";
 import { HttpServer } from "../support/http_server.ts";
@@ -13,7 +14,6 @@ import { done, events, url } from "../support/in_process.ts";
 import { inTurn } from "../support/in_turn.ts";
 import { microtasks } from "../support/microtasks.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
-import { eventStreamHead, RawServer } from "../support/raw_server.ts";
 import type { ReconnectInfo } from "../support/reconnect_info.ts";
 
 async function data(sse: SseConnection): Promise<string | undefined> {
@@ -112,22 +112,15 @@ Deno.test("reconnect() ends the delay before the next attempt", async () => {
 });
 
 Deno.test("reconnect() replaces a pending request", async () => {
-  await using server = await RawServer.listen(
-    async (connection) => {
-      await connection.send(eventStreamHead);
-      await connection.chunk("id: 1\ndata: a\n\n");
-      await connection.send("0\r\n\r\n");
-      connection.end();
-    },
-    () => {},
-    () => {},
-    async (connection) => {
-      await connection.send(eventStreamHead);
-      await connection.chunk("data: b\n\n");
-    },
+  const { fetch, requests } = new SseScript(
+    [{ id: "1", data: "a" }],
+    ["stall"],
+    ["stall"],
+    [{ data: "b" }],
   );
   const infos: ReconnectInfo[] = [];
-  await using sse = await connectSse(server.url, {
+  await using sse = await connectSse(url, {
+    fetch,
     reconnect: {
       initialDelay: 0,
       onReconnect: (info) => void infos.push(info),
@@ -136,14 +129,16 @@ Deno.test("reconnect() replaces a pending request", async () => {
   assertEquals(await data(sse), "a");
   const pending = data(sse);
   for (const index of [1, 2]) {
-    const connection = await server.connection(index);
+    while (requests.length <= index) {
+      await new Promise((resolve) => setTimeout(resolve));
+    }
     sse.reconnect();
-    await connection.disconnected;
+    assertEquals(requests[index].outcome, "left");
   }
   assertEquals(await pending, "b");
   assertEquals(
-    server.connections.map((connection) => connection.header("Last-Event-ID")),
-    [undefined, "1", "1", "1"],
+    requests.map(({ lastEventId }) => lastEventId),
+    ["", "1", "1", "1"],
   );
   // Only the end of the first connection is a failure, not `reconnect()`.
   assertEquals(infos.length, 1);

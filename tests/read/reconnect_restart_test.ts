@@ -8,6 +8,7 @@ import {
   type ConnectSseOptions,
   type ServerSentEvent,
 } from "../../mod.ts";
+import { SseScript, type SseStep } from "../../src/testing.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
 import { allData, dataOf } from "../support/data_of.ts";
 import { done, events, failing, url } from "../support/in_process.ts";
@@ -22,6 +23,9 @@ const restart = {
   initialDelay: 0,
   maxDelay: 0,
 } satisfies ConnectSseOptions["reconnect"];
+
+/** A connection that is quiet for a minute, and then ends. */
+const minute: SseStep[] = [{ bytes: ":\n\n" }, { wait: 60_000 }];
 
 Deno.test("restartUntil lets an answer start anew until it has returned true", async () => {
   const { fetch, requests } = inTurn(
@@ -174,13 +178,12 @@ async function delaysOf(
   },
 ): Promise<{ delays: number[]; code: string | undefined }> {
   using time = new FakeTime();
-  const streams: OpenResponse[] = [];
+  const steps: SseStep[] = [{ bytes: text }, { wait: open }];
+  if (how === "fail") steps.push("cut");
+  const { fetch } = new SseScript(...Array(7).fill(steps));
   const delays: number[] = [];
   const sse = await connectSse(url, {
-    fetch() {
-      streams.push(new OpenResponse(text));
-      return streams.at(-1)!.response;
-    },
+    fetch,
     reconnect: {
       jitter: 0,
       maxAttempts: 3,
@@ -192,9 +195,7 @@ async function delaysOf(
   for (let i = 0; i < 6 && code === undefined; i++) {
     await microtasks(50);
     await time.tickAsync(open);
-    if (how === "end") streams.at(-1)!.end();
-    else if (how === "fail") streams.at(-1)!.fail(new Error("cut"));
-    else sse.reconnect(new Error("mine"));
+    if (how === "reject") sse.reconnect(new Error("mine"));
     await microtasks(50);
     if (code === undefined) await time.nextAsync();
   }
@@ -322,47 +323,37 @@ Deno.test("reconnect() during a delay uses up no further attempt", async () => {
 
 Deno.test("a quiet connection does not reset the count of attempts with resume: false", async () => {
   using time = new FakeTime();
-  const streams: OpenResponse[] = [];
+  const { fetch, requests } = new SseScript(...Array(4).fill(minute));
   const sse = await connectSse(url, {
-    fetch() {
-      streams.push(new OpenResponse(":\n\n"));
-      return streams.at(-1)!.response;
-    },
+    fetch,
     until: "[DONE]",
     reconnect: { ...restart, maxAttempts: 2 },
   });
   const failed = assertSseError(sse.next(), "reconnect-failed");
   for (let i = 0; i < 3; i++) {
-    await microtasks(50);
     await time.tickAsync(60_000);
-    streams.at(-1)!.end();
     await microtasks(50);
     if (i < 2) await time.nextAsync();
   }
   await failed;
-  assertEquals(streams.length, 3);
+  assertEquals(requests.length, 3);
 });
 
 Deno.test("an endless maxDelay does not keep a quiet connection from being healthy", async () => {
   using time = new FakeTime();
-  const streams: OpenResponse[] = [];
+  const { fetch, requests } = new SseScript(...Array(6).fill(minute));
   const sse = await connectSse(url, {
-    fetch() {
-      streams.push(new OpenResponse(":\n\n"));
-      return streams.at(-1)!.response;
-    },
+    fetch,
     reconnect: { jitter: 0, maxDelay: Infinity, maxAttempts: 2 },
   });
   const reading = sse.next().catch((error) => error);
   for (let i = 0; i < 5; i++) {
-    await microtasks(50);
     await time.tickAsync(60_000);
-    streams.at(-1)!.end();
     await microtasks(50);
     await time.nextAsync();
   }
   await microtasks(50);
-  assertEquals(streams.length, 6);
+  assertEquals(requests.length, 6);
   await sse.close();
   assertEquals(await reading, done);
 });

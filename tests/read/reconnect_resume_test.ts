@@ -3,12 +3,12 @@
 
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { connectSse, type ConnectSseOptions } from "../../mod.ts";
+import { SseScript } from "../../src/testing.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
-import { HttpServer } from "../support/http_server.ts";
+import { dataOf } from "../support/data_of.ts";
 import { done, events, failing, url } from "../support/in_process.ts";
 import { inTurn } from "../support/in_turn.ts";
 import { OpenResponse } from "../support/open_response.ts";
-import { eventStreamHead, RawServer } from "../support/raw_server.ts";
 
 const options = {
   method: "POST",
@@ -18,35 +18,25 @@ const options = {
 } satisfies ConnectSseOptions;
 
 Deno.test("resume: false retries until the first event arrives", async () => {
-  await using server = new HttpServer(
-    () =>
-      new Response("Busy", { status: 429, headers: { "retry-after": "0" } }),
-    () => new Response("Busy", { status: 503 }),
-    events(""),
-    events(": hello\n\nid: 1\n\nretry: 5\n\n"),
-    events("data: a\n\ndata: b\n\ndata: [DONE]\n\n"),
+  const busy = { "retry-after": "0" };
+  const { fetch, requests } = new SseScript(
+    [{ status: 429, headers: busy, body: "Busy" }],
+    [{ status: 503, body: "Busy" }],
+    [],
+    [{ bytes: ": hello\n\nid: 1\n\nretry: 5\n\n" }],
+    [{ data: "a" }, { data: "b" }, { data: "[DONE]" }],
   );
-  await using sse = await connectSse(server.url, options);
+  await using sse = await connectSse(url, { ...options, fetch });
   assertEquals(await Array.fromAsync(sse, ({ data }) => data), ["a", "b"]);
-  assertEquals(server.requests.map(({ body }) => body), Array(5).fill("ask"));
+  assertEquals(requests.map(({ body }) => body), Array(5).fill("ask"));
 });
 
 Deno.test('resume: false throws "network" if the connection fails after the first event', async () => {
-  await using server = await RawServer.listen(async (connection) => {
-    await connection.send(eventStreamHead);
-    await connection.chunk("data: a\n\n");
-    connection.end();
-  });
-  let text = "";
-  await assertSseError(
-    (async () => {
-      for await (const { data } of await connectSse(server.url, options)) {
-        text += data;
-      }
-    })(),
-    "network",
-  );
-  assertEquals([text, server.connections.length], ["a", 1]);
+  const { fetch, requests } = new SseScript([{ data: "a" }, "cut"]);
+  await using sse = await connectSse(url, { ...options, fetch });
+  assertEquals(await dataOf(sse, 1), ["a"]);
+  await assertSseError(sse.next(), "network");
+  assertEquals(requests.length, 1);
 });
 
 Deno.test('resume: false throws "truncated" if the body ends before until, and ends normally without until', async () => {
@@ -66,9 +56,7 @@ Deno.test('resume: false throws "truncated" if the body ends before until, and e
 
 Deno.test("resume: false does not retry after a timeout once an event has arrived", async () => {
   for (const name of ["idleTimeout", "eventTimeout"]) {
-    const { fetch, requests } = inTurn(() =>
-      new OpenResponse("data: a\n\n").response
-    );
+    const { fetch, requests } = new SseScript([{ data: "a" }, "stall"]);
     await using sse = await connectSse(url, { ...options, fetch, [name]: 10 });
     await sse.next();
     await assertSseError(
