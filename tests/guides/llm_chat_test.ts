@@ -15,6 +15,7 @@ import {
   type ServerSentEvent,
   SseError,
 } from "../../mod.ts";
+import { SseScript } from "../../src/testing.ts";
 import { deadline } from "../support/deadline.ts";
 import { answer, logged, runBlock } from "../support/guide.ts";
 import { HttpServer } from "../support/http_server.ts";
@@ -41,14 +42,8 @@ const whole = half + chunks(token("lo"), { choices: [], usage: {} }) + DONE;
 const overloaded = chunks({ error: { message: "Overloaded" } });
 
 /** Returns a response whose body fails after this text. */
-function brokenResponse(text: string): Response {
-  async function* body() {
-    yield new TextEncoder().encode(text);
-    await Promise.reject(new TypeError("reset"));
-  }
-  return new Response(ReadableStream.from(body()), {
-    headers: { "content-type": "text/event-stream" },
-  });
+function brokenResponse(text: string): Promise<Response> {
+  return new SseScript([{ bytes: text }, "cut"]).fetch(url);
 }
 
 /**
@@ -298,7 +293,7 @@ Deno.test("llm_chat: the client handles each error by its code", async () => {
     [new Response("no such key", { status: 401 }), [401, "no such key"]],
     [eventResponse('{"error":1}'), [200, '{"error":1}']],
     [eventResponse(half), ["Incomplete after 3 characters:", "Hel"]],
-    [brokenResponse(half), ["Incomplete after 3 characters:", "Hel"]],
+    [await brokenResponse(half), ["Incomplete after 3 characters:", "Hel"]],
   ];
   for (const [response, expected] of cases) {
     using api = answer(() => response);

@@ -30,16 +30,14 @@ import {
   SseError,
   SseEventStream,
 } from "../../mod.ts";
+import { SseScript } from "../../src/testing.ts";
 import { deadline } from "../support/deadline.ts";
 import { answer, logged, runBlock } from "../support/guide.ts";
-import { HttpServer } from "../support/http_server.ts";
 import { eventResponse } from "../support/open_response.ts";
-import { eventStreamHead, RawServer } from "../support/raw_server.ts";
 
-/** Serves a guide's requests from a local server instead of example.com. */
-function answerFrom(server: { url: string }) {
-  const { fetch } = globalThis;
-  return answer((request) => fetch(server.url, { headers: request.headers }));
+/** Answers a guide's requests instead of example.com. */
+function answerFrom({ fetch }: SseScript) {
+  return answer((request) => fetch(request));
 }
 
 /** The lines that a program prints with `console.log`. */
@@ -68,7 +66,7 @@ for (
   ]
 ) {
   Deno.test(`other_libraries: the port of httpx-sse's program prints what Python prints for ${name}`, async () => {
-    await using server = new HttpServer(() => eventResponse(stream));
+    const server = new SseScript([{ bytes: stream }]);
     using _ = answerFrom(server);
     assertEquals(await printed("await using eventSource"), expected);
   });
@@ -77,39 +75,25 @@ for (
 // For these bytes, httpx-sse prints "message  7 None" twice, "message  7 5" and
 // "message last 7 None".
 Deno.test("other_libraries: a block without data is no event, and its retry is on the next event", async () => {
-  await using server = new HttpServer(() =>
-    eventResponse("id: 7\n\n: ping\n\nretry: 5\n\ndata: last\n\n")
-  );
+  const server = new SseScript([
+    { bytes: "id: 7\n\n: ping\n\nretry: 5\n\ndata: last\n\n" },
+  ]);
   using _ = answerFrom(server);
   assertEquals(await printed("await using eventSource"), "message last 7 5");
 });
 
-/** A connection that breaks after an event, and one that ends after another. */
-function breaksThenEnds(end = "") {
-  return RawServer.listen(
-    async (connection) => {
-      await connection.send(eventStreamHead);
-      await connection.chunk("retry: 1\nid: 1\ndata: a\n\n");
-      connection.end();
-    },
-    async (connection) => {
-      await connection.send(eventStreamHead);
-      await connection.chunk(`id: 2\ndata: b\n\n${end}`);
-      await connection.send("0\r\n\r\n");
-      connection.end();
-    },
-  );
-}
-
 Deno.test("other_libraries: the port of stamina's program reconnects after a failure and ends at a clean end", async () => {
-  await using server = await breaksThenEnds();
+  const server = new SseScript(
+    [{ retry: 1, id: "1", data: "a" }, "cut"],
+    [{ id: "2", data: "b" }],
+  );
   using _ = answerFrom(server);
   assertEquals(
     await deadline(printed("shouldReconnect"), "the end"),
     "message a\nmessage b",
   );
-  const ids = server.connections.map((it) => it.header("Last-Event-ID"));
-  assertEquals(ids, [undefined, "1"]);
+  const ids = server.requests.map(({ lastEventId }) => lastEventId);
+  assertEquals(ids, ["", "1"]);
 });
 
 Deno.test("other_libraries: the port of stamina's program throws a final error", async () => {
@@ -119,9 +103,9 @@ Deno.test("other_libraries: the port of stamina's program throws a final error",
 });
 
 Deno.test("other_libraries: the port with `until` reconnects after a clean end without the marker", async () => {
-  await using server = new HttpServer(
-    () => eventResponse("retry: 1\nid: 1\ndata: a\n\n"),
-    () => eventResponse("data: b\n\ndata: [DONE]\n\n"),
+  const server = new SseScript(
+    [{ retry: 1, id: "1", data: "a" }],
+    [{ data: "b" }, { data: "[DONE]" }],
   );
   using _ = answerFrom(server);
   assertEquals(
@@ -132,18 +116,18 @@ Deno.test("other_libraries: the port with `until` reconnects after a clean end w
 });
 
 Deno.test("other_libraries: `reconnect: true` alone reconnects after a clean end until status 204", async () => {
-  await using server = new HttpServer(
-    () => eventResponse("retry: 1\ndata: a\n\n"),
-    () => eventResponse("data: b\n\n"),
-    () => new Response(null, { status: 204 }),
+  const { fetch, requests } = new SseScript(
+    [{ retry: 1, data: "a" }],
+    [{ data: "b" }],
+    [{ status: 204 }],
   );
-  const sse = await connectSse(server.url, { reconnect: true });
+  const sse = await connectSse(url, { fetch, reconnect: true });
   const data = await deadline(
     Array.fromAsync(sse, ({ data }) => data),
     "the end",
   );
   assertEquals(data, ["a", "b"]);
-  assertEquals(server.requests.length, 3);
+  assertEquals(requests.length, 3);
 });
 
 Deno.test("other_libraries: the statuses 408, 425, 429 and all 5xx but 501, 505 and 511 are retried", async () => {

@@ -6,16 +6,13 @@ import {
 } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { connectSse } from "../../mod.ts";
+import { SseScript } from "../../src/testing.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
 import { deadline } from "../support/deadline.ts";
 import { done, url } from "../support/in_process.ts";
 import { inTurn } from "../support/in_turn.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
-import {
-  eventStreamHead,
-  RawServer,
-  type Script,
-} from "../support/raw_server.ts";
+import { eventStreamHead, RawServer } from "../support/raw_server.ts";
 
 Deno.test("idleTimeout ends a stalled connection and disconnects", async () => {
   await using server = await RawServer.listen(async (connection) => {
@@ -310,27 +307,20 @@ Deno.test("idleTimeout is the default of connectTimeout", async () => {
 });
 
 Deno.test("idleTimeout disconnects from a server that accepts a reconnect but sends nothing", async () => {
-  const silent: Script = () => {};
-  await using server = await RawServer.listen(
-    async (connection) => {
-      await connection.send(eventStreamHead);
-      await connection.chunk("data: a\n\n");
-      connection.end();
-    },
-    silent,
-    async (connection) => {
-      await connection.send(eventStreamHead);
-      await connection.chunk("data: b\n\n");
-    },
+  const { fetch, requests } = new SseScript(
+    [{ data: "a" }],
+    ["stall"],
+    [{ data: "b" }],
   );
-  await using sse = await connectSse(server.url, {
+  await using sse = await connectSse(url, {
+    fetch,
     idleTimeout: 100,
     reconnect: { initialDelay: 0, maxDelay: 0 },
   });
   assertEquals((await sse.next()).value?.data, "a");
   const { value } = await deadline(sse.next(), "next()");
   assertEquals(value?.data, "b");
-  await server.connections[1].disconnected;
+  assertEquals(requests[1].outcome, "left");
 });
 
 Deno.test("idleTimeout does not restart after an empty chunk", async () => {

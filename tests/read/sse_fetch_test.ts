@@ -10,6 +10,7 @@ import {
 } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { sseFetch, type SseFetchOptions } from "../../mod.ts";
+import { SseScript } from "../../src/testing.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
 import { deadline } from "../support/deadline.ts";
 import { HttpServer } from "../support/http_server.ts";
@@ -18,7 +19,7 @@ import { countListeners } from "../support/listeners.ts";
 import { microtasks } from "../support/microtasks.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
 import { Random, randomBytes } from "../support/random.ts";
-import { eventStreamHead, RawServer } from "../support/raw_server.ts";
+import { RawServer } from "../support/raw_server.ts";
 import { scaled } from "../support/scale.ts";
 
 /** Sends a request with `sseFetch` to an in-process handler. */
@@ -252,12 +253,8 @@ Deno.test("sseFetch fails if the body ends before until is met", async () => {
 
 Deno.test("sseFetch fails if the connection fails after the headers", async () => {
   for (const until of [undefined, "[DONE]"]) {
-    await using server = await RawServer.listen(async (connection) => {
-      await connection.send(eventStreamHead);
-      await connection.chunk("data: a\n\n");
-      connection.end();
-    });
-    const response = await sseFetch({ until })(server.url);
+    const { fetch } = new SseScript([{ data: "a" }, "cut"]);
+    const response = await send(fetch, { until });
     const { text, error } = await readAll(response);
     assertEquals([text, codeOf(error)], ["data: a\n\n", "network"]);
   }
