@@ -187,8 +187,9 @@ export interface SseScriptRequest {
  * - **A server** that has `fetch` as its handler cannot refuse a connection: a
  *   `"cut"` as the first step is an exception, and the client gets status 500.
  *   The server reads ahead of its client, and notices later that a client has
- *   left. A Worker notices it only when it writes. `Deno.serve` prints a warning
- *   about `request.signal`, which has no effect here.
+ *   left: a Worker only when it writes, and `node:http`, with the adapter of the
+ *   guide, only after the headers. `Deno.serve` prints each `"cut"`, each client
+ *   that leaves, and a warning about `request.signal`, which has no effect here.
  * - **msw** does the same with a `"cut"` as the first step, and ends the stream
  *   without an error at a later one. Use `http.all(url, ({ request }) =>
  *   script.fetch(request))`.

@@ -7,11 +7,11 @@ import {
 } from "@std/assert";
 import worker from "../examples/worker.ts";
 import { connectSse, type SseConnection } from "../mod.ts";
-import { SseScript } from "../src/testing.ts";
 import { dataOf } from "./support/data_of.ts";
 import { deadline } from "./support/deadline.ts";
 import { HttpServer } from "./support/http_server.ts";
 import { eventResponse, OpenResponse } from "./support/open_response.ts";
+import { eventStreamHead, RawServer } from "./support/raw_server.ts";
 import { commandOf, run, serve, start } from "./support/run_example.ts";
 import { script, temporaryDirectory } from "./support/temporary_directory.ts";
 
@@ -259,16 +259,23 @@ Deno.test("typed_events.ts reports data that does not match its schema", async (
 
 Deno.test("resume.ts continues after the last event across connections and runs", async () => {
   await using directory = await temporaryDirectory();
-  const event = (n: number) => ({ id: `${n} ☃`, data: `event ${n}` });
-  const { fetch, requests } = new SseScript(
-    [{ retry: 1 }, event(1), event(2), { bytes: "id: 3\n" }, "cut"],
-    [event(3)],
-    [{ status: 204 }],
-    [{ status: 204 }],
+  const event = (n: number) => `id: ${n} ☃\ndata: event ${n}\n\n`;
+  await using server = await RawServer.listen(
+    async (connection) => {
+      await connection.send(eventStreamHead);
+      await connection.chunk("retry: 1\n\n" + event(1) + event(2) + "id: 3\n");
+      connection.end();
+    },
+    async (connection) => {
+      await connection.send(eventStreamHead);
+      await connection.chunk(event(3));
+      await connection.send("0\r\n\r\n");
+    },
+    async (connection) => {
+      await connection.send("HTTP/1.1 204 No Content\r\n\r\n");
+    },
   );
-  await using server = Deno.serve({ port: 0, onListen() {} }, fetch);
-  const url = `http://localhost:${server.addr.port}/`;
-  const args = [url, `${directory.path}/id.txt`];
+  const args = [server.url, `${directory.path}/id.txt`];
   const first = await run("resume.ts", args);
   assertEquals(first.stdout, "1 ☃ event 1\n2 ☃ event 2\n3 ☃ event 3\n");
   assertEquals(first.stderr.match(/Connecting again/g)?.length, 2);
@@ -278,8 +285,8 @@ Deno.test("resume.ts continues after the last event across connections and runs"
   assertEquals(second.stdout, "");
   assertEquals(second.code, 0);
   assertEquals(
-    requests.map(({ lastEventId }) => lastEventId),
-    ["", "2 ☃", "3 ☃", "3 ☃"],
+    server.connections.map((it) => it.header("last-event-id")),
+    [undefined, "2 ☃", "3 ☃", "3 ☃"],
   );
 });
 

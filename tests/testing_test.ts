@@ -4,7 +4,6 @@
 import {
   assertEquals,
   assertInstanceOf,
-  assertRejects,
   assertStringIncludes,
 } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
@@ -107,46 +106,6 @@ Deno.test("SseScript is the fetch of EventSource", async () => {
   assertEquals(
     server.requests.map(({ lastEventId, outcome }) => [lastEventId, outcome]),
     [["", "ended"], ["7", "left"]],
-  );
-});
-
-Deno.test("SseScript is the handler of Deno.serve", async () => {
-  const server = new SseScript(
-    ({ body }) => [{ data: body }, { bytes: "data: half" }, { wait: 5 }, "cut"],
-    [{ status: 503, headers: { "Retry-After": "0" }, body: "Busy" }],
-    [{ data: "2" }, "stall"],
-    ["stall"],
-  );
-  await using http = Deno.serve(
-    { port: 0, hostname: "127.0.0.1", onListen() {} },
-    server.fetch,
-  );
-  const url = `http://127.0.0.1:${http.addr.port}/events`;
-  const sse = await connectSse(url, { method: "POST", body: "1" });
-  assertEquals(await dataOf(sse, 1), ["1"]);
-  await assertSseError(sse.next(), "network");
-  const again = await connectSse(url, { reconnect: { initialDelay: 1 } });
-  assertEquals(await dataOf(again, 1), ["2"]);
-  await again.close();
-  const stop = new AbortController();
-  const silent = connectSse(url, { signal: stop.signal });
-  while (server.requests.length < 4) {
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-  stop.abort(new Error("enough"));
-  await assertRejects(() => silent, Error, "enough");
-  // The server notices later that the clients have left.
-  while (server.requests.some(({ outcome }) => outcome === "open")) {
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-  assertEquals(
-    server.requests.map(({ method, url, outcome }) => [method, url, outcome]),
-    [
-      ["POST", url, "cut"],
-      ["GET", url, "ended"],
-      ["GET", url, "left"],
-      ["GET", url, "left"],
-    ],
   );
 });
 
