@@ -82,7 +82,7 @@ export type { SseMessage } from "./write/encoder.ts";
  */
 export type SseStep =
   | SseMessage
-  | { bytes: string | Uint8Array<ArrayBuffer> }
+  | { bytes: string | Uint8Array }
   | { wait: number }
   | {
     status?: number | undefined;
@@ -292,7 +292,7 @@ const NULL_BODY_STATUSES = [204, 205, 304];
  * The connections that are open. In Node, the signal of a request does not abort
  * if the request is garbage, and the client may not hold it.
  */
-const open = /* @__PURE__ */ new Set<Connection>();
+const openConnections = /* @__PURE__ */ new Set<Connection>();
 
 /** One connection, which is also the source of its response's body. */
 class Connection implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>> {
@@ -321,7 +321,7 @@ class Connection implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>> {
       time: Date.now(),
       outcome: "open",
     };
-    open.add(this);
+    openConnections.add(this);
     request.signal.addEventListener("abort", this);
   }
 
@@ -332,16 +332,22 @@ class Connection implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>> {
     this.#fail(reason);
   }
 
+  /** Plays the steps. Resolves when the script sends the headers. */
   respond(steps: SseScriptConnection): Promise<Response> {
     this.#output = this.#play(steps);
     return new Promise((resolve, reject) => {
       this.#fail = reject;
       this.#output.next()
+        // If the client has left, there is no head, and the promise is settled.
         .then(({ value }) => this.#responseOf(value as Head))
-        .then(resolve, reject);
+        .then(resolve, (error) => {
+          this.#end("cut");
+          reject(error);
+        });
     });
   }
 
+  /** Turns the steps into the headers, which always come first, and bytes. */
   async *#play(
     steps: SseScriptConnection,
   ): AsyncGenerator<Head | Uint8Array<ArrayBuffer>, undefined> {
@@ -362,7 +368,9 @@ class Connection implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>> {
         } else {
           if (head === undefined) yield head = {};
           const bytes = "bytes" in step ? step.bytes : encodeSse(step);
-          yield typeof bytes === "string" ? utf8.encode(bytes) : bytes;
+          yield typeof bytes === "string"
+            ? utf8.encode(bytes)
+            : bytes as Uint8Array<ArrayBuffer>;
         }
         if (this.record.outcome !== "open") return;
       }
@@ -389,8 +397,9 @@ class Connection implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>> {
   #responseOf({ status = 200, headers, body }: Head): Response {
     const init = { status, headers: new Headers(headers) };
     if (NULL_BODY_STATUSES.includes(status)) {
+      const response = new Response(body, init); // Throws if there is a body.
       this.#end("ended");
-      return new Response(null, init);
+      return response;
     }
     if (!init.headers.has("Content-Type")) {
       init.headers.set(
@@ -421,7 +430,7 @@ class Connection implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>> {
   #end(outcome: Outcome): void {
     if (this.record.outcome !== "open") return;
     this.record.outcome = outcome;
-    open.delete(this);
+    openConnections.delete(this);
     this.#request.signal.removeEventListener("abort", this);
     clearTimeout(this.#timer);
     this.#resume?.();

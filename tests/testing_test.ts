@@ -137,6 +137,11 @@ const mistakes: Record<string, [SseScriptConnection, string]> = {
     [{ data: "1" }, "stal" as "stall"],
     "stal",
   ],
+  "a status that no response can have": [[{ status: 99 }, "stall"], "99"],
+  "a body that the status does not allow": [
+    [{ status: 204, body: "a" }],
+    "body",
+  ],
   "an invalid message": [
     [{ id: "a\nb" }],
     "Expected id without line ends",
