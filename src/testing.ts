@@ -327,9 +327,8 @@ class Connection implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>> {
 
   /** The listener of the request's signal. */
   handleEvent(): void {
-    const { reason } = this.#request.signal;
     this.#end("left");
-    this.#fail(reason);
+    this.#fail(this.#request.signal.reason);
   }
 
   /** Plays the steps. Resolves when the script sends the headers. */
@@ -362,7 +361,7 @@ class Connection implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>> {
         if (step === "stall") await this.#pause();
         else if ("wait" in step) await this.#pause(step.wait);
         else if (isHead(step)) {
-          check(head === undefined, "headers before all other steps", "more");
+          check(head === undefined, "headers before other steps", "more");
           yield head = step;
           if (step.body) yield utf8.encode(step.body);
         } else {

@@ -18,6 +18,7 @@ import { assertSseError } from "./support/assert_sse_error.ts";
 import { allData, dataOf } from "./support/data_of.ts";
 import { deadline } from "./support/deadline.ts";
 import { url } from "./support/in_process.ts";
+import { microtasks } from "./support/microtasks.ts";
 import { testing } from "./runtimes/cases/testing.ts";
 
 // Runs those cases here too, with the sanitizers of `deno test`.
@@ -123,11 +124,11 @@ Deno.test("SseScript answers overlapping requests in the order of their arrival"
 const mistakes: Record<string, [SseScriptConnection, string]> = {
   "headers after an event": [
     [{ data: "1" }, { status: 429 }],
-    "Expected headers before all other steps",
+    "Expected headers before other steps",
   ],
   "headers twice": [
     [{ status: 200 }, { headers: {} }],
-    "Expected headers before all other steps",
+    "Expected headers before other steps",
   ],
   "a wait that no timer can wait for": [
     [{ data: "1" }, { wait: Infinity }],
@@ -186,6 +187,30 @@ Deno.test("SseScript closes its steps when it breaks the connection", async () =
   assertEquals(closed, all.map((it) => JSON.stringify(it)));
 });
 
+Deno.test("SseScript does not continue after a stall that its client has left", async () => {
+  let isClosed = false;
+  let continued = false;
+  const server = new SseScript(function* () {
+    try {
+      yield { data: "1" };
+      yield "stall";
+      continued = true;
+    } finally {
+      isClosed = true;
+    }
+  });
+  const { body } = await server.fetch(url);
+  const reader = body!.getReader();
+  await reader.read();
+  const pending = reader.read();
+  await microtasks(20); // Until the stall.
+  await reader.cancel();
+  assertEquals((await pending).done, true);
+  assertEquals(server.requests[0].outcome, "left");
+  await microtasks(20);
+  assertEquals([isClosed, continued], [true, false]);
+});
+
 Deno.test("SseScript sends the body after the headers, and then the next steps", async () => {
   const server = new SseScript([
     {
@@ -196,12 +221,13 @@ Deno.test("SseScript sends the body after the headers, and then the next steps",
     { bytes: "" },
     { data: "3" },
   ]);
-  const sse = await connect(server);
+  const response = await server.fetch(url);
   assertEquals(
-    sse.response.headers.get("content-type"),
+    response.headers.get("content-type"),
     "text/event-stream; x=y",
   );
-  assertEquals(await allData(sse), ["1", "2", "3"]);
+  // `text()` accepts nothing but bytes.
+  assertEquals(await response.text(), "data: 1\n\ndata: 2\n\ndata: 3\n\n");
 });
 
 Deno.test("SseScript with no steps is an empty stream", async () => {

@@ -1,6 +1,7 @@
 /** Runs the programs of testing.md, and tests its other statements. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { connectSse, sseResponse } from "../../mod.ts";
+import { connectSse, SseError, sseResponse } from "../../mod.ts";
+import { SseScript, type SseScriptConnection } from "../../src/testing.ts";
 import { deadline } from "../support/deadline.ts";
 import { temporaryDirectory } from "../support/temporary_directory.ts";
 import { blocksOf } from "./programs.ts";
@@ -85,6 +86,55 @@ Deno.test("testing: all programs are tested", async () => {
   const blocks = (await blocksOf("testing"))
     .filter((block) => block.includes("Deno.test("));
   assertEquals(blocks.length, Object.keys(programs).length);
+});
+
+/** What a client with `until` reads from the steps of a fault in the table. */
+const outcomes: Record<string, string> = {
+  "The server cannot be reached": "network",
+  "It sends no headers": "connect-timeout",
+  "It sends nothing after the headers": "idle-timeout",
+  "It stops halfway": "1 idle-timeout",
+  "It breaks the connection": "1 network",
+  "It breaks it within an event": "1 network",
+  "It ends too early": "1 truncated",
+  "It is busy": "status",
+  "It fails, and then works": "status",
+  "It refuses the client": "status",
+  "It says that the stream is over": "",
+  "It sends a page instead": "content-type",
+  "It sends an error that is no event": "malformed",
+  "Chunks end anywhere, with other line ends": "one truncated",
+};
+
+/** Returns the faults in the table, with the code of their steps. */
+async function faults(): Promise<[fault: string, steps: string][]> {
+  const file = new URL("../../examples/guides/testing.md", import.meta.url);
+  const rows = (await Deno.readTextFile(file)).matchAll(
+    /^\| (\S.*?) +\| .*?`(.*?)`.*\|$/gm,
+  );
+  return [...rows].map(([, fault, steps]) => [fault, steps]);
+}
+
+Deno.test("testing: the steps of the table produce their faults", async () => {
+  const codes = new Map(await faults());
+  for (const [fault, expected] of Object.entries(outcomes)) {
+    const steps: SseScriptConnection[] = new Function(
+      `return [${codes.get(fault)}]`,
+    )();
+    const { fetch } = new SseScript(...steps);
+    const read: string[] = [];
+    try {
+      const sse = await connectSse(url, {
+        fetch,
+        idleTimeout: 20,
+        until: "[DONE]",
+      });
+      for await (const { data } of sse) read.push(data);
+    } catch (error) {
+      read.push(error instanceof SseError ? error.code : `${error}`);
+    }
+    assertEquals(read.join(" "), expected, fault);
+  }
 });
 
 Deno.test("testing: a connection that is left open fails a test only if Deno looks for leaks", async () => {

@@ -44,7 +44,8 @@ export const testing: Case[] = [
     name: "SseScript refuses a connection",
     async run() {
       const server = new SseScript(["cut"], [{ data: "a" }]);
-      await sseError(connect(server), "network");
+      const { message } = await sseError(connect(server), "network");
+      assert(message.includes("The script cut the connection"), message);
       assertEquals(await readAll(await connect(server)), ["a"]);
       assertEquals(outcomes(server), ["cut", "ended"]);
     },
