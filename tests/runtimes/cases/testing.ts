@@ -139,7 +139,7 @@ export const testing: Case[] = [
         "connect-timeout",
       );
       const sse = await connect(server, {
-        connectTimeout: 1000,
+        connectTimeout: Infinity,
         idleTimeout: 10,
       });
       assertEquals(await read(sse), ["message", "a", ""]);
@@ -162,7 +162,7 @@ export const testing: Case[] = [
         onComment: () => heartbeats++,
       });
       await sseError(sse.next(), "event-timeout");
-      assert(heartbeats > 1, `${heartbeats} heartbeats`);
+      assert(heartbeats > 0, `${heartbeats} heartbeats`);
       assertEquals(outcomes(server), ["left"]);
     },
   },
