@@ -53,6 +53,9 @@ export type SseErrorCode =
  * wrong argument or option throws a `TypeError` or a `RangeError`, and an error
  * that `onOpen` or another callback throws is thrown unchanged.
  *
+ * If your program may contain two copies of this module, one from JSR and one from
+ * npm, compare `error.name`: `instanceof` recognizes errors of its own copy only.
+ *
  * @example Show why a server refused a request
  * ```ts
  * import { connectSse, SseError } from "@x/sse";

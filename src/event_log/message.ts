@@ -72,8 +72,14 @@ export function checkMessages(messages: SseMessage[]): void {
   check(messages.length > 0, "a message", "none");
 }
 
-/** The property of our own logs with what they have beyond the interface. */
-export const EXTRAS: unique symbol = /* @__PURE__ */ Symbol("extras");
+/**
+ * The property of our own logs with what they have beyond the interface. Logs of
+ * another copy of this module have it as well. A change to `LogExtras` needs a new
+ * name, because the other copy may be of another version.
+ */
+export const EXTRAS: unique symbol = /* @__PURE__ */ Symbol.for(
+  "@x/sse/event-log extras",
+);
 
 /** What `record` and `resume` use of a log if it has it. */
 export interface LogExtras {

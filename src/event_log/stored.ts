@@ -17,6 +17,7 @@ import {
   type EventLogReadOptions,
   type EventLogStatus,
   isEndedError,
+  isGapError,
 } from "./event_log.ts";
 import {
   checkMessages,
@@ -348,7 +349,7 @@ export class StoredLog implements EventLog, LogExtras {
 
   /** Returns what to throw because of an error, or undefined to try again. */
   #finalError(error: unknown): { reason: unknown } | undefined {
-    if (error instanceof EventLogGapError || this.#store.isPermanent(error)) {
+    if (isGapError(error) || this.#store.isPermanent(error)) {
       return { reason: error };
     }
     try {

@@ -3,83 +3,9 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { record } from "../../src/event_log/mod.ts";
 import { EXTRAS } from "../../src/event_log/message.ts";
-import { type LogStore, StoredLog } from "../../src/event_log/stored.ts";
+import { StoredLog } from "../../src/event_log/stored.ts";
+import { ArrayStore } from "./array_store.ts";
 import { numbers, Reader } from "./contract.ts";
-
-/**
- * A store of the messages 1 to `last`. Each read throws the next of `failures`.
- */
-class ArrayStore implements LogStore {
-  readonly failures: unknown[] = [];
-  readonly errors: unknown[] = [];
-  /** The positions of which a page was asked for. */
-  readonly looks: string[] = [];
-  readonly tags: string[] = [];
-  readonly jsons: string[] = [];
-  last = 0;
-  waits = 0;
-  wake = () => {};
-
-  async pageAfter(position: string) {
-    this.looks.push(position);
-    await this.#fail();
-    const entries = [];
-    for (let n = Number(position) + 1; n <= this.last; n++) {
-      if (entries.length === 100) break;
-      entries.push({ id: `${n}`, json: `{"data":"${n}"}` });
-    }
-    return { entries, end: entries.at(-1)?.id ?? position, ended: false };
-  }
-
-  async oldest() {
-    await this.#fail();
-    return "0";
-  }
-
-  async status() {
-    await this.#fail();
-    return { lastId: `${this.last}`, ended: false, idle: 0 };
-  }
-
-  async append(jsons: string[], tag: string) {
-    await this.#fail();
-    for (const json of jsons) {
-      this.tags.push(tag);
-      this.jsons.push(json);
-    }
-    this.last += jsons.length;
-    return `${this.last}`;
-  }
-
-  async countOf(tag: string) {
-    await this.#fail();
-    return this.tags.filter((it) => it === tag).length;
-  }
-
-  async end() {}
-  async touch() {}
-
-  async wait(_position: string, signal: AbortSignal) {
-    this.waits++;
-    await new Promise<void>((resolve) => {
-      this.wake = resolve;
-      signal.addEventListener("abort", () => resolve());
-    });
-  }
-
-  isPermanent() {
-    return false;
-  }
-
-  onError(error: unknown) {
-    this.errors.push(error);
-  }
-
-  async #fail() {
-    await Promise.resolve();
-    if (this.failures.length > 0) throw this.failures.shift();
-  }
-}
 
 Deno.test("StoredLog asks once for all readers at the same position, and keeps pages only while somebody reads", async () => {
   const store = new ArrayStore();
