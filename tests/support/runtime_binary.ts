@@ -1,5 +1,6 @@
 /** The binaries that `tests/runtimes` installs. */
 const binaries = {
+  "Node 20": "node20/bin/node",
   "Node 22": "node22/bin/node",
   "Node 24": "node24/bin/node",
   "Bun": "bun/bin/bun",
