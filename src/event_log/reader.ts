@@ -5,6 +5,7 @@
  */
 
 import { check, checkSignal, checkTimeout } from "../internal/check.ts";
+import { deferred } from "../internal/deferred.ts";
 import type { SseMessage } from "../write/encoder.ts";
 import { END, POLL, type Pollable, type Waker } from "../write/poll.ts";
 import {
@@ -187,7 +188,7 @@ class Calls implements Sink {
   end: End | undefined;
 
   add(reader: Subscription): Promise<Result> {
-    const call = Promise.withResolvers<Result>();
+    const call = deferred<Result>();
     this.#waiting.push(call);
     if (this.end !== undefined) this.#settle();
     else if (this.#waiting.length === 1) reader.pull();

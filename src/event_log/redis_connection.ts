@@ -11,6 +11,7 @@ import {
   checkRange,
   checkType,
 } from "../internal/check.ts";
+import { deferred } from "../internal/deferred.ts";
 import { MAX_TIMER_DELAY, wait } from "../internal/wait.ts";
 import { randomTag } from "./message.ts";
 import { BACKOFF, messageOf } from "./stored.ts";
@@ -201,7 +202,7 @@ export class RedisConnection {
     if (this.#options.sendBlocking === undefined || this.#state === "polling") {
       return await wait(this.#pollInterval, signal);
     }
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const { promise, resolve, reject } = deferred<void>();
     const waiter: Waiter = { key, id, wake: resolve, fail: reject };
     for (const other of this.#waiters) {
       // One of the two does not know the newest entry.

@@ -72,11 +72,13 @@ async function install(tarball: string): Promise<void> {
 /** Imports each entry point and reads a stream, with `import` and `require`. */
 async function checkRuntimes(): Promise<void> {
   const use = `
-    const { connectSse, sseResponse } = modules[0];
+    const { connectSse, sseResponse, MemoryEventLog, record } =
+      Object.assign({}, ...modules);
+    const log = new MemoryEventLog();
     const fetch = () => sseResponse([{ data: "1" }, { data: "2" }]);
-    const sse = await connectSse("http://in.process/", { fetch });
+    await record(log, await connectSse("http://in.process/", { fetch }));
     let text = "";
-    for await (const { data } of sse) text += data;
+    for await (const { data } of log.read("")) text += data;
     console.log(modules.length, text);
   `;
   const names = JSON.stringify(modules);
