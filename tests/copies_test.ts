@@ -2,6 +2,7 @@
  * Tests that two copies of the module in one program understand each other: that
  * of JSR and that of npm, or that in the bundle of a library.
  */
+import { pathToFileURL } from "node:url";
 import { assert, assertEquals, assertFalse } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import * as module from "../mod.ts";
@@ -20,16 +21,16 @@ interface Copy {
 /** Copies `src/`, since a query in a URL would not reach the files it imports. */
 async function loadCopy(): Promise<Copy> {
   await using directory = await temporaryDirectory();
-  const source = new URL("../src", import.meta.url).pathname;
   // Not to a folder named `src`: the copy does not count in the coverage.
-  const copy = `${directory.path}/copy`;
+  const copy = pathToFileURL(`${directory.path}/copy`).href;
   await script(
     'import { cpSync } from "node:fs";' +
-      "cpSync(Deno.args[0], Deno.args[1], { recursive: true });",
-    source,
+      "const [from, to] = Deno.args.map((it) => new URL(it));" +
+      "cpSync(from, to, { recursive: true });",
+    new URL("../src", import.meta.url).href,
     copy,
   );
-  const load = (file: string) => import(`file://${copy}/${file}`);
+  const load = (file: string) => import(`${copy}/${file}`);
   return {
     module: {
       ...await load("read/connect.ts"),
