@@ -47,7 +47,7 @@ await Deno.writeTextFile(
   `${folder}/bin.js`,
   `#!/usr/bin/env node
 import { main } from "./src/cli.js";
-process.exitCode = await main(process.argv.slice(2));
+process.exit(await main(process.argv.slice(2)));
 `,
 );
 

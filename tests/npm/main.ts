@@ -31,10 +31,12 @@ try {
   ]);
   const tarball = await pack();
   await install(tarball);
-  await checkPackage(tarball);
-  await checkRuntimes();
-  await checkTypes();
-  await checkBundlers();
+  await Promise.all([
+    checkPackage(tarball),
+    checkRuntimes(),
+    checkTypes(),
+    checkBundlers(),
+  ]);
 } finally {
   await Deno.remove(directory, { recursive: true });
 }
