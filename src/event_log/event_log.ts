@@ -1,5 +1,5 @@
 /**
- * What an event log is.
+ * The interface of event logs, and their errors.
  *
  * @module
  */
@@ -7,21 +7,24 @@
 import type { SseMessage } from "../write/encoder.ts";
 
 /**
- * Messages in the order in which they were appended, for any number of readers,
- * each at its own pace and from the message at which it stopped. One log serves for
- * broadcast, for replay, and to answer `Last-Event-ID`.
+ * A list of messages in the order in which they were appended. Any number of
+ * readers can read it, each at its own pace, and each can continue after the
+ * last message that it has read. Use a log to broadcast messages to many
+ * clients, and to replay to a client what it missed.
  *
- * `MemoryEventLog` keeps one in this process, `RedisEventLog` and `KvEventLog`
- * keep one for many processes. To keep one elsewhere, implement this interface;
- * `resume` works with it:
+ * `MemoryEventLog` is a log for one process, `RedisEventLog` and `KvEventLog`
+ * are logs for many processes. To store messages elsewhere, implement this
+ * interface. `resume` and `record` work with any implementation that follows
+ * these rules:
  *
- * - The ids are the log's own and name one message of one log for ever: an id of
- *   another log, or of this one before it was deleted, is unknown to it.
- * - After an id, a reader gets each message that was appended after the one with
- *   that id, once and in order, whatever is appended meanwhile. If one of them
- *   is no longer kept, or the id is unknown, it throws an
+ * - The log assigns the ids, and never uses one twice: an id of another log, or
+ *   of this log before it was deleted, is unknown to the log.
+ * - A reader that starts after an id gets each message that was appended after
+ *   the message with that id, once and in order. If one of these messages is no
+ *   longer kept, or the id is unknown, the reader throws an
  *   {@linkcode EventLogGapError}.
- * - `return()` of a reader, and its signal, end it at once, also while it waits.
+ * - `return()` of a reader and its signal end the reader at once, even while it
+ *   waits.
  *
  * @example
  * ```ts
@@ -39,41 +42,48 @@ import type { SseMessage } from "../write/encoder.ts";
  */
 export interface EventLog {
   /**
-   * Appends messages. `json` is kept as `data`, and an `id` of the message's own
-   * is replaced by the log's. A comment alone has no id when it is read, as
-   * readers would take it for an empty event. So it comes again to a reader that
-   * continues after the message before it.
+   * Appends messages. `json` is stored as `data`, and the `id` of a message is
+   * replaced by an id of the log. A message that is only a comment has no id
+   * when it is read, because many clients would dispatch an empty event for the
+   * id. A client that reconnects right after such a message therefore gets it
+   * again.
    *
-   * Append several at once if you have them: it takes about as long as one. In
-   * memory and on Deno KV, all of them are stored or none. On Redis, a failure
-   * may leave some of them stored.
+   * If you have several messages, append them with one call, which takes about
+   * as long as for one message. In memory and on Deno KV, all of them are
+   * stored or none. On Redis, a failure may leave some of them stored.
    *
-   * @param message The message.
+   * @param message The first message.
    * @param more Messages that follow it.
-   * @returns The id of the last one, once all are stored.
-   * @throws {TypeError} If a message cannot be written, or says nothing.
+   * @returns The id of the last message, when all messages are stored.
+   * @throws {TypeError} If a message cannot be encoded, or has none of the
+   * fields `event`, `data`, `json`, `retry` and `comment`.
    * @throws {EventLogEndedError} If the log has ended.
    */
   append(message: SseMessage, ...more: SseMessage[]): Promise<string>;
 
   /**
-   * Says that nothing follows: readers end after the last message. Any process
-   * may call it. Has no effect on a log that has ended.
+   * Ends the log: nothing can be appended to it any more, and readers end after
+   * the last message. Any process may call it. Has no effect on a log that has
+   * ended.
    */
   end(): Promise<void>;
 
   /**
-   * Reads messages, those to come included, until the log has ended.
+   * Reads the messages of the log, and waits for new ones, until the log has
+   * ended.
    *
-   * A reader holds no message that it has not been asked for, and the log holds
-   * none for it. A reader so slow that its next message is no longer kept throws
+   * Messages are read only on demand, and the log has no queue for each reader.
+   * If a reader is so slow that its next message is no longer kept, it throws
    * an {@linkcode EventLogGapError}.
    *
-   * @param after The id after which to begin; `""` for the oldest message that
-   * is kept. Without it, reading begins with what is appended next.
-   * @param options When reading ends.
+   * @param after The id after which to begin, or `""` to begin with the oldest
+   * message that is kept. By default, reading begins with the first message
+   * that is appended after the call.
+   * @param options The signal, whether to wait for new messages, and for how
+   * long.
    * @returns The messages, with their ids.
-   * @throws {TypeError} If `after` is no string, or `signal` no `AbortSignal`.
+   * @throws {TypeError} If `after` or an option has the wrong type.
+   * @throws {RangeError} If `idleTimeout` is less than 1.
    */
   read(
     after?: string | undefined,
@@ -81,23 +91,29 @@ export interface EventLog {
   ): AsyncIterable<SseMessage>;
 
   /**
-   * Tells how far the log has got.
+   * Returns the state of the log: its newest id, and whether it has ended.
    *
-   * A client that reconnects with `lastId` to a log that has ended has all of
-   * it: status 204 tells `EventSource` and `connectSse` to stop.
+   * If the log has ended, a client that reconnects with `lastId` has all
+   * messages. Answer it with status 204, which tells `EventSource` and
+   * `connectSse` to stop.
    *
-   * @returns The id of the newest message, and whether the log has ended.
+   * @returns The newest id, whether the log has ended, and the time since the
+   * last append.
    */
   status(): Promise<EventLogStatus>;
 }
 
 /**
- * How a log is read.
+ * Options of {@linkcode EventLog.read}: when reading ends.
  *
  * @see {@link https://dom.spec.whatwg.org/#interface-AbortSignal}
  */
 export interface EventLogReadOptions {
-  /** Ends reading when it aborts: the reader throws its reason. */
+  /**
+   * Ends reading when it aborts: the reader throws the signal's reason. Set it
+   * if a generator reads the log: a generator cannot be closed while it waits
+   * for a message.
+   */
   signal?: AbortSignal | undefined;
   /**
    * Whether to wait for messages that are appended later. With `false`, reading
@@ -108,39 +124,44 @@ export interface EventLogReadOptions {
    */
   follow?: boolean | undefined;
   /**
-   * Maximum time in milliseconds since the last append. After it, the reader
-   * throws an {@linkcode EventLogIdleError}, because the program that appends has
-   * probably crashed. Messages that are kept are read first. If nothing was ever
-   * appended, the time counts from the call.
+   * Maximum time in milliseconds without an append. If it is exceeded, the
+   * reader throws an {@linkcode EventLogIdleError}, after it has returned all
+   * messages that are kept. If nothing was ever appended, the time counts from
+   * the first read.
    *
-   * `record` with `keepAlive` keeps a log from being idle while its source is
-   * silent.
+   * Set it if the program that appends may crash: the log then never ends, and
+   * its readers would wait forever.
+   *
+   * If the source of the log can be silent for longer, set `keepAlive` of
+   * `record`.
    *
    * @default {Infinity}
    */
   idleTimeout?: number | undefined;
 }
 
-/** How far a log has got. */
+/** The state of a log, which {@linkcode EventLog.status} returns. */
 export interface EventLogStatus {
   /**
-   * The id of the newest message; if there is none, one that stands for the
-   * start. Reading after it gives what is appended from now on.
+   * The id of the newest message or, if there is no message yet, an id that
+   * stands for the start of the log. Reading after this id returns only
+   * messages that are appended later.
    */
   lastId: string;
-  /** Whether nothing follows. */
+  /** Whether the log has ended, so that nothing can be appended. */
   ended: boolean;
   /**
-   * The time in milliseconds since the last append, or since `record` has renewed
-   * the log. `Infinity` if nothing was appended, or it is not known.
+   * The time in milliseconds since the last append, or since `record` has
+   * renewed the log because of its option `keepAlive`. `Infinity` if nothing
+   * was appended yet, or if the time is not known.
    */
   idle: number;
 }
 
 /**
- * Messages are missing: the id after which to read is unknown to the log, or a
- * message after it is no longer kept. A reader that is too slow meets the
- * latter.
+ * The error of a reader for which messages are missing: the id after which it
+ * reads is unknown to the log, or a message after this id is no longer kept.
+ * The latter also happens if a reader is too slow.
  *
  * @example
  * ```ts
@@ -164,22 +185,28 @@ export interface EventLogStatus {
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#the-last-event-id-header}
  */
 export class EventLogGapError extends Error {
-  /** `"EventLogGapError"`. It is on the prototype, so that it is not printed. */
+  /**
+   * `"EventLogGapError"`. It is a getter of the prototype, so that consoles do
+   * not list it among the properties of the error.
+   */
   override get name(): string {
     return "EventLogGapError";
   }
 
-  /** The id after which the next message should have come. */
+  /** The id after which the reader expected its next message. */
   readonly after: string;
 
-  /** The id after which the oldest message that is kept comes. */
+  /**
+   * The id to pass to `read` to continue with the oldest message that is kept.
+   */
   readonly resumeAfter: string;
 
   /**
-   * Makes an error.
+   * Creates an error, for example in a test.
    *
-   * @param after The id after which the next message should have come.
-   * @param resumeAfter The id after which the oldest message that is kept comes.
+   * @param after The id after which the reader expected its next message.
+   * @param resumeAfter The id to pass to `read` to continue with the oldest
+   * message that is kept.
    */
   constructor(after: string, resumeAfter: string) {
     const id = after.length > 100 ? after.slice(0, 100) + "…" : after;
@@ -200,8 +227,9 @@ export function isGapError(error: unknown): error is EventLogGapError {
 }
 
 /**
- * Nothing was appended to a log for longer than the option `idleTimeout` of its
- * reader allows. The program that appended has probably crashed.
+ * The error of a reader whose option `idleTimeout` was exceeded: nothing was
+ * appended to the log for this long. The program that appends has probably
+ * crashed.
  *
  * @example Tell a crashed producer from one that is done
  * ```ts
@@ -224,15 +252,18 @@ export function isGapError(error: unknown): error is EventLogGapError {
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#the-last-event-id-header}
  */
 export class EventLogIdleError extends Error {
-  /** `"EventLogIdleError"`. It is on the prototype, so that it is not printed. */
+  /**
+   * `"EventLogIdleError"`. It is a getter of the prototype, so that consoles do
+   * not list it among the properties of the error.
+   */
   override get name(): string {
     return "EventLogIdleError";
   }
 
   /**
-   * Makes an error.
+   * Creates an error, for example in a test.
    *
-   * @param idleTimeout The option, in milliseconds.
+   * @param idleTimeout The value of the option, in milliseconds.
    */
   constructor(idleTimeout: number) {
     super(
@@ -243,9 +274,9 @@ export class EventLogIdleError extends Error {
 }
 
 /**
- * Something was to be appended to a log that has ended.
+ * The error of an append to a log that has ended.
  *
- * @example Stop the work if somebody has ended the log
+ * @example Stop the work if the log was ended
  * ```ts
  * import { EventLogEndedError, MemoryEventLog } from "@x/sse/event-log";
  *
@@ -263,12 +294,15 @@ export class EventLogIdleError extends Error {
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#the-last-event-id-header}
  */
 export class EventLogEndedError extends Error {
-  /** `"EventLogEndedError"`. It is on the prototype, so that it is not printed. */
+  /**
+   * `"EventLogEndedError"`. It is a getter of the prototype, so that consoles
+   * do not list it among the properties of the error.
+   */
   override get name(): string {
     return "EventLogEndedError";
   }
 
-  /** Makes an error. */
+  /** Creates an error, for example in a test. */
   constructor() {
     super("Expected a log that goes on, but it has ended");
   }

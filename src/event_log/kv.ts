@@ -42,7 +42,7 @@ import {
 } from "./stored.ts";
 
 /**
- * A key.
+ * A key of Deno KV: a list of parts.
  *
  * @see {@link https://docs.deno.com/api/deno/~/Deno.KvKey}
  */
@@ -61,7 +61,7 @@ export type KvKey = readonly (
  * @see {@link https://docs.deno.com/api/deno/~/Deno.Kv}
  */
 export interface KvStore {
-  /** Reads a value; `null`, with the versionstamp `null`, if there is none. */
+  /** Reads a value. If there is none, `value` and `versionstamp` are `null`. */
   get(key: KvKey): Promise<
     { key: KvKey; value: unknown; versionstamp: string | null }
   >;
@@ -70,14 +70,17 @@ export interface KvStore {
     selector: { prefix: KvKey; start: KvKey } | { prefix: KvKey; end: KvKey },
     options?: { limit?: number; batchSize?: number },
   ): AsyncIterable<{ key: KvKey; value: unknown }>;
-  /** Starts changes that are made together, if the checked version is current. */
+  /**
+   * Starts an atomic operation: its changes are made together, and only if the
+   * checked version is current.
+   */
   atomic(): {
     check(version: { key: KvKey; versionstamp: string | null }): unknown;
     set(key: KvKey, value: unknown, options?: { expireIn?: number }): unknown;
     delete(key: KvKey): unknown;
     commit(): Promise<{ ok: boolean }>;
   };
-  /** Reads a value, and reads it again whenever it changes. */
+  /** Returns a stream of the value and of each change of it. */
   watch(keys: readonly [KvKey]): ReadableStream<
     [{ key: KvKey; value: unknown; versionstamp: string | null }]
   >;
@@ -86,67 +89,83 @@ export interface KvStore {
 type Changes = ReturnType<KvStore["atomic"]>;
 type Entry = Awaited<ReturnType<KvStore["get"]>>;
 
-/** How much a {@linkcode KvEventLog} keeps, and how it is followed. */
+/**
+ * Options of {@linkcode KvEventLog}: how many messages it keeps, and how it
+ * notices new ones.
+ */
 export interface KvEventLogOptions {
   /**
-   * How many messages are kept at least; older ones are deleted a number of them
-   * at a time.
+   * Minimum number of messages to keep. Older messages are deleted in batches.
+   * Choose it so that a client that was disconnected for a while finds the
+   * messages that it missed.
    *
    * @default {10_000}
    */
   maxMessages?: number | undefined;
   /**
-   * Time in milliseconds after which a message may be deleted, and after the last
-   * one the log itself. A whole number.
+   * Time in milliseconds after which Deno KV may delete a message. The log
+   * itself may be deleted this long after its last change. An integer. Set it
+   * if there is a log for each job or answer, so that old logs do not stay
+   * forever.
    *
    * @default {Infinity}
    */
   expireIn?: number | undefined;
   /**
-   * Milliseconds between two polls for what other processes have appended, if
-   * the store's `watch` does not notice it: that of a local file notices nothing
-   * of other processes.
+   * Time in milliseconds between two polls for messages of other processes. It
+   * matters only if `watch` of the store does not notice them, as with a local
+   * file.
    *
    * @default {1000}
    */
   pollInterval?: number | undefined;
   /**
-   * Told of each failure to read after which it is tried again, and of each to
-   * delete old messages. What it throws is thrown to readers, or by `append`,
-   * which has stored its message nonetheless.
+   * Called with the error of each read that fails and is retried, and of each
+   * failure to delete old messages. By default, these errors are ignored. Use
+   * it to log them. An error that it throws is thrown to readers, or by
+   * `append`, even though its messages are stored.
    */
   onError?: ((error: unknown) => void) | undefined;
 }
 
-/** Deno KV takes values of 64 KiB at most. */
+/**
+ * Maximum size of a stored part of a message in bytes. Deno KV accepts values
+ * of at most 64 KiB.
+ */
 const PART_SIZE = 61_440;
 
-/** And changes of 800 KiB at most, keys and all. */
+/**
+ * Maximum size of the messages of one `append` in bytes. Deno KV accepts atomic
+ * operations of at most 800 KiB, including keys.
+ */
 const MAX_SIZE = 737_280;
 
-/** How many values are asked for at once, and in one request: a message has more. */
+/**
+ * Maximum number of values to list for a page, and in one request. A message
+ * may have several values.
+ */
 const PAGE_LENGTH = 100;
 const BATCH_LENGTH = 10;
 
 /** The position of a log that has no message yet. */
 const START = "0";
 
-/** The end of a position that stands before a message, and not after it. */
+/** The suffix of a position that is before a message, not after it. */
 const BEFORE = "-before";
 
-/** How many values are deleted at once, at most. */
+/** Maximum number of values to delete at once. */
 const TRIM_LENGTH = 500;
 
 /**
- * A log in Deno KV, to which many processes append and from which many read: the
- * isolates of a Deno Deploy app, or processes on one machine with one file. All
- * messages of an `append` together have at most 720 KiB.
+ * A log in Deno KV. Use it if many processes append or read: the isolates of a
+ * Deno Deploy app, or processes on one machine with one file. `append` throws a
+ * `RangeError` if its messages have more than 720 KiB together.
  *
- * Messages are numbered by a counter in the same atomic operation that stores
- * them, which is tried again if another process was faster. Each has a random
- * tag, which is part of its id: an id names one message for ever, also after the
- * store was restored from a backup. The values have keys that begin with the
- * log's. To delete the log, delete all of them. Reading stores nothing.
+ * The atomic operation that stores messages also numbers them. It is retried if
+ * another process has changed the log in the meantime. An id contains the
+ * number and a random tag, so that it is never used again, not even after the
+ * store was restored from a backup. All keys of the log begin with `key`. To
+ * delete the log, delete all values under these keys. Reading stores nothing.
  *
  * @example
  * ```ts
@@ -172,13 +191,14 @@ export class KvEventLog implements EventLog {
   readonly #log: StoredLog;
 
   /**
-   * Makes a log, which asks for nothing until it is used.
+   * Creates a log. Sends no request until the log is used.
    *
    * @param kv The store, a `Deno.Kv`.
-   * @param key What all keys of the log begin with.
-   * @param options How much is kept, and how it is followed.
+   * @param key The start of all keys of the log.
+   * @param options How many messages to keep, and how to notice new ones.
    * @throws {TypeError} If `kv` is not a store, or `key` is not a list.
-   * @throws {RangeError} If a number is less than 1, or `expireIn` is not whole.
+   * @throws {RangeError} If a number is less than 1, or `expireIn` is not an
+   * integer.
    */
   constructor(kv: KvStore, key: KvKey, options: KvEventLogOptions = {}) {
     checkType(kv?.atomic, "function", "kv to be a Deno.Kv");
@@ -216,21 +236,27 @@ interface Head {
   /** The position of the newest message. */
   last: string;
   ended: boolean;
-  /** The time of the last append or renewal, by the clock of who did it. */
+  /**
+   * The time of the last append or renewal, by the clock of the process that
+   * made it.
+   */
   time: number;
 }
 
-/** The values of a log, as messages and positions. */
+/** The store of a log in Deno KV. */
 class KvLogStore implements LogStore {
   readonly #kv: KvStore;
   readonly #headKey: KvKey;
-  /** What the keys of messages begin with. The rest is that of `toKey`. */
+  /** The start of the keys of messages. `#setMessage` adds the rest. */
   readonly #prefix: KvKey;
   readonly #maxMessages: number;
   readonly #pollInterval: number;
   readonly #setOptions: { expireIn?: number };
   readonly #onError: (error: unknown) => void;
-  /** Settles when the changes before are made, as they are made in turn. */
+  /**
+   * Settles when the previous change is over: this process makes one change at
+   * a time.
+   */
   #changes: Promise<unknown> = Promise.resolve();
 
   constructor(kv: KvStore, key: KvKey, options: KvEventLogOptions) {
@@ -254,7 +280,7 @@ class KvLogStore implements LogStore {
 
   isPermanent(error: unknown): boolean {
     const name = (error as Error | undefined)?.name;
-    // A store that was closed, and errors of ours.
+    // The store was closed, or the error is from this package.
     return name === "BadResource" || messageOf(error).startsWith("Expected ");
   }
 
@@ -290,7 +316,8 @@ class KvLogStore implements LogStore {
     for (let part = 0; part < count; part++) {
       const start = part * PART_SIZE;
       changes.set(
-        // The number of parts tells whether all of them are there.
+        // With the number of parts, a reader can tell whether all of them are
+        // there.
         [...this.#prefix, number, tag, part, count],
         bytes.slice(start, start + PART_SIZE),
         this.#setOptions,
@@ -299,7 +326,7 @@ class KvLogStore implements LogStore {
   }
 
   async countOf(tag: string): Promise<number> {
-    // All of them were stored, or none.
+    // All messages with the tag were stored, or none.
     const { last } = await this.#head();
     return last.endsWith(`-${tag}`) ? Infinity : 0;
   }
@@ -316,7 +343,10 @@ class KvLogStore implements LogStore {
     });
   }
 
-  /** Changes the head, and what belongs to it, as one. Returns the new head. */
+  /**
+   * Changes the head and other values in one atomic operation. Returns the new
+   * head.
+   */
   #change(change: (head: Head, changes: Changes) => void): Promise<Head> {
     const result = this.#changes.then(() => this.#tryChange(change));
     this.#changes = result.catch(() => {});
@@ -338,16 +368,18 @@ class KvLogStore implements LogStore {
       } catch (error) {
         if (!isLocked(error)) throw error;
       }
-      // Another process was faster. The more there are, the longer the wait.
+      // Another process has changed the head. The wait grows with each attempt,
+      // because many processes may be appending.
       await wait(2 ** Math.min(attempt, 8) * Math.random());
     }
   }
 
-  /** Deletes what is too old, after each so many messages. */
+  /** Deletes old messages, once for every `interval` messages. */
   async #trim(last: number, added: number): Promise<void> {
     const max = this.#maxMessages;
     const interval = Math.ceil(Math.min(max / 10, 100));
-    // One more is kept, as it proves the position before the oldest message.
+    // One more message is kept. It proves that nothing is missing at the
+    // position before the oldest message.
     const oldest = last - max;
     if (oldest <= 1 || last % interval >= added) return;
     const end = [...this.#prefix, oldest];
@@ -366,7 +398,7 @@ class KvLogStore implements LogStore {
         await changes.commit();
       }
     } catch (error) {
-      // The message is stored all the same, and the next trim deletes more.
+      // The messages are stored, and the next trim deletes the old ones.
       this.#onError(error);
     }
   }
@@ -375,7 +407,8 @@ class KvLogStore implements LogStore {
     position: string,
     maxBytes: number,
   ): Promise<StoredPage | undefined> {
-    // Before the messages: whatever it counts is among them, or was deleted.
+    // Read before the messages, so that each message that it counts is among
+    // them or was deleted.
     const head = await this.#head();
     const last = numberOf(head.last);
     const number = numberOf(position);
@@ -384,8 +417,9 @@ class KvLogStore implements LogStore {
     const page: StoredPage = { entries: [], end: position, ended: false };
     const isBefore = position.endsWith(BEFORE);
     let next = isBefore ? number : number + 1;
-    // From the message at the position on, to see whether it is still there.
-    // Of the newest message, the head is proof: it may have expired itself.
+    // The list begins with the message at the position, to check that it still
+    // exists. The newest message may have expired, but the head proves its
+    // position.
     let isKnown = position === START || position === head.last;
     let size = 0;
     for await (const { id, json } of this.#messagesFrom(number || 1)) {
@@ -406,7 +440,7 @@ class KvLogStore implements LogStore {
     return page;
   }
 
-  /** The messages that are whole, from a number on. */
+  /** Yields the messages that have all parts, from a number on. */
   async *#messagesFrom(
     number: number,
   ): AsyncGenerator<{ id: string; json: string }> {
@@ -423,7 +457,7 @@ class KvLogStore implements LogStore {
         number,
         number,
       ];
-      // Of one that is being deleted, only the last parts may be left.
+      // If a message is being deleted, only its last parts may be left.
       if (part !== parts.length) return;
       parts.push(value as Uint8Array);
       if (parts.length < count) continue;
@@ -433,7 +467,8 @@ class KvLogStore implements LogStore {
   }
 
   async oldest(): Promise<string> {
-    // Before the list: what is appended in between must not be passed over.
+    // Read before the list, so that a message that is appended in between is
+    // not skipped.
     const { last } = await this.#head();
     const prefix = this.#prefix;
     const options = { limit: PAGE_LENGTH, batchSize: PAGE_LENGTH };
@@ -445,7 +480,7 @@ class KvLogStore implements LogStore {
         number,
       ];
       if (number === 1) return START;
-      // Of one that is being deleted, only the last parts may be left.
+      // If a message is being deleted, only its last parts may be left.
       if (part === 0) return `${number}-${tag}${BEFORE}`;
     }
     return last;
@@ -470,7 +505,9 @@ class KvLogStore implements LogStore {
   }
 }
 
-/** Returns the state of a log, also of one that does not exist. */
+/**
+ * Returns the state of a log, or the initial state if the log does not exist.
+ */
 function toHead(value: unknown): Head {
   return value === null
     ? { last: START, ended: false, time: -Infinity }
@@ -483,12 +520,15 @@ function numberOf(position: string): number {
   return Number(number ?? NaN);
 }
 
-/** Whether another process is at work on the same file, so that nothing was. */
+/** Whether nothing was changed because another process has locked the file. */
 function isLocked(error: unknown): boolean {
   return messageOf(error).includes("database is locked");
 }
 
-/** Resolves once the newest message is not the one at a position. */
+/**
+ * Resolves when the newest message is not the one at a position, or the log has
+ * ended.
+ */
 async function changed(
   heads: ReadableStreamDefaultReader<[Entry]>,
   position: string,

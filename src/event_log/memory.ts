@@ -24,24 +24,29 @@ import {
 import { LogReader } from "./reader.ts";
 import { LogWindow } from "./window.ts";
 
-/** How much a {@linkcode MemoryEventLog} keeps. */
+/**
+ * Options of {@linkcode MemoryEventLog}: how many messages it keeps, and how
+ * long.
+ */
 export interface MemoryEventLogOptions {
   /**
-   * How many messages are kept at most.
+   * Maximum number of messages to keep. Choose it so that a client that was
+   * disconnected for a while finds the messages that it missed.
    *
    * @default {10_000}
    */
   maxMessages?: number | undefined;
   /**
-   * How many bytes the messages that are kept are at most, as they are written.
-   * The newest message is kept in any case.
+   * Maximum total size in bytes of the kept messages, as they are sent to
+   * clients. The newest message is kept whatever its size is.
    *
    * @default {16_777_216}
    */
   maxBytes?: number | undefined;
   /**
-   * How many ms a message is kept at most. One that is too old is dropped when
-   * the log is next used, and so given to nobody.
+   * Maximum time in milliseconds to keep a message. Set it if old messages are
+   * of no use to a client. Messages that are too old are removed when the log
+   * is next used, before anything is read.
    *
    * @default {Infinity}
    */
@@ -49,11 +54,12 @@ export interface MemoryEventLogOptions {
 }
 
 /**
- * A log in the memory of this process, of the newest messages. Its ids hold good
- * as long as the process: after a restart they are unknown, and so a gap.
+ * A log of the newest messages, in the memory of this process. Use it if one
+ * process appends and serves all clients. Its ids are lost with it: after a
+ * restart, a client that continues after one of them gets a gap.
  *
- * A message is encoded once, when it is appended, and a reader that waits costs
- * a few hundred bytes.
+ * A message is encoded once, when it is appended, and not for each client. A
+ * waiting reader takes a few hundred bytes of memory.
  *
  * @example
  * ```ts
@@ -75,9 +81,9 @@ export class MemoryEventLog implements EventLog {
   readonly #window: MemoryWindow;
 
   /**
-   * Makes a log.
+   * Creates a log.
    *
-   * @param options How much it keeps.
+   * @param options How many messages to keep, and how long.
    * @throws {RangeError} If one of the numbers is less than 1.
    */
   constructor(options: MemoryEventLogOptions = {}) {
@@ -130,7 +136,7 @@ export class MemoryEventLog implements EventLog {
   }
 }
 
-/** What the log keeps, and the ids that it gives. */
+/** The messages of a log, and their ids. */
 class MemoryWindow extends LogWindow {
   /** The readers that have read everything, and wait for more. */
   readonly waiting = new Set<MemoryReader>();
@@ -159,13 +165,16 @@ class MemoryWindow extends LogWindow {
   }
 
   id(number: number): string {
-    // Not when the log is made, which may be as a module loads: some runtimes
-    // have no random numbers then.
+    // Not in the constructor: a log may be created while a module loads, when
+    // some runtimes refuse to generate random numbers.
     this.#lazyEpoch ??= randomTag();
     return `${this.#lazyEpoch}-${number}`;
   }
 
-  /** The number of the message after which to read, -1 for an unknown one. */
+  /**
+   * Returns the number of the message after which to read; -1 if the id is
+   * unknown.
+   */
   numberOf(after: string | undefined): number {
     if (after === undefined) return this.next - 1;
     checkType(after, "string", "after to be a string");
@@ -176,7 +185,7 @@ class MemoryWindow extends LogWindow {
     return known ? number : -1;
   }
 
-  /** Drops what is too much, and what is too old. */
+  /** Drops the oldest messages until all limits are met. */
   trim(): void {
     while (
       this.length > 1 &&

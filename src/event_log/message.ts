@@ -1,5 +1,5 @@
 /**
- * Messages as logs keep them.
+ * Messages in the form in which logs store them.
  *
  * @module
  */
@@ -12,17 +12,17 @@ import {
   type SseMessage,
 } from "../write/encoder.ts";
 
-/** The fields of a message that are kept, `json` as `data`. */
+/** The fields of a message that are stored. `json` is stored as `data`. */
 export type KeptMessage = Pick<
   SseMessage,
   "event" | "data" | "retry" | "comment"
 >;
 
 /**
- * What is kept of a message. Whether its fields can be written, only writing
- * them tells.
+ * Returns the fields of a message that are stored. Does not check whether they
+ * can be encoded: `encodeSse` does.
  *
- * @throws {TypeError} If it says nothing.
+ * @throws {TypeError} If the message has none of these fields.
  */
 export function toKept(message: SseMessage): KeptMessage {
   checkType(message, "object", "a message object");
@@ -36,14 +36,17 @@ export function toKept(message: SseMessage): KeptMessage {
   return { event, data, retry, comment };
 }
 
-/** Returns what is kept of a message, as JSON. Throws if it cannot be written. */
+/**
+ * Returns the stored fields of a message as JSON. Throws if they cannot be
+ * encoded.
+ */
 export function toJson(message: SseMessage): string {
   const kept = toKept(message);
   encodeSse(kept);
   return JSON.stringify(kept);
 }
 
-/** The message as all readers get it, and how many bytes it is when written. */
+/** Returns the message that all readers get, and its encoded size in bytes. */
 export function toRead(
   { event, data, retry, comment }: KeptMessage,
   id: string,
@@ -58,7 +61,7 @@ export function toRead(
   return { message: Object.freeze(message), size };
 }
 
-/** A random tag, unique to a log or a message. */
+/** Returns a random tag that no other log and no other append has. */
 export function randomTag(): string {
   let tag = "";
   for (const number of crypto.getRandomValues(new Uint32Array(2))) {
@@ -67,31 +70,37 @@ export function randomTag(): string {
   return tag;
 }
 
-/** Throws unless there is a message. */
+/** Throws if there is no message. */
 export function checkMessages(messages: SseMessage[]): void {
   check(messages.length > 0, "a message", "none");
 }
 
 /**
- * The property of our own logs with what they have beyond the interface. Logs of
- * another copy of this module have it as well. A change to `LogExtras` needs a new
- * name, because the other copy may be of another version.
+ * The key of the internal methods that the logs of this package have in
+ * addition to `EventLog`. Logs of another copy of this module have it as well.
+ * A change to `LogExtras` needs a new name, because the other copy may be of
+ * another version.
  */
 export const EXTRAS: unique symbol = /* @__PURE__ */ Symbol.for(
   "@x/sse/event-log extras",
 );
 
-/** What `record` and `resume` use of a log if it has it. */
+/**
+ * The internal methods of this package's logs. `record` and `resume` do without
+ * them if a log has none.
+ */
 export interface LogExtras {
   /** Returns the id of the newest message. Tries again until it succeeds. */
   lastId(signal: AbortSignal): Promise<string>;
-  /** Renews the time of the last append. */
+  /** Renews the log: sets the time of the last append to now. */
   touch(): Promise<void>;
-  /** Appends. If that fails for a while, tries again, and stores nothing twice. */
+  /**
+   * Appends messages. Retries temporary failures, and stores no message twice.
+   */
   appendSafely(messages: [SseMessage, ...SseMessage[]]): Promise<unknown>;
 }
 
-/** Returns what a log has beyond the interface, if it is one of ours. */
+/** Returns the internal methods of a log, if it is one of this package. */
 export function extrasOf(log: object): LogExtras | undefined {
   return (log as { [EXTRAS]?: LogExtras })[EXTRAS];
 }

@@ -29,13 +29,15 @@
  * client's `Last-Event-ID`, then each new one. A slow client needs no queue: it
  * reads the log at its own position. Choose a log by the number of processes:
  *
- * - {@linkcode MemoryEventLog} for one process. The messages end with it.
+ * - {@linkcode MemoryEventLog} for one process. The messages are lost when it
+ *   ends.
  * - `RedisEventLog` of `@x/sse/event-log/redis` for many processes, in a Redis
  *   stream. It works with any Redis client.
  * - `KvEventLog` of `@x/sse/event-log/kv` for many processes, in Deno KV.
  *
- * {@linkcode EventLog} is the interface of all three. {@linkcode record} appends
- * what a source gives, so that an answer outlives its reader.
+ * {@linkcode EventLog} is the interface of all three. {@linkcode record}
+ * appends the messages of a source, for example the answer of an LLM, which
+ * then continues even if its reader disconnects.
  *
  * Guides:
  * [broadcasting](https://github.com/x/sse/blob/main/examples/guides/broadcasting.md)

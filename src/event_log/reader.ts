@@ -22,7 +22,7 @@ import {
 
 type Result = IteratorResult<SseMessage, undefined>;
 
-/** The longest time in ms between two looks at a log that may be idle. */
+/** The maximum time in ms between two checks of a log that may be idle. */
 const MAX_LOOK_DELAY = 1000;
 
 /** Checks the options of a read. Returns `idleTimeout` as a delay for a timer. */
@@ -36,8 +36,9 @@ export function checkReadOptions(
 }
 
 /**
- * A reader of a log: an async iterator, until something subscribes to it or polls
- * it. It ends with its signal, and if its log is idle for too long.
+ * A reader of a log. It is an async iterator, but a sink can subscribe to it
+ * instead, or a response can poll it. It fails if its signal aborts, or if its
+ * log is idle for too long.
  */
 export abstract class LogReader
   implements
@@ -50,8 +51,8 @@ export abstract class LogReader
   readonly #calls = new Calls();
   #sink: Sink = this.#calls;
   /**
-   * - `"new"`: nothing was asked for.
-   * - `"paused"`: the sink wants nothing more for now.
+   * - `"new"`: nothing was read yet.
+   * - `"paused"`: the sink does not want a message now.
    * - `"flowing"`: the sink waits for a message.
    * - `"over"`: the reader has ended, has failed or was canceled.
    */
@@ -63,10 +64,13 @@ export abstract class LogReader
     this.signal = options.signal;
   }
 
-  /** Writes what there is, and arranges to be called again if there is more. */
+  /**
+   * Writes the messages that there are. If the sink wants more, arranges to be
+   * called again when there are more.
+   */
   protected abstract flow(): void;
 
-  /** Stops what was arranged. */
+  /** Cancels what `flow` has arranged. */
   protected abstract leave(): void;
 
   protected abstract status(): Promise<EventLogStatus>;
@@ -109,7 +113,7 @@ export abstract class LogReader
 
   [POLL](waker: Waker): Result | undefined {
     const polls = this.#sink instanceof Polls ? this.#sink : new Polls();
-    // What has ended before the first poll.
+    // The reader may have ended before the first poll.
     if (polls !== this.#sink) polls.end = this.#calls.end;
     this.#sink = polls;
     return polls.poll(waker, this);
@@ -155,7 +159,7 @@ export abstract class LogReader
     this.leave();
   }
 
-  /** Looks after `delay` ms, and then again and again, whether the log is idle. */
+  /** Checks after `delay` ms, and then repeatedly, whether the log is idle. */
   #watchIdle(start: number, delay: number): void {
     if (this.#idleTimeout === undefined) return;
     this.#idleTimer = setTimeout(async () => {
@@ -169,20 +173,21 @@ export abstract class LogReader
   /** The time in ms until the log counts as idle. */
   async #timeLeft(start: number): Promise<number> {
     const timeout = this.#idleTimeout!;
-    // One that waits for its client is not to blame.
+    // A reader that is paused waits for its client, not for the log.
     if (!this.isFlowing) return Math.min(timeout, MAX_LOOK_DELAY);
     const { idle } = await this.status();
-    // Nobody has appended to a log of which no time is known.
+    // If nothing was appended yet, or the time is not known, it counts from the
+    // first read.
     const left = timeout - (idle === Infinity ? Date.now() - start : idle);
     if (left <= 0 && !this.isAtEnd) return Math.min(timeout, MAX_LOOK_DELAY);
     return left;
   }
 }
 
-/** What the next call or poll gets once the reader is over. */
+/** The result of the next call or poll when the reader is over. */
 type End = { readonly error?: unknown; readonly isError: boolean };
 
-/** The calls of `next()` that have not been answered, as a sink. */
+/** A sink that settles the pending calls of `next()`. */
 class Calls implements Sink {
   readonly #waiting: PromiseWithResolvers<Result>[] = [];
   end: End | undefined;
@@ -210,7 +215,7 @@ class Calls implements Sink {
     this.#settle();
   }
 
-  /** Answers all calls. An error is thrown once. */
+  /** Settles all pending calls. An error is thrown only by the first one. */
   #settle(): void {
     for (const { resolve, reject } of this.#waiting.splice(0)) {
       const { isError, error } = this.end!;
@@ -221,10 +226,10 @@ class Calls implements Sink {
   }
 }
 
-/** One that polls, as a sink. */
+/** A sink for a consumer that polls. */
 class Polls implements Sink {
   #waker: Waker | undefined;
-  /** The message of the poll that is being answered. */
+  /** The message that the current poll returns. */
   #message: SseMessage | undefined;
   end: End | undefined;
 

@@ -1,5 +1,5 @@
 /**
- * Appending what a source gives.
+ * Recording a source in a log.
  *
  * @module
  */
@@ -17,8 +17,8 @@ import { type EventLog, isEndedError } from "./event_log.ts";
 import { extrasOf, type LogExtras, toJson } from "./message.ts";
 
 /**
- * Options of {@linkcode record}: how to stop it, and what it appends when the
- * source fails.
+ * Options of {@linkcode record}: how to stop it, how to keep the log alive, and
+ * what to append when the source fails.
  *
  * @example Tell the readers what went wrong
  * ```ts
@@ -36,49 +36,58 @@ import { extrasOf, type LogExtras, toJson } from "./message.ts";
  * @see {@link https://dom.spec.whatwg.org/#interface-AbortSignal}
  */
 export interface RecordOptions {
-  /** Stops recording when it aborts: the source is closed, and the log ends. */
+  /**
+   * Stops recording when it aborts: the source is closed, and the log is ended.
+   */
   signal?: AbortSignal | undefined;
   /**
-   * Time in milliseconds after which the log is renewed if the source is silent,
-   * so that readers with an `idleTimeout` know that somebody is still at work.
-   * Set it to a third of their `idleTimeout`. It adds no message.
+   * Interval in milliseconds at which the log is renewed: its `idle` time
+   * starts again at 0, as after an append, but no message is added. Set it if
+   * the source can be silent for longer than the `idleTimeout` of the readers.
+   * Choose a third of their `idleTimeout`. It has no effect on an `EventLog`
+   * that is not of this package.
    *
    * @default {Infinity}
    */
   keepAlive?: number | undefined;
   /**
-   * Called with the error if the source fails. Returns the last message of the
-   * log; with `undefined`, there is none.
+   * Called with the error if the source fails. Returns the message to append
+   * before the log is ended, or `undefined` to append none. What it throws is
+   * ignored.
    *
-   * By default, `{ event: "error", data: "" }`, which tells nothing that is not
-   * meant for clients.
+   * By default, `{ event: "error", data: "" }` is appended, which does not show
+   * the error to clients.
    */
   onError?: ((error: unknown) => SseMessage | undefined) | undefined;
 }
 
-/** How many messages may wait while others are appended. */
+/** Maximum number of messages that wait while others are being appended. */
 const MAX_WAITING = 100;
 
 /**
- * Appends what a source gives to a log, and ends the log with it. Use it to make
- * an answer outlive its reader: the program that produces it writes to the log,
- * and clients read the log with {@linkcode resume}.
+ * Appends the messages of a source to a log, and ends the log when the source
+ * ends. Use it if an answer has to continue even if its reader disconnects:
+ * this function writes the answer to the log, and clients read the log with
+ * {@linkcode resume}.
  *
- * It never rejects after it has begun, so you do not have to await it. Messages
- * that the source gives while others are being appended are appended together.
- * The source is closed at once if somebody else ends the log, in any process.
+ * You do not have to await it: it rejects only if an argument is wrong, or if
+ * `source` is a function that throws. Messages that arrive while others are
+ * being appended are then appended together. If the log is ended elsewhere, in
+ * any process, the source is closed at once.
  *
  * @param log The log.
- * @param source The messages: an iterable, a stream or a connection; or a function
- * that returns one of them. Use a function if the source is a generator that
- * awaits something: its signal aborts as soon as recording is over, so that
- * `connectSse(url, { signal })` inside the generator ends at once.
+ * @param source The messages: an iterable, a stream or a connection; or a
+ * function that returns one of them. Use a function if the source is a
+ * generator that awaits something: the signal that it gets aborts as soon as
+ * recording is over, so that `connectSse(url, { signal })` inside the generator
+ * ends at once.
  * @param options How to stop it, and what to append when the source fails.
  * @returns `"complete"` if the source has ended; `"stopped"` if the signal has
- * aborted, or somebody else has ended the log; `"failed"` if the source or the
- * log has failed.
+ * aborted, or the log was ended elsewhere; `"failed"` if the source or the log
+ * has failed.
  * @throws {TypeError} If an argument has the wrong type.
  * @throws {RangeError} If `keepAlive` is less than 1.
+ * @throws {unknown} The error that `source` throws, if it is a function.
  *
  * @example An answer of an LLM that any client can follow and stop
  * ```ts
@@ -137,12 +146,12 @@ class Recording {
   readonly #extras: Pick<LogExtras, "appendSafely" | "touch">;
   readonly #source: PulledSource<SseMessage>;
   readonly #options: RecordOptions;
-  /** Aborts when it is over, for whatever reason. */
+  /** Aborts when recording is over, for any reason. */
   readonly #over: AbortController;
   /** The messages that wait while others are appended. */
   #waiting: SseMessage[] = [];
   #appending: Promise<void> | undefined;
-  /** Settles `run` before the source has ended. */
+  /** Ends `run` with this outcome, before the source has ended. */
   #stop!: (outcome: Outcome) => void;
 
   constructor(
@@ -173,12 +182,12 @@ class Recording {
     this.#over.abort();
     signal?.removeEventListener("abort", onAbort);
     if (outcome !== "complete") this.#closeSource().catch(() => {});
-    // If the log cannot be ended, its readers see that it is idle.
+    // If the log cannot be ended, readers with an `idleTimeout` notice it.
     await this.#log.end().catch(() => {});
     return outcome;
   }
 
-  /** Stops if somebody else ends the log. */
+  /** Stops if the log is ended elsewhere. */
   async #watch(): Promise<void> {
     const { signal } = this.#over;
     try {
@@ -230,7 +239,7 @@ class Recording {
 
   #append(message: SseMessage): void {
     if (this.#over.signal.aborted) return;
-    toJson(message); // Throws here, as others of its batch are not to blame.
+    toJson(message); // An invalid message must not fail its whole batch.
     this.#waiting.push(message);
     this.#appending ??= this.#appendAll();
   }
@@ -244,7 +253,7 @@ class Recording {
       }
     } catch (error) {
       this.#stop(isEndedError(error) ? "stopped" : "failed");
-      this.#over.abort(); // Nothing may follow what is lost.
+      this.#over.abort(); // Nothing is appended after lost messages.
     }
     this.#appending = undefined;
   }

@@ -6,7 +6,7 @@
  * import { resume } from "@x/sse/event-log";
  * import { RedisConnection, RedisEventLog } from "@x/sse/event-log/redis";
  *
- * // What is used of a client of the npm package `redis`, connected.
+ * // The part of a client of the npm package `redis` that is used.
  * interface Client {
  *   sendCommand(command: string[]): Promise<unknown>;
  * }
@@ -57,7 +57,8 @@ export {
 } from "./redis_connection.ts";
 
 /**
- * How much a {@linkcode RedisEventLog} keeps.
+ * Options of {@linkcode RedisEventLog}: how many messages to keep, and how
+ * long.
  *
  * @example Delete a log an hour after its last message
  * ```ts
@@ -70,17 +71,20 @@ export {
  */
 export interface RedisEventLogOptions {
   /**
-   * How many messages are kept at least. Redis drops older ones when that is
-   * convenient. Entries that others have put into the stream count. Those who
-   * append to one log should agree on it.
+   * Minimum number of messages to keep. Redis trims older entries lazily
+   * (`MAXLEN ~`). Entries of other programs in the stream count as well. Choose
+   * it so that a client that was disconnected for a while finds the messages
+   * that it missed, and use the same value in each process that appends to the
+   * log.
    *
    * @default {10_000}
    */
   maxMessages?: number | undefined;
   /**
-   * Time in milliseconds after the last message after which Redis deletes the
-   * log. Set it for logs of which there are ever more, such as one for each
-   * answer of an LLM.
+   * Time in milliseconds after which Redis deletes the log. It counts from the
+   * last append, from `end()`, or from the last renewal by `keepAlive` of
+   * `record`. Set it if there is a log for each job or answer, so that old logs
+   * do not stay forever.
    *
    * @default {Infinity}
    */
@@ -88,38 +92,39 @@ export interface RedisEventLogOptions {
 }
 
 /**
- * No id is higher, so that Redis itself refuses whatever would come after the
- * entry that has it.
+ * The highest possible id. The entry that ends a log has it, so that Redis
+ * refuses to add an entry after it.
  */
 const LAST_ID = "18446744073709551615-18446744073709551615";
 
 /** The position of a log that has no entry yet. */
 const START = "0-0-";
 
-/** The longest lifetime in ms of the key that tells when a log was renewed. */
+/** The maximum lifetime in ms of the key that tells when a log was renewed. */
 const TOUCH_EXPIRY = 86_400_000;
 
-/** How many entries are asked for at once, at most. */
+/** Maximum number of entries to request at once. */
 const MAX_PAGE_LENGTH = 100;
 
 /**
- * A log in a Redis stream, to which many processes append and from which many
- * read. It takes your own client as a function, and so works with any. It needs
- * Redis 5 or newer, or a server that speaks as it does.
+ * A log in a Redis stream. Use it if many processes append or read. It works
+ * with any Redis client, which you pass to a {@linkcode RedisConnection}. It
+ * needs Redis 5 or newer, or a compatible server.
  *
- * What was stored is read once and in order by every reader, whatever happens to
- * connections, and to Redis as far as it keeps what it has acknowledged: reading
- * is tried again until it works or is ended. `append` is tried once, and rejects
- * with the client's error. Then the message may have been stored or not. A client
- * that sends commands again after a lost connection may append a message twice.
- * For `ioredis`, set `maxRetriesPerRequest: 0`.
+ * Each reader gets every stored message exactly once and in order, even if
+ * connections are lost or Redis restarts, unless Redis loses writes that it has
+ * acknowledged. Reads that fail for a temporary reason are retried until they
+ * succeed. `append` is not retried: if it fails, it rejects with the client's
+ * error, and the message may have been stored or not. A client that repeats
+ * commands after a lost connection may append a message twice. For `ioredis`,
+ * set `maxRetriesPerRequest: 0`.
  *
- * Redis may give an id again, after the stream was deleted or Redis flushed. So
- * each entry has a random tag of its own, which is part of the log's ids. If the
- * message after which to read has been dropped, that is a gap, even if all that
- * followed it is kept. Reading stores nothing.
+ * After a stream was deleted or Redis was flushed, Redis may use an id again.
+ * Therefore each entry has a random tag, which is part of the ids of the log.
+ * If the message after which to read was trimmed, the reader gets a gap, even
+ * if all messages after it are kept. Reading changes nothing in the log.
  *
- * Entries that others have put into the stream are skipped.
+ * Entries of other programs in the stream are skipped.
  *
  * @example
  * ```ts
@@ -138,11 +143,11 @@ export class RedisEventLog implements EventLog {
   readonly #log: StoredLog;
 
   /**
-   * Makes a log, which sends nothing until it is used.
+   * Creates a log. Sends no command until the log is used.
    *
    * @param redis The connection, which the logs of a process share.
    * @param key The key of the stream.
-   * @param options How much is kept, and how long.
+   * @param options How many messages to keep, and how long.
    * @throws {TypeError} If `redis` is not a `RedisConnection`, or `key` is not a
    * string.
    * @throws {RangeError} If a number is less than 1.
@@ -186,37 +191,48 @@ export class RedisEventLog implements EventLog {
 interface RedisEntry {
   /** The id that Redis gave it. */
   id: string;
-  /** Its id with its tag, which is empty if another program has added it. */
+  /**
+   * The id with the tag. The tag is empty if another program has added the
+   * entry.
+   */
   position: string;
   /** The message as JSON, if it is one. */
   json?: string | undefined;
 }
 
-/** Names of fields, short as they are kept with every entry. */
+/**
+ * The names of fields. They are short, because they are stored with each entry.
+ */
 const MESSAGE = "m";
 const TAG = "t";
 
-/** What {@linkcode randomTag} gives. */
+/** Matches the result of {@linkcode randomTag}. */
 const IS_TAG = /^[0-9a-z]+$/;
 
-/** The end of a position that stands before an entry, and not after it. */
+/** The suffix of a position that is before an entry, not after it. */
 const BEFORE = "-before";
 
-/** Matches only ids that Redis accepts; all but the last have fewer digits. */
+/**
+ * Matches only positions whose id Redis accepts. Except for the highest id, the
+ * numbers of an id have at most 19 digits.
+ */
 const POSITION = new RegExp(
   `^(\\d{1,19}-\\d{1,19}|${LAST_ID})-([0-9a-z]*)(${BEFORE})?$`,
 );
 
-/** The stream, as entries and positions. */
+/** The store of a log in a Redis stream. */
 class RedisStore implements LogStore {
   readonly #redis: RedisConnection;
   readonly #key: string;
-  /** The key that tells when the log was renewed, in the same slot of a cluster. */
+  /**
+   * The key whose remaining lifetime tells when the log was renewed. It is in
+   * the same slot of a cluster as the stream.
+   */
   readonly #touchKey: string;
   readonly #maxMessages: number;
   readonly #expireIn: number;
   readonly #touchExpiry: number;
-  /** The size of a message in UTF-16 code units, lately. */
+  /** An estimate of the size of a message in UTF-16 code units. */
   #messageSize = 6000;
 
   constructor(
@@ -243,7 +259,7 @@ class RedisStore implements LogStore {
 
   async append(jsons: string[], tag: string): Promise<string> {
     try {
-      // All are sent before the first reply.
+      // All commands are sent before the first reply arrives.
       const adding = jsons.map((json) => this.#add("*", MESSAGE, json, tag));
       const ids = await allOf([...adding, this.#expire()]);
       return ids.at(-2)!;
@@ -289,7 +305,7 @@ class RedisStore implements LogStore {
     value: string,
     tag = randomTag(),
   ): Promise<string> {
-    // With the end, which is no message.
+    // One more, for the entry that ends the log.
     const limit = this.#maxMessages === Infinity
       ? []
       : ["MAXLEN", "~", String(this.#maxMessages + 1)];
@@ -313,8 +329,8 @@ class RedisStore implements LogStore {
     if (id === undefined) return undefined;
     const page: StoredPage = { entries: [], end: position, ended: false };
     const fit = Math.floor(maxBytes / this.#messageSize);
-    // From the entry at the position on, to see whether it is still there: if it
-    // is, so are all entries after it.
+    // The list begins with the entry at the position, to check that it still
+    // exists: if it does, so do all entries after it.
     const count = Math.min(Math.max(fit, 1), MAX_PAGE_LENGTH) + 1;
     const from = position === START ? "-" : id;
     const entries = await this.#range("XRANGE", from, "+", count);
@@ -323,17 +339,18 @@ class RedisStore implements LogStore {
     } else {
       const isKept = entries[0]?.position + (before ?? "") === position;
       if (!isKept) return undefined;
-      // What ends the log, and may be all that it has, is looked at again.
+      // The entry that ends the log is not removed, so that `#addTo` sees it.
+      // It may be the only entry.
       if (!before && id !== LAST_ID) entries.shift();
     }
     this.#addTo(page, entries);
     return page;
   }
 
-  /** Whether there were entries before these, which are the oldest. */
+  /** Whether Redis has trimmed entries before these, which are the oldest. */
   async #hasDroppedEntries(entries: RedisEntry[]): Promise<boolean> {
     if (entries.length === 0) return false;
-    // Redis drops nothing of a stream that is shorter.
+    // Redis does not trim a stream that is shorter.
     const length = await this.#redis.send(["XLEN", this.#key]);
     return Number(length) > this.#maxMessages + 1;
   }
@@ -353,7 +370,7 @@ class RedisStore implements LogStore {
       length++;
     }
     if (length === 0) return;
-    // Up at once, and down slowly.
+    // The estimate rises at once, and falls slowly.
     this.#messageSize = Math.max(size / length, this.#messageSize / 2);
   }
 
@@ -376,7 +393,10 @@ class RedisStore implements LogStore {
     return { lastId: last?.position ?? START, ended, idle };
   }
 
-  /** The time in ms, and that of the last `touch`, by the clock of Redis. */
+  /**
+   * Returns the current time in ms and that of the last `touch`, by the clock
+   * of Redis.
+   */
   async #times(): Promise<[now: number, touched: number]> {
     const [time, left] = await Promise.all([
       this.#redis.send(["TIME"]),
@@ -408,20 +428,20 @@ class RedisStore implements LogStore {
   }
 }
 
-/** Waits until all are settled. Throws the first error. */
+/** Waits until all tasks are settled. Throws the first error. */
 async function allOf<T>(tasks: Promise<T>[]): Promise<T[]> {
   await Promise.allSettled(tasks);
   return await Promise.all(tasks);
 }
 
-/** Whether the stream has an entry with the last id. */
+/** Whether Redis refused an entry because the log has ended. */
 function isExhausted(error: unknown): boolean {
   return messageOf(error).includes("exhausted");
 }
 
 function toEntry(reply: unknown): RedisEntry {
   const [id, given] = Array.isArray(reply) ? reply : [];
-  // Some clients make a map of names and values.
+  // Some clients return the fields as a map.
   const fields = given instanceof Map ? [...given].flat() : given;
   check(
     isText(id) && Array.isArray(fields) && fields.every(isText),
@@ -433,7 +453,7 @@ function toEntry(reply: unknown): RedisEntry {
     byName.set(toText(fields[i]), toText(fields[i + 1]));
   }
   const text = toText(id);
-  // Others may have entries of their own in the stream, with such fields.
+  // Entries of other programs may have fields with these names.
   const tag = byName.get(TAG) ?? "";
   if (!IS_TAG.test(tag)) return { id: text, position: `${text}-` };
   return { id: text, position: `${text}-${tag}`, json: byName.get(MESSAGE) };

@@ -1,5 +1,5 @@
 /**
- * What the event logs of a process on one Redis share.
+ * The connection to Redis that the event logs of a process share.
  *
  * @module
  */
@@ -17,14 +17,15 @@ import { randomTag } from "./message.ts";
 import { BACKOFF, messageOf } from "./stored.ts";
 
 /**
- * Sends a Redis command, its name first, and gives the reply.
+ * Sends a Redis command, whose first item is its name, and returns the reply.
  *
  * @see {@link https://redis.io/docs/latest/commands/}
  */
 export type SendRedisCommand = (command: string[]) => Promise<unknown>;
 
 /**
- * How a {@linkcode RedisConnection} reaches Redis.
+ * Options of {@linkcode RedisConnection}: how to send commands, and how long to
+ * wait.
  *
  * @example With the npm package `ioredis`
  * ```ts ignore
@@ -46,60 +47,76 @@ export interface RedisConnectionOptions {
   /**
    * Sends a command through your client:
    *
-   * - of `redis`: `(command) => client.sendCommand(command)`,
-   * - of `ioredis`: `([name, ...args]) => client.call(name, ...args)`.
+   * - npm package `redis`: `(command) => client.sendCommand(command)`
+   * - npm package `ioredis`: `([name, ...args]) => client.call(name, ...args)`
    */
   send: SendRedisCommand;
   /**
-   * Sends a command that may take a second, through a client that is used for
-   * nothing else, as of `client.duplicate()`. One is enough for all logs of the
-   * process. With it, readers get a message within milliseconds.
+   * Sends a command that Redis may answer only after a second. Use a second
+   * client for it, such as `client.duplicate()`, which sends no other commands:
+   * one is enough for all logs of the process. With it, readers get a message
+   * within milliseconds.
    *
-   * Without it, and while it gives no reply, Redis is asked every `pollInterval`
-   * for what other processes have appended, while clients read.
+   * The connection also writes to a stream of its own, to make the command
+   * return when it has to wait for another log. The key of this stream contains
+   * `:wake:`, and Redis deletes it a minute after its last use.
+   *
+   * By default, and while the command gets no reply, Redis is polled every
+   * `pollInterval` for each log that is being read.
    */
   sendBlocking?: SendRedisCommand | undefined;
   /**
-   * Milliseconds between two polls if there is no `sendBlocking`.
+   * Time in milliseconds between two polls, if there is no `sendBlocking`, or
+   * if Redis refuses the blocking command.
    *
    * @default {1000}
    */
   pollInterval?: number | undefined;
   /**
-   * Maximum time in milliseconds that a command may take. After it, the command
-   * counts as failed: some clients never settle what was on its way when a
-   * connection was lost.
+   * Maximum time in milliseconds to wait for the reply to a command of `send`.
+   * After this time, the command counts as failed. Some clients never settle
+   * commands that were in flight when a connection was lost.
    *
    * @default {10_000}
    */
   commandTimeout?: number | undefined;
   /**
-   * Called with the error of each command that is tried again, for example while
-   * Redis is away. Use it to log them. Errors that another try cannot change are
-   * thrown to readers, and so is what this function throws.
+   * Called with the error of each command that is retried, for example while
+   * Redis cannot be reached. By default, these errors are ignored. Use it to
+   * log them. Errors that a retry cannot change are thrown to readers, and so
+   * are errors that this function throws.
    */
   onError?: ((error: unknown) => void) | undefined;
 }
 
-/** The time in ms that Redis delays the reply if nothing is new. */
+/** The time in ms for which a blocking command waits for a new entry. */
 const BLOCK = 1000;
 
-/** How late such a reply may be, in ms. */
+/** How late the reply to a blocking command may be, in ms. */
 const MAX_BLOCK_LATENESS = 1000;
 
-/** The time in ms that the readers of a new message have to wait for the next. */
+/**
+ * The time in ms before the next blocking command, in which readers that were
+ * woken can wait again.
+ */
 const REJOIN_TIME = 2;
 
-/** The time in ms that the stream that wakes the connection is kept. */
+/**
+ * The time in ms after which Redis deletes the stream that interrupts blocking
+ * commands.
+ */
 const WAKE_EXPIRY = 60_000;
 
-/** Errors because of which one command cannot wait for several streams. */
+/** Errors that show that one command cannot wait for several streams. */
 const CANNOT_BLOCK = /CROSSSLOT|NOPERM/;
 
-/** One key is to blame: its readers learn it when they look for themselves. */
+/**
+ * An error of one key. Its readers get the error when they read the key
+ * themselves.
+ */
 const OF_ONE_KEY = /WRONGTYPE/;
 
-/** One who waits for an entry of a stream after the one with an id. */
+/** A reader that waits for an entry of a stream after the entry with an id. */
 interface Waiter {
   readonly key: string;
   readonly id: string;
@@ -107,25 +124,25 @@ interface Waiter {
   fail(error: unknown): void;
 }
 
-/** A command that waits, and for what. */
+/** A blocking command, and the waiters that it is for. */
 interface Blocked {
   readonly reply: Promise<unknown>;
   readonly waiters: ReadonlySet<Waiter>;
   /** The time at which it was sent. */
   readonly since: number;
-  /** Whether a command was sent that makes it return. */
+  /** Whether a command was sent that makes this one return. */
   isInterrupted: boolean;
 }
 
 /**
- * The connection of a process to a Redis, for any number of logs: one blocking
- * command waits for all of them.
+ * The connection of a process to a Redis server. Create one for all logs of the
+ * process: a single blocking command waits for new messages of all of them.
  *
  * @example Two logs on one connection
  * ```ts
  * import { RedisConnection, RedisEventLog } from "@x/sse/event-log/redis";
  *
- * // What is used of a client of the npm package `redis`, connected.
+ * // The part of a client of the npm package `redis` that is used.
  * interface Client {
  *   sendCommand(command: string[]): Promise<unknown>;
  * }
@@ -150,23 +167,27 @@ export class RedisConnection {
   readonly #commandTimeout: number;
   readonly #waiters = new Set<Waiter>();
   /**
-   * - `"resting"`: nobody waits.
-   * - `"running"`: `#run` serves those who wait.
-   * - `"polling"`: Redis cannot wait for several streams, so that everybody polls.
+   * - `"resting"`: there is no waiter.
+   * - `"running"`: `#run` serves the waiters.
+   * - `"polling"`: Redis cannot wait for several streams, so that all readers
+   *   poll.
    */
   #state: "resting" | "running" | "polling" = "resting";
-  /** The newest command that waits, until its reply. */
+  /** The newest blocking command, until its reply. */
   #blocked: Blocked | undefined;
   /** The stream by which the command is interrupted, and its newest id. */
   #wakeKey = "";
   #wakeId = "0-0";
-  /** The blocking commands in a row that failed, or had nothing too early. */
+  /**
+   * The number of blocking commands in a row that failed, or returned too early
+   * without an entry.
+   */
   #failures = 0;
-  /** Aborts when nobody waits any more. */
+  /** Aborts when there is no waiter any more. */
   #vacant = new AbortController();
 
   /**
-   * Makes a connection, which sends nothing until a log uses it.
+   * Creates a connection. Sends no command until a log uses it.
    *
    * @param options How to send commands, and how long to wait.
    * @throws {TypeError} If `send` is not a function, or another option has the
@@ -186,7 +207,7 @@ export class RedisConnection {
     this.#commandTimeout = commandTimeout;
   }
 
-  /** @internal Reports an error after which it is tried again. */
+  /** @internal Reports the error of a command that is retried. */
   onError(error: unknown): void {
     this.#options.onError?.(error);
   }
@@ -205,7 +226,8 @@ export class RedisConnection {
     const { promise, resolve, reject } = deferred<void>();
     const waiter: Waiter = { key, id, wake: resolve, fail: reject };
     for (const other of this.#waiters) {
-      // One of the two does not know the newest entry.
+      // One of the two waiters does not know the newest entry, so both read
+      // again.
       if (other.key === key && other.id !== id) return other.wake();
     }
     this.#waiters.add(waiter);
@@ -219,10 +241,10 @@ export class RedisConnection {
     }
   }
 
-  /** Waits for all streams with one command, as long as anybody waits. */
+  /** Waits for all streams with one command, as long as there are waiters. */
   async #run(): Promise<void> {
     this.#state = "running";
-    await undefined; // Others may begin to wait in the same turn.
+    await undefined; // Other readers may begin to wait in the same task.
     while (this.#waiters.size > 0 && this.#state === "running") {
       const { signal } = this.#vacant = new AbortController();
       try {
@@ -239,9 +261,10 @@ export class RedisConnection {
     this.#wake(this.#waiters);
   }
 
-  /** Waits once for a new entry, and wakes those who wait for it. */
+  /** Waits once for a new entry, and wakes its waiters. */
   async #block(signal: AbortSignal): Promise<void> {
-    // One that is late may be lost. No other is sent before its reply.
+    // A command whose reply is late may be lost. No other one is sent before
+    // the reply.
     const blocked = this.#blocked ??= this.#sendBlocking();
     const left = blocked.since + BLOCK + MAX_BLOCK_LATENESS - Date.now();
     await wait(left > 0 ? left : this.#pollInterval, signal, blocked.reply);
@@ -249,7 +272,7 @@ export class RedisConnection {
     if (this.#blocked !== blocked) {
       return this.#receive(await blocked.reply, blocked);
     }
-    // Nobody waits longer than a poll for a connection that may be dead.
+    // The connection may be dead. Until it replies, the waiters poll.
     this.#wake(this.#waiters);
     if (left > 0) this.#report(lateError("XREAD", left));
   }
@@ -282,18 +305,18 @@ export class RedisConnection {
     this.#failures = isWaste ? this.#failures + 1 : 0;
   }
 
-  /** Makes the command return, as it does not know all who wait. */
+  /** Makes the command return, because it is not for all of the waiters. */
   async #interrupt(blocked: Blocked): Promise<void> {
     if (blocked.isInterrupted) return;
     blocked.isInterrupted = true;
     try {
-      await undefined; // For all who begin to wait in the same turn.
+      await undefined; // For readers that begin to wait in the same task.
       await Promise.all([
         this.send(["XADD", this.#wakeKey, "MAXLEN", "1", "*", "w", ""]),
         this.send(["PEXPIRE", this.#wakeKey, String(WAKE_EXPIRY)]),
       ]);
     } catch (error) {
-      // The command returns by itself, only later.
+      // The command also returns by itself, but later.
       this.#report(error);
     }
   }
@@ -302,7 +325,10 @@ export class RedisConnection {
     for (const waiter of [...waiters]) waiter.wake();
   }
 
-  /** Reports an error, and has everybody look, or fail with it. */
+  /**
+   * Reports an error, and wakes all waiters, or fails them with a permanent
+   * error.
+   */
   #report(error: unknown): void {
     const waiters = [...this.#waiters];
     try {
@@ -318,7 +344,10 @@ export class RedisConnection {
   }
 }
 
-/** Errors of a Redis that is there and will not change its mind, or of ours. */
+/**
+ * Errors that a retry cannot change: replies of Redis, and errors of this
+ * package.
+ */
 const PERMANENT =
   /^(Expected (?!Redis to answer)|-?(ERR (?!max )|MOVED |WRONGTYPE |NOPERM |NOAUTH |WRONGPASS ))/;
 
@@ -353,12 +382,18 @@ function lateError(command: string, ms: number, option = ""): Error {
   );
 }
 
-/** Returns the start of keys that a cluster has in the same slot as a key. */
+/**
+ * Returns the start of a key that a cluster puts into the same slot as the
+ * given key.
+ */
 export function slotOf(key: string): string {
   return /\{[^}]+\}/.exec(key)?.[0] ?? `{${key}}`;
 }
 
-/** Returns the newest id of each stream in a reply to XREAD. Clients differ. */
+/**
+ * Returns the newest id of each stream in a reply to XREAD, in any form in
+ * which clients return it.
+ */
 function streamsOf(reply: unknown): [key: string, id: string][] {
   const pairs: [unknown, unknown][] = reply instanceof Map
     ? [...reply]

@@ -26,8 +26,8 @@ import { extrasOf, toKept } from "./message.ts";
 import { checkReadOptions, LogReader } from "./reader.ts";
 
 /**
- * Options of {@linkcode resume}: where a client begins, and what it is told if
- * messages are missing, or if nobody appends any more.
+ * Options of {@linkcode resume}: where a client begins, and what to send if
+ * messages are missing, or if nothing was appended for too long.
  *
  * @example Send the whole state first, and then each change
  * ```ts
@@ -36,7 +36,7 @@ import { checkReadOptions, LogReader } from "./reader.ts";
  *
  * const log = new MemoryEventLog({ maxMessages: 1000 });
  *
- * // The state is what a reader of the log has built, and after which message.
+ * // The state that a reader of the log has built, and the last id in it.
  * const prices: Record<string, number> = {};
  * let id = (await log.status()).lastId;
  * async function follow(): Promise<void> {
@@ -61,25 +61,32 @@ import { checkReadOptions, LogReader } from "./reader.ts";
  */
 export interface ResumeOptions extends EventLogReadOptions {
   /**
-   * The start for a client whose request has no id: the oldest message that is
-   * kept, or now. With `"now"`, an id alone is sent first, so that the client
-   * continues from there if it loses the connection before the first message.
+   * Where to begin for a client whose request has no last event ID: with the
+   * oldest message that is kept, or with the first message that is appended
+   * after the call of `resume`. With `"now"`, the client is first sent an id
+   * without an event, so that it continues from there if it loses the
+   * connection before the first message.
    *
    * @default {"oldest"}
    */
   from?: "oldest" | "now" | undefined;
   /**
-   * Called for a client whose request has no id, and, with the gap, for one that
-   * has missed messages. Returns the message that stands for all messages before
-   * it. Its `id` is that of the last message that it includes; reading continues
-   * after it. With `undefined`, the client begins as without this option.
+   * Called for a client whose request has no last event ID, and, with the
+   * {@linkcode EventLogGapError}, for a client that has missed messages.
+   * Returns a message that replaces all messages up to its `id`, such as the
+   * whole state. Reading continues after this id. If it returns `undefined`,
+   * the client is treated as without this option.
    *
-   * It is exact if the state is what a reader of this log has built, as in the
-   * example. If the state is kept elsewhere, read the id before the state
-   * (`(await log.status()).lastId`), change the state before you append, and make
-   * the changes idempotent: some may be in the state, and follow it as well.
+   * Set it if messages are changes of a state, which a client cannot use
+   * without the messages before them.
    *
-   * An error that it throws ends the stream.
+   * The snapshot is exact if a reader of this log has built the state, as in
+   * the example. If the state is stored elsewhere, read the id
+   * (`(await log.status()).lastId`) before the state, change the state before
+   * you append, and make the changes idempotent: a change may be in the
+   * snapshot and also be sent after it.
+   *
+   * If the function throws, the response errors.
    */
   snapshot?:
     | ((
@@ -90,36 +97,42 @@ export interface ResumeOptions extends EventLogReadOptions {
       | Promise<(SseMessage & { id: string }) | undefined>)
     | undefined;
   /**
-   * Called if nothing was appended for longer than `idleTimeout`. Returns the last
-   * message that the client is sent; with `undefined`, there is none. Then the
-   * response ends. It may call `log.end()`, so that clients that reconnect do not
-   * wait again.
+   * Called if nothing was appended for longer than `idleTimeout`. Returns the
+   * last message to send to the client, or `undefined` to send none. Then the
+   * response ends. The function may call `log.end()`, so that clients that
+   * reconnect do not wait again. If it throws, the response errors.
    *
-   * By default, `{ event: "abandoned", data: "" }`.
+   * By default, `{ event: "abandoned", data: "" }` is sent.
    */
   onIdle?:
     | (() => SseMessage | undefined | Promise<SseMessage | undefined>)
     | undefined;
 }
 
-/** After so many gaps in a row without a message, a log is given up. */
+/**
+ * Maximum number of gaps in a row without a message between them. After one
+ * more, reading fails.
+ */
 const MAX_GAPS = 10;
 
 /**
- * Reads a log for the client that sends a request: all that follows its last
- * event ID, once and in order, and then what is appended. If messages are
- * missing, it sends `{ event: "gap", data: "" }` or the `snapshot`, and continues
- * after it.
+ * Reads a log for the client that has sent a request: first the messages after
+ * the client's last event ID, then each new message, once and in order. A
+ * client without an id begins with the oldest message that is kept, unless an
+ * option says otherwise. If messages are missing, the client is sent
+ * `{ event: "gap", data: "" }` or the `snapshot`, and then the messages that
+ * follow.
  *
- * A browser's `EventSource` connects again when the log has ended, as it does
- * after every end. Status 204 tells it to stop, as in the example.
+ * When the log has ended, the response ends, and a browser's `EventSource`
+ * reconnects, as it does after each response. Answer that request with status
+ * 204, as in the example, which tells it to stop.
  *
- * @param log What to read.
+ * @param log The log to read.
  * @param request The client's request.
  * @param options Where to begin, what to send in place of missing messages, and
  * when to end.
  * @returns The messages, for `sseResponse`.
- * @throws {TypeError} If an option has the wrong type.
+ * @throws {TypeError} If the log or an option has the wrong type.
  * @throws {RangeError} If `idleTimeout` is less than 1.
  *
  * @example
@@ -161,14 +174,14 @@ export function resume(
   return new ResumedReader(log, lastEventIdOf(request), options);
 }
 
-/** Reads a log anew after each gap. */
+/** Reads a log for one client. Starts a new read of it after each gap. */
 class ResumedReader extends LogReader {
   readonly #log: EventLog;
   readonly #after: string;
   readonly #options: ResumeOptions;
-  /** The id to begin after if the client is to get what is appended from now on. */
+  /** With `from: "now"`: the newest id when the reader was created. */
   readonly #now: Promise<string> | undefined;
-  /** Aborts when the client has left. */
+  /** Aborts when the reader is over. */
   readonly #left = new AbortController();
   readonly #sink: Sink = {
     write: (message) => {
@@ -194,7 +207,7 @@ class ResumedReader extends LogReader {
     this.#log = log;
     this.#after = this.#sentId = after;
     this.#options = options;
-    // From when the request arrived, not from when the response is read.
+    // "Now" is when the request arrives, not when the response is first read.
     if (after === "" && options.from === "now") {
       this.#now = this.#lastId();
       this.#now.catch(() => {});
@@ -224,7 +237,7 @@ class ResumedReader extends LogReader {
     this.#left.abort();
   }
 
-  // The log's own reader has the option `idleTimeout`.
+  // The option `idleTimeout` is passed to the log's own reader instead.
   protected status(): Promise<EventLogStatus> {
     return this.#log.status();
   }
@@ -233,7 +246,10 @@ class ResumedReader extends LogReader {
     return false;
   }
 
-  /** Does work that takes time, and then goes on to read. */
+  /**
+   * Waits for `work`, and then reads after the id that it returns, or ends
+   * without an id.
+   */
   async #run(work: () => Promise<string | undefined>): Promise<void> {
     this.#reading = "busy";
     let after: string | undefined;
@@ -300,8 +316,9 @@ class ResumedReader extends LogReader {
   }
 
   /**
-   * Sends the id of the end of the log, if the client could not know it. It would
-   * connect again, and again.
+   * Sends the newest id if the client does not have it. Otherwise, a server
+   * could not recognize that the client has all messages, and the client would
+   * reconnect forever.
    */
   async #finish(): Promise<undefined> {
     const status = await this.#log.status().catch(() => undefined);

@@ -2,7 +2,7 @@
  * Reading a log that is kept in a store, such as Redis.
  *
  * A reader has a position. Readers at the same position share one page: the
- * messages that follow it, whether they exist or are still to come.
+ * messages after the position, which may not have been appended yet.
  *
  * @module
  */
@@ -28,12 +28,16 @@ import {
 } from "./message.ts";
 import { LogReader } from "./reader.ts";
 
-/** A store of one log. A position is the id of a message, or one like it. */
+/**
+ * A store of one log. A position is the id of the message before it, or a value
+ * of the store's own that stands for the start of the log or for the place
+ * before a message.
+ */
 export interface LogStore {
   /**
-   * Returns the messages after a position: at least one if there are any, and then
-   * as many as have about `maxBytes` bytes. Returns undefined if the position is
-   * unknown, or if a message after it is not kept.
+   * Returns the messages after a position: at least one if there are any, and
+   * more until they have about `maxBytes` bytes. Returns undefined if the
+   * position is unknown, or if a message after it is not kept.
    */
   pageAfter(
     position: string,
@@ -43,42 +47,48 @@ export interface LogStore {
   oldest(): Promise<string>;
   status(): Promise<EventLogStatus>;
   /**
-   * Stores messages as JSON, with a tag that tells them from all others. Returns the
-   * id of the last one.
+   * Stores messages as JSON, with a tag that no other messages have. Returns
+   * the id of the last one.
    */
   append(jsons: string[], tag: string): Promise<string>;
   /** Returns how many of the newest messages have that tag. */
   countOf(tag: string): Promise<number>;
   end(): Promise<void>;
-  /** Renews the time of the last append. */
+  /** Renews the log: sets the time of the last append to now. */
   touch(): Promise<void>;
-  /** Resolves when something may follow a position, or the signal aborts. */
+  /**
+   * Resolves when there may be a message after a position, or when the signal
+   * aborts.
+   */
   wait(position: string, signal: AbortSignal): Promise<void>;
   /** Whether another try cannot succeed. */
   isPermanent(error: unknown): boolean;
-  /** Called with each failure that is tried again. What it throws ends reading. */
+  /**
+   * Called with each failure that is retried. If it throws, reading fails with
+   * the thrown error.
+   */
   onError(error: unknown): void;
 }
 
-/** A part of a log, as a store has it. */
+/** A part of a log, as a store returns it. */
 export interface StoredPage {
-  /** The messages as JSON, and entries that are none, without it. */
+  /** The entries. An entry that is not a message has no `json`. */
   entries: { id: string; json?: string | undefined }[];
-  /** The position after all of it. */
+  /** The position after the last entry. */
   end: string;
   /** Whether the log has ended there. */
   ended: boolean;
 }
 
-/** A part of a log, for all readers that come to its start. */
+/** A part of a log, for all readers that reach its start. */
 interface Page {
   readonly start: string;
   readonly entries: { id: string; message?: SseMessage }[];
   readonly end: string;
   readonly ended: boolean;
-  /** In bytes, about. */
+  /** The approximate size in bytes. */
   readonly size: number;
-  /** Where it is kept. */
+  /** The pages of its log. */
   readonly home: Map<string, Page>;
 }
 
@@ -88,19 +98,23 @@ const MAX_PAGE_SIZE = 65_536;
 /** Maximum size in bytes of all pages that this process keeps. */
 const MAX_CACHE_SIZE = 16_777_216;
 
-/** What an object takes in memory beside its text, in bytes, about. */
+/**
+ * The approximate memory in bytes that an object takes in addition to its text.
+ */
 const OVERHEAD = 300;
 
-/** The delays after failures in a row, and the longest one of a hosted service. */
+/** The delays after failures in a row. */
 export const BACKOFF: Backoff = {
   initial: 50,
   max: 2000,
   factor: 2,
   jitter: 0.5,
 };
+
+/** The maximum delay in ms if a hosted service has reached its limit. */
 const MAX_LIMITED_DELAY = 30_000;
 
-/** A hosted service that has had enough requests. */
+/** The error of a hosted service whose limit of requests is reached. */
 const LIMITED = /limit exceeded|too many requests/i;
 
 /** Maximum size in bytes of what `appendSafely` stores at once. */
@@ -109,7 +123,10 @@ const MAX_BATCH_SIZE = 700_000;
 /** The time in ms for which `appendSafely` tries again. */
 const MAX_APPEND_TIME = 10_000;
 
-/** A wait that ends sooner than this, in ms, may be one of many. */
+/**
+ * A wait that is shorter than this, in ms, counts as short: several in a row
+ * without a message are followed by a delay.
+ */
 const MIN_WAIT = 50;
 
 /** The pages of all logs that were read recently. */
@@ -137,12 +154,14 @@ class PageCache {
 
 const cache = /* @__PURE__ */ new PageCache();
 
-/** The readers at one position, which wait for the page after it. */
+/**
+ * A request for the page after a position, and the readers that wait for it.
+ */
 interface Fetch {
   readonly readers: Set<StoredReader>;
   /** Whether the position is the end of the log, as far as is known. */
   isAtEnd: boolean;
-  /** Makes it look at once. */
+  /** Aborts to make the request again at once. */
   wake: AbortController;
 }
 
@@ -168,7 +187,7 @@ export class StoredLog implements EventLog, LogExtras {
     const jsons = messages.map(toJson);
     for (let start = 0; start < jsons.length;) {
       let end = start;
-      // A UTF-16 code unit has at most three bytes.
+      // In UTF-8, a UTF-16 code unit has at most three bytes.
       for (let size = 0; end < jsons.length; end++) {
         size += 3 * jsons[end].length;
         if (size > MAX_BATCH_SIZE && end > start) break;
@@ -188,7 +207,8 @@ export class StoredLog implements EventLog, LogExtras {
         if (missing.length > 0) await this.#store.append(missing, tag);
         break;
       } catch (error) {
-        // The first try may have taken all the time.
+        // There is always a second attempt: the first one may have taken all
+        // the time.
         const isOver = failures > 0 && Date.now() - start > MAX_APPEND_TIME;
         const isFinal = isEndedError(error) || this.#store.isPermanent(error);
         if (isOver || isFinal) throw error;
@@ -219,7 +239,7 @@ export class StoredLog implements EventLog, LogExtras {
     await this.#store.touch();
   }
 
-  /** Returns where a reader begins. */
+  /** Returns the position at which a reader begins. */
   async begin(after: string | undefined, signal: AbortSignal): Promise<string> {
     return await this.#retry(async () => {
       if (after === undefined) return (await this.#store.status()).lastId;
@@ -227,13 +247,16 @@ export class StoredLog implements EventLog, LogExtras {
     }, signal);
   }
 
-  /** Returns the position at which a reader ends that does not follow the log. */
+  /**
+   * Returns the position of the newest message, where a reader without `follow`
+   * ends.
+   */
   async lastId(signal: AbortSignal): Promise<string> {
     const { lastId } = await this.#retry(() => this.#store.status(), signal);
     return lastId;
   }
 
-  /** Returns the page after a position, if it is kept. */
+  /** Returns the page after a position, if it is in memory. */
   keptPage(position: string | undefined): Page | undefined {
     return this.#pages.get(position ?? "");
   }
@@ -246,7 +269,8 @@ export class StoredLog implements EventLog, LogExtras {
     const fetch = this.#fetches.get(position);
     if (fetch !== undefined) {
       fetch.readers.add(reader);
-      // It must not end at what was known before it came.
+      // This reader must not end because of a request that was sent before its
+      // `read`.
       if (!reader.follows) fetch.wake.abort();
     } else {
       const readers = new Set([reader]);
@@ -262,7 +286,10 @@ export class StoredLog implements EventLog, LogExtras {
     return this.#fetches.get(position ?? "")?.isAtEnd ?? false;
   }
 
-  /** Forgets a reader, and what only it has waited for. */
+  /**
+   * Removes a reader, and aborts a request that only this reader has waited
+   * for. The last reader of the log also removes its pages from memory.
+   */
   leave(reader: StoredReader, position: string | undefined): void {
     const fetch = this.#fetches.get(position ?? "");
     fetch?.readers.delete(reader);
@@ -279,12 +306,14 @@ export class StoredLog implements EventLog, LogExtras {
   async #fetch(position: string, fetch: Fetch): Promise<void> {
     const { readers } = fetch;
     let failures = 0;
-    /** The waits in a row that were short and for nothing. */
+    /** The number of waits in a row that were short and brought no message. */
     let shortWaits = 0;
     while (readers.size > 0) {
-      // Those who come while it looks may know of more.
+      // Readers that join during the request are not told that this is the end:
+      // a message may have been appended before they came.
       const asking = [...readers];
-      // Before the look, as what is appended after it must not be slept through.
+      // Created before the request, so that an append during the request ends
+      // the wait.
       const { signal } = fetch.wake = new AbortController();
       try {
         const page = await this.#store.pageAfter(position, MAX_PAGE_SIZE);
@@ -304,7 +333,7 @@ export class StoredLog implements EventLog, LogExtras {
         await this.#store.wait(position, signal);
         const isShort = Date.now() - start < MIN_WAIT;
         shortWaits = isShort && !signal.aborted ? shortWaits + 1 : 0;
-        // The first one may have been for what has just arrived.
+        // The first short wait may be due to a message that has just arrived.
         if (shortWaits > 1) await pause(shortWaits, signal);
       } catch (error) {
         const final = this.#finalError(error);
@@ -332,7 +361,7 @@ export class StoredLog implements EventLog, LogExtras {
         made.push({ id, message });
         bytes += size + OVERHEAD;
       } catch (error) {
-        // It was not appended by a log.
+        // Another program has stored it.
         made.push({ id });
         this.#report(error);
       }
@@ -347,7 +376,9 @@ export class StoredLog implements EventLog, LogExtras {
     for (const reader of readers) reader.receive(page);
   }
 
-  /** Returns what to throw because of an error, or undefined to try again. */
+  /**
+   * Returns the reason to fail with because of an error, or undefined to retry.
+   */
   #finalError(error: unknown): { reason: unknown } | undefined {
     if (isGapError(error) || this.#store.isPermanent(error)) {
       return { reason: error };
@@ -359,16 +390,18 @@ export class StoredLog implements EventLog, LogExtras {
     }
   }
 
-  /** Reports an error that ends nothing, whatever `onError` throws. */
+  /** Reports an error that does not end reading, even if `onError` throws. */
   #report(error: unknown): void {
     try {
       this.#store.onError(error);
     } catch {
-      // The reader goes on to the next message.
+      // The reader continues with the next message.
     }
   }
 
-  /** Repeats a task until it succeeds, fails for good, or the signal aborts. */
+  /**
+   * Repeats a task until it succeeds, fails permanently, or the signal aborts.
+   */
   async #retry<T>(task: () => Promise<T>, signal: AbortSignal): Promise<T> {
     for (let failures = 1;; failures++) {
       try {
@@ -386,19 +419,22 @@ export class StoredLog implements EventLog, LogExtras {
 class StoredReader extends LogReader {
   readonly #log: StoredLog;
   readonly #after: string | undefined;
-  /** Whether it waits for what is appended later. */
+  /** Whether it waits for messages that are appended later. */
   readonly follows: boolean;
-  /** The position after what it has written. Undefined before it has begun. */
+  /**
+   * The position after the last message that it has written. Undefined before
+   * it has begun.
+   */
   #position: string | undefined;
   /** The position at which it ends. */
   #last: string | undefined;
   /**
-   * The start of the page that it reads. A reader that is paused does not keep the
-   * page itself, as there may be thousands.
+   * The start of the page that it reads. It does not refer to the page itself:
+   * thousands of paused readers would keep their pages in memory.
    */
   #start: string | undefined;
   #nextIndex = 0;
-  /** Whether it waits for where to begin, or for a page. */
+  /** Whether it waits for its first position, or for a page. */
   #isWaiting = false;
   readonly #left = new AbortController();
 
@@ -411,7 +447,8 @@ class StoredReader extends LogReader {
     this.#log = log;
     this.#after = after;
     this.follows = options.follow ?? true;
-    // From now on, and not from when the first message is asked for.
+    // "Now" and the newest message are those of the call of `read`, not of the
+    // first `next()`.
     if (after === undefined || !this.follows) this.#begin();
   }
 
@@ -422,7 +459,7 @@ class StoredReader extends LogReader {
     if (this.isFlowing) this.flow();
   }
 
-  /** Nothing follows its position for now. */
+  /** Called when no message follows its position yet. */
   receiveEnd(): void {
     if (!this.follows) this.close();
   }
@@ -463,7 +500,7 @@ class StoredReader extends LogReader {
 
   async #begin(): Promise<void> {
     this.#isWaiting = true;
-    // Nobody need have asked for a message yet.
+    // `pull` listens to the signal, but may not have been called yet.
     const left = this.#left.signal;
     const signal = this.signal ? AbortSignal.any([left, this.signal]) : left;
     try {
@@ -492,12 +529,14 @@ class StoredReader extends LogReader {
   }
 }
 
-/** Returns what a failure says, whatever was thrown. */
+/** Returns the message of an error, or any other thrown value as text. */
 export function messageOf(error: unknown): string {
   return textOf((error as Error | undefined)?.message ?? error);
 }
 
-/** Waits, the longer the more failures there were in a row. */
+/**
+ * Waits before a retry. The delay grows with the number of failures in a row.
+ */
 function pause(
   failures: number,
   signal: AbortSignal,

@@ -1,5 +1,6 @@
 /**
- * How messages get from a log to its reader: without a promise for each.
+ * Subscriptions: how a log writes messages to a sink without a promise for
+ * each.
  *
  * @module
  */
@@ -7,7 +8,7 @@
 import type { PulledSource } from "../internal/pulled_source.ts";
 import type { SseMessage } from "../write/encoder.ts";
 
-/** The method of sources that can be subscribed to. */
+/** The key of {@linkcode Subscribable}'s method. */
 export const SUBSCRIBE: unique symbol = /* @__PURE__ */ Symbol("subscribe");
 
 /** A source that writes its messages to a sink, as long as the sink wants them. */
@@ -17,8 +18,8 @@ export interface Subscribable {
 }
 
 /**
- * What takes messages. After `close` or `error`, and once the subscription is
- * canceled, the source calls no method of it.
+ * A consumer of messages. After `close` or `error`, and once the subscription
+ * is canceled, the source calls no method of it.
  */
 export interface Sink {
   /** Takes a message. Returns false if it wants none until the next `pull()`. */
@@ -29,7 +30,7 @@ export interface Sink {
   error(reason: unknown): void;
 }
 
-/** What a sink holds of a source. */
+/** The subscription of a sink to a source. */
 export interface Subscription {
   /** Lets the source write, now or later, until `write` returns false. */
   pull(): void;
@@ -72,7 +73,7 @@ export class PulledSubscription implements Subscription {
       this.#isPulling = false;
     } catch (error) {
       if (this.#isOver) return;
-      // If the message is at fault, the source has not ended.
+      // The source is still open if `write` has thrown.
       this.cancel().catch(() => {});
       this.#sink.error(error);
     }

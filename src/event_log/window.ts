@@ -6,19 +6,19 @@
 
 import type { SseMessage } from "../write/encoder.ts";
 
-/** A message, and its position in the log. */
+/** A message with its id. */
 export interface Entry {
   id: string;
   message: SseMessage;
-  /** In bytes. */
+  /** The size of the encoded message in bytes. */
   size: number;
-  /** When it was put here, by `Date.now()`. */
+  /** The time of the append, by `Date.now()`. */
   time: number;
 }
 
 /** Numbered messages without a gap. */
 export class LogWindow {
-  /** The oldest ones before `#head` have been dropped. */
+  /** The entries before the index `#head` were dropped. */
   #entries: (Entry | undefined)[] = [];
   #head = 0;
 
@@ -26,9 +26,9 @@ export class LogWindow {
   first = 1;
   /** The number of the entry that comes next. */
   next = 1;
-  /** Of all entries, in bytes. */
+  /** The size of all entries in bytes. */
   size = 0;
-  /** Whether there is none to come. */
+  /** Whether no entry will follow. */
   ended = false;
 
   get length(): number {
@@ -51,7 +51,7 @@ export class LogWindow {
     this.#entries[this.#head++] = undefined;
     this.first++;
     this.size -= entry.size;
-    // Cut only now and then, so that a drop is O(1) on average.
+    // The array is copied only now and then, so that a drop is O(1) on average.
     if (this.#head > 1000 && this.#head > this.#entries.length / 2) {
       this.#entries = this.#entries.slice(this.#head);
       this.#head = 0;
