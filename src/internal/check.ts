@@ -62,7 +62,10 @@ export function checkBoolean(name: string, result: unknown): boolean {
   return Boolean(result);
 }
 
-/** Throws unless it is a signal, also one of another realm, or missing. */
+/**
+ * Throws unless the value is missing or an `AbortSignal`. Signals of other
+ * realms are accepted.
+ */
 export function checkSignal(signal: AbortSignal | null | undefined): void {
   check(
     !signal || typeof signal.aborted === "boolean",
@@ -88,7 +91,7 @@ export function checkRange(
 }
 
 /**
- * Checks a number of milliseconds, of which `Infinity` means "off".
+ * Checks a timeout in milliseconds. `Infinity` means no timeout.
  *
  * @returns A delay for a timer, or undefined for none.
  */

@@ -1,5 +1,5 @@
 /**
- * One way to read whatever gives values.
+ * Reads streams and iterables in the same way.
  *
  * @module
  */
@@ -17,7 +17,7 @@ export interface PulledSource<T> {
 /**
  * Adapts a stream or an iterable, which may be synchronous.
  *
- * @param expected What to expect, for the error message.
+ * @param expected The expected kind of source, for the error message.
  * @throws {TypeError} If it is neither, or a locked stream.
  */
 export function pullFrom<T>(
@@ -40,8 +40,8 @@ export function pullFrom<T>(
 }
 
 /**
- * Reads a stream without its own async iterator, which some browsers lack and
- * which cannot be closed while a value is awaited.
+ * Reads a stream with a reader, not with the stream's async iterator: some
+ * browsers lack it, and it cannot be closed while a value is awaited.
  */
 function pullFromStream<T>(stream: ReadableStream<T>): PulledSource<T> {
   const reader = stream.getReader();

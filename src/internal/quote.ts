@@ -1,5 +1,5 @@
 /**
- * Quotes of what servers and users have sent, for error messages.
+ * Quotes of text from servers and users, for error messages.
  *
  * @module
  */
@@ -33,16 +33,22 @@ export function escapeControls(text: string): string {
 const USER = /(?<=:[/\\]+|https?:)[^\s/\\?#]*@/gi;
 
 /**
- * The same where the password contains a `/`, `?` or `#`, so that it is no URL: what
- * follows the colon is no port.
+ * The same if the password contains a `/`, `?` or `#`, so that the text is not
+ * a valid URL. A colon before a port does not match.
  */
 const BROKEN_USER =
   /(?<=:[/\\]+|https?:)[^\s/\\@[]*:(?!\d*(?:[/\\?#\s]|$))\S*@/gi;
 
-/** The same without a scheme. `bob@example.com` is an address. */
+/**
+ * The same without a scheme. It has to contain a colon: `bob@example.com` is an
+ * address.
+ */
 const BARE_USER = /(?<![^\s"'(])(?!npm:|jsr:)[^\s"'/@:]*:[^\s"'/@]*@/g;
 
-/** A query or a fragment. Without a scheme, "Who?" is a question. */
+/**
+ * A query or a fragment. Without a scheme, it has to contain a `=`: "Who?" is a
+ * question.
+ */
 const QUERY = /(?<=(?::[/\\]|https?:)\S*)[?#]\S*|[?#]\S*=\S*/gi;
 
 /**
@@ -59,8 +65,9 @@ export function withoutSecrets(text: string): string {
 }
 
 /**
- * Removes all that may be a secret from a string that was meant as a URL, but may
- * be none: everything before the last `@`, and the query and the fragment.
+ * Removes everything that may be a secret from a string that was meant as a
+ * URL, but may not be one: everything before the last `@`, and the query and
+ * the fragment.
  */
 export function withoutUrlSecrets(url: string): string {
   return url.replace(/^.*@/s, "…@").replace(/[?#].*/s, "?…");

@@ -1,5 +1,5 @@
 /**
- * Waiting that an `AbortSignal` cuts short.
+ * Waiting that an `AbortSignal` can end.
  *
  * @module
  */
@@ -34,8 +34,8 @@ export function wait(
 
 /**
  * Settles as the promise does, or rejects with the signal's reason as soon as
- * the signal aborts. It leaves a listener on the signal, which has to be one of
- * our own, and short-lived.
+ * the signal aborts. It leaves a listener on the signal, so use it only with a
+ * short-lived signal of this module.
  */
 export function abortable<T>(
   promise: Promise<T>,

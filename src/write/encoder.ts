@@ -37,20 +37,20 @@ export interface SseMessage {
   data?: string | undefined;
   /**
    * The payload as a value, which is written as `data` by `JSON.stringify`. The
-   * characters U+0085, U+2028 and U+2029 are escaped, because some clients end a
-   * line at them; in `data`, they are written as they are. Set either `data` or
-   * `json`: setting both throws. The method `json()` of an event that was read
-   * does not count.
+   * characters U+0085, U+2028 and U+2029 are escaped, because some clients end
+   * a line at them; in `data`, they are written as they are. Set either `data`
+   * or `json`: setting both throws. The method `json()` of a `ServerSentEvent`
+   * is ignored.
    */
   json?: unknown;
   /**
    * The id of the event, without line ends. A client that reconnects sends the
-   * newest id, as `Last-Event-ID`. `""` clears it.
+   * newest id, as `Last-Event-ID`. `""` clears the client's last event ID.
    */
   id?: string | undefined;
   /**
-   * The reconnection time in whole milliseconds, from 0: the delay before
-   * clients reconnect, from this message on.
+   * The reconnection time in milliseconds, an integer of at least 0: the delay
+   * before clients reconnect. It applies from this message on.
    */
   retry?: number | undefined;
   /** A comment, which clients ignore. It may have several lines. */
@@ -67,14 +67,14 @@ const LINE_END = /\r\n|\r|\n/;
  * `data` as `\n`. Field values cannot inject fields or events.
  *
  * An `event` without `data` is written with empty data, because clients
- * dispatch no event without data. A message without any field is `""`. A
- * comment alone is written without the blank line that ends a block, because
- * many clients dispatch an empty event at it.
+ * dispatch no event without data. A message without any field is encoded as
+ * `""`. A comment alone is written without the blank line that ends a block,
+ * because many clients dispatch an empty event when they read one.
  *
  * @param message The message.
  * @returns The block, including the blank line that ends it.
  * @throws {TypeError} If a field has the wrong type, `event` or `id` contains a
- * line end, `id` contains a NUL, `retry` is not a whole number from 0, both
+ * line end, `id` contains a NUL, `retry` is not an integer of at least 0, both
  * `json` and `data` are set, `json` cannot be written as JSON, or a string
  * contains a lone surrogate, which UTF-8 cannot encode.
  *
@@ -111,7 +111,9 @@ export function encodeSse(message: SseMessage): string {
   return encode(message, message.id, message.retry);
 }
 
-/** Encodes a message with another id and reconnection time. */
+/**
+ * Encodes a message with the given id and reconnection time instead of its own.
+ */
 function encode(
   message: SseMessage,
   id: string | undefined,
@@ -125,7 +127,7 @@ function encode(
     const line = oneLine("event", event);
     if (event !== "") {
       data ??= "";
-      // "message" is the default of readers.
+      // Clients use "message" if there is no such line.
       if (event !== "message") fields += line;
     }
   }
@@ -169,7 +171,7 @@ export function dataOf({ data, json }: SseMessage): string | undefined {
     .replace(/\u2029/g, "\\u2029");
 }
 
-/** Whether a message's `json` is the method of an event that was read. */
+/** Whether a message's `json` is the method of a `ServerSentEvent`. */
 function isMethod(json: unknown): boolean {
   return typeof json === "function";
 }
@@ -190,7 +192,10 @@ function oneLine(name: string, value: string): string {
 
 export const utf8: TextEncoder = /* @__PURE__ */ new TextEncoder();
 
-/** The bytes of messages that many streams write. Only the logs make them. */
+/**
+ * The encoded bytes of messages that are sent in many streams. Only event logs
+ * add to it.
+ */
 const shared = /* @__PURE__ */ new WeakMap<
   SseMessage,
   Uint8Array<ArrayBuffer>
@@ -214,8 +219,8 @@ export function sharedBytes(
 }
 
 /**
- * Encodes a message for a stream whose last event ID is `previousId`, or not
- * known if it is undefined.
+ * Encodes a message for a stream whose last event ID is `previousId`. Undefined
+ * means that it is not known.
  *
  * A parsed event always has the stream's last event ID, so `id:` is written only
  * when it changes. It is written for the first event in any case: a client that

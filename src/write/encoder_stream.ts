@@ -9,8 +9,8 @@ import { encodeEvent, sharedBytes, type SseMessage } from "./encoder.ts";
 /**
  * Transforms messages into the bytes of an event stream, the opposite of
  * `SseEventStream`. Use it in `pipeThrough`, as you use `TextEncoderStream`, if
- * you need a stream of bytes and not a `Response`. Events that were read are
- * messages, too.
+ * you need a stream of bytes and not a `Response`. A `ServerSentEvent` can be
+ * written as well.
  *
  * If a message cannot be written, the stream errors with the `TypeError` of
  * `encodeSse`.
@@ -32,7 +32,7 @@ import { encodeEvent, sharedBytes, type SseMessage } from "./encoder.ts";
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream}
  */
 // Not a subclass of `TransformStream`: bundlers keep a class that extends a
-// global in each bundle, also if nothing uses it.
+// global in each bundle, even if nothing uses it.
 export class SseEncoderStream
   implements TransformStream<SseMessage, Uint8Array<ArrayBuffer>> {
   /** The side to read from: the bytes of the event stream. */

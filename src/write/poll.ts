@@ -1,33 +1,36 @@
 /**
- * Messages with no promise between: how the readers of a log hand them to the
- * streams that write them.
+ * Polling: how a response reads the messages of a log without a promise for
+ * each.
  *
  * @module
  */
 
 import type { SseMessage } from "./encoder.ts";
 
-/** {@linkcode Pollable}'s method, not reachable from outside the module. */
+/**
+ * The key of {@linkcode Pollable}'s method, a symbol so that it is not part of
+ * the public API.
+ */
 export const POLL: unique symbol = /* @__PURE__ */ Symbol("poll");
 
-/** What can be asked for a message, and answers at once. */
+/** A source of messages that can be polled. */
 export interface Pollable {
   /**
    * Returns the next message, or the end. If there is neither yet, returns
-   * `undefined`, and wakes the caller when there is. Only the last caller is
-   * woken.
+   * `undefined`, and calls `wake` of the waker later. Only the waker of the
+   * last call is used.
    *
-   * @throws What reading failed with; after that, it has ended.
+   * @throws {unknown} The error with which reading failed. After that, the
+   * source has ended.
    */
   [POLL](waker: Waker): IteratorResult<SseMessage, undefined> | undefined;
 }
 
-/** Who asks for messages. */
+/** A consumer that polls a source. */
 export interface Waker {
   /**
-   * Is handed the next message, and tells whether it is to be handed the one
-   * after that, too. Without a message it is to ask again; there may still be
-   * nothing.
+   * Delivers a message. Returns whether to deliver the next one directly. If
+   * there is no message, the consumer polls again; there may still be none.
    */
   wake(message?: SseMessage): boolean;
 }

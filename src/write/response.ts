@@ -46,25 +46,25 @@ export interface SseResponseInit extends ResponseInit {
    *
    * No comment is written while the client is too slow to accept one.
    *
-   * The comment is `:` and one line end. After a blank line, many clients would
-   * dispatch an empty event. The SDK `@google/genai` is the only known client
-   * that cannot read the event after it: for its requests, do not set
-   * `heartbeat`.
+   * The comment is `:` and one line end. It has no blank line, at which many
+   * clients would dispatch an empty event. The only known client that has a
+   * problem with it is the SDK `@google/genai`, which loses the event after
+   * each such comment: do not set `heartbeat` for responses to it.
    */
   heartbeat?: number | undefined;
   /**
-   * Maximum time in milliseconds for the client to accept what it is sent. If it
+   * Maximum time in milliseconds that the client may take to accept data. If it
    * takes longer, the body errors, which breaks the connection, and the source
    * is closed. By default, there is no limit.
    *
    * Set it if a source is expensive to keep open: a client that stops reading
-   * without leaving, such as a browser's tab that is frozen, would otherwise keep
-   * it open until TCP gives up. Choose a minute, for example. Clients that
+   * without leaving, such as a frozen browser tab, would otherwise keep the
+   * source open until TCP gives up. Choose a minute, for example. Clients that
    * reconnect continue after their last event.
    *
-   * The buffers between the server and the client accept some megabytes, so it
-   * takes as many until a client that has stopped reading is noticed. Time
-   * without anything to send does not count.
+   * A client that has stopped reading is noticed only when the buffers between
+   * the server and the client are full, which takes some megabytes of messages.
+   * Time without anything to send does not count.
    */
   sendTimeout?: number | undefined;
   /**
@@ -89,11 +89,11 @@ const DEFAULT_HEADERS = [
   ["Cache-Control", "no-cache, no-transform"],
   // Turns off buffering in nginx.
   ["X-Accel-Buffering", "no"],
-  // Turns it off in every proxy that implements RFC 10036.
+  // Turns buffering off in every proxy that implements RFC 10036.
   ["Incremental", "?1"],
 ];
 
-// Without a blank line, at which many clients dispatch an empty event.
+// There is no blank line, because many clients dispatch an empty event at one.
 const HEARTBEAT = /* @__PURE__ */ utf8.encode(":\n");
 
 /**
@@ -102,10 +102,10 @@ const HEARTBEAT = /* @__PURE__ */ utf8.encode(":\n");
  * that returns one of them, into a `Response`.
  *
  * Messages are read from the source only as fast as the client accepts them.
- * When the client leaves, the source is closed by its `return()`, so that the
- * `finally` blocks of a generator run. If the source fails, the response
- * errors: the client sees a failed connection instead of an end, and can
- * reconnect.
+ * When the client leaves, the source is closed by a call of its `return()`, so
+ * that the `finally` blocks of a generator run. If the source fails, the
+ * response errors: the client sees a failed connection instead of an end, and
+ * can reconnect.
  *
  * A generator cannot be closed while it awaits something. If it may wait for
  * long, pass a function, which is called with an `AbortSignal`: the signal aborts
@@ -113,25 +113,28 @@ const HEARTBEAT = /* @__PURE__ */ utf8.encode(":\n");
  * exceeded, and when the stream fails. Pass the signal to everything that is
  * awaited. It does not abort if the source has ended.
  *
- * The function is called when the body is first read. For a HEAD request, that is
- * never, unless the server reads the body anyway, as `Deno.serve` does: then the
- * signal aborts immediately. If the function throws or rejects, the response
- * errors, unless the signal has aborted. A source that it returns after that is
- * closed.
+ * The function is called when the body is first read. For a HEAD request, that
+ * is never, unless the server reads the body anyway, as `Deno.serve` does: then
+ * the signal aborts immediately. If the function throws or rejects, the
+ * response errors, unless the signal has aborted. A source that the function
+ * returns after the signal has aborted is closed.
  *
- * A connection from `connectSse` is forwarded with its ids. An id is written for
- * the first event, and then only if it changes. If the connection's
- * `lastEventId` is `""` when it is passed, the client is assumed to have no id
- * either, and an empty id is written only after another one. Therefore connect
- * with the `lastEventIdOf` the request, and pass the connection before you read
- * from it. From any other source, each `id` is written, also if it is empty.
+ * A `ServerSentEvent` from `connectSse` or another reader is forwarded with its
+ * id. The id is written for the first event, and then only if it changes. The
+ * `id` of any other message is always written.
+ *
+ * An empty id at the first event makes the client forget its last event ID. It
+ * is left out only if the source is a connection whose `lastEventId` is `""`
+ * when it is passed: the client is then assumed to have no id either. Therefore
+ * pass `lastEventIdOf(request)` to `connectSse` as `lastEventId`, and pass the
+ * connection to `sseResponse` before you read from it.
  *
  * @param source The messages, or a function that returns them or a promise of
- * them. Events that were read are messages, too.
- * @param init Status, headers, heartbeat, timeout and signal. By default, the headers
- * `Content-Type`, `Cache-Control`, `X-Accel-Buffering` and `Incremental` are
- * set so that nothing on the way caches, compresses or buffers the stream. Your
- * headers replace them.
+ * them. A `ServerSentEvent` is a message, too.
+ * @param init Status, headers, heartbeat, timeout and signal. By default, the
+ * headers `Content-Type`, `Cache-Control`, `X-Accel-Buffering` and
+ * `Incremental` are set so that no proxy or cache on the way stores, compresses
+ * or buffers the stream. Your headers replace them.
  * @returns The response.
  * @throws {TypeError} If the source cannot be iterated, or is a locked stream,
  * or `signal` is not an `AbortSignal`. If a function returns such a source, the
@@ -211,7 +214,7 @@ const HEARTBEAT = /* @__PURE__ */ utf8.encode(":\n");
  * export default { fetch: handler };
  * ```
  *
- * @example End a generator when the client leaves, also while it waits
+ * @example End a generator when the client leaves, even while it waits
  * ```ts
  * import { connectSse, sseResponse } from "@x/sse";
  *
@@ -276,10 +279,10 @@ type Source = Parameters<typeof sseResponse>[0];
 type SourceFunction = Extract<Source, (signal: AbortSignal) => unknown>;
 
 /**
- * - `"idle"`: the client has requested nothing more.
- * - `"waiting"`: it waits for a message, which the source is asked for.
- * - `"ahead"`: the source is still asked for it, but a heartbeat has answered the
- *   request of the client.
+ * - `"idle"`: no `pull` is pending.
+ * - `"waiting"`: a `pull` is pending, and the source is being read.
+ * - `"ahead"`: the source is still being read, but a heartbeat has settled the
+ *   `pull`.
  * - `"over"`: the source has ended, or is not read any more.
  */
 type State = "idle" | "waiting" | "ahead" | "over";
@@ -307,7 +310,7 @@ class Writer
   #resolve!: () => void;
   #heartbeatTimer: ReturnType<typeof setTimeout> | undefined;
   #sendTimer: ReturnType<typeof setTimeout> | undefined;
-  /** The time of the last message or of the client's last request for one. */
+  /** The time of the last write or `pull`. */
   #quietSince = 0;
 
   constructor(source: Source, init: SseResponseInit) {
@@ -316,7 +319,7 @@ class Writer
     this.#init = init;
   }
 
-  /** An exception is one of the stream's constructor. */
+  /** If it throws, the constructor of the stream throws. */
   start(
     controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>,
   ): void {
@@ -373,7 +376,8 @@ class Writer
       else {
         while (this.#state === "waiting" || this.#state === "ahead") {
           const result = await this.#source!.next();
-          // A source and a client that never wait would stop all timers.
+          // If neither the source nor the client ever waits, no timer would
+          // fire.
           if (++this.#count % 5000 === 0) {
             await new Promise((resolve) => setTimeout(resolve));
           }
@@ -393,7 +397,11 @@ class Writer
     }
   }
 
-  /** Writes what the log has until the client has to request more. */
+  /**
+   * Writes the given message, or polls the log and writes its messages until it
+   * has none or no `pull` is pending. Returns whether to deliver the next
+   * message directly.
+   */
   wake(message?: SseMessage): boolean {
     try {
       let result: IteratorResult<SseMessage> | undefined;
@@ -419,8 +427,8 @@ class Writer
   #write(message: SseMessage): void {
     let bytes = sharedBytes(message);
     if (bytes !== undefined) {
-      // Unknown from here on. To store a new id in each of thousands of writers
-      // costs more than the rest.
+      // Unknown from here on. Storing a new id in each of thousands of writers
+      // would cost more than everything else.
       this.#lastEventId = undefined;
     } else {
       bytes = encodeEvent(message, this.#lastEventId);
@@ -445,7 +453,8 @@ class Writer
       } else if (
         this.#source?.[POLL] && this.#controller.desiredSize === 0
       ) {
-        // A promise for each message would cost more than the rest.
+        // `pull` stays pending, and the log calls `wake` with the next message.
+        // A promise for each message would cost more than everything else.
         return;
       }
       this.#resolve();
@@ -467,10 +476,11 @@ class Writer
     this.#heartbeatTimer = setTimeout(() => this.#beat(), due);
   }
 
-  /** Errors the body, unless nothing more is read anyway. */
+  /** Errors the body and closes the source, unless the stream is over. */
   #fail(error: unknown): void {
     if (this.#state === "over") return;
-    // The source may have not ended: the message may be at fault, or the client.
+    // The source may still be open: the message may be invalid, or the client
+    // too slow.
     this.cancel(error).catch(() => {});
     this.#controller.error(error);
   }
