@@ -110,7 +110,7 @@
  * - [Daemons](https://github.com/x/sse/blob/main/examples/guides/daemons.md)
  *   that follow feeds for weeks
  * - [Answers](https://github.com/x/sse/blob/main/examples/guides/answers.md) of
- *   LLMs that continue when their reader disconnects
+ *   LLMs that continue even if their reader disconnects
  * -
  *   [Broadcasting](https://github.com/x/sse/blob/main/examples/guides/broadcasting.md)
  *   to many clients

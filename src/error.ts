@@ -73,7 +73,10 @@ export type SseErrorCode =
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#processing-model}
  */
 export class SseError extends Error {
-  /** `"SseError"`. It is on the prototype, so that it is not printed. */
+  /**
+   * `"SseError"`. It is a getter of the prototype, so that consoles do not list
+   * it among the properties of the error.
+   */
   override get name(): string {
     return "SseError";
   }
@@ -105,7 +108,8 @@ export class SseError extends Error {
    * locked or was read by another reader.
    *
    * Errors with the code `"malformed"` or `"truncated"` have the first 200
-   * characters of the text that belongs to no event stream, if there is any.
+   * characters of the text that is not in the format of an event stream, if
+   * there is any.
    */
   declare readonly body?: string;
 
@@ -114,7 +118,8 @@ export class SseError extends Error {
    * `connectSse` to report an attempt that failed and may be repeated.
    *
    * @param code The kind of the error.
-   * @param message What was expected, what was received and what to do.
+   * @param message A text that says what was expected, what was received and
+   * what to do.
    * @param options The cause, the response and the start of its body.
    */
   constructor(

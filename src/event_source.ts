@@ -1,10 +1,10 @@
 /**
  * The WHATWG standard's `EventSource` for every runtime with `fetch`: Deno,
- * Node, Bun, Cloudflare Workers and browsers. Use it for code that was written
- * for the browser's class, which runs unchanged, and if that class is not
- * enough: this one also sends headers, any method and a body, and its errors
- * say what went wrong. To read a stream with `for await`, use `connectSse` of
- * `@x/sse`.
+ * Node, Bun, Cloudflare Workers and browsers. Use it to run code that was
+ * written for the browser's class, without a change, or if you need more than
+ * that class: this one also sends headers, any method and a body, and its
+ * errors say what went wrong. To read a stream with `for await`, use
+ * `connectSse` of `@x/sse`.
  *
  * ```sh
  * deno add jsr:@x/sse       # Deno
@@ -31,9 +31,9 @@
  *
  * - **CORS preflights.** In a browser, a request to another origin with the
  *   header `Last-Event-ID` is preceded by an `OPTIONS` request. A reconnect
- *   after an id therefore costs two requests, and the server has to allow the
- *   header: `Access-Control-Allow-Headers: Last-Event-ID`. The browser's own
- *   class sends it without a preflight.
+ *   after an event with an id therefore costs two requests, and the server has
+ *   to allow the header: `Access-Control-Allow-Headers: Last-Event-ID`. The
+ *   browser's own class sends it without a preflight.
  * - **Requests that CORS blocks** look like network errors, so they are
  *   repeated, forever unless `reconnect.maxAttempts` is set. The browser's own
  *   class closes at once.
@@ -106,7 +106,8 @@ const INITIAL_DELAY = 3000;
 /**
  * The standard's `EventSource`. It connects at once, reconnects whenever the
  * connection is lost, and dispatches the events of the stream to listeners,
- * until you close it or the server responds that there is no stream.
+ * until you close it, or until the server sends a response that is not an event
+ * stream.
  *
  * Listeners of `open`, `message` and `error` get events of their own types. All
  * other listeners get messages.
@@ -244,7 +245,7 @@ export class EventSource extends EventTarget {
    * module.
    * @throws {DOMException} `"SyntaxError"` if the URL cannot be parsed.
    * @throws {TypeError} If an argument is missing or has the wrong type. A
-   * wrong option is reported by an `error` event instead.
+   * wrong option other than `fetch` is reported by an `error` event instead.
    */
   constructor(url: string | URL, init: EventSourceInit = {}) {
     super();
@@ -324,7 +325,8 @@ export class EventSource extends EventTarget {
   }
 
   /**
-   * The delay before a reconnect in milliseconds: the server's, or the default.
+   * The delay before a reconnect in milliseconds: the server's newest `retry:`
+   * or, before it has sent one, `initialDelay`.
    *
    * @experimental The standard has not adopted it yet, and may change it.
    */

@@ -6,13 +6,13 @@
 
 /**
  * Returns the id after which a client asks to continue. Use it in a server that
- * gives its events ids: send the events after this one.
+ * gives its events ids: send the events that follow this id.
  *
- * The id is the header `Last-Event-ID`, which `EventSource` and `connectSse`
- * send when they reconnect. If the header is missing, it is the parameter
- * `lastEventId` or `last_event_id` of the URL, for clients that cannot set a
- * header on their first request. The header is decoded as UTF-8 on every
- * runtime.
+ * The id is the value of the header `Last-Event-ID`, which `EventSource` and
+ * `connectSse` send when they reconnect. If the header is missing, it is the
+ * value of the parameter `lastEventId` or `last_event_id` of the URL, for
+ * clients that cannot set a header on their first request. The header is
+ * decoded as UTF-8 on every runtime.
  *
  * The client can send any text as the id, so check it before you use it in a
  * query.

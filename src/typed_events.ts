@@ -89,7 +89,8 @@ export interface StandardSchema<Output = unknown> {
     /** The name of the library. */
     readonly vendor: string;
     /**
-     * Validates a value. Returns it as the schema transforms it, or the issues.
+     * Validates a value. Returns the value that the schema makes of it, or the
+     * issues.
      */
     readonly validate: (
       value: unknown,
@@ -113,8 +114,8 @@ export interface StandardSchemaIssue {
   /** The reason, as text. */
   readonly message: string;
   /**
-   * The path to the wrong part: a list of keys, each by itself or as the `key`
-   * of an object.
+   * The path to the wrong part: a list of keys; each is the key itself, or an
+   * object with the property `key`.
    */
   readonly path?:
     | readonly (PropertyKey | { readonly key: PropertyKey })[]
@@ -134,13 +135,16 @@ export interface StandardSchemaIssue {
 export interface TypedEvent<Name extends string = string, Data = unknown> {
   /** The event's type: `"message"` if the stream does not name one. */
   readonly event: Name;
-  /** The payload: parsed as JSON, and then as the schema returns it. */
+  /**
+   * The value that the schema returns for the payload, which is parsed as JSON
+   * first.
+   */
   readonly data: Data;
   /** The last event ID of the stream when the event was dispatched. */
   readonly id: string;
   /**
-   * The reconnection time in milliseconds that came with the event, as `retry`
-   * of `ServerSentEvent`.
+   * The reconnection time in milliseconds that the stream has set with the
+   * event: the same as `retry` of `ServerSentEvent`.
    */
   readonly retry: number | undefined;
 }
@@ -170,7 +174,8 @@ export interface TypedEvent<Name extends string = string, Data = unknown> {
 export type TypedEventOf<Schemas extends Record<string, StandardSchema>> = {
   [Name in keyof Schemas & (string | number)]: TypedEvent<
     `${Name}`,
-    // The type of a valid value, however the type of `validate` is written.
+    // The type of a valid value, for each way in which libraries declare
+    // `validate`.
     Extract<
       Awaited<ReturnType<Schemas[Name]["~standard"]["validate"]>>,
       { readonly value: unknown; readonly issues?: undefined }
@@ -219,7 +224,10 @@ export interface TypedEventsOptions {
  * @see {@link https://standardschema.dev/schema}
  */
 export class TypedEventError extends Error {
-  /** `"TypedEventError"`. It is on the prototype, so that it is not printed. */
+  /**
+   * `"TypedEventError"`. It is a getter of the prototype, so that consoles do
+   * not list it among the properties of the error.
+   */
   override get name(): string {
     return "TypedEventError";
   }
@@ -237,7 +245,7 @@ export class TypedEventError extends Error {
    * Creates an error, for example in a test.
    *
    * @param event The event.
-   * @param message What was expected and what was received.
+   * @param message A text that says what was expected and what was received.
    * @param options The cause, and the issues: by default one issue, with the
    * message.
    */
@@ -371,7 +379,7 @@ class TypedEvents<Schemas extends Record<string, StandardSchema>>
       }
     } catch (error) {
       if (this.#isOpen()) {
-        // An error of closing does not replace this one, as in `for await`.
+        // If closing fails as well, this error is thrown, as in `for await`.
         if (error instanceof TypedEventError) {
           await this.#close().catch(() => {});
         }
@@ -407,7 +415,7 @@ class TypedEvents<Schemas extends Record<string, StandardSchema>>
   }
 }
 
-/** Returns the event's data as its schema returns it. */
+/** Returns the value that the schema makes of the event's data. */
 async function validate(
   event: ServerSentEvent,
   schema: StandardSchema | undefined,

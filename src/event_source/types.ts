@@ -42,9 +42,10 @@ export interface EventSourceInit {
   method?: string | undefined;
   /**
    * Headers of the request, for example `Authorization`. By default, `Accept`
-   * and `Cache-Control` are sent, and `Last-Event-ID` if there is an id. Yours
-   * replace `Accept` and `Cache-Control`. In a browser, most headers cost a
-   * CORS preflight if the server is of another origin.
+   * and `Cache-Control` are sent (in a browser, `cache: "no-store"` instead of
+   * the latter), and `Last-Event-ID` if there is an id. Your headers replace
+   * `Accept` and `Cache-Control`. In a browser, most headers cost a CORS
+   * preflight if the server is of another origin.
    */
   headers?: RequestInit["headers"] | undefined;
   /**

@@ -26,15 +26,15 @@ import { checkResponse, makeSend } from "./request.ts";
  *
  * The request has the headers `Accept: text/event-stream` and
  * `Cache-Control: no-cache` (in a browser, `cache: "no-store"` instead). Each
- * is set only if you do not set it. A user and a password in the URL become an
- * `Authorization` header, unless you set one.
+ * is set only if you do not set it. A user name and a password in the URL
+ * become an `Authorization` header, unless you set one.
  *
- * @param input The URL; or a `Request`, whose properties the options override;
- * or a function that returns one of them for each attempt. Use a function to
- * send a new token, to change the URL, or to continue with a GET after a POST.
- * A `Request` from a function is sent as it is, except that `Accept`,
- * `Cache-Control` and `Last-Event-ID` are added if they are missing. Aborting
- * its own signal aborts that attempt only. If the function throws an
+ * @param input The URL; or a `Request`, whose properties are overridden by the
+ * options; or a function that returns one of them for each attempt. Use a
+ * function to send a new token, to change the URL, or to continue with a GET
+ * after a POST. A `Request` from a function is sent as it is, except that
+ * `Accept`, `Cache-Control` and `Last-Event-ID` are added if they are missing.
+ * Aborting its own signal aborts that attempt only. If the function throws an
  * `SseError`, the attempt has failed and may be repeated. Any other error ends
  * the stream.
  * @param options The options of `fetch`, and how to read the stream.

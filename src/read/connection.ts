@@ -63,17 +63,19 @@ export interface SseConnection
    * one.
    *
    * If it is not an event stream, you can read its body before you call
-   * `next()`. You then do not have to call `close()`. `close()` stops reading
-   * it, but the option `signal` does not.
+   * `next()`. If you read it to its end, you do not have to call `close()`.
+   * `close()` also aborts reading it, but aborting the option `signal` does
+   * not.
    */
   readonly response: Response;
 
   /**
    * The state of the connection. Use it to show whether events can arrive.
    *
-   * - `"connecting"`: there is no connection. Another attempt may follow; if the
-   *   connection was lost, it is planned by the next `next()`.
-   * - `"open"`: there is a response, also if it is not an event stream.
+   * - `"connecting"`: there is no connection, but another attempt may follow.
+   *   After a lost connection, the next call of `next()` decides whether to
+   *   make one.
+   * - `"open"`: there is a response, even if it is not an event stream.
    * - `"closed"`: there is no connection, and will be none. Events that arrived
    *   before are still returned, unless `close()`, an abort or the error of a
    *   callback has dropped them.
@@ -84,7 +86,7 @@ export interface SseConnection
    * The last event ID of the events that were returned. Store it, and pass it
    * as the option `lastEventId` to continue from there later.
    *
-   * A reconnect sends another id: that of the newest event that has arrived,
+   * A reconnect may send a newer id: that of the newest event that has arrived,
    * even if it was not returned yet.
    */
   readonly lastEventId: string;
@@ -134,10 +136,11 @@ export interface SseConnection
    * `"rejected"`, whose `cause` is the error. Call it for errors inside the
    * stream, such as the event `overloaded_error` of an LLM. The option
    * `reconnect` decides what happens next, as after any other failure. If no
-   * attempt follows, the next `next()` throws the `SseError`. Events reset the count of
-   * attempts only when you read on, so one that you reject does not reset it.
-   * Events that have arrived are kept. Without `reconnect` and with
-   * `resume: false` they are dropped, because no attempt continues after them.
+   * attempt follows, the next `next()` throws the `SseError`. An event resets
+   * the count of attempts only when you read on, so an event because of which
+   * you call `reconnect(error)` does not reset it. Events that have arrived are
+   * kept. If the option `reconnect` is off, or `resume` is `false`, they are
+   * dropped, because no attempt continues after them.
    *
    * @param error The reason why the connection has failed.
    * @throws {TypeError} If there is no argument, and the option `reconnect` is

@@ -35,8 +35,8 @@ export interface SseDecoderOptions {
   lastEventId?: string | undefined;
   /**
    * Maximum size of an event in UTF-16 code units, including its unfinished
-   * line. Comments and unknown lines count as well while they arrive. A larger
-   * event or line fails with an `SseError` `"event-too-large"`.
+   * line. A comment or an unknown line counts until its end has arrived. A
+   * larger event or line fails with an `SseError` `"event-too-large"`.
    *
    * The limit keeps a faulty server from filling the memory. Lower it if many
    * streams are open at once. `Infinity` removes it.
@@ -140,8 +140,8 @@ export class SseDecoder {
    * @typeParam Events An array, or any other object with a method `push`.
    * @param chunk The next bytes, or the next part of a text that is already
    * decoded.
-   * @param events The array to append the events to. If the call fails, it
-   * contains the events that were complete before the error.
+   * @param events The array to append the events to, by default a new one. If
+   * the call fails, it contains the events that were complete before the error.
    * @returns `events`, with the events that this chunk completed.
    * @throws {SseError} `"event-too-large"` if an event exceeds `maxEventSize`.
    * After this error, and after an error that `onComment` or `push` throws,

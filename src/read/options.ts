@@ -124,8 +124,8 @@ export interface ConnectSseOptions extends
    * stored.
    *
    * In a browser, the header costs a CORS preflight if the server is of another
-   * origin, and that server has to allow it. HTTP drops white space at the ends
-   * of an id.
+   * origin, and that server has to allow it. HTTP removes white space at the
+   * start and at the end of an id.
    *
    * @default {""}
    */
@@ -199,9 +199,9 @@ export interface ConnectSseOptions extends
   anyContentType?: boolean | undefined;
   /**
    * Maximum size of an event in UTF-16 code units, including its unfinished
-   * line. Comments and unknown lines count as well while they arrive. A larger
-   * event or line fails with an `SseError` `"event-too-large"`. By
-   * default, it does not reconnect after this error.
+   * line. A comment or an unknown line counts until its end has arrived. A
+   * larger event or line fails with an `SseError` `"event-too-large"`. By
+   * default, `connectSse` does not reconnect after this error.
    *
    * The limit keeps a faulty server from filling the memory. Lower it if many
    * streams are open at once. `Infinity` removes it.

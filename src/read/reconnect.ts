@@ -63,8 +63,8 @@ export interface ReconnectOptions {
   resume?: boolean | undefined;
   /**
    * Called with each event that is returned, until it returns true. From then
-   * on, no attempt starts the answer anew. It needs `resume: false`. By
-   * default, the first event of any kind has this effect.
+   * on, a failure ends the stream instead of repeating the request. Requires
+   * `resume: false`. By default, the first event of any kind has this effect.
    *
    * Set it if the first events have no content. OpenAI's first event, for
    * example, has a role and no token, so the chat guide uses
@@ -98,7 +98,7 @@ export interface ReconnectOptions {
    * Factor by which the delay grows with each attempt in a row; at least 1.
    * With 2, the delays are 1, 2, 4 … s.
    *
-   * Set it to 1 for a constant delay, as browsers have it.
+   * Set it to 1 for a constant delay, as in browsers.
    *
    * @default {2}
    */
@@ -122,7 +122,7 @@ export interface ReconnectOptions {
    * event resets the count and the delays, so a server that sends one event per
    * connection and then closes it is retried forever. The same holds for a
    * connection that delivered a byte and stayed open for longer than
-   * `maxDelay`: it was healthy, but quiet.
+   * `maxDelay`, or for 30 seconds if that is less: it was healthy, but quiet.
    *
    * With `resume: false`, nothing resets the count: the request is sent at most
    * `1 + maxAttempts` times.

@@ -38,9 +38,9 @@ export class ServerSentEvent {
   readonly id: string;
 
   /**
-   * The reconnection time in milliseconds that the stream has set with this
-   * event, or in a block without data between it and the event before.
-   * Undefined if it has set none there.
+   * The reconnection time in milliseconds that the stream has set in the block
+   * of this event, or in a block without data since the previous event.
+   * Undefined if neither sets one.
    */
   readonly retry: number | undefined;
 

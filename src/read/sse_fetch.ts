@@ -44,28 +44,30 @@ export type SseFetchOptions = Pick<
 /**
  * Makes a `fetch` for API clients that take one, such as the SDKs of OpenAI,
  * Anthropic, Google, Vercel and MCP. With it, an event stream that stalls or is
- * cut off fails with an `SseError`, so that the client cannot hang or take half
- * an answer for a whole one.
+ * cut off fails with an `SseError`, so that the client does not hang, and does
+ * not mistake half an answer for a whole one.
  *
- * It sends each request as it is, and does not retry: clients do. A response
- * that is not an event stream is returned unchanged. The bytes of an event
- * stream are passed on unchanged, as soon as they arrive. The body errors
+ * It sends each request as it is, and does not retry, because clients retry
+ * themselves. A response that is not an event stream is returned unchanged. The
+ * bytes of an event stream are passed on unchanged, as soon as they arrive. The
+ * body errors
  *
- * - if no byte arrives for `idleTimeout`, or no event for `eventTimeout`,
- *   milliseconds: `"idle-timeout"`, `"event-timeout"`;
+ * - if no byte arrives for `idleTimeout` milliseconds: `"idle-timeout"`;
+ * - if no event arrives for `eventTimeout` milliseconds: `"event-timeout"`;
  * - if it ends before `until` is met: `"truncated"`;
  * - if the connection fails: `"network"`;
  * - if an event is too large: `"event-too-large"`;
- * - if it has no event, but other text, for example an error as JSON:
+ * - if it contains no event, but other text, for example an error as JSON:
  *   `"malformed"`.
  *
  * When `until` is met, the body is closed, even if the server leaves the
  * connection open. A client may read several kinds of streams, each with an end
- * of its own: OpenAI's Chat Completions end with `[DONE]`, but its Responses do
- * not, so with `until: "[DONE]"` each of them would be `"truncated"`. Pass a
- * function then that knows all of them: the guide on
- * [SDKs](https://github.com/x/sse/blob/main/examples/guides/sdks.md) has one
- * for each API.
+ * of its own: the streams of OpenAI's Chat Completions API end with `[DONE]`,
+ * but those of its Responses API do not, so with `until: "[DONE]"` they would
+ * fail as `"truncated"`. In this case, pass a function that recognizes the end
+ * of each kind: the guide on
+ * [SDKs](https://github.com/x/sse/blob/main/examples/guides/sdks.md) has a
+ * function for each API.
  *
  * @param options When a stream is complete, and how long to wait.
  * @returns The function, to be passed as the client's option `fetch`. It rejects
