@@ -1,20 +1,20 @@
 /**
- * A command line for event streams, to use in place of `curl -N`: it
- * prints events as they come.
+ * A command that prints event streams as they arrive, for use instead of
+ * `curl -N`. It runs on Deno without an installation:
  *
  * ```sh
  * deno run -N jsr:@x/sse/cli https://example.com/events
  * ```
  *
- * Installed, it is called `sse`, or what `-n` says. With `-R` added it may also
- * read files that are named in arguments, as in `-d @prompt.json`.
+ * To install it as `sse`, on Deno or on Node:
  *
  * ```sh
  * deno install -gN -n sse jsr:@x/sse/cli
+ * npm install -g @x/sse
  * ```
  *
- * A chat API is asked as with curl. `--until` says how its streams end, so that
- * one which breaks off does not pass for complete:
+ * Set the headers and the body of a request as with curl. `--until` sets the
+ * data of the last event, so that an answer that was cut off is an error:
  *
  * ```sh
  * sse https://api.example.com/v1/chat/completions \
@@ -23,96 +23,76 @@
  *   --until "[DONE]"
  * ```
  *
- * For pipes there are `--data`, the data alone, and `--json`, an object a line:
+ * In a pipe, use `--data`, which prints only the data, or `--json`, which prints
+ * each event as a JSON object on a line:
  *
  * ```sh
  * sse --json --reconnect https://example.com/events | jq .data
  * ```
  *
- * `sse --help` lists all options. The exit status is 0 if the stream ended
- * as it should, 1 after a network or HTTP error, 2 for bad usage, and 130 if
- * it was interrupted.
+ * `sse --help` lists all options. The exit status is 0 if the stream ended as
+ * expected, 1 after a network or HTTP error, 2 for invalid arguments, and 130
+ * after Ctrl+C.
+ *
+ * On Deno, `-N` permits access to the network. `-d @FILE` also needs `-R`.
  *
  * @module
  */
 
+import { readFile } from "node:fs/promises";
+import process from "node:process";
+import { buffer } from "node:stream/consumers";
 import { parseArgs } from "node:util";
 import config from "../deno.json" with { type: "json" };
-import { connectSse } from "./read/connect.ts";
-import { reasonOf, SseError } from "./error.ts";
-import { escapeControls, withoutSecrets } from "./internal/quote.ts";
-import { truncate } from "./internal/truncate.ts";
+import { escapeControls, withoutUrlSecrets } from "./internal/quote.ts";
 import { headerValue } from "./last_event_id.ts";
+import { connectSse } from "./read/connect.ts";
 import type { ServerSentEvent } from "./read/server_sent_event.ts";
-
-/** How much of the body an error message shows. */
-const BODY_LENGTH = 200;
-
-const NUL = 0x00;
-const LF = 0x0a;
-const CR = 0x0d;
-
-// ANSI codes of text styles.
-const BOLD = 1;
-const DIM = 2;
-const GREEN = 32;
-const YELLOW = 33;
-const CYAN = 36;
-const RESET = "\x1b[0m";
 
 const HELP = `\
 Usage: sse [options] URL
 
-Prints the server-sent events of an HTTP response as they come.
+Prints the server-sent events of an HTTP response as they arrive.
 
-      --data                  Print the data of events and nothing else
+      --data                  Print only the data of events
       --json                  Print each event as a JSON object on a line
       --comments              Print comments as well
-  -X, --request METHOD        Send this method; without it GET, or POST with -d
-  -H, --header "NAME: VALUE"  Send a header; "NAME:" omits one sent by default
-  -d, --body DATA             Send a body; @FILE reads it, - from standard input
-      --last-event-id ID      Go on after the event with this ID
-      --until DATA            End at the event with this data, as "[DONE]"; a
-                              stream that ends without it has failed
+  -X, --request METHOD        Set the method; the default is GET, or POST with -d
+  -H, --header "NAME: VALUE"  Send a header; repeat it to send several
+  -d, --body DATA             Send a body; @FILE reads a file, @- standard input
+      --last-event-id ID      Continue after the event with this id
+      --until DATA            End at the event with this data, such as "[DONE]",
+                              and fail if the stream ends without it
       --max-events N          End after N events
-      --reconnect             Connect again where the stream ends or breaks
-      --connect-timeout SEC   Fail where no response comes for SEC seconds
-      --idle-timeout SEC      Fail where no byte comes for SEC seconds
-  -h, --help                  Print this
+      --reconnect             Connect again if the stream ends or fails
+      --connect-timeout SEC   Maximum time to wait for a response
+      --idle-timeout SEC      Maximum time to wait for a response or more data
+  -h, --help                  Print this help
   -V, --version               Print the version
 
-Exit status: 0 the stream ended as it should, 1 network or HTTP error, 2 bad
-usage, 130 interrupted.`;
+Exit status: 0 the stream ended as expected, 1 network or HTTP error, 2 invalid
+arguments, 130 interrupted.`;
 
 /**
- * Runs the command line with these arguments. A process can do so once, as
- * standard output is closed at the end; an interrupt ends the process.
+ * Runs the command with these arguments, and resolves when its output is
+ * written. It prints to the standard output of the process.
  *
  * @param args The arguments after the command's name.
  * @returns The exit status.
  *
  * @example
  * ```ts ignore
+ * import process from "node:process";
  * import { main } from "@x/sse/cli";
  *
- * Deno.exit(await main(["--data", "https://example.com/events"]));
+ * process.exit(await main(["--data", "https://example.com/events"]));
  * ```
  */
 export async function main(args: string[]): Promise<number> {
-  const status = await run(args);
-  // Waits for the rest of the output. If that fails, nothing reads it.
-  await stdout.close().catch(() => {});
-  return status;
-}
-
-async function run(args: string[]): Promise<number> {
-  Deno.addSignalListener("SIGINT", () => {
-    if (Deno.stderr.isTerminal()) {
-      // Ends the line of the "^C", and a color that was cut off.
-      console.error(Deno.noColor ? "" : RESET);
-    }
-    Deno.exit(130);
-  });
+  for (const stream of [process.stdout, process.stderr]) {
+    // Without a listener, a failed write would throw. It also rejects `print`.
+    stream.on("error", () => {});
+  }
   try {
     const { values, positionals } = parse(args);
     if (values.help) await print(HELP);
@@ -120,20 +100,15 @@ async function run(args: string[]): Promise<number> {
     else await read(values, positionals);
     return 0;
   } catch (error) {
-    // The program that reads the output has ended.
-    if (error instanceof Deno.errors.BrokenPipe) return 0;
-    // An argument is wrong: `read` wraps such errors when they come later.
+    const { code, message } = error as Error & { code?: string };
+    // The reader of the output has closed it, as `head` does.
+    if (code === "EPIPE") return 0;
     if (error instanceof TypeError || error instanceof RangeError) {
-      // `parseArgs` goes on about values that start with a dash. No URL does.
-      const message = error.message.replace(/\. To specify a pos.*/s, "");
-      complain(`${message} (see --help)`);
+      // `parseArgs` also explains values that start with a dash. No URL does.
+      complain(`${message.replace(/\. To specify a pos.*/s, "")} (see --help)`);
       return 2;
     }
-    if (error instanceof SseError) {
-      complain(explain(error) + bodyQuote(error));
-    } else {
-      complain((error as Error).message);
-    }
+    complain(message);
     return 1;
   }
 }
@@ -150,7 +125,7 @@ function parse(args: string[]) {
       comments: { type: "boolean" },
       request: { type: "string", short: "X" },
       header: { type: "string", short: "H", multiple: true, default: [] },
-      body: { type: "string", short: "d", multiple: true },
+      body: { type: "string", short: "d" },
       "last-event-id": { type: "string" },
       until: { type: "string" },
       "max-events": { type: "string" },
@@ -163,25 +138,28 @@ function parse(args: string[]) {
   });
 }
 
-/** Reads the stream that the arguments ask for, and prints its events. */
+/** Prints the events of the stream that the arguments describe. */
 async function read(values: Values, positionals: string[]): Promise<void> {
-  const url = targetOf(values, positionals);
+  if (positionals.length !== 1) {
+    throw new TypeError(`Expected one URL, got ${positionals.length}`);
+  }
   if (values.data && (values.json || values.comments)) {
     throw new TypeError("Expected --data without --json and --comments");
   }
-  let left = eventCount(values["max-events"]);
-  const connectTimeout = milliseconds(values, "connect-timeout");
-  const idleTimeout = milliseconds(values, "idle-timeout");
-  const { headers, omitted } = await parseHeaders(values.header);
-  const body = values.body && await joinBody(values.body);
-  if (body && !headers.has("Content-Type")) {
+  const url = urlOf(positionals[0]);
+  const maxEvents = numberOf(values, "max-events");
+  const connectTimeout = numberOf(values, "connect-timeout", 1000);
+  const idleTimeout = numberOf(values, "idle-timeout", 1000);
+  const headers = headersOf(values.header);
+  const body = await bodyOf(values.body);
+  if (body !== undefined && !headers.has("Content-Type")) {
     headers.set("Content-Type", "application/x-www-form-urlencoded");
   }
-  const { formatEvent, formatComment } = formats(values);
+  const format = formatOf(values);
   const abort = new AbortController();
 
   const sse = await connectSse(url, {
-    method: values.request ?? (body ? "POST" : "GET"),
+    method: values.request ?? (body === undefined ? "GET" : "POST"),
     headers,
     body,
     lastEventId: values["last-event-id"],
@@ -189,44 +167,36 @@ async function read(values: Values, positionals: string[]): Promise<void> {
     connectTimeout,
     idleTimeout,
     signal: abort.signal,
-    async fetch(request) {
-      for (const name of omitted) request.headers.delete(name);
-      return withBackpressure(await fetch(request));
-    },
     reconnect: values.reconnect && {
       onReconnect({ error, delay }) {
         const seconds = (delay / 1000).toFixed(1);
-        const what = error.code === "truncated"
-          ? "The stream ended"
-          : explain(error);
-        complain(`${what}; connecting again in ${seconds} s`);
+        complain(`${error.message}; connecting again in ${seconds} s`);
       },
     },
-    onComment: values.comments
-      ? (comment) => {
-        print(formatComment(comment)).catch((error) => abort.abort(error));
-      }
-      : undefined,
+    ...values.comments && {
+      fetch: fetchAsPrinted,
+      onComment: (comment) =>
+        void print(format({ comment })).catch((error) => abort.abort(error)),
+    },
   });
-  try {
-    for await (const event of sse) {
-      await print(formatEvent(event));
-      if (--left === 0) break;
-    }
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
-    // The arguments were right: it is what the server sent.
-    throw new Error(error.message, { cause: error });
+  let count = 0;
+  for await (const event of sse) {
+    await print(format(event));
+    if (++count === maxEvents) break;
   }
+  await printed;
 }
 
-/** The response, read only as fast as it can be printed. */
-function withBackpressure(response: Response): Response {
-  if (!response.ok || response.body === null) return response;
-  const body = response.body.pipeThrough(
+/**
+ * As `fetch`, but reads the body only as fast as it is printed. The loop over
+ * the events waits for its output itself, but `onComment` cannot wait.
+ */
+async function fetchAsPrinted(request: Request): Promise<Response> {
+  const response = await fetch(request);
+  const body = response.body?.pipeThrough(
     new TransformStream({
       async transform(chunk, controller) {
-        await stdout.ready;
+        await printed;
         controller.enqueue(chunk);
       },
     }),
@@ -234,227 +204,101 @@ function withBackpressure(response: Response): Response {
   return new Response(body, response);
 }
 
-/** The URL to read. */
-function targetOf(values: Values, positionals: string[]): URL {
-  if (positionals.length !== 1) {
-    throw new TypeError(
-      `Expected one URL, got ${positionals.length || "none"}` +
-        // With curl, these take the body.
-        (values.data || values.json
-          ? ": --data and --json choose the output, a body goes to -d"
-          : ""),
-    );
-  }
-  const [text] = positionals;
-  // The scheme may be left out, as with curl.
-  const scheme = /^\w+:\/\//.test(text) ? "" : "http://";
-  const url = URL.parse(scheme + text);
-  if (url === null || !/^https?:$/.test(url.protocol)) {
-    const got = withoutSecrets(scheme + text).slice(scheme.length);
-    throw new TypeError(`Expected an HTTP URL, got ${JSON.stringify(got)}`);
-  }
-  return url;
+function urlOf(text: string): URL {
+  // As with curl, the scheme is optional.
+  const url = /^\w+:\/\//.test(text) ? text : `http://${text}`;
+  if (/^https?:/i.test(url) && URL.canParse(url)) return new URL(url);
+  const got = JSON.stringify(withoutUrlSecrets(url));
+  throw new TypeError(`Expected an HTTP URL, got ${got}`);
 }
 
-function eventCount(text: string | undefined): number {
-  if (text === undefined) return Infinity;
-  if (/^0*[1-9][0-9]*$/.test(text)) return Number(text);
-  throw new TypeError(
-    `Expected --max-events as a number from 1, got "${text}"`,
-  );
-}
-
-function milliseconds(
+/** Returns the value of an option, multiplied by a factor. */
+function numberOf(
   values: Values,
-  name: "connect-timeout" | "idle-timeout",
+  name: "max-events" | "connect-timeout" | "idle-timeout",
+  factor = 1,
 ): number | undefined {
   const text = values[name];
   if (text === undefined) return undefined;
-  const seconds = /^[0-9.]+$/.test(text) ? Number(text) : NaN;
-  if (seconds > 0) return seconds * 1000;
-  throw new TypeError(`Expected --${name} as seconds above 0, got "${text}"`);
-}
-
-/** What `-H` gives: the headers, and the names of those not to be sent. */
-async function parseHeaders(
-  args: string[],
-): Promise<{ headers: Headers; omitted: string[] }> {
-  const headers = new Headers();
-  const omitted: string[] = [];
-  for (const arg of args) {
-    const lines = arg.startsWith("@")
-      ? new TextDecoder().decode(await readInput(arg)).split(/[\r\n]+/)
-      : [arg];
-    for (const line of lines.filter((line) => line.trim() !== "")) {
-      const [, name, mark, value] = /^([^:;]+)([:;])(.*)$/s.exec(line) ?? [];
-      if (name === undefined) {
-        // A file of headers holds secrets.
-        const got = arg.startsWith("@")
-          ? `another line in ${arg}`
-          : `"${line}"`;
-        throw new TypeError(`Expected -H "NAME: VALUE", got ${got}`);
-      }
-      // "Name:" omits a header, "Name;" sends it without a value.
-      if (mark === ":" && value.trim() === "") omitted.push(name);
-      else headers.append(name, headerValue(value.trim()));
-    }
+  const number = Number(text);
+  const isCount = name === "max-events";
+  if (number > 0 && (!isCount || Number.isInteger(number))) {
+    return number * factor;
   }
-  return { headers, omitted };
-}
-
-/** What several `-d` send together. */
-async function joinBody(args: string[]): Promise<Blob> {
-  const parts: BlobPart[] = [];
-  for (const arg of args) {
-    if (parts.length > 0) parts.push("&");
-    if (arg !== "-" && !arg.startsWith("@")) {
-      parts.push(arg);
-    } else {
-      const bytes = await readInput(arg);
-      // As curl does, so that the newline at the end of a file is not sent.
-      parts.push(bytes.filter((it) => it !== NUL && it !== LF && it !== CR));
-    }
-  }
-  return new Blob(parts);
-}
-
-/** Reads what `@FILE`, `@-` or `-` names. */
-async function readInput(arg: string): Promise<Uint8Array<ArrayBuffer>> {
-  const name = arg.replace(/^@/, "");
-  try {
-    return name === "-"
-      ? await new Response(Deno.stdin.readable).bytes()
-      : await Deno.readFile(name);
-  } catch (cause) {
-    throw new TypeError(
-      `Expected to read ${name === "-" ? "standard input" : name}, but: ${
-        (cause as Error).message
-      }`,
-      { cause },
-    );
-  }
-}
-
-/** How events and comments are printed. */
-function formats({ json, data }: Values): {
-  formatEvent: (event: ServerSentEvent) => string;
-  formatComment: (comment: string) => string;
-} {
-  if (json) {
-    return {
-      formatEvent: (event) => escapeControls(JSON.stringify(event)),
-      formatComment: (comment) => escapeControls(JSON.stringify({ comment })),
-    };
-  }
-  const isTerminal = Deno.stdout.isTerminal();
-  // What a server sends must not steer the terminal.
-  const shown = isTerminal ? escapeControls : (text: string) => text;
-  if (data) {
-    return { formatEvent: (event) => shown(event.data), formatComment: shown };
-  }
-  const paint: Paint = isTerminal && !Deno.noColor
-    ? (color, text) => `\x1b[${color}m${text}${RESET}`
-    : (_color, text) => text;
-  return {
-    formatEvent({ event, id, retry, data }) {
-      let about = time();
-      if (id !== "") about += ` id ${shown(id)}`;
-      if (retry !== undefined) about += ` retry ${retry} ms`;
-      return paint(BOLD, shown(event)) + " " + paint(DIM, about) + "\n" +
-        (isJson(data) ? indentJson(shown(data), paint) : shown(data)) + "\n";
-    },
-    formatComment: (comment) => paint(DIM, `: ${shown(comment)}`) + "\n",
-  };
-}
-
-type Paint = (color: number, text: string) => string;
-
-/** The local time, to the millisecond. */
-function time(): string {
-  const now = new Date();
-  const ms = String(now.getMilliseconds()).padStart(3, "0");
-  return `${now.toTimeString().slice(0, 8)}.${ms}`;
-}
-
-/** Whether `text` is an object or an array in JSON, of a size one might read. */
-function isJson(text: string): boolean {
-  if (text.length > 2 ** 20 || !/^\s*[[{]/.test(text)) return false;
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-// A string and whether it is a key; a bracket or a comma; another value.
-const JSON_TOKEN =
-  /\s*(?:("(?:[^"\\]+|\\.)*")(\s*:)?|([[{]\s*[\]}]|[[\]{},])|([^\s[\]{},]+))\s*/g;
-
-/** Lays JSON out in lines, as text, so that long numbers stay as they are. */
-function indentJson(json: string, paint: Paint): string {
-  let depth = 0;
-  const line = () => "\n" + "  ".repeat(Math.min(depth, 40));
-  return json.replace(
-    JSON_TOKEN,
-    (_, string?: string, colon?: string, mark?: string, value?: string) => {
-      if (string && colon) return paint(CYAN, string) + ": ";
-      if (string) return paint(GREEN, string);
-      if (value) return paint(YELLOW, value);
-      if (mark === ",") return "," + line();
-      if (mark === "{" || mark === "[") {
-        depth++;
-        return mark + line();
-      }
-      if (mark === "}" || mark === "]") {
-        depth--;
-        return line() + mark;
-      }
-      return mark![0] + mark!.at(-1);
-    },
+  const expected = isCount ? "an integer" : "seconds";
+  throw new TypeError(
+    `Expected --${name} as ${expected} above 0, got "${text}"`,
   );
 }
 
-const stdout = Deno.stdout.writable.getWriter();
-
-/** Prints a line; resolves when it is out. */
-function print(text: string): Promise<void> {
-  return stdout.write(new TextEncoder().encode(text + "\n"));
+function headersOf(lines: string[]): Headers {
+  const headers = new Headers();
+  for (const line of lines) {
+    const [, name, value] = /^([^\s:]+):\s*(\S.*)$/.exec(line) ?? [];
+    if (name === undefined) {
+      // The value may be a secret.
+      const got = JSON.stringify(line.replace(/:.*/s, ": …"));
+      throw new TypeError(`Expected -H "NAME: VALUE", got ${got}`);
+    }
+    headers.append(name, headerValue(value));
+  }
+  return headers;
 }
 
-/** Prints one line on standard error. */
-function complain(message: string): void {
-  console.error("sse: " + escapeControls(message.replace(/\s+/g, " ")));
-}
-
-/** What happened, in the words of the command line. */
-function explain(error: SseError): string {
-  const { code, response } = error;
-  switch (code) {
-    case "status":
-      return `HTTP ${response!.status} ${response!.statusText}`.trim();
-    case "content-type":
-      return "Expected the content type text/event-stream, got " +
-        (response!.headers.get("Content-Type") ?? "none");
-    case "truncated":
-      return "The stream ended before the event that ends it (--until)";
-    case "reconnect-failed":
-      return error.message;
-    case "connect-timeout":
-      return "No response came in time (--connect-timeout or --idle-timeout)";
-    case "idle-timeout":
-      return "No byte came in time (--idle-timeout)";
-    default:
-      return reasonOf(error);
+async function bodyOf(text: string | undefined) {
+  if (!text?.startsWith("@")) return text;
+  const name = text.slice(1);
+  try {
+    // Copied, because a body cannot be a `Buffer` of shared memory.
+    return new Uint8Array(
+      name === "-" ? await buffer(process.stdin) : await readFile(name),
+    );
+  } catch (cause) {
+    const { message } = cause as Error;
+    throw new TypeError(`Expected to read ${name}, but: ${message}`, { cause });
   }
 }
 
-/** The start of a refused response's body, for a message. */
-function bodyQuote({ code, body = "" }: SseError): string {
-  const text = body.trim();
-  // The message of a malformed response quotes it already.
-  if (text === "" || code === "malformed") return "";
-  return ": " + truncate(text, BODY_LENGTH);
+/** Returns the function that makes the text to print. */
+function formatOf(
+  { json, data }: Values,
+): (item: ServerSentEvent | { comment: string }) => string {
+  if (json) return (item) => escapeControls(JSON.stringify(item));
+  // A server must not control the terminal.
+  const shown = process.stdout.isTTY ? escapeControls : (text: string) => text;
+  return (item) => {
+    if ("comment" in item) return shown(`: ${item.comment}\n`);
+    if (data) return shown(item.data);
+    const { event, id, retry } = item;
+    const now = new Date();
+    const time = now.toTimeString().slice(0, 8) +
+      now.toISOString().slice(19, 23);
+    let head = `${event} ${time}`;
+    if (id !== "") head += ` id ${id}`;
+    if (retry !== undefined) head += ` retry ${retry} ms`;
+    return shown(`${head}\n${item.data}\n`);
+  };
 }
 
-if (import.meta.main) Deno.exit(await main(Deno.args));
+/** Settles when all that was printed is written. */
+let printed: Promise<void> = Promise.resolve();
+
+/** Prints a line to standard output. Resolves when it is written. */
+function print(text: string): Promise<void> {
+  return printed = new Promise((resolve, reject) => {
+    process.stdout.write(
+      `${text}\n`,
+      (error) => error ? reject(error) : resolve(),
+    );
+  });
+}
+
+/** Prints one line to standard error. */
+function complain(message: string): void {
+  const text = message.replace(/\s+/g, " ")
+    // The names of options of `connectSse`.
+    .replace(/ \((\w+,? )?(anyContentType|idleTimeout|maxEventSize)\)/, "");
+  process.stderr.write(`sse: ${escapeControls(text)}\n`);
+}
+
+if (import.meta.main) process.exit(await main(process.argv.slice(2)));
