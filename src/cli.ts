@@ -57,7 +57,7 @@ Prints the server-sent events of an HTTP response as they arrive.
       --data                  Print only the data of events
       --json                  Print each event as a JSON object on a line
       --comments              Print comments as well
-  -X, --request METHOD        Set the method; the default is GET, or POST with -d
+  -X, --request METHOD        Set the method; without it GET, or POST with -d
   -H, --header "NAME: VALUE"  Send a header; repeat it to send several
   -d, --body DATA             Send a body; @FILE reads a file, @- standard input
       --last-event-id ID      Continue after the event with this id
@@ -125,7 +125,7 @@ function parse(args: string[]) {
       comments: { type: "boolean" },
       request: { type: "string", short: "X" },
       header: { type: "string", short: "H", multiple: true, default: [] },
-      body: { type: "string", short: "d" },
+      body: { type: "string", short: "d", multiple: true, default: [] },
       "last-event-id": { type: "string" },
       until: { type: "string" },
       "max-events": { type: "string" },
@@ -146,12 +146,15 @@ async function read(values: Values, positionals: string[]): Promise<void> {
   if (values.data && (values.json || values.comments)) {
     throw new TypeError("Expected --data without --json and --comments");
   }
+  if (values.body.length > 1) {
+    throw new TypeError(`Expected one -d, got ${values.body.length}`);
+  }
   const url = urlOf(positionals[0]);
   const maxEvents = numberOf(values, "max-events");
   const connectTimeout = numberOf(values, "connect-timeout", 1000);
   const idleTimeout = numberOf(values, "idle-timeout", 1000);
   const headers = headersOf(values.header);
-  const body = await bodyOf(values.body);
+  const body = await bodyOf(values.body[0]);
   if (body !== undefined && !headers.has("Content-Type")) {
     headers.set("Content-Type", "application/x-www-form-urlencoded");
   }
