@@ -91,7 +91,8 @@
  *   arktype.
  * - `@x/sse/testing`: a server that follows a script, for tests of clients. It
  *   stalls, breaks the connection and refuses requests on demand.
- * - `@x/sse/cli`: a command. `deno run -N jsr:@x/sse/cli URL` prints a stream.
+ * - `@x/sse/cli`: a command. `deno run -N jsr:@x/sse/cli URL` or
+ *   `npx @x/sse URL` prints a stream.
  *
  * ## More
  *

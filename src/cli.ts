@@ -1,12 +1,13 @@
 /**
  * A command that prints event streams as they arrive, for use instead of
- * `curl -N`. It runs on Deno without an installation:
+ * `curl -N`. Deno and Node run it without an installation:
  *
  * ```sh
  * deno run -N jsr:@x/sse/cli https://example.com/events
+ * npx @x/sse https://example.com/events
  * ```
  *
- * To install it as `sse`, on Deno or on Node:
+ * To install it as `sse`:
  *
  * ```sh
  * deno install -gN -n sse jsr:@x/sse/cli
