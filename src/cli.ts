@@ -45,6 +45,7 @@ import process from "node:process";
 import { buffer } from "node:stream/consumers";
 import { parseArgs } from "node:util";
 import config from "../deno.json" with { type: "json" };
+import { check } from "./internal/check.ts";
 import { escapeControls, withoutUrlSecrets } from "./internal/quote.ts";
 import { headerValue } from "./last_event_id.ts";
 import { connectSse } from "./read/connect.ts";
@@ -141,14 +142,10 @@ function parse(args: string[]) {
 
 /** Prints the events of the stream that the arguments describe. */
 async function read(values: Values, positionals: string[]): Promise<void> {
-  if (positionals.length !== 1) {
-    throw new TypeError(`Expected one URL, got ${positionals.length}`);
-  }
+  check(positionals.length === 1, "one URL", positionals.length);
+  check(values.body.length <= 1, "one -d", values.body.length);
   if (values.data && (values.json || values.comments)) {
     throw new TypeError("Expected --data without --json and --comments");
-  }
-  if (values.body.length > 1) {
-    throw new TypeError(`Expected one -d, got ${values.body.length}`);
   }
   const url = urlOf(positionals[0]);
   const maxEvents = numberOf(values, "max-events");
@@ -192,8 +189,9 @@ async function read(values: Values, positionals: string[]): Promise<void> {
 }
 
 /**
- * As `fetch`, but reads the body only as fast as it is printed. The loop over
- * the events waits for its output itself, but `onComment` cannot wait.
+ * Does what `fetch` does, but reads the body only as fast as comments are
+ * printed. Without it, a flood of comments would fill the memory, because
+ * `onComment` cannot wait for its output.
  */
 async function fetchAsPrinted(request: Request): Promise<Response> {
   const response = await fetch(request);
@@ -211,9 +209,9 @@ async function fetchAsPrinted(request: Request): Promise<Response> {
 function urlOf(text: string): URL {
   // As with curl, the scheme is optional.
   const url = /^\w+:\/\//.test(text) ? text : `http://${text}`;
-  if (/^https?:/i.test(url) && URL.canParse(url)) return new URL(url);
-  const got = JSON.stringify(withoutUrlSecrets(url));
-  throw new TypeError(`Expected an HTTP URL, got ${got}`);
+  const isHttp = /^https?:/i.test(url) && URL.canParse(url);
+  check(isHttp, "an HTTP URL", withoutUrlSecrets(url));
+  return new URL(url);
 }
 
 /** Returns the value of an option, multiplied by a factor. */
@@ -226,24 +224,20 @@ function numberOf(
   if (text === undefined) return undefined;
   const number = Number(text);
   const isCount = name === "max-events";
-  if (number > 0 && (!isCount || Number.isInteger(number))) {
-    return number * factor;
-  }
-  const expected = isCount ? "an integer" : "seconds";
-  throw new TypeError(
-    `Expected --${name} as ${expected} above 0, got "${text}"`,
+  check(
+    number > 0 && (!isCount || Number.isInteger(number)),
+    `--${name} as ${isCount ? "an integer" : "seconds"} above 0`,
+    text,
   );
+  return number * factor;
 }
 
 function headersOf(lines: string[]): Headers {
   const headers = new Headers();
   for (const line of lines) {
     const [, name, value] = /^([^\s:]+):\s*(\S.*)$/.exec(line) ?? [];
-    if (name === undefined) {
-      // The value may be a secret.
-      const got = JSON.stringify(line.replace(/:.*/s, ": …"));
-      throw new TypeError(`Expected -H "NAME: VALUE", got ${got}`);
-    }
+    // The value may be a secret.
+    check(name, '-H "NAME: VALUE"', line.replace(/:.*/s, ": …"));
     headers.append(name, headerValue(value));
   }
   return headers;
@@ -253,7 +247,7 @@ async function bodyOf(text: string | undefined) {
   if (!text?.startsWith("@")) return text;
   const name = text.slice(1);
   try {
-    // Copied, because a body cannot be a `Buffer` of shared memory.
+    // `BodyInit` excludes a `Buffer`, because its memory may be shared.
     return new Uint8Array(
       name === "-" ? await buffer(process.stdin) : await readFile(name),
     );
@@ -300,7 +294,7 @@ function print(text: string): Promise<void> {
 /** Prints one line to standard error. */
 function complain(message: string): void {
   const text = message.replace(/\s+/g, " ")
-    // The names of options of `connectSse`.
+    // The command has other names for these options of `connectSse`, or none.
     .replace(/ \((\w+,? )?(anyContentType|idleTimeout|maxEventSize)\)/, "");
   process.stderr.write(`sse: ${escapeControls(text)}\n`);
 }
