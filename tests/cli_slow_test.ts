@@ -12,7 +12,7 @@ const notRun = slowTestsNotRun ?? notRunFor(
 );
 
 if (notRun === undefined) {
-  for (const name of ["Node 22", "Node 24", "Bun"] as const) {
+  for (const name of ["Node 20", "Node 22", "Node 24", "Bun"] as const) {
     testCli(await npmRuntime(name, await binaryOf(name)));
   }
 }
