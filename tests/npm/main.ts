@@ -95,8 +95,13 @@ async function checkRuntimes(): Promise<void> {
     (async () => {${use}})();`,
   );
   for (const runtime of ["Node 20", "Node 22", "Node 24", "Bun"] as const) {
+    const binary = await binaryOf(runtime);
+    const sse = ["node_modules/.bin/sse", "--version"];
+    const version = await output(binary, sse, { cwd: project });
+    if (version !== `sse ${config.version}\n`) {
+      throw new Error(`${runtime} printed as the version: ${version}`);
+    }
     for (const program of ["program.mjs", "program.cjs"]) {
-      const binary = await binaryOf(runtime);
       const printed = await output(binary, [program], { cwd: project });
       if (printed !== `${modules.length} 12\n`) {
         throw new Error(`${runtime} printed for ${program}: ${printed}`);
