@@ -229,7 +229,12 @@ class RedisStore implements LogStore {
    * the same slot of a cluster as the stream.
    */
   readonly #touchKey: string;
-  readonly #maxMessages: number;
+  /**
+   * The number of entries to which Redis may trim the stream: two more than the
+   * messages to keep. One is the entry that ends the log. The other one makes a
+   * stream that was trimmed longer than one that has only those messages.
+   */
+  readonly #maxLength: number;
   readonly #expireIn: number;
   readonly #touchExpiry: number;
   /** An estimate of the size of a message in UTF-16 code units. */
@@ -244,7 +249,8 @@ class RedisStore implements LogStore {
     this.#redis = redis;
     this.#key = key;
     this.#touchKey = `${slotOf(key)}:touch:${key}`;
-    this.#maxMessages = Math.ceil(checkRange("maxMessages", maxMessages, 1));
+    checkRange("maxMessages", maxMessages, 1);
+    this.#maxLength = Math.ceil(maxMessages) + 2;
     this.#expireIn = checkRange("expireIn", expireIn, 1);
     this.#touchExpiry = Math.ceil(Math.min(expireIn, TOUCH_EXPIRY));
   }
@@ -305,10 +311,9 @@ class RedisStore implements LogStore {
     value: string,
     tag = randomTag(),
   ): Promise<string> {
-    // One more, for the entry that ends the log.
-    const limit = this.#maxMessages === Infinity
+    const limit = this.#maxLength === Infinity
       ? []
-      : ["MAXLEN", "~", String(this.#maxMessages + 1)];
+      : ["MAXLEN", "~", String(this.#maxLength)];
     const entry = [id, field, value, TAG, tag];
     const reply = await this.#redis.send([
       "XADD",
@@ -350,9 +355,9 @@ class RedisStore implements LogStore {
   /** Whether Redis has trimmed entries before these, which are the oldest. */
   async #hasDroppedEntries(entries: RedisEntry[]): Promise<boolean> {
     if (entries.length === 0) return false;
-    // Redis does not trim a stream that is shorter.
+    // Redis does not trim to fewer entries.
     const length = await this.#redis.send(["XLEN", this.#key]);
-    return Number(length) > this.#maxMessages + 1;
+    return Number(length) >= this.#maxLength;
   }
 
   #addTo(page: StoredPage, entries: RedisEntry[]): void {

@@ -184,6 +184,33 @@ testRedis(
 );
 
 testRedis(
+  "reports a gap at the start of a log as soon as its first message is trimmed",
+  async (server, stack) => {
+    // Redis trims ten entries at a time.
+    for (const maxMessages of [8, 9, 10, 19]) {
+      const { log } = await open(server, stack, {
+        key: `log of ${maxMessages}`,
+        maxMessages,
+      });
+      const { lastId: start } = await log.status();
+      let gaps = 0;
+      for (const data of numbers(1, 45)) {
+        await log.append({ data });
+        try {
+          const [first] = await readAll(log.read(start, { follow: false }));
+          assertEquals(first.data, "1");
+        } catch (error) {
+          assert(error instanceof EventLogGapError, String(error));
+          gaps++;
+        }
+      }
+      // No gap while no more than `maxMessages` messages were appended.
+      assert(gaps > 0 && gaps <= 45 - maxMessages, `${gaps} gaps`);
+    }
+  },
+);
+
+testRedis(
   "rejects with the error of Redis if a retry cannot help",
   async (server, stack) => {
     const { log, commands } = await open(server, stack);
