@@ -67,8 +67,11 @@ export interface KvStore {
   >;
   /** Lists values in the order of their keys. */
   list(
-    selector: { prefix: KvKey; start: KvKey } | { prefix: KvKey; end: KvKey },
-    options?: { limit?: number; batchSize?: number },
+    selector:
+      | { prefix: KvKey }
+      | { prefix: KvKey; start: KvKey }
+      | { prefix: KvKey; end: KvKey },
+    options?: { limit?: number; batchSize?: number; reverse?: boolean },
   ): AsyncIterable<{ key: KvKey; value: unknown }>;
   /**
    * Starts an atomic operation: its changes are made together, and only if the
@@ -326,9 +329,17 @@ class KvLogStore implements LogStore {
   }
 
   async countOf(tag: string): Promise<number> {
-    // All messages with the tag were stored, or none.
-    const { last } = await this.#head();
-    return last.endsWith(`-${tag}`) ? Infinity : 0;
+    // All messages with the tag were stored, or none. Other processes may have
+    // appended messages after them.
+    const newest = this.#kv.list({ prefix: this.#prefix }, {
+      limit: PAGE_LENGTH,
+      batchSize: BATCH_LENGTH,
+      reverse: true,
+    });
+    for await (const { key } of newest) {
+      if (key[this.#prefix.length + 1] === tag) return Infinity;
+    }
+    return 0;
   }
 
   async end(): Promise<void> {

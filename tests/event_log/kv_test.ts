@@ -363,3 +363,37 @@ Deno.test({
     assertEquals(all.map(({ data }) => data), source.map(({ data }) => data));
   },
 });
+
+Deno.test({
+  name:
+    "record() on a KvEventLog stores a message once if its append seems to fail, and another process appends",
+  ignore: notRun !== undefined,
+  async fn() {
+    using kv = await Deno.openKv(":memory:");
+    const other = new KvEventLog(kv, ["log"]);
+    let commits = 0;
+    const failing: KvStore = {
+      get: (key) => kv.get(key),
+      list: (selector, options) => kv.list(selector, options),
+      watch: (keys) => kv.watch(keys) as ReturnType<KvStore["watch"]>,
+      atomic() {
+        const operation = kv.atomic();
+        return {
+          check: (version) => operation.check(version),
+          set: (key, value, options) => operation.set(key, value, options),
+          delete: (key) => operation.delete(key),
+          async commit() {
+            const result = await operation.commit();
+            if (++commits > 1) return result;
+            await other.append({ data: "other" });
+            throw new Error("The connection was lost");
+          },
+        };
+      },
+    };
+    const log = new KvEventLog(failing, ["log"]);
+    assertEquals(await record(log, [{ data: "once" }]), "complete");
+    const all = await readAll(log.read(""));
+    assertEquals(all.map(({ data }) => data), ["once", "other"]);
+  },
+});
