@@ -70,24 +70,22 @@ const MAX_WAITING = 100;
  * this function writes the answer to the log, and clients read the log with
  * {@linkcode resume}.
  *
- * You do not have to await it: it rejects only if an argument is wrong, or if
- * `source` is a function that throws. Messages that arrive while others are
- * being appended are then appended together. If the log is ended elsewhere, in
- * any process, the source is closed at once.
+ * You do not have to await it: it rejects only if an argument is wrong.
+ * Messages that arrive while others are being appended are then appended
+ * together. If the log is ended elsewhere, in any process, the source is closed
+ * at once.
  *
  * @param log The log.
  * @param source The messages: an iterable, a stream or a connection; or a
- * function that returns one of them. Use a function if the source is a
- * generator that awaits something: the signal that it gets aborts as soon as
- * recording is over, so that `connectSse(url, { signal })` inside the generator
- * ends at once.
+ * function that returns one of them or a promise of one. Use a function if the
+ * source awaits something: the signal that it gets aborts as soon as recording
+ * is over, so that `connectSse(url, { signal })` ends at once.
  * @param options How to stop it, and what to append when the source fails.
  * @returns `"complete"` if the source has ended; `"stopped"` if the signal has
  * aborted, or the log was ended elsewhere; `"failed"` if the source or the log
  * has failed.
  * @throws {TypeError} If an argument has the wrong type.
  * @throws {RangeError} If `keepAlive` is less than 1.
- * @throws {unknown} The error that `source` throws, if it is a function.
  *
  * @example An answer of an LLM that any client can follow and stop
  * ```ts
@@ -126,7 +124,12 @@ export async function record(
     ) =>
       | AsyncIterable<SseMessage>
       | Iterable<SseMessage>
-      | ReadableStream<SseMessage>),
+      | ReadableStream<SseMessage>
+      | Promise<
+        | AsyncIterable<SseMessage>
+        | Iterable<SseMessage>
+        | ReadableStream<SseMessage>
+      >),
   options: RecordOptions = {},
 ): Promise<"complete" | "stopped" | "failed"> {
   checkType(log?.append, "function", "log to be an event log");
@@ -134,9 +137,35 @@ export async function record(
   checkTimeout("keepAlive", options.keepAlive);
   checkFunction("onError", options.onError);
   const over = new AbortController();
-  const messages = typeof source === "function" ? source(over.signal) : source;
-  const pulled = pullFrom(messages, "an iterable or a stream of messages");
+  const pulled = typeof source === "function"
+    ? pullFromFunction(() => source(over.signal))
+    : pullFromMessages(source);
   return await new Recording(log, pulled, options, over).run();
+}
+
+type Messages =
+  | AsyncIterable<SseMessage>
+  | Iterable<SseMessage>
+  | ReadableStream<SseMessage>;
+
+function pullFromMessages(messages: Messages): PulledSource<SseMessage> {
+  return pullFrom(messages, "an iterable or a stream of messages");
+}
+
+/** Calls the function for the first message. If it fails, so does the source. */
+function pullFromFunction(
+  start: () => Messages | Promise<Messages>,
+): PulledSource<SseMessage> {
+  let source: Promise<PulledSource<SseMessage>> | undefined;
+  return {
+    async next() {
+      source ??= Promise.resolve(start()).then(pullFromMessages);
+      return await (await source).next();
+    },
+    async return() {
+      await (await source)?.return?.();
+    },
+  };
 }
 
 type Outcome = "complete" | "stopped" | "failed";

@@ -860,6 +860,34 @@ export function testContract(kind: Kind): void {
     assertEquals(errors, [fault]);
   });
 
+  test("record() fails as its source does if the function of the source throws or rejects", async (storage) => {
+    const fault = new Error("no connection");
+    const functions = {
+      throws: () => {
+        throw fault;
+      },
+      rejects: () => Promise.reject(fault),
+    };
+    for (const [name, source] of Object.entries(functions)) {
+      const log = storage.log(name);
+      const onError = (error: unknown) => ({ data: (error as Error).message });
+      assertEquals(await record(log, source, { onError }), "failed");
+      assertEquals(await data(log.read("")), ["no connection"]);
+    }
+  });
+
+  test("record() closes a source whose promise resolves after the log was ended", async (storage) => {
+    const log = storage.log();
+    const { promise, resolve } = Promise.withResolvers<SilentSource>();
+    const outcome = record(log, () => promise);
+    await log.end();
+    if (!storage.shared) await storage.log().end();
+    assertEquals(await deadline(outcome, "the outcome"), "stopped");
+    const source = new SilentSource();
+    resolve(source);
+    await deadline(source.closed, "the source to be closed");
+  });
+
   test("record() with keepAlive keeps the log from being idle", async (storage) => {
     const log = storage.log();
     const source = new SilentSource();
