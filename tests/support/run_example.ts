@@ -74,22 +74,42 @@ export async function serve(
     env,
     serve: ["--host=127.0.0.1", `--port=${port}`],
   });
+  return await serverOf(child, example);
+}
+
+/** Runs a program with `deno serve`, outside this project, until disposed. */
+export async function serveFile(path: string, env: Record<string, string>) {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [
+      ...["serve", "--no-config", "--unstable-kv", "--allow-all"],
+      ...["--host=127.0.0.1", "--port=0", path],
+    ],
+    env: { NO_COLOR: "1", ...env },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  return await serverOf(child, path);
+}
+
+/** Waits until a process listens. Disposing it kills it without warning. */
+async function serverOf(child: Deno.ChildProcess, name: string) {
   await child.stdout.cancel();
   const stderr = child.stderr.pipeThrough(new TextDecoderStream()).getReader();
   let printed = "";
   let url: string | undefined;
   while (url === undefined) {
-    const { done, value } = await deadline(
-      stderr.read(),
-      `${example} to listen`,
-    );
-    assert(!done, `${example} ended: ${printed}`);
+    const { done, value } = await deadline(stderr.read(), `${name} to listen`);
+    assert(!done, `${name} ended: ${printed}`);
     printed += value;
     url = printed.match(/Listening on (http:\S+)/)?.[1];
   }
+  let isKilled = false;
   return {
     url,
     async [Symbol.asyncDispose]() {
+      if (isKilled) return;
+      isKilled = true;
       // Threads of `deno serve --parallel` may ignore SIGTERM.
       child.kill("SIGKILL");
       await stderr.cancel();
