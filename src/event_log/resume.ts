@@ -86,6 +86,10 @@ export interface ResumeOptions extends EventLogReadOptions {
    * you append, and make the changes idempotent: a change may be in the
    * snapshot and also be sent after it.
    *
+   * `json` is encoded as soon as the function returns. If the function is
+   * `async`, return a copy of a state that changes in place, for example with
+   * `structuredClone`.
+   *
    * If the function throws, the response errors.
    */
   snapshot?:
@@ -290,12 +294,13 @@ class ResumedReader extends LogReader {
 
   /** Sends a snapshot. Returns its id, or undefined if there is none. */
   async #show(gap: EventLogGapError | undefined): Promise<string | undefined> {
-    const snapshot = await this.#options.snapshot?.(gap);
-    if (snapshot === undefined || this.isOver) return undefined;
-    checkType(snapshot, "object", "snapshot to return a message or undefined");
-    checkType(snapshot.id, "string", "snapshot to return a message with an id");
-    this.write({ ...toKept(snapshot), id: snapshot.id });
-    return snapshot.id;
+    const returned = this.#options.snapshot?.(gap);
+    // Not awaited if it is no promise: the state may change in the next microtask.
+    const message = isPromise(returned)
+      ? toSnapshot(await returned)
+      : toSnapshot(returned);
+    if (message !== undefined && !this.isOver) this.write(message);
+    return message?.id;
   }
 
   async #recover(error: unknown): Promise<string | undefined> {
@@ -325,6 +330,20 @@ class ResumedReader extends LogReader {
     if (!status?.ended || this.isOver) return;
     if (status.lastId !== this.#sentId) this.write({ id: status.lastId });
   }
+}
+
+/** Returns a snapshot as the client gets it, encoded. */
+function toSnapshot(
+  snapshot: (SseMessage & { id: string }) | undefined,
+): (SseMessage & { id: string }) | undefined {
+  if (snapshot === undefined) return undefined;
+  checkType(snapshot, "object", "snapshot to return a message or undefined");
+  checkType(snapshot.id, "string", "snapshot to return a message with an id");
+  return { ...toKept(snapshot), id: snapshot.id };
+}
+
+function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
+  return typeof (value as Promise<T> | undefined)?.then === "function";
 }
 
 function isIdleError(error: unknown): boolean {

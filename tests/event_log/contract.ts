@@ -640,6 +640,21 @@ export function testContract(kind: Kind): void {
     }
   });
 
+  test("resume() sends the state as it is when snapshot returns, also if it changes in the same turn", async (storage) => {
+    const log = storage.log();
+    const { lastId } = await log.status();
+    const state = { total: 0 };
+    const reader = new Reader(resume(log, requestAfter(""), {
+      snapshot() {
+        // As a reader of the log does whose message has just arrived.
+        Promise.resolve().then(() => state.total++);
+        return { id: lastId, json: state };
+      },
+    }));
+    assertEquals(await reader.data(1), ['{"total":0}']);
+    await reader.return();
+  });
+
   test("resume() does not call snapshot if the client's ID is known", async (storage) => {
     const log = storage.log();
     const [first] = await appendAll(log, ["1", "2"]);
