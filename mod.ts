@@ -108,6 +108,8 @@
  * - [MCP](https://github.com/x/sse/blob/main/examples/guides/mcp.md)
  * -
  *   [Feeds and resuming](https://github.com/x/sse/blob/main/examples/guides/feeds_and_resuming.md)
+ * - [Dashboards](https://github.com/x/sse/blob/main/examples/guides/dashboards.md):
+ *   state first, then changes
  * - [Daemons](https://github.com/x/sse/blob/main/examples/guides/daemons.md)
  *   that follow feeds for weeks
  * - [Answers](https://github.com/x/sse/blob/main/examples/guides/answers.md) of

@@ -40,9 +40,12 @@
  * then continues even if its reader disconnects.
  *
  * Guides:
- * [broadcasting](https://github.com/x/sse/blob/main/examples/guides/broadcasting.md)
+ * [broadcasting](https://github.com/x/sse/blob/main/examples/guides/broadcasting.md),
+ * [feeds and resuming](https://github.com/x/sse/blob/main/examples/guides/feeds_and_resuming.md),
+ * [dashboards](https://github.com/x/sse/blob/main/examples/guides/dashboards.md)
  * and
- * [feeds and resuming](https://github.com/x/sse/blob/main/examples/guides/feeds_and_resuming.md).
+ * [answers](https://github.com/x/sse/blob/main/examples/guides/answers.md) that
+ * outlive their readers.
  * The other entry points are in the
  * [README](https://github.com/x/sse/blob/main/README.md).
  *

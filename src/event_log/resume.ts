@@ -103,8 +103,12 @@ export interface ResumeOptions extends EventLogReadOptions {
   /**
    * Called if nothing was appended for longer than `idleTimeout`. Returns the
    * last message to send to the client, or `undefined` to send none. Then the
-   * response ends. The function may call `log.end()`, so that clients that
-   * reconnect do not wait again. If it throws, the response errors.
+   * response ends. If the function throws, the response errors.
+   *
+   * So that a client that reconnects does not wait again, answer with 204 if
+   * it has `lastId` and `idle` is greater than `idleTimeout`, both from
+   * `log.status()`. The function may call `log.end()` instead: this also stops
+   * the writer, but ends other readers without the last message.
    *
    * By default, `{ event: "abandoned", data: "" }` is sent.
    */
