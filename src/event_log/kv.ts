@@ -35,6 +35,7 @@ import {
 } from "./event_log.ts";
 import { EXTRAS, type LogExtras } from "./message.ts";
 import {
+  checkLimit,
   type LogStore,
   messageOf,
   StoredLog,
@@ -107,9 +108,8 @@ export interface KvEventLogOptions {
   maxMessages?: number | undefined;
   /**
    * Time in milliseconds after which Deno KV may delete a message. The log
-   * itself may be deleted this long after its last change. An integer. Set it
-   * if there is a log for each job or answer, so that old logs do not stay
-   * forever.
+   * itself may be deleted this long after its last change. Set it if there is
+   * a log for each job or answer, so that old logs do not stay forever.
    *
    * @default {Infinity}
    */
@@ -200,8 +200,7 @@ export class KvEventLog implements EventLog {
    * @param key The start of all keys of the log.
    * @param options How many messages to keep, and how to notice new ones.
    * @throws {TypeError} If `kv` is not a store, or `key` is not a list.
-   * @throws {RangeError} If a number is less than 1, or `expireIn` is not an
-   * integer.
+   * @throws {RangeError} If a number is less than 1.
    */
   constructor(kv: KvStore, key: KvKey, options: KvEventLogOptions = {}) {
     checkType(kv?.atomic, "function", "kv to be a Deno.Kv");
@@ -268,13 +267,11 @@ class KvLogStore implements LogStore {
     this.#kv = kv;
     this.#headKey = [...key, "head"];
     this.#prefix = [...key, "messages"];
-    this.#maxMessages = checkRange("maxMessages", maxMessages, 1);
+    this.#maxMessages = checkLimit("maxMessages", maxMessages);
     this.#pollInterval = checkRange("pollInterval", pollInterval, 1);
     this.#onError = checkFunction("onError", onError) ?? (() => {});
-    checkRange("expireIn", expireIn, 1);
-    const isWhole = expireIn === Infinity || Number.isSafeInteger(expireIn);
-    check(isWhole, "expireIn to be a whole number", expireIn, RangeError);
-    this.#setOptions = expireIn === Infinity ? {} : { expireIn };
+    const lifetime = checkLimit("expireIn", expireIn);
+    this.#setOptions = lifetime === Infinity ? {} : { expireIn: lifetime };
   }
 
   onError(error: unknown): void {

@@ -94,7 +94,7 @@ export class MemoryEventLog implements EventLog {
   async append(...messages: SseMessage[]): Promise<string> {
     checkMessages(messages);
     const log = this.#window;
-    const time = Date.now();
+    const time = log.now();
     const entries = messages.map((message, i) => {
       const id = log.id(log.next + i);
       return { id, ...toRead(toKept(message), id), time };
@@ -130,7 +130,7 @@ export class MemoryEventLog implements EventLog {
     return {
       lastId: async () => (await this.status()).lastId,
       // deno-lint-ignore require-await
-      touch: async () => void (this.#window.lastTime = Date.now()),
+      touch: async () => void (this.#window.lastTime = this.#window.now()),
       appendSafely: (messages) => this.append(...messages),
     };
   }
@@ -146,6 +146,7 @@ class MemoryWindow extends LogWindow {
   #lazyEpoch: string | undefined;
   /** The time of the last append or renewal. */
   lastTime = -Infinity;
+  #latestTime = -Infinity;
 
   constructor(options: MemoryEventLogOptions) {
     super();
@@ -160,8 +161,22 @@ class MemoryWindow extends LogWindow {
   }
 
   status(): EventLogStatus {
-    const idle = Math.max(Date.now() - this.lastTime, 0);
+    const idle = this.now() - this.lastTime;
     return { lastId: this.id(this.next - 1), ended: this.ended, idle };
+  }
+
+  /** Returns the time. Nothing is newer than it. */
+  now(): number {
+    const now = Date.now();
+    if (now < this.#latestTime) {
+      // The clock was set back. Everything becomes older from here on.
+      this.lastTime = Math.min(this.lastTime, now);
+      for (let number = this.first; number < this.next; number++) {
+        const entry = this.entry(number)!;
+        entry.time = Math.min(entry.time, now);
+      }
+    }
+    return this.#latestTime = now;
   }
 
   id(number: number): string {
@@ -192,7 +207,7 @@ class MemoryWindow extends LogWindow {
       (this.length > this.#maxMessages || this.size > this.#maxBytes)
     ) this.dropFirst();
     if (this.#maxAge === Infinity) return;
-    const oldest = Date.now() - this.#maxAge;
+    const oldest = this.now() - this.#maxAge;
     while (this.length > 0 && this.entry(this.first)!.time < oldest) {
       this.dropFirst();
     }

@@ -27,7 +27,7 @@
  * @module
  */
 
-import { check, checkRange, checkType } from "../internal/check.ts";
+import { check, checkType } from "../internal/check.ts";
 import type { SseMessage } from "../write/encoder.ts";
 import {
   type EventLog,
@@ -44,6 +44,7 @@ import {
   toText,
 } from "./redis_connection.ts";
 import {
+  checkLimit,
   type LogStore,
   messageOf,
   StoredLog,
@@ -249,10 +250,9 @@ class RedisStore implements LogStore {
     this.#redis = redis;
     this.#key = key;
     this.#touchKey = `${slotOf(key)}:touch:${key}`;
-    checkRange("maxMessages", maxMessages, 1);
-    this.#maxLength = Math.ceil(maxMessages) + 2;
-    this.#expireIn = checkRange("expireIn", expireIn, 1);
-    this.#touchExpiry = Math.ceil(Math.min(expireIn, TOUCH_EXPIRY));
+    this.#maxLength = checkLimit("maxMessages", maxMessages) + 2;
+    this.#expireIn = checkLimit("expireIn", expireIn);
+    this.#touchExpiry = Math.min(this.#expireIn, TOUCH_EXPIRY);
   }
 
   onError(error: unknown): void {
@@ -293,7 +293,7 @@ class RedisStore implements LogStore {
 
   async #expire(): Promise<string> {
     if (this.#expireIn !== Infinity) {
-      const ms = String(Math.ceil(this.#expireIn));
+      const ms = String(this.#expireIn);
       await this.#redis.send(["PEXPIRE", this.#key, ms]);
     }
     return "";

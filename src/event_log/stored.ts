@@ -8,7 +8,7 @@
  */
 
 import { type Backoff, backoffDelay } from "../internal/backoff.ts";
-import { checkType, textOf } from "../internal/check.ts";
+import { checkRange, checkType, textOf } from "../internal/check.ts";
 import { wait } from "../internal/wait.ts";
 import type { SseMessage } from "../write/encoder.ts";
 import {
@@ -68,6 +68,18 @@ export interface LogStore {
    * the thrown error.
    */
   onError(error: unknown): void;
+}
+
+/** Redis refuses some larger numbers, and Deno KV some longer times. */
+const MAX_LIMIT = 2 ** 52;
+
+/**
+ * Returns the option as a whole number that stores accept, or `Infinity` for no
+ * limit. Throws unless it is at least 1.
+ */
+export function checkLimit(name: string, limit: number): number {
+  checkRange(name, limit, 1);
+  return limit > MAX_LIMIT ? Infinity : Math.ceil(limit);
 }
 
 /** A part of a log, as a store returns it. */

@@ -307,12 +307,24 @@ Deno.test({
       },
     });
     const month = 30 * 24 * 60 * 60 * 1000;
-    for (const expireIn of [month, Infinity, undefined]) {
+    for (
+      const [expireIn, expected] of [
+        [month, month],
+        [month - 0.5, month],
+        // Deno KV refuses longer times.
+        [2 ** 52, 2 ** 52],
+        [2 ** 53, undefined],
+        [1e21, undefined],
+        [Number.MAX_VALUE, undefined],
+        [Infinity, undefined],
+        [undefined, undefined],
+      ]
+    ) {
       const log = new KvEventLog(store, ["log", `${expireIn}`], { expireIn });
       await log.append({ data: "1" });
       // One for the message, one for the head.
-      const expected = expireIn === month ? month : undefined;
       assertEquals(expiries.splice(0), [expected, expected]);
+      assertEquals(await new Reader(log.read("")).data(1), ["1"]);
     }
   },
 });
@@ -326,7 +338,9 @@ Deno.test("KvEventLog throws if an argument is invalid", async () => {
   assertThrows(make(kv, "log"), TypeError, "key");
   assertThrows(make(kv, [], { maxMessages: 0 }), RangeError, "maxMessages");
   assertThrows(make(kv, [], { pollInterval: 0 }), RangeError, "pollInterval");
-  assertThrows(make(kv, [], { expireIn: -1 }), RangeError, "expireIn");
+  for (const expireIn of [-1, 0, 0.5, NaN, "1"]) {
+    assertThrows(make(kv, [], { expireIn }), RangeError, "expireIn");
+  }
   assertThrows(make(kv, [], { onError: 1 }), TypeError, "onError");
 });
 

@@ -100,6 +100,45 @@ Deno.test("MemoryEventLog drops messages older than maxAge", async () => {
   assertEquals(await next, ["3"]);
 });
 
+/** A clock that can be set back, which `FakeTime` refuses. */
+function fakeClock() {
+  const { now } = Date;
+  const clock = {
+    time: 1_000_000_000,
+    [Symbol.dispose]() {
+      Date.now = now;
+    },
+  };
+  Date.now = () => clock.time;
+  return clock;
+}
+
+Deno.test("MemoryEventLog keeps messages for maxAge after the clock was set back", async () => {
+  using clock = fakeClock();
+  const log = new MemoryEventLog({ maxAge: 1000 });
+  await appendAll(log, ["1", "2"]);
+  clock.time += 500;
+  await appendAll(log, ["3"]);
+  clock.time -= 3_600_000;
+  await appendAll(log, ["4"]);
+  clock.time += 1000;
+  await appendAll(log, ["5"]);
+  const all = new Reader(log.read(""));
+  assertEquals(await all.data(5), ["1", "2", "3", "4", "5"]);
+  clock.time += 1;
+  assertEquals(await new Reader(log.read("")).data(1), ["5"]);
+});
+
+Deno.test("MemoryEventLog becomes idle after the clock was set back", async () => {
+  using clock = fakeClock();
+  const log = new MemoryEventLog();
+  await log.append({ data: "1" });
+  clock.time -= 3_600_000;
+  assertEquals((await log.status()).idle, 0);
+  clock.time += 1000;
+  assertEquals((await log.status()).idle, 1000);
+});
+
 Deno.test("MemoryEventLog reports a gap if a reader's next message is older than maxAge", async () => {
   using time = new FakeTime();
   const log = new MemoryEventLog({ maxAge: 1000 });

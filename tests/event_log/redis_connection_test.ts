@@ -121,12 +121,32 @@ test("does not spin after a log that has ended was trimmed", async ({ redis, sen
 test("deletes a log after expireIn, which appends renew", async ({ redis, send }) => {
   const log = new RedisEventLog(redis, "log", { expireIn: 60_000 });
   await log.append({ data: "1" });
-  await send(["PEXPIRE", "log", "10"]);
+  await send(["PEXPIRE", "log", "10000"]);
   await log.append({ data: "2" });
   const left = Number(await send(["PTTL", "log"]));
   assert(left > 50_000 && left <= 60_000, `${left}`);
   await log.end();
   assert(Number(await send(["PTTL", "log"])) > 0);
+});
+
+for (const huge of [2 ** 52, 2 ** 53, 1e21, Number.MAX_VALUE]) {
+  test(`keeps all messages for ever if maxMessages and expireIn are ${huge}`, async ({ redis, send }) => {
+    const options = { maxMessages: huge, expireIn: huge };
+    const log = new RedisEventLog(redis, "log", options);
+    await log.append({ data: "1" });
+    await log.append({ data: "2" });
+    await log.end();
+    assertEquals(await new Reader(log.read("")).data(2), ["1", "2"]);
+    const left = Number(await send(["PTTL", "log"]));
+    assert(left === -1 || left > 1e15, `${left}`);
+  });
+}
+
+test("rounds expireIn up to a whole number", async ({ redis, send }) => {
+  const log = new RedisEventLog(redis, "log", { expireIn: 59_999.5 });
+  await log.append({ data: "1" });
+  const left = Number(await send(["PTTL", "log"]));
+  assert(left > 50_000 && left <= 60_000, `${left}`);
 });
 
 test("skips entries that are no message, and reports them", async ({ redis, send, errors }) => {
