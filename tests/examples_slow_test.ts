@@ -1,6 +1,7 @@
 /**
  * Runs `generation.ts` in two processes that share a log, on Redis and on Deno KV,
- * and kills one of them in the middle of an answer.
+ * and kills one of them in the middle of an answer; and `dashboard.ts` with many
+ * clients that lose their connections.
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { connectSse } from "../mod.ts";
@@ -10,7 +11,7 @@ import { deadline } from "./support/deadline.ts";
 import { HttpServer } from "./support/http_server.ts";
 import { OpenResponse } from "./support/open_response.ts";
 import { Random } from "./support/random.ts";
-import { serveFile } from "./support/run_example.ts";
+import { serve, serveFile } from "./support/run_example.ts";
 import { slowTest } from "./support/slow_test.ts";
 import { script, temporaryDirectory } from "./support/temporary_directory.ts";
 
@@ -312,3 +313,47 @@ for (
     notRun,
   );
 }
+
+slowTest(
+  "dashboard.ts: 200 clients that lose their connections at random know the state exactly",
+  async () => {
+    await using server = await serve("dashboard.ts");
+    const changes = Array.from({ length: 500 }, (_, i) => i % 7 - 3);
+    const goal = 10 + changes.reduce((sum, change) => sum + change) + 1000;
+    const random = new Random(1);
+    let cuts = 0;
+
+    /** Follows the stock until the last change. */
+    async function follow(): Promise<number> {
+      let [tea, lastEventId] = [0, ""];
+      // No sum before the last change is as large.
+      while (tea < 500) {
+        // Cut off anywhere, also in the middle of an event.
+        const signal = AbortSignal.timeout(random.below(1000));
+        try {
+          const sse = await connectSse(server.url, { lastEventId, signal });
+          for await (const event of sse) {
+            tea = event.event === "stock"
+              ? event.json<{ tea: number }>().tea
+              : tea + event.json<{ change: number }>().change;
+            lastEventId = event.id;
+            if (tea > 500) break;
+          }
+        } catch (error) {
+          if (!signal.aborted) throw error;
+          cuts++;
+        }
+      }
+      return tea;
+    }
+    const clients = Array.from({ length: 200 }, follow);
+    for (const change of [...changes, 1000]) {
+      const body = JSON.stringify({ item: "tea", change });
+      const { status } = await fetch(server.url, { method: "POST", body });
+      assertEquals(status, 204);
+    }
+    const totals = await deadline(Promise.all(clients), "all clients", 60);
+    assertEquals(new Set(totals), new Set([goal]));
+    assert(cuts > clients.length, `${cuts} connections were cut`);
+  },
+);
