@@ -1,4 +1,4 @@
-/** Runs the tests of the command line on the runtimes of `tests/runtimes`. */
+/** Runs the cases of the command line on Node and Bun. */
 import { testCli } from "./cli/cases.ts";
 import { npmRuntime } from "./cli/runtimes.ts";
 import { installFromNpm } from "./runtimes/install.ts";
