@@ -13,7 +13,7 @@ import { deadline } from "../support/deadline.ts";
 import { runBlock } from "../support/guide.ts";
 import { HttpServer } from "../support/http_server.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
-import { program } from "./programs.ts";
+import { blockOf, program, withPackage } from "./programs.ts";
 
 /** A response with one message, and a second one after `release` is called. */
 function steppedResponse() {
@@ -158,20 +158,30 @@ Deno.test("behind proxies: Deno.serve does not compress an event stream", async 
 });
 
 Deno.test("behind proxies: the signal ends the stream without an error", async () => {
-  const { handler } = await runBlock("behind_proxies", "AbortSignal.timeout");
+  const { default: app } = await runBlock(
+    "behind_proxies",
+    "AbortSignal.timeout",
+  );
   const time = new AbortController();
-  const sse = await connectSse("http://localhost/", {
-    fetch: (request) => handler(request, time.signal),
-  });
-  const rest = allData(sse);
-  time.abort();
-  assertEquals(await deadline(rest, "the end"), []);
+  const { timeout } = AbortSignal;
+  AbortSignal.timeout = (ms) => ms === 240_000 ? time.signal : timeout(ms);
+  try {
+    // Servers pass a second argument, such as information on the client.
+    const sse = await connectSse("http://localhost/", {
+      fetch: (request) => app.fetch(request, {}),
+    });
+    const rest = allData(sse);
+    time.abort();
+    assertEquals(await deadline(rest, "the end"), []);
+  } finally {
+    AbortSignal.timeout = timeout;
+  }
 });
 
 Deno.test("behind proxies: the program appends on POST, and sends the messages on GET", async () => {
   const { default: app } = await runBlock(
     "behind_proxies",
-    "export default { fetch: handler }",
+    'request.method === "POST"',
   );
   const posted = await app.fetch(
     new Request("http://localhost/", { method: "POST", body: "1" }),
@@ -186,8 +196,7 @@ Deno.test("behind proxies: the proxy drops events, continues after the browser's
     "event: internal\ndata: secret\n\nid: 2\ndata: two\n\n",
   );
   await using upstream = new HttpServer(() => stream.response);
-  const { handler } = await runBlock("behind_proxies", "const UPSTREAM");
-  await using server = serve((request) => handler(request, upstream.url));
+  await using server = await serveProxy(upstream.url);
   const browser = await connectSse(server.url, { lastEventId: "1" });
   assertEquals(await dataOf(browser, 1), ["two"]);
   assertEquals(browser.lastEventId, "2");
@@ -213,8 +222,7 @@ Deno.test("behind proxies: the proxy passes on a compressed error as readable te
       },
     })
   );
-  const { handler } = await runBlock("behind_proxies", "const UPSTREAM");
-  await using server = serve((request) => handler(request, upstream.url));
+  await using server = await serveProxy(upstream.url);
   const response = await fetch(server.url);
   assertEquals(response.status, 503);
   assertEquals(await response.text(), "Try again later ☃");
@@ -222,10 +230,16 @@ Deno.test("behind proxies: the proxy passes on a compressed error as readable te
   assertEquals(response.headers.get("set-cookie"), null);
 });
 
-function serve(handler: (request: Request) => Promise<Response>) {
+/** Serves the guide's proxy, with another upstream server. */
+async function serveProxy(upstreamUrl: string) {
+  const code = withPackage(await blockOf("behind_proxies", "const UPSTREAM"))
+    .replace("https://example.com/events", upstreamUrl);
+  const { default: app } = await import(
+    `data:text/typescript,${encodeURIComponent(code)}`
+  );
   const server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen() {} },
-    handler,
+    app.fetch,
   );
   return {
     url: `http://127.0.0.1:${server.addr.port}/`,
