@@ -137,10 +137,11 @@ export interface SseConnection
    * stream, such as the event `overloaded_error` of an LLM. The option
    * `reconnect` decides what happens next, as after any other failure. If no
    * attempt follows, the next `next()` throws the `SseError`. An event resets
-   * the count of attempts only when you read on, so an event because of which
-   * you call `reconnect(error)` does not reset it. Events that have arrived are
-   * kept. If the option `reconnect` is off, or `resume` is `false`, they are
-   * dropped, because no attempt continues after them.
+   * the count of attempts only when the next event is read. If you call
+   * `reconnect(error)` because of an event, that event therefore does not reset
+   * the count. Events that have arrived are kept. If the option `reconnect` is
+   * off, or `resume` is `false`, they are dropped, because no attempt continues
+   * after them.
    *
    * @param error The reason why the connection has failed.
    * @throws {TypeError} If there is no argument, and the option `reconnect` is

@@ -165,10 +165,11 @@ export class SseDecoder {
    * were its blank line, and resets the decoder. Use it for servers that end
    * their streams without the last blank line.
    *
-   * An unfinished line counts only if it is a `data` line; any other may have
-   * been cut off. `lastEventId` does not change, because no blank line
-   * completed the event. The event's `id` is the one that its lines have set,
-   * or else `lastEventId`.
+   * An unfinished `data` line is used, so check the data, which may have been
+   * cut off. Any other unfinished line is ignored, because a cut-off id, for
+   * example, can look like a valid one. `lastEventId` does not change, because
+   * no blank line completed the event. The event's `id` is the one that its
+   * lines have set, or else `lastEventId`.
    *
    * @returns The event, or undefined if there is none that has data.
    * @throws {TypeError} If an earlier call failed, and `reset` was not called.

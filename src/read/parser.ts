@@ -188,8 +188,9 @@ export class EventStreamParser {
   }
 
   /**
-   * Returns the unfinished event, if it has data. An unfinished line counts only
-   * if it is a `data` line, as any other may have been cut off. Call `reset` next.
+   * Returns the unfinished event, if it has data. An unfinished line is used only
+   * if it is a `data` line: a cut-off id can look like a valid one. Call `reset`
+   * next.
    */
   end(): ServerSentEvent | undefined {
     this.#checkUsable();

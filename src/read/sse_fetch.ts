@@ -18,8 +18,8 @@ const CR = 0x0d;
 /**
  * Options of {@linkcode sseFetch}: when an event stream is complete, and how long
  * to wait. They have the same meaning as those of {@linkcode ConnectSseOptions},
- * except that `connectTimeout` has no default: an answer that is no event stream
- * may take its time.
+ * except that `connectTimeout` has no default: a response that is not an event
+ * stream may take longer to arrive than the pause between two events.
  *
  * @example Guard the streams of a chat API
  * ```ts

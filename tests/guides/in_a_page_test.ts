@@ -127,7 +127,7 @@ Deno.test("in_a_page: tokens are collected and set once per frame", async () => 
   const run = new AsyncFunction(
     "sse",
     "requestAnimationFrame",
-    "setText",
+    "setAnswer",
     code,
   );
   async function* sse() {
