@@ -92,7 +92,8 @@ arguments, 130 interrupted.`;
  */
 export async function main(args: string[]): Promise<number> {
   for (const stream of [process.stdout, process.stderr]) {
-    // Without a listener, a failed write would throw. It also rejects `print`.
+    // Without a listener, a failed write would throw. With one, only `print`
+    // rejects.
     stream.on("error", () => {});
   }
   try {
@@ -106,7 +107,8 @@ export async function main(args: string[]): Promise<number> {
     // The reader of the output has closed it, as `head` does.
     if (code === "EPIPE") return 0;
     if (error instanceof TypeError || error instanceof RangeError) {
-      // `parseArgs` also explains values that start with a dash. No URL does.
+      // `parseArgs` adds how to pass an argument that starts with a dash. No URL
+      // starts with one.
       complain(`${message.replace(/\. To specify a pos.*/s, "")} (see --help)`);
       return 2;
     }

@@ -8,7 +8,7 @@
  *
  * ```sh
  * deno add jsr:@x/sse       # Deno
- * npx jsr add @x/sse        # Node, Bun, Cloudflare Workers, bundlers
+ * npm install @x/sse        # Node, Bun, Cloudflare Workers, bundlers
  * ```
  *
  * ```ts

@@ -5,7 +5,7 @@
  *
  * ```sh
  * deno add jsr:@x/sse       # Deno
- * npx jsr add @x/sse        # Node, Bun, Cloudflare Workers, bundlers
+ * npm install @x/sse        # Node, Bun, Cloudflare Workers, bundlers
  * ```
  *
  * ```ts
@@ -175,14 +175,14 @@ export interface SseScriptRequest {
  *
  * The nth connection of the script answers the nth request. If there is one
  * request too many, the answer has status 410 and a text that says so. No client
- * repeats a request with that status.
+ * tries again after this status.
  *
  * The script continues only while the client reads. So the events before a
  * `"cut"` always arrive, and `{ wait }` starts when the client reads on.
  *
  * A redirect is returned, not followed, and the `url` of the response is `""`.
  *
- * These servers and tools cannot show everything:
+ * Servers and tools have these limits:
  *
  * - **A server** that has `fetch` as its handler cannot refuse a connection: a
  *   `"cut"` as the first step is an exception, and the client gets status 500.
@@ -194,9 +194,8 @@ export interface SseScriptRequest {
  *   without an error at a later one. Use `http.all(url, ({ request }) =>
  *   script.fetch(request))`.
  * - **Fake time**: `advanceTimersByTimeAsync` of vitest plays all steps in one
- *   call. `FakeTime` of
- *   `@std/testing` and the timers of `node:test` need a tick for each
- *   `{ wait }`, and between the ticks a turn of the event loop, which
+ *   call. `FakeTime` of `@std/testing` and the timers of `node:test` need a tick
+ *   for each `{ wait }`, and between the ticks a turn of the event loop, which
  *   `tickAsync` of `FakeTime` includes.
  *
  * @example A server that stops sending, with fake time
@@ -250,9 +249,9 @@ export class SseScript {
    * Answers a request. Use it as the `fetch` of a client or as the handler of a
    * server. It can be called without its object.
    *
-   * If it is the `fetch` of a client, the promise rejects, and the body of the
-   * response errors, with the reason of the request's signal if that aborts, and
-   * with a `TypeError` at a `"cut"`.
+   * If it is the `fetch` of a client, a `"cut"` before the headers rejects the
+   * promise with a `TypeError`, and one after the headers errors the body with it.
+   * If the request's signal aborts, the reason of the signal is used instead.
    *
    * If it is the handler of a server, a `"cut"` as the first step throws, so most
    * servers respond with status 500.
@@ -290,7 +289,7 @@ const NULL_BODY_STATUSES = [204, 205, 304];
 
 /**
  * The connections that are open. In Node, the signal of a request does not abort
- * if the request is garbage, and the client may not hold it.
+ * after the request was garbage-collected, and the client may not reference it.
  */
 const openConnections = /* @__PURE__ */ new Set<Connection>();
 
@@ -381,7 +380,7 @@ class Connection implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>> {
     }
   }
 
-  /** Waits until the time is over, or until the connection is. */
+  /** Waits for a time or without limit, but only until the connection is over. */
   #pause(ms?: number): Promise<void> {
     return new Promise((resolve) => {
       if (this.record.outcome !== "open") return resolve();

@@ -9,7 +9,7 @@
  *
  * ```sh
  * deno add jsr:@x/sse npm:zod               # Deno
- * npx jsr add @x/sse && npm install zod     # Node, Bun, bundlers
+ * npm install @x/sse zod                    # Node, Bun, bundlers
  * ```
  *
  * ```ts

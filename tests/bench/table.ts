@@ -80,7 +80,7 @@ export async function table(options: Options) {
   // The other ways to read a stream are in the table of ratios alone.
   const shown = names.filter((name) => !name.endsWith(")"));
   printTable(
-    "Nanoseconds an event (a block, among heartbeats): less is better",
+    "Nanoseconds an event (with heartbeats: an event or comment): less is better",
     ["workload", ...shown],
     rows.map(([workload, times]) => [
       workload,
