@@ -487,19 +487,22 @@ export class Connection implements SseConnection {
   }
 
   #receive(
-    { exchange }: State,
+    state: State,
     { done, value }: ReadableStreamReadResult<Uint8Array<ArrayBuffer>>,
   ): void {
+    let error: unknown;
+    let failure: Failure = "failed";
     try {
       if (!done) return this.#inbox.receive(value);
-      exchange.endBody();
-      const truncated = this.#inbox.receiveEnd();
+      state.exchange.endBody();
+      error = this.#inbox.receiveEnd();
       // Without `until`, the end of the body is the end of the stream.
-      const failure = this.#inbox.until === undefined ? "ended" : "failed";
-      if (truncated) this.#fail(truncated, failure);
-    } catch (error) {
-      this.#fail(error);
+      if (this.#inbox.until === undefined) failure = "ended";
+    } catch (thrown) {
+      error = thrown;
     }
+    // `until` may have called close() or reconnect().
+    if (error && state === this.#state) this.#fail(error, failure);
   }
 
   /** To "lost", or to "ended" if no attempt can follow. */

@@ -4,7 +4,13 @@ import {
   assertStrictEquals,
   assertStringIncludes,
 } from "@std/assert";
-import { connectSse, type ServerSentEvent } from "../../mod.ts";
+import {
+  connectSse,
+  type ConnectSseOptions,
+  type ServerSentEvent,
+  type SseConnection,
+  type SseError,
+} from "../../mod.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
 import { HttpServer } from "../support/http_server.ts";
 import { allData } from "../support/data_of.ts";
@@ -373,6 +379,68 @@ Deno.test("an unfinished event that does not meet until is requested again by a 
   assertEquals(await allData(sse), ["a", "b", "end"]);
   assertEquals(requests[1].headers.get("Last-Event-ID"), "1");
   assertEquals(sse.lastEventId, "3");
+});
+
+Deno.test("nothing follows if until closes the connection for an unfinished event", async () => {
+  const reason = new Error("enough");
+  for (const how of ["close()", "abort"]) {
+    for (const reconnect of [false, { initialDelay: 0 }]) {
+      const controller = new AbortController();
+      const { fetch, requests } = inTurn(events("data: a"));
+      await using sse: SseConnection = await connectSse(url, {
+        fetch,
+        reconnect,
+        signal: controller.signal,
+        until: () => {
+          if (how === "abort") controller.abort(reason);
+          else sse.close();
+          return false;
+        },
+      });
+      if (how === "abort") {
+        assertStrictEquals(await assertRejects(() => sse.next()), reason);
+      }
+      assertEquals(await sse.next(), done);
+      assertEquals(sse.state, "closed");
+      assertEquals(requests.length, 1);
+    }
+  }
+});
+
+Deno.test("reconnect() in until for an unfinished event is what happens next", async () => {
+  const reason = new Error("unfinished");
+  const reconnected: unknown[] = [];
+  const connect = async (
+    reconnect: ConnectSseOptions["reconnect"],
+    error?: Error,
+  ) => {
+    const { fetch } = inTurn(events("data: a"), events("data: end\n\n"));
+    const sse: SseConnection = await connectSse(url, {
+      fetch,
+      reconnect,
+      until: ({ data }) => {
+        if (data === "a") sse.reconnect(error);
+        return data === "end";
+      },
+    });
+    return sse;
+  };
+  const onReconnect = ({ error }: { error: SseError }) =>
+    void reconnected.push(error.cause);
+  const policy = { initialDelay: 0, onReconnect };
+
+  await using now = await connect(policy);
+  assertEquals(await allData(now), ["end"]);
+  assertEquals(reconnected, []);
+
+  await using rejected = await connect(policy, reason);
+  assertEquals(await allData(rejected), ["end"]);
+  assertEquals(reconnected, [reason]);
+
+  await using failed = await connect(false, reason);
+  const error = await assertSseError(failed.next(), "rejected");
+  assertStrictEquals(error.cause, reason);
+  assertEquals(await failed.next(), done);
 });
 
 Deno.test("next() rejects with a TypeError if until returns a promise", async () => {
