@@ -34,10 +34,11 @@ const USER = /(?<=:[/\\]+|https?:)[^\s/\\?#]*@/gi;
 
 /**
  * The same if the password contains a `/`, `?` or `#`, so that the text is not
- * a valid URL. A colon before a port does not match.
+ * a valid URL. A colon before a port does not match. Without the
+ * lookahead, a text with many colons and no `@` takes cubic time.
  */
 const BROKEN_USER =
-  /(?<=:[/\\]+|https?:)[^\s/\\@[]*:(?!\d*(?:[/\\?#\s]|$))\S*@/gi;
+  /(?<=:[/\\]+|https?:)(?=\S*@)[^\s/\\@[]*:(?!\d*(?:[/\\?#\s]|$))\S*@/gi;
 
 /**
  * The same without a scheme. It has to contain a colon: `bob@example.com` is an

@@ -128,7 +128,7 @@ export function makeRequest(input: Target, init: RequestInit): Request {
     const url = String(input);
     // Of a string that is no URL, any part may be a secret.
     const safe = url
-      ? message.replaceAll(url, withoutUrlSecrets(url))
+      ? message.replaceAll(url, () => withoutUrlSecrets(url))
       : message;
     throw new TypeError(withoutSecrets(safe));
   }
@@ -146,7 +146,7 @@ async function send(
   } catch (cause) {
     // A URL that is not HTTP fails each time, so it is not a network error.
     const isHttp = ownFetch || /^https?:/.test(url);
-    check(isHttp, "an HTTP URL", withoutSecrets(url));
+    check(isHttp, "an HTTP URL", withoutUrlSecrets(url));
     throw noResponse(url, cause);
   }
   checkResponse(response, "fetch to give a Response");

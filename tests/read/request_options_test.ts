@@ -270,6 +270,8 @@ Deno.test("errors about a string that is no URL contain none of its secrets", as
       "https:user:s3cr3t@h:99999/",
       "https://user:pa s3cr3t@host:99999/",
       "/events?token=abc s3cr3t",
+      // A pattern of `replaceAll`.
+      "/events/$&?s3cr3t",
     ]
   ) {
     const error = await assertRejects(() => connectSse(input));
@@ -277,6 +279,14 @@ Deno.test("errors about a string that is no URL contain none of its secrets", as
     const thrown = assertThrows(() => new EventSource(input));
     assert(!Deno.inspect(thrown).includes("s3cr3t"), Deno.inspect(thrown));
   }
+});
+
+Deno.test("connectSse shows no password of a string that is taken for a URL of another scheme", async () => {
+  const { message } = await assertRejects(
+    () => connectSse("user:pa/s3cr3t@host/x"),
+    TypeError,
+  );
+  assertEquals(message, 'Expected an HTTP URL, got "…@host/x"');
 });
 
 Deno.test("connectSse passes on the error of a fetch made by sseFetch", async () => {
