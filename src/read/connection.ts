@@ -415,7 +415,7 @@ export class Connection implements SseConnection {
       }
       return event;
     } catch (reason) {
-      if (isSseError(reason) && reason.code === "malformed") {
+      if (reason === this.#inbox.malformed) {
         this.#fail(reason);
       } else {
         this.#stop({ reason });

@@ -34,6 +34,8 @@ export class Inbox {
   lastEventId: string;
   /** Whether `until` was met. */
   isComplete = false;
+  /** The error of the response, if it is no event stream. */
+  malformed: SseError | undefined;
 
   /** Checks and uses the options about events. */
   constructor(
@@ -164,7 +166,8 @@ export class Inbox {
   #checkIsEventStream(): void {
     if (this.hasDelivered || this.parser.foreignText === "") return;
     this.clear();
-    throw this.#error("malformed", "Expected an event stream, got other text");
+    const message = "Expected an event stream, got other text";
+    throw this.malformed = this.#error("malformed", message);
   }
 
   #error(code: SseErrorCode, message: string): SseError {

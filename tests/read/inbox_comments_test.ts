@@ -150,8 +150,12 @@ Deno.test("SseConnection with resume: false reconnects if only comments have arr
 });
 
 Deno.test("SseConnection does not retry after an SseError thrown by onComment, until or onOpen", async () => {
-  for (const name of ["onComment", "until", "onOpen"]) {
-    const thrown = new SseError("network", "mine");
+  const cases = ["onComment", "until", "onOpen"].flatMap((name) => [
+    { name, code: "network" as const },
+    { name, code: "malformed" as const },
+  ]);
+  for (const { name, code } of cases) {
+    const thrown = new SseError(code, "mine");
     const { fetch, requests } = inTurn(events(":c\n\ndata: a\n\n"));
     const errors: unknown[] = [];
     const reading = async () => {
