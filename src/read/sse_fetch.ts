@@ -125,8 +125,11 @@ export function sseFetch(
       exchange.signal.throwIfAborted();
       const response = await exchange.send(
         async (options, own) => {
-          // Also aborts a response that is returned unchanged.
-          const both = signal ? AbortSignal.any([own, signal]) : own;
+          // Also aborts a response that is returned unchanged, unless the signal
+          // is of another realm, which `any` does not take.
+          const both = signal instanceof AbortSignal
+            ? AbortSignal.any([own, signal])
+            : own;
           const init = changeOptions(options, { signal: both });
           return fetch
             ? await fetch(makeRequest(input, init))
@@ -141,13 +144,23 @@ export function sseFetch(
       const inbox = new Inbox({ until, maxEventSize });
       inbox.open(response);
       body = guard(exchange, inbox, idleTimeout, eventTimeout, stopListening);
-      const { url } = response;
-      const guarded = new Response(body, response);
-      return Object.defineProperty(guarded, "url", { value: url });
+      return withUrlOf(response, new Response(body, response));
     } finally {
       if (!body) stopListening();
     }
   };
+}
+
+/** Gives a response, and its clones, the URL of another, which no option sets. */
+function withUrlOf(
+  { url }: Response,
+  response: Response,
+): Response {
+  const clone = response.clone.bind(response);
+  return Object.defineProperties(response, {
+    url: { value: url },
+    clone: { value: () => withUrlOf(response, clone()) },
+  });
 }
 
 /** Aborts the exchange with the signal, until the returned function is called. */

@@ -11,6 +11,7 @@ import { EventSource } from "../../src/event_source.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
 import { allData } from "../support/data_of.ts";
 import { deadline } from "../support/deadline.ts";
+import { foreignSignal } from "../support/foreign_signal.ts";
 import { HttpServer } from "../support/http_server.ts";
 import { events, failing, url } from "../support/in_process.ts";
 import { inTurn } from "../support/in_turn.ts";
@@ -154,22 +155,6 @@ Deno.test("connectSse passes dispatcher to each request, also if input is a func
   }
   assertEquals(seen, [dispatcher, dispatcher, dispatcher]);
 });
-
-/** A signal of another realm: native methods do not accept it. */
-function foreignSignal(): {
-  signal: AbortSignal;
-  abort(reason: unknown): void;
-} {
-  const target = new EventTarget();
-  const signal = Object.assign(target, { aborted: false, reason: undefined });
-  return {
-    signal: signal as unknown as AbortSignal,
-    abort(reason) {
-      Object.assign(signal, { aborted: true, reason });
-      target.dispatchEvent(new Event("abort"));
-    },
-  };
-}
 
 Deno.test("connectSse takes a signal of another realm with a body and reconnect", async () => {
   const { signal, abort } = foreignSignal();

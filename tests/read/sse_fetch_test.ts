@@ -13,6 +13,7 @@ import { sseFetch, type SseFetchOptions } from "../../mod.ts";
 import { SseScript } from "../../src/testing.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
 import { deadline } from "../support/deadline.ts";
+import { foreignSignal } from "../support/foreign_signal.ts";
 import { HttpServer } from "../support/http_server.ts";
 import { events, failing, url } from "../support/in_process.ts";
 import { countListeners } from "../support/listeners.ts";
@@ -74,7 +75,12 @@ Deno.test("sseFetch keeps status, headers and URL of an event stream", async () 
   assertEquals(response.status, 201);
   assertEquals(response.headers.get("X-Key"), "k");
   assertEquals(response.url, server.url);
+  const clone = response.clone();
+  assertEquals(clone.url, server.url);
+  assertEquals(clone.clone().url, server.url);
+  assertEquals(clone.status, 201);
   assertEquals(await response.text(), "data: a\n\n");
+  assertEquals(await clone.text(), "data: a\n\n");
 });
 
 Deno.test("sseFetch sends the request as it is, without headers of its own", async () => {
@@ -392,6 +398,27 @@ Deno.test("an abort after the headers errors the body with its reason, and disco
     assertStrictEquals(error, reason);
     await stream.cancelled;
   }
+});
+
+Deno.test("sseFetch takes a signal of another realm", async () => {
+  const reason = new Error("enough");
+  const stream = new OpenResponse("data: a\n\n");
+  const { signal, abort } = foreignSignal();
+  const count = countListeners(signal);
+  const reader = (await send(() => stream.response, {}, { signal })).body!
+    .getReader();
+  await reader.read();
+  abort(reason);
+  await stream.cancelled;
+  assertStrictEquals(await assertRejects(() => reader.read()), reason);
+  assertEquals(count(), 0);
+
+  const connecting = foreignSignal();
+  const sent = send(() => new Promise(() => {}), {}, {
+    signal: connecting.signal,
+  });
+  connecting.abort(reason);
+  assertStrictEquals(await assertRejects(() => sent), reason);
 });
 
 Deno.test("an abort stops a response that is no event stream, as with fetch", async () => {
