@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkFunction, checkType } from "../internal/check.ts";
+import { checkFunction } from "../internal/check.ts";
 import { idOf } from "../last_event_id.ts";
 import { Connection, type SseConnection } from "./connection.ts";
 import type {
@@ -141,7 +141,6 @@ export async function connectSse(
     idOf(headers.get("Last-Event-ID") ?? "");
   headers.delete("Last-Event-ID");
   checkFunction("fetch", options.fetch);
-  checkType(lastEventId, "string", "lastEventId to be a string");
   const { signal = given?.signal } = options;
   const connection = new Connection(options, {
     makeSend: (closing) => makeSend(input, options, headers, closing),
@@ -211,10 +210,8 @@ function responseOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Response {
     throw new TypeError("Expected a stream that is not locked");
   }
   const init = { headers: { "Content-Type": "text/event-stream" } };
-  try {
-    return new Response(stream, init);
-  } catch {
-    // A response refuses a stream of which a part was read.
-    return new Response(stream.pipeThrough(new TransformStream()), init);
-  }
+  // A response does not take a stream of another realm, or of which a part was
+  // read.
+  const body = { value: stream };
+  return Object.defineProperty(new Response(null, init), "body", body);
 }

@@ -180,6 +180,21 @@ Deno.test("readSse throws if an option is invalid, and does not lock the stream"
   assertFalse(body!.locked);
 });
 
+Deno.test("readSse reads and cancels a stream of another realm", async () => {
+  const stream = new OpenResponse("data: a\n\n");
+  const { body } = stream.response;
+  // `Response` does not accept it, and it cannot be iterated.
+  const foreign = {
+    locked: false,
+    getReader: () => body!.getReader(),
+    cancel: () => body!.cancel(),
+  } as unknown as ReadableStream<Uint8Array>;
+  const sse = readSse(foreign);
+  assertEquals((await sse.next()).value?.data, "a");
+  await sse.close();
+  await stream.cancelled;
+});
+
 Deno.test("readSse accepts string chunks, as some sources yield them", async () => {
   const source = ReadableStream.from(["data: ☃", "\n\n"]);
   const events: ServerSentEvent[] = [];
