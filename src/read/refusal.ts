@@ -41,7 +41,8 @@ export function contentTypes({ headers }: Response): string[] {
 
 /** Makes the error of a refused response, whose message quotes the body. */
 export function refusalError(response: Response, body?: string): SseError {
-  const { status, statusText, headers } = response;
+  // An object like a response, as tests make them, may have no `statusText`.
+  const { status, statusText = "", headers } = response;
   const code = hasGoodStatus(response) ? "content-type" : "status";
   const message = code === "status"
     ? `Expected a status of 2xx, got ${status} ${quote(statusText)}`.trim()

@@ -331,3 +331,11 @@ Deno.test("SseError.message quotes the status text without control characters an
   assertStringIncludes(message, "Not \\u009b31m http://h/?…");
   assertEquals(message.length < 300, true);
 });
+
+Deno.test("an object like a response without a status text is refused as any other", async () => {
+  const response = { status: 400, headers: new Headers(), body: null };
+  const error = await failure(url, {
+    fetch: () => response as unknown as Response,
+  });
+  assertEquals(error.message, "Expected a status of 2xx, got 400");
+});
