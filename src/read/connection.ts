@@ -490,19 +490,18 @@ export class Connection implements SseConnection {
     state: State,
     { done, value }: ReadableStreamReadResult<Uint8Array<ArrayBuffer>>,
   ): void {
-    let error: unknown;
-    let failure: Failure = "failed";
     try {
       if (!done) return this.#inbox.receive(value);
       state.exchange.endBody();
-      error = this.#inbox.receiveEnd();
+      const truncated = this.#inbox.receiveEnd();
+      // `until` may have called close() or reconnect().
+      if (!truncated || state !== this.#state) return;
       // Without `until`, the end of the body is the end of the stream.
-      if (this.#inbox.until === undefined) failure = "ended";
-    } catch (thrown) {
-      error = thrown;
+      const failure = this.#inbox.until === undefined ? "ended" : "failed";
+      this.#fail(truncated, failure);
+    } catch (error) {
+      if (state === this.#state) this.#fail(error);
     }
-    // `until` may have called close() or reconnect().
-    if (error && state === this.#state) this.#fail(error, failure);
   }
 
   /** To "lost", or to "ended" if no attempt can follow. */

@@ -127,9 +127,7 @@ export function makeRequest(input: Target, init: RequestInit): Request {
     const message = String((error as Error).message);
     const url = String(input);
     // Of a string that is no URL, any part may be a secret.
-    const safe = url
-      ? message.replaceAll(url, () => withoutUrlSecrets(url))
-      : message;
+    const safe = message.replaceAll(url, () => withoutUrlSecrets(url));
     throw new TypeError(withoutSecrets(safe));
   }
 }
