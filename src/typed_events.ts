@@ -440,12 +440,15 @@ async function validate(
     );
   }
 
-  let result: Awaited<
-    ReturnType<StandardSchema["~standard"]["validate"]>
-  >;
+  let issues: readonly StandardSchemaIssue[];
+  let reasons: string;
   try {
-    result = await schema["~standard"].validate(value);
+    const result = await schema["~standard"].validate(value);
+    if (!result.issues) return result.value;
+    ({ issues } = result);
+    reasons = issues.map(describe).join("; ");
   } catch (cause) {
+    // It threw, or its result is not that of a Standard Schema.
     throw new TypedEventError(
       event,
       `Expected the schema of ${name} to validate its data, but it threw ` +
@@ -453,12 +456,10 @@ async function validate(
       { cause },
     );
   }
-  if (!result.issues) return result.value;
   throw new TypedEventError(
     event,
-    `Expected the data of ${name} to match its schema: ` +
-      quote(result.issues.map(describe).join("; ")),
-    { issues: result.issues },
+    `Expected the data of ${name} to match its schema: ${quote(reasons)}`,
+    { issues },
   );
 }
 

@@ -442,6 +442,17 @@ Deno.test("typedEvents throws if the loop is left and the source fails to close"
   assertStrictEquals(error, broken);
 });
 
+Deno.test("typedEvents closes the source if a schema returns no result of a Standard Schema", async () => {
+  for (const result of [undefined, null, { issues: 1 }, { issues: [null] }]) {
+    const source = new Source(event("a"));
+    const validate = (() => result) as unknown as Validate<number>;
+    const events = typedEvents(source, { a: schemaOf(validate) });
+    assertInstanceOf((await nextError(events)).cause, TypeError);
+    assertEquals(source.returnCalls, 1);
+    assertEquals(await events.next(), END);
+  }
+});
+
 Deno.test("typedEvents throws the TypedEventError also if the source fails to close", async () => {
   for (
     const cannotClose of [
