@@ -442,8 +442,7 @@ export class EventSource extends EventTarget {
           await this.#dispatchMessage(event);
         }
       }
-      const message = "Expected more events, but the stream ended";
-      reason = new SseError("truncated", message);
+      reason = truncated();
     } catch (cause) {
       const message = `Expected more events, but the stream failed: ${
         reasonOf(cause)
@@ -489,7 +488,6 @@ export class EventSource extends EventTarget {
           jitter,
           maxDelay,
           shouldReconnect: async (error, attempt) => {
-            reason = error;
             const wanted = await reconnect?.shouldReconnect?.(error, attempt);
             if (wanted !== undefined) return wanted;
             // The standard ignores text that belongs to no event stream.
@@ -506,6 +504,7 @@ export class EventSource extends EventTarget {
         if (this.#readyState === CLOSED) return;
         await this.#dispatchMessage(event);
       }
+      reason = truncated();
     } catch (error) {
       reason = error;
     }
@@ -656,6 +655,11 @@ const ErrorEvent: new (
     this.message = init.message;
   }
 };
+
+function truncated(): SseError {
+  const message = "Expected more events, but the stream ended";
+  return new SseError("truncated", message);
+}
 
 function errorEvent(error: unknown): Event {
   const message = error instanceof Error ? error.message : textOf(error);

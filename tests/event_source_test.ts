@@ -173,3 +173,20 @@ Deno.test("EventSource's error event has the response body for status 201", asyn
   assertEquals(await text.promise, "Made, not streamed");
   assertEquals(source.readyState, EventSource.CLOSED);
 });
+
+Deno.test("EventSource closes with an error that says so when a stream ends that cannot be resumed", async () => {
+  const { fetch } = inTurn(failing, () => eventResponse("data: a\n\n"));
+  const source = new EventSource(url, {
+    fetch,
+    reconnect: { initialDelay: 0, resume: false },
+  });
+  await once(source, "message");
+  const { error, message } = await once(
+    source,
+    "error",
+  ) as EventSourceErrorEvent;
+  assertInstanceOf(error, SseError);
+  assertEquals(error.code, "truncated");
+  assertEquals(message, error.message);
+  assertEquals(source.readyState, EventSource.CLOSED);
+});
