@@ -34,8 +34,8 @@ const USER = /(?<=:[/\\]+|https?:)[^\s/\\?#]*@/gi;
 
 /**
  * The same if the password contains a `/`, `?` or `#`, so that the text is not
- * a valid URL. A colon before a port does not match. Without the
- * lookahead, a text with many colons and no `@` takes cubic time.
+ * a valid URL. A colon before a port does not match. Without the lookahead, a
+ * text with many colons and no `@` takes cubic time.
  */
 const BROKEN_USER =
   /(?<=:[/\\]+|https?:)(?=\S*@)[^\s/\\@[]*:(?!\d*(?:[/\\?#\s]|$))\S*@/gi;
