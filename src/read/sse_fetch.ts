@@ -210,7 +210,8 @@ function guard(
     } else {
       controller.enqueue(value);
       inbox.receive(value);
-      waited = inbox.newest ? 0 : waited + Date.now() - start;
+      // The clock may be set back.
+      waited = inbox.newest ? 0 : waited + Math.max(Date.now() - start, 0);
       while (inbox.dequeue());
       if (inbox.isComplete) await passLineFeed(controller, value);
     }

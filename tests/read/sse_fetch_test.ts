@@ -367,6 +367,31 @@ Deno.test("eventTimeout of sseFetch is the time without an event, whatever comme
   await stream.cancelled;
 });
 
+Deno.test("eventTimeout of sseFetch fails also if the clock is set back", async () => {
+  const { now } = Date;
+  let timer: Promise<void> | undefined;
+  try {
+    const heartbeats = new ReadableStream<Uint8Array>({
+      async pull(controller) {
+        await (timer = new Promise((resolve) => setTimeout(resolve, 5)));
+        Date.now = () => now() - 3_600_000;
+        controller.enqueue(new TextEncoder().encode(":\n"));
+      },
+    });
+    const response = await send(
+      () => new Response(heartbeats, eventResponse("")),
+      { eventTimeout: 50 },
+    );
+    await assertSseError(
+      deadline(response.text(), "the timeout"),
+      "event-timeout",
+    );
+  } finally {
+    await timer;
+    Date.now = now;
+  }
+});
+
 Deno.test("an abort before the headers rejects with its reason, also if fetch ignores it", async () => {
   for (const fetch of [undefined, () => new Promise<Response>(() => {})]) {
     await using server = await RawServer.listen(() => {});
