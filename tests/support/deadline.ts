@@ -19,3 +19,17 @@ export async function deadline<T>(
     clearTimeout(timer);
   }
 }
+
+// `FakeTime` replaces the global functions.
+const { setTimeout: setRealTimeout, clearTimeout: clearRealTimeout } =
+  globalThis;
+
+/**
+ * Stops a server after a minute, unless the returned function is called. Without
+ * it, a test that hangs would run forever, as the server keeps the process alive.
+ * When nothing does, Deno reports the test.
+ */
+export function stopLater(stop: () => unknown): () => void {
+  const timer = setRealTimeout(stop, 60_000);
+  return () => clearRealTimeout(timer);
+}

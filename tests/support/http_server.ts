@@ -1,4 +1,4 @@
-import { deadline } from "./deadline.ts";
+import { deadline, stopLater } from "./deadline.ts";
 
 /** A request that the server has received. */
 export interface ReceivedRequest {
@@ -27,6 +27,7 @@ export class HttpServer implements AsyncDisposable {
   readonly requests: ReceivedRequest[] = [];
   #server: Deno.HttpServer<Deno.NetAddr>;
   #stop = new AbortController();
+  #cancelStop = stopLater(() => this.#stop.abort());
   #arrivals: PromiseWithResolvers<ReceivedRequest>[] = [];
 
   constructor(...handlers: [Handler, ...Handler[]]) {
@@ -63,6 +64,7 @@ export class HttpServer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#cancelStop();
     this.#stop.abort();
     await this.#server.finished;
   }

@@ -1,6 +1,6 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { AddressInfo } from "node:net";
-import { deadline } from "./deadline.ts";
+import { deadline, stopLater } from "./deadline.ts";
 
 /** The head of a chunked event stream, for {@linkcode RawConnection}. */
 export const eventStreamHead = "HTTP/1.1 200 OK\r\n" +
@@ -87,6 +87,7 @@ export class RawServer implements AsyncDisposable {
   #sockets = new Set<Socket>();
   #arrivals: PromiseWithResolvers<RawConnection>[] = [];
   #failures: unknown[] = [];
+  #cancelStop = stopLater(() => this[Symbol.asyncDispose]());
 
   static async listen(...scripts: [Script, ...Script[]]): Promise<RawServer> {
     const server = createServer();
@@ -165,6 +166,7 @@ export class RawServer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#cancelStop();
     const closed = [...this.#sockets].map((socket) => {
       const { promise, resolve } = Promise.withResolvers<void>();
       socket.on("close", () => resolve());
