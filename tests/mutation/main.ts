@@ -27,6 +27,8 @@ const tests: Record<string, string[]> = {
     "inbox_comments",
     "connection",
     "reconnect_resume",
+    "reconnect_callbacks",
+    "request_last_event",
     "connect_read_sse",
   ],
   "read/reconnect.ts": [

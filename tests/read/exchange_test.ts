@@ -138,11 +138,15 @@ Deno.test("idleTimeout leaves no timer behind", async () => {
 
 Deno.test("connectTimeout rejects connectSse and disconnects if the server does not respond", async () => {
   await using server = await RawServer.listen(() => {});
+  using time = new FakeTime();
   const promise = connectSse(server.url, { connectTimeout: 40 });
-  const error = await assertSseError(promise, "connect-timeout");
+  const failed = assertSseError(promise, "connect-timeout");
+  const { disconnected } = await server.connection();
+  await time.tickAsync(40);
+  const error = await failed;
   assertStringIncludes(error.message, "connectTimeout");
   assertStringIncludes(error.message, "40");
-  await (await server.connection()).disconnected;
+  await disconnected;
 });
 
 Deno.test("connectTimeout aborts the request to a fetch handler, and cancels a late response", async () => {

@@ -1,5 +1,6 @@
 import {
   assertEquals,
+  assertMatch,
   assertRejects,
   assertStrictEquals,
   assertStringIncludes,
@@ -118,7 +119,8 @@ Deno.test("until makes next() reject as truncated if the body is empty", async (
     until: "[DONE]",
     fetch: () => eventResponse(""),
   });
-  await assertSseError(sse.next(), "truncated");
+  const error = await assertSseError(sse.next(), "truncated");
+  assertMatch(error.message, /^Expected `until` to be met/);
 });
 
 Deno.test("until does not make next() reject if the status is 204", async () => {

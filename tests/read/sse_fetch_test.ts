@@ -506,9 +506,15 @@ Deno.test("connectTimeout and idleTimeout of sseFetch disconnect, also if the cl
   const { signal } = new AbortController();
   for (const init of [undefined, { signal }]) {
     await using silent = await RawServer.listen(() => {});
-    const sent = sseFetch({ connectTimeout: 50 })(silent.url, init);
-    await assertSseError(sent, "connect-timeout");
-    await (await silent.connection()).disconnected;
+    {
+      using time = new FakeTime();
+      const sent = sseFetch({ connectTimeout: 50 })(silent.url, init);
+      const failed = assertSseError(sent, "connect-timeout");
+      const { disconnected } = await silent.connection();
+      await time.tickAsync(50);
+      await failed;
+      await disconnected;
+    }
 
     const stream = new OpenResponse("data: a\n\n");
     await using open = new HttpServer(() => stream.response);
