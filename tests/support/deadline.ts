@@ -1,12 +1,12 @@
 /**
- * Resolves or rejects as the promise does, but rejects after a timeout of five
- * seconds by default. Without it, a test would hang instead of failing with a
- * message.
+ * Resolves or rejects as the promise does, but rejects after a timeout of 15
+ * seconds by default, which is long enough for a machine that is busy. Without
+ * it, a test would hang instead of failing with a message.
  */
 export async function deadline<T>(
   promise: Promise<T>,
   what: string,
-  seconds = 5,
+  seconds = 15,
 ): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(
