@@ -61,6 +61,9 @@ export function toRead(
   return { message: Object.freeze(message), size };
 }
 
+/** The length of what {@linkcode randomTag} returns. */
+export const TAG_LENGTH = 14;
+
 /** Returns a random tag that no other log and no other append has. */
 export function randomTag(): string {
   let tag = "";

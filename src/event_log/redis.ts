@@ -46,7 +46,9 @@ import {
 import {
   checkLimit,
   type LogStore,
+  MAX_PAGE_LENGTH,
   messageOf,
+  PageLength,
   StoredLog,
   type StoredPage,
 } from "./stored.ts";
@@ -103,9 +105,6 @@ const START = "0-0-";
 
 /** The maximum lifetime in ms of the key that tells when a log was renewed. */
 const TOUCH_EXPIRY = 86_400_000;
-
-/** Maximum number of entries to request at once. */
-const MAX_PAGE_LENGTH = 100;
 
 /**
  * A log in a Redis stream. Use it if many processes append or read. It works
@@ -238,8 +237,7 @@ class RedisStore implements LogStore {
   readonly #maxLength: number;
   readonly #expireIn: number;
   readonly #touchExpiry: number;
-  /** An estimate of the size of a message in UTF-16 code units. */
-  #messageSize = 6000;
+  readonly #pageLength = new PageLength();
 
   constructor(
     redis: RedisConnection,
@@ -333,10 +331,9 @@ class RedisStore implements LogStore {
     const [, id, , before] = POSITION.exec(position) ?? [];
     if (id === undefined) return undefined;
     const page: StoredPage = { entries: [], end: position, ended: false };
-    const fit = Math.floor(maxBytes / this.#messageSize);
     // The list begins with the entry at the position, to check that it still
     // exists: if it does, so do all entries after it.
-    const count = Math.min(Math.max(fit, 1), MAX_PAGE_LENGTH) + 1;
+    const count = this.#pageLength.fitting(maxBytes) + 1;
     const from = position === START ? "-" : id;
     const entries = await this.#range("XRANGE", from, "+", count);
     if (position === START) {
@@ -361,8 +358,6 @@ class RedisStore implements LogStore {
   }
 
   #addTo(page: StoredPage, entries: RedisEntry[]): void {
-    let size = 0;
-    let length = 0;
     for (const { id, position, json } of entries) {
       if (id === LAST_ID) {
         page.ended = true;
@@ -370,13 +365,8 @@ class RedisStore implements LogStore {
       }
       page.end = position;
       page.entries.push({ id: position, json });
-      if (json === undefined) continue;
-      size += json.length;
-      length++;
     }
-    if (length === 0) return;
-    // The estimate rises at once, and falls slowly.
-    this.#messageSize = Math.max(size / length, this.#messageSize / 2);
+    this.#pageLength.learn(page.entries);
   }
 
   async oldest(): Promise<string> {

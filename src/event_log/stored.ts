@@ -57,6 +57,12 @@ export interface LogStore {
   /** Renews the log: sets the time of the last append to now. */
   touch(): Promise<void>;
   /**
+   * Calls a function whenever something may have been appended, also by this log,
+   * until the function that it returns is called. A store without it is woken by
+   * this log, and by `wait`.
+   */
+  watch?(wake: () => void): () => void;
+  /**
    * Resolves when there may be a message after a position, or when the signal
    * aborts.
    */
@@ -92,6 +98,25 @@ export interface StoredPage {
   ended: boolean;
 }
 
+/** Estimates how many messages fit into a page, from the last pages. */
+export class PageLength {
+  /** An estimate of the size of a message in UTF-16 code units. */
+  #messageSize = 6000;
+
+  fitting(maxBytes: number): number {
+    const fit = Math.floor(maxBytes / this.#messageSize);
+    return Math.min(Math.max(fit, 1), MAX_PAGE_LENGTH);
+  }
+
+  learn(entries: StoredPage["entries"]): void {
+    const jsons = entries.flatMap(({ json }) => json ?? []);
+    if (jsons.length === 0) return;
+    const size = jsons.reduce((sum, { length }) => sum + length, 0);
+    // The estimate rises at once, and falls slowly.
+    this.#messageSize = Math.max(size / jsons.length, this.#messageSize / 2);
+  }
+}
+
 /** A part of a log, for all readers that reach its start. */
 interface Page {
   readonly start: string;
@@ -106,6 +131,9 @@ interface Page {
 
 /** Maximum size of a page in bytes, unless a single message is larger. */
 const MAX_PAGE_SIZE = 65_536;
+
+/** Maximum number of messages of which a store is asked at once. */
+export const MAX_PAGE_LENGTH = 100;
 
 /** Maximum size in bytes of all pages that this process keeps. */
 const MAX_CACHE_SIZE = 16_777_216;
@@ -183,6 +211,11 @@ export class StoredLog implements EventLog, LogExtras {
   readonly #pages = new Map<string, Page>();
   readonly #fetches = new Map<string, Fetch>();
   readonly #readers = new Set<StoredReader>();
+  readonly #wakeAll = () => {
+    for (const { wake } of this.#fetches.values()) wake.abort();
+  };
+  /** Stops watching the store, which begins with the first reader. */
+  #unwatch: (() => void) | undefined;
 
   constructor(store: LogStore) {
     this.#store = store;
@@ -191,7 +224,7 @@ export class StoredLog implements EventLog, LogExtras {
   async append(...messages: SseMessage[]): Promise<string> {
     checkMessages(messages);
     const id = await this.#store.append(messages.map(toJson), randomTag());
-    this.#wakeAll();
+    this.#onAppended();
     return id;
   }
 
@@ -227,12 +260,12 @@ export class StoredLog implements EventLog, LogExtras {
         await wait(backoffDelay(BACKOFF, ++failures));
       }
     }
-    this.#wakeAll();
+    this.#onAppended();
   }
 
   async end(): Promise<void> {
     await this.#store.end();
-    this.#wakeAll();
+    this.#onAppended();
   }
 
   read(
@@ -276,6 +309,7 @@ export class StoredLog implements EventLog, LogExtras {
   /** Returns the page after a position, or calls `receive` with it later. */
   pageAfter(position: string, reader: StoredReader): Page | undefined {
     this.#readers.add(reader);
+    this.#unwatch ??= this.#store.watch?.(this.#wakeAll);
     const page = this.#pages.get(position);
     if (page !== undefined) return page;
     const fetch = this.#fetches.get(position);
@@ -308,11 +342,14 @@ export class StoredLog implements EventLog, LogExtras {
     if (fetch?.readers.size === 0) fetch.wake.abort();
     this.#readers.delete(reader);
     if (this.#readers.size > 0) return;
+    this.#unwatch?.();
+    this.#unwatch = undefined;
     for (const page of this.#pages.values()) cache.delete(page);
   }
 
-  #wakeAll(): void {
-    for (const { wake } of this.#fetches.values()) wake.abort();
+  /** Wakes the readers of what was appended, unless the store has done so. */
+  #onAppended(): void {
+    if (this.#store.watch === undefined) this.#wakeAll();
   }
 
   async #fetch(position: string, fetch: Fetch): Promise<void> {
