@@ -1,6 +1,27 @@
 /** Tests `SqlEventLog` on `node:sqlite`. */
-import { SqlEventLog } from "../../src/event_log/sql.ts";
-import { testContract } from "./contract.ts";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import type { SseMessage } from "../../mod.ts";
+import {
+  EventLogEndedError,
+  EventLogGapError,
+  record,
+} from "../../src/event_log/mod.ts";
+import { EXTRAS } from "../../src/event_log/message.ts";
+import {
+  SqlConnection,
+  type SqlConnectionOptions,
+  SqlEventLog,
+  type SqlQuery,
+} from "../../src/event_log/sql.ts";
+import { dialectOf } from "../../src/event_log/sql_dialect.ts";
+import {
+  appendAll,
+  numbers,
+  readAll,
+  Reader,
+  testContract,
+} from "./contract.ts";
+import { assertInterleaved, LogProcess } from "./processes.ts";
 import { Sqlite } from "./sqlite.ts";
 import { temporaryDirectory } from "../support/temporary_directory.ts";
 
@@ -23,22 +44,397 @@ testContract({
   },
 });
 
-testContract({
-  name: "SqlEventLog on SQLite with a connection for each",
-  steps: 1000,
-  async open() {
-    const directory = await temporaryDirectory();
-    const stack = new AsyncDisposableStack();
-    stack.use(directory);
-    return {
-      shared: true,
-      slack: 11,
-      log(key = "log", maxMessages) {
-        const sqlite = stack.use(new Sqlite(`${directory.path}/logs.db`));
-        const sql = sqlite.connection({ pollInterval: 20 });
-        return new SqlEventLog(sql, key, { maxMessages });
+/** A query that counts its statements by their first words. */
+function counting(query: SqlQuery) {
+  const statements: string[] = [];
+  const counted: SqlQuery = (sql, params) => {
+    statements.push(sql.split(/\s/, 1)[0]);
+    return query(sql, params);
+  };
+  return { statements, query: counted };
+}
+
+async function data(messages: AsyncIterable<SseMessage>) {
+  return (await readAll(messages)).map(({ data }) => data);
+}
+
+Deno.test("SqlEventLog stores all appends of a turn with one statement, in order, and before the end", async () => {
+  using sqlite = new Sqlite();
+  const { statements, query } = counting(sqlite.query);
+  const log = new SqlEventLog(sqlite.connection({ query }), "log");
+  const single = numbers(1, 100).map((data) => log.append({ data }));
+  const several = log.append({ data: "101" }, { data: "102" });
+  const end = log.end();
+  const late = assertRejects(
+    () => log.append({ data: "103" }),
+    EventLogEndedError,
+  );
+  const ids = [...await Promise.all(single), await several];
+  await Promise.all([end, late]);
+  assertEquals(statements, ["INSERT", "INSERT", "INSERT"]);
+  const all = await readAll(log.read(""));
+  assertEquals(all.map(({ data }) => data), numbers(1, 102));
+  assertEquals(all.map(({ id }) => id).toSpliced(100, 1), ids);
+});
+
+Deno.test("SqlEventLog stores messages of one append with one statement, and splits appends into batches", async () => {
+  using sqlite = new Sqlite();
+  const { statements, query } = counting(sqlite.query);
+  const log = new SqlEventLog(sqlite.connection({ query }), "log");
+  const [first, ...more] = numbers(1, 3000).map((data) => ({ data }));
+  await log.append(first, ...more);
+  assertEquals(statements, ["INSERT"]);
+  const large = "x".repeat(200_000);
+  const appends = [large, "y", large].map((data) => log.append({ data }));
+  await Promise.all([
+    ...appends,
+    ...numbers(1, 1500).map((data) => log.append({ data })),
+  ]);
+  assertEquals(statements.length, 1 + 3);
+  assertEquals((await data(log.read("", { follow: false }))).length, 4503);
+});
+
+Deno.test("SqlEventLog reports a gap after ids that a restored backup does not know, also to readers that wait", async () => {
+  using sqlite = new Sqlite();
+  const sql = sqlite.connection({ pollInterval: 10 });
+  const log = new SqlEventLog(sql, "log");
+  const [kept] = await appendAll(log, ["1"]);
+  sqlite.db.exec("CREATE TABLE backup AS SELECT * FROM sse_messages");
+  const [lost] = await appendAll(log, ["lost"]);
+  const reader = new Reader(log.read(""));
+  assertEquals(await reader.data(2), ["1", "lost"]);
+  const waiting = assertRejects(() => reader.next(), EventLogGapError);
+  sqlite.db.exec(
+    "DELETE FROM sse_messages; INSERT INTO sse_messages SELECT * FROM backup",
+  );
+  await waiting;
+  const again = new SqlEventLog(sqlite.connection(), "log");
+  const [id] = await appendAll(again, ["new"]);
+  // The same number, with another tag.
+  assertEquals(id.split("-")[0], lost.split("-")[0]);
+  await assertRejects(
+    () => readAll(again.read(lost, { follow: false })),
+    EventLogGapError,
+  );
+  assertEquals(await data(again.read(kept, { follow: false })), ["new"]);
+});
+
+Deno.test("SqlEventLog stores nothing when it is read", async () => {
+  using sqlite = new Sqlite();
+  const sql = sqlite.connection();
+  for (const key of numbers(1, 1000)) {
+    const log = new SqlEventLog(sql, key);
+    await log.status();
+    assertEquals(await readAll(log.read("", { follow: false })), []);
+    const unknown = log.read("1-abcdefghijklmn", { follow: false });
+    await assertRejects(() => readAll(unknown), EventLogGapError);
+  }
+  assertEquals(sqlite.values("SELECT COUNT(*) FROM sse_messages"), [0]);
+});
+
+Deno.test("SqlEventLog deletes old messages, and keeps one more as the proof of a position", async () => {
+  using sqlite = new Sqlite();
+  const sql = sqlite.connection();
+  const log = new SqlEventLog(sql, "log", { maxMessages: 2 });
+  const other = new SqlEventLog(sql, "other", { maxMessages: 2 });
+  await appendAll(other, ["1", "2"]);
+  const ids = await appendAll(log, numbers(1, 10));
+  const left = "SELECT number FROM sse_messages WHERE log = 'log'";
+  assertEquals(sqlite.values(left), [8, 9, 10]);
+  assertEquals(await data(log.read(ids[7], { follow: false })), ["9", "10"]);
+  await log.append(
+    ...numbers(11, 15).map((data) => ({ data })) as [SseMessage],
+  );
+  assertEquals(sqlite.values(left), [13, 14, 15]);
+  assertEquals(await data(other.read("", { follow: false })), ["1", "2"]);
+  const { lastId } = await new SqlEventLog(sql, "new").status();
+  await assertRejects(
+    () => readAll(log.read(lastId, { follow: false })),
+    EventLogGapError,
+  );
+});
+
+Deno.test("SqlEventLog deletes what has expired of all logs, with all that is before it", async () => {
+  using sqlite = new Sqlite();
+  const hour = { expireIn: 3_600_000 };
+  const old = new SqlEventLog(sqlite.connection(), "old", hour);
+  await appendAll(old, ["1", "2"]);
+  await old.end();
+  const partly = new SqlEventLog(sqlite.connection(), "partly", hour);
+  const ids = await appendAll(partly, numbers(1, 5));
+  await new SqlEventLog(sqlite.connection(), "for ever").append({ data: "1" });
+  // The third of them, as if its process had had a shorter limit.
+  sqlite.db.exec(`UPDATE sse_messages SET expires = 0
+WHERE log = 'old' OR log = 'partly' AND number = 3`);
+  // A new connection sweeps with its first append, and not with the next.
+  const log = new SqlEventLog(sqlite.connection(), "new", hour);
+  await log.append({ data: "1" });
+  const logs = "SELECT DISTINCT log FROM sse_messages ORDER BY log";
+  assertEquals(sqlite.values(logs), ["for ever", "new", "partly"]);
+  assertEquals(await data(partly.read(ids[3], { follow: false })), ["5"]);
+  assertEquals(await data(partly.read("", { follow: false })), ["4", "5"]);
+  sqlite.db.exec("UPDATE sse_messages SET expires = 0 WHERE log = 'partly'");
+  await log.append({ data: "2" });
+  assertEquals(sqlite.values(logs), ["for ever", "new", "partly"]);
+  // What was deleted begins anew.
+  assertEquals((await old.status()).idle, Infinity);
+  await old.append({ data: "again" });
+  assertEquals(await data(old.read("", { follow: false })), ["again"]);
+});
+
+Deno.test("SqlEventLog sweeps in parts, and again at once if there is more", async () => {
+  using sqlite = new Sqlite();
+  const options = { expireIn: 3_600_000 };
+  const log = new SqlEventLog(sqlite.connection(), "log", options);
+  const [first, ...more] = numbers(1, 800).map((data) => ({ data }));
+  const old = new SqlEventLog(sqlite.connection(), "old", options);
+  await old.append(first, ...more);
+  sqlite.db.exec("UPDATE sse_messages SET expires = 0");
+  const left = "SELECT COUNT(*) FROM sse_messages WHERE log = 'old'";
+  await log.append({ data: "1" });
+  assertEquals(sqlite.values(left), [300]);
+  await log.append({ data: "2" });
+  assertEquals(sqlite.values(left), [0]);
+});
+
+Deno.test("SqlEventLog reports a gap if a row is missing, and never a wrong end", async () => {
+  using sqlite = new Sqlite();
+  const log = new SqlEventLog(sqlite.connection(), "log");
+  const ids = await appendAll(log, numbers(1, 5));
+  await log.end();
+  sqlite.db.exec("DELETE FROM sse_messages WHERE number = 3");
+  const reader = new Reader(log.read(""));
+  assertEquals(await reader.data(2), ["1", "2"]);
+  await assertRejects(() => reader.next(), EventLogGapError);
+  // Only the row that ends the log is left, which proves its last message.
+  sqlite.db.exec("DELETE FROM sse_messages WHERE number < 6");
+  assertEquals((await log.status()).lastId, ids[4]);
+  assertEquals(await readAll(log.read(ids[4])), []);
+  for (const id of [ids[3], "0"]) {
+    const gap = await assertRejects(
+      () => readAll(log.read(id)),
+      EventLogGapError,
+    );
+    assertEquals(gap.resumeAfter, ids[4]);
+  }
+});
+
+Deno.test("SqlEventLog renews a log that has no message yet, which changes no number", async () => {
+  using sqlite = new Sqlite();
+  const log = new SqlEventLog(sqlite.connection(), "log");
+  await log[EXTRAS].touch();
+  await log[EXTRAS].touch();
+  const { lastId, ended, idle } = await log.status();
+  assertEquals([lastId, ended, idle < 60_000], ["0", false, true]);
+  const id = await log.append({ data: "1" });
+  assertEquals(id.split("-")[0], "1");
+  sqlite.db.exec("UPDATE sse_messages SET time = 0");
+  await log[EXTRAS].touch();
+  assert((await log.status()).idle < 60_000);
+  await log.end();
+  await log[EXTRAS].touch();
+  assertEquals(await readAll(log.read("")), [{ data: "1", id }]);
+  assertEquals(await data(log.read("0")), ["1"]);
+});
+
+Deno.test("the logs of a SqlConnection wake each other, and poll with one statement", async () => {
+  using sqlite = new Sqlite();
+  const { statements, query } = counting(sqlite.query);
+  const sql = sqlite.connection({ query, pollInterval: 20 });
+  const readers = numbers(1, 50).map((key) =>
+    new Reader(new SqlEventLog(sql, key).read(""))
+  );
+  const first = readers.map((reader) => reader.data(1));
+  // Each looks once, and the rest are polls for all of them.
+  while (statements.length < 53) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  const other = sqlite.connection();
+  for (const key of numbers(1, 50)) {
+    await new SqlEventLog(other, key).append({ data: key });
+  }
+  assertEquals((await Promise.all(first)).flat(), numbers(1, 50));
+  for (const reader of readers) await reader.return();
+});
+
+Deno.test("SqlEventLog tries again if the database is locked, and rejects with other errors", async () => {
+  using sqlite = new Sqlite();
+  const failures = ["database is locked", "SQLITE_BUSY: busy", "disk full"];
+  const codes = ["40001", "40P01", "23505"];
+  const query: SqlQuery = (sql, params) => {
+    if (failures.length > 0) throw new Error(failures.shift());
+    if (codes.length > 0) throw { code: codes.shift() };
+    return sqlite.query(sql, params);
+  };
+  const log = new SqlEventLog(sqlite.connection({ query }), "log");
+  await assertRejects(() => log.append({ data: "1" }), Error, "disk full");
+  await assertRejects(() => log.append({ data: "2" }));
+  await log.append({ data: "3" });
+  await log.end();
+  assertEquals(await data(log.read("")), ["3"]);
+});
+
+Deno.test("record() on a SqlEventLog stores nothing twice if an append fails after it was stored", async () => {
+  using sqlite = new Sqlite();
+  let lost = 0;
+  const query: SqlQuery = (sql, params) => {
+    const rows = sqlite.query(sql, params);
+    const isLost = sql.startsWith("INSERT") && lost++ % 3 === 1;
+    return isLost ? Promise.reject(new Error("connection lost")) : rows;
+  };
+  const log = new SqlEventLog(sqlite.connection({ query }), "log");
+  async function* source() {
+    for (const data of numbers(1, 10)) {
+      await new Promise((resolve) => setTimeout(resolve));
+      yield { data };
+    }
+  }
+  assertEquals(await record(log, source()), "complete");
+  assert(lost > 3);
+  const other = new SqlEventLog(sqlite.connection(), "log");
+  assertEquals(await data(other.read("", { follow: false })), numbers(1, 10));
+});
+
+Deno.test("readers of a SqlEventLog wait for a database that is down, and fail with an error that is permanent", async () => {
+  using sqlite = new Sqlite();
+  const errors: unknown[] = [];
+  let failures: unknown[] = [];
+  const sql = sqlite.connection({
+    pollInterval: 10,
+    onError: (error) => void errors.push(error),
+    query: (sql, params) =>
+      failures.length > 0
+        ? Promise.reject(failures.shift())
+        : sqlite.query(sql, params),
+  });
+  const log = new SqlEventLog(sql, "log");
+  // At the first look, and then at polls.
+  failures = [new Error("down")];
+  const reader = new Reader(log.read(""));
+  const first = reader.data(1);
+  while (errors.length < 1) await new Promise((run) => setTimeout(run, 5));
+  failures = [new Error("down"), { code: "57P01" }];
+  while (errors.length < 3) await new Promise((run) => setTimeout(run, 5));
+  await new SqlEventLog(sqlite.connection(), "log").append({ data: "1" });
+  assertEquals(await first, ["1"]);
+
+  const others = numbers(1, 3).map((key) =>
+    new Reader(new SqlEventLog(sql, key).read(""))
+  );
+  const ends = [reader, ...others].map((it) => assertRejects(() => it.next()));
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  sqlite.db.exec("DROP TABLE sse_messages");
+  await Promise.all(ends);
+  assertEquals(errors.length, 3);
+});
+
+Deno.test("what onError of a SqlConnection throws is thrown to its readers", async () => {
+  using sqlite = new Sqlite();
+  let isDown = false;
+  const sql = sqlite.connection({
+    pollInterval: 10,
+    onError() {
+      throw new RangeError("enough");
+    },
+    query: (sql, params) =>
+      isDown ? Promise.reject(new Error("down")) : sqlite.query(sql, params),
+  });
+  const log = new SqlEventLog(sql, "log");
+  const reader = new Reader(log.read(""));
+  const end = assertRejects(() => reader.next(), RangeError, "enough");
+  await log.status();
+  isDown = true;
+  await end;
+});
+
+Deno.test("SqlEventLog stores a message even if it fails to delete old ones", async () => {
+  using sqlite = new Sqlite();
+  const errors: unknown[] = [];
+  const log = new SqlEventLog(
+    sqlite.connection({
+      query(sql, params) {
+        if (sql.startsWith("DELETE")) throw new Error("No");
+        return sqlite.query(sql, params);
       },
-      [Symbol.asyncDispose]: () => stack.disposeAsync(),
-    };
-  },
+      onError: (error) => void errors.push(error),
+    }),
+    "log",
+    { maxMessages: 1, expireIn: 1000 },
+  );
+  await appendAll(log, ["1", "2", "3"]);
+  await log.end();
+  assertEquals(await data(log.read("")), ["1", "2", "3"]);
+  // One to sweep, and one to trim.
+  assertEquals(errors.length, 2);
+});
+
+Deno.test("SqlEventLog rejects rows that are not what it has asked for", async () => {
+  using sqlite = new Sqlite();
+  for (
+    const rows of [undefined, { rows: [] }, [[1]], [{}], ["x"], [null]]
+  ) {
+    const query = () => rows as unknown[];
+    const log = new SqlEventLog(sqlite.connection({ query }), "log");
+    await assertRejects(() => log.append({ data: "1" }), TypeError, "query to");
+    await assertRejects(() => log.status(), TypeError);
+    await assertRejects(() => readAll(log.read("")), TypeError);
+  }
+});
+
+Deno.test("no statement of SQLite reads all rows of a log or of the table, but the one that looks for a tag", () => {
+  using sqlite = new Sqlite();
+  const { find: _, ...statements } = dialectOf("sqlite");
+  for (const [name, statement] of Object.entries(statements)) {
+    const plan = sqlite.db.prepare(`EXPLAIN QUERY PLAN ${statement}`)
+      .all(
+        ...Array(statement.match(/\?(\d)/g)!.map(Number).length).fill(null)
+          .slice(0, Math.max(...statement.match(/(?<=\?)\d/g)!.map(Number))),
+      );
+    for (const { detail } of plan) {
+      const isScan = /SCAN (sse_messages|message)\b/.test(String(detail));
+      assertEquals(isScan, false, `${name}: ${detail}`);
+    }
+  }
+});
+
+Deno.test("several processes append to and read from one SQLite file", async () => {
+  await using directory = await temporaryDirectory();
+  const path = `${directory.path}/logs.db`;
+  new Sqlite(path)[Symbol.dispose]();
+  await using stack = new AsyncDisposableStack();
+  const start = async (...args: string[]) =>
+    stack.use(await LogProcess.start("sqlite", path, "log", ...args));
+  const reader = await start("read");
+  const appenders = [
+    await start("append", "a", "100"),
+    await start("append", "b", "100"),
+  ];
+  for (const appender of appenders) {
+    assertEquals(await appender.remainingLines(), []);
+  }
+  const data: string[] = [];
+  while (data.length < 200) data.push((await reader.readLine())!);
+  assertInterleaved(data, ["a", "b"], 100);
+});
+
+Deno.test("SqlConnection and SqlEventLog throw if an argument is invalid", () => {
+  const make = (options: unknown) => () =>
+    new SqlConnection(options as SqlConnectionOptions);
+  const query = () => [];
+  const options = { dialect: "sqlite", query };
+  assertThrows(make(undefined), TypeError, "options");
+  assertThrows(make({ query }), TypeError, "dialect");
+  assertThrows(make({ query, dialect: "mysql" }), TypeError, "dialect");
+  assertThrows(make({ dialect: "sqlite" }), TypeError, "query");
+  assertThrows(make({ ...options, listen: 1 }), TypeError, "listen");
+  assertThrows(make({ ...options, onError: 1 }), TypeError, "onError");
+  assertThrows(make({ ...options, pollInterval: 0 }), RangeError, "poll");
+  const makeLog = (...args: unknown[]) => () =>
+    new SqlEventLog(...args as ConstructorParameters<typeof SqlEventLog>);
+  const sql = make(options)();
+  assertThrows(makeLog(undefined, "log"), TypeError, "SqlConnection");
+  assertThrows(makeLog(sql, 1), TypeError, "key");
+  assertThrows(makeLog(sql, "a\0"), TypeError, "U+0000");
+  assertThrows(makeLog(sql, "a", { maxMessages: 0 }), RangeError, "max");
+  assertThrows(makeLog(sql, "a", { expireIn: 0 }), RangeError, "expireIn");
 });
