@@ -60,6 +60,7 @@ function connectPostgres(url: string, options = ""): Options {
       );
       return unlisten;
     },
-    [Symbol.asyncDispose]: () => client.end(),
+    // After a lost connection, it never ends without a timeout.
+    [Symbol.asyncDispose]: () => client.end({ timeout: 1 }),
   };
 }
