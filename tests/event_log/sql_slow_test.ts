@@ -1,8 +1,11 @@
-/** Tests `SqlEventLog` on files of SQLite. */
+/** Tests `SqlEventLog` on files of SQLite, and in Node and Bun. */
+import { assertMatch } from "@std/assert";
 import { SqlEventLog } from "../../src/event_log/sql.ts";
 import { testContract } from "./contract.ts";
 import { Sqlite } from "./sqlite.ts";
-import { slowTestsNotRun } from "../support/slow_test.ts";
+import { bundle } from "../support/bundle.ts";
+import { binaryOf } from "../support/runtime_binary.ts";
+import { slowTest, slowTestsNotRun } from "../support/slow_test.ts";
 import { temporaryDirectory } from "../support/temporary_directory.ts";
 
 testContract({
@@ -25,3 +28,24 @@ testContract({
     };
   },
 });
+
+for (const runtime of ["Node 24", "Bun"] as const) {
+  slowTest(
+    `SqlEventLog on SQLite passes the contract of event logs in ${runtime}`,
+    async () => {
+      await using directory = await temporaryDirectory();
+      const path = `${directory.path}/contract.mjs`;
+      await bundle(`${import.meta.dirname}/sqlite_contract.ts`, path);
+      const { stdout, stderr } = await new Deno.Command(
+        await binaryOf(runtime),
+        {
+          args: [path],
+        },
+      ).output();
+      const printed = new TextDecoder().decode(stdout);
+      const errors = new TextDecoder().decode(stderr);
+      // Nothing but the number of tests.
+      assertMatch(printed, /^\d\d tests\n$/, errors);
+    },
+  );
+}
