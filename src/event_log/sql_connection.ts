@@ -11,6 +11,7 @@ import {
   checkRange,
   checkType,
 } from "../internal/check.ts";
+import { deferred } from "../internal/deferred.ts";
 import { MAX_TIMER_DELAY, wait } from "../internal/wait.ts";
 import type { EventLogStatus } from "./event_log.ts";
 import { randomTag } from "./message.ts";
@@ -332,7 +333,7 @@ export class SqlConnection {
     position: string,
     signal: AbortSignal,
   ): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const { promise, resolve, reject } = deferred<void>();
     const waiter: Waiter = { key, position, wake: resolve, fail: reject };
     this.#waiters.add(waiter);
     if (!this.#isPolling) this.#poll();
