@@ -25,13 +25,15 @@ import { BACKOFF, messageOf } from "./stored.ts";
 /**
  * Runs a statement, and returns its rows as objects, at once or as a promise. The
  * placeholders of the parameters are `?1`, `?2` … for SQLite, and `$1`, `$2` … for
- * PostgreSQL.
+ * PostgreSQL. The name is that of a prepared statement, for clients that want one:
+ * there are about ten statements, and to prepare one takes longer than to run it.
  *
  * @see {@link https://www.sqlite.org/lang_expr.html#varparam}
  */
 export type SqlQuery = (
   sql: string,
   params: (string | number | null)[],
+  name: string,
 ) => readonly unknown[] | Promise<readonly unknown[]>;
 
 /**
@@ -59,7 +61,7 @@ export type SqlListen = (
  * const client = postgres("postgres://localhost/app");
  * const sql = new SqlConnection({
  *   dialect: "postgres",
- *   query: (text, params) => client.unsafe(text, params),
+ *   query: (text, params) => client.unsafe(text, params, { prepare: true }),
  *   async listen(channel, onNotify) {
  *     // It connects again by itself, and then calls the last function.
  *     const { unlisten } = await client.listen(channel, onNotify, () => onNotify());
@@ -78,7 +80,8 @@ export type SqlListen = (
  * const pool = new pg.Pool({ connectionString });
  * const sql = new SqlConnection({
  *   dialect: "postgres",
- *   query: async (text, params) => (await pool.query(text, params)).rows,
+ *   query: async (text, values, name) =>
+ *     (await pool.query({ text, values, name })).rows,
  *   async listen(channel, onNotify, onLost) {
  *     const client = new pg.Client({ connectionString });
  *     client.on("error", onLost);
@@ -103,12 +106,15 @@ export interface SqlConnectionOptions {
    * - of `bun:sqlite`: `(sql, params) => db.query(sql).all(...params)`,
    * - in a Durable Object:
    *   `(sql, params) => ctx.storage.sql.exec(sql, ...params).toArray()`,
-   * - of `pg`: `async (sql, params) => (await pool.query(sql, params)).rows`,
-   * - of `postgres`: `(sql, params) => client.unsafe(sql, params)`,
+   * - of `pg`: `async (text, values, name) =>
+   *   (await pool.query({ text, values, name })).rows`,
+   * - of `postgres`: `(sql, params) =>
+   *   client.unsafe(sql, params, { prepare: true })`,
    * - of PGlite: `async (sql, params) => (await db.query(sql, params)).rows`.
    *
    * Each operation of a log is one statement without a transaction around it, so
-   * a pool works, and a pooler such as PgBouncer in any mode.
+   * a pool works, and a pooler such as PgBouncer in any mode. Leave out `name` and
+   * `prepare` if a pooler knows no prepared statements.
    */
   query: SqlQuery;
   /**
@@ -194,15 +200,20 @@ interface Listener {
  *   SqlConnection,
  *   SqlEventLog,
  * } from "@x/sse/event-log/sql";
- * import { DatabaseSync } from "node:sqlite";
+ * import { DatabaseSync, type StatementSync } from "node:sqlite";
  *
  * function openLogs(path: string) {
  *   const db = new DatabaseSync(path);
  *   db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
  *   for (const statement of SQL_EVENT_LOG_SCHEMA.sqlite) db.exec(statement);
+ *   const prepared = new Map<string, StatementSync>();
  *   const sql = new SqlConnection({
  *     dialect: "sqlite",
- *     query: (sql, params) => db.prepare(sql).all(...params),
+ *     query(sql, params) {
+ *       const statement = prepared.get(sql) ?? db.prepare(sql);
+ *       prepared.set(sql, statement);
+ *       return statement.all(...params);
+ *     },
  *   });
  *   return {
  *     news: new SqlEventLog(sql, "news"),
@@ -272,17 +283,18 @@ export class SqlConnection {
     name: keyof SqlDialect,
     ...params: (string | number | null)[]
   ): Promise<SqlRow[]> {
-    return await this.#query(this.#dialect[name], params);
+    return await this.#query(this.#dialect[name], params, `sse_${name}`);
   }
 
   async #query(
     sql: string,
     params: (string | number | null)[],
+    name: string,
   ): Promise<SqlRow[]> {
     const start = Date.now();
     for (let attempt = 0;; attempt++) {
       try {
-        const rows = await this.#options.query(sql, params);
+        const rows = await this.#options.query(sql, params, name);
         check(Array.isArray(rows), "query to return a list of rows", rows);
         return rows;
       } catch (error) {
@@ -460,6 +472,7 @@ export class SqlConnection {
         await this.#query(
           "SELECT pg_notify($1, value) FROM json_array_elements_text($2::text::json)",
           [CHANNEL, JSON.stringify(payloads)],
+          "sse_notify",
         );
       } catch (error) {
         // They poll nonetheless.

@@ -8,6 +8,7 @@
  * - `broadcast`: a message to many clients of an event log over HTTP;
  * - `slow-clients`: the memory that slow clients take;
  * - `redis`: messages through Redis and back;
+ * - `sql`: messages through SQLite and PostgreSQL, beside bare statements;
  * - `all` of them.
  *
  * `--rounds=5` sets how often each is measured, and `--ms=200` how long a
@@ -24,6 +25,7 @@ import type { Options } from "./print.ts";
 import { redis } from "./redis.ts";
 import { size } from "./size.ts";
 import { slowClients } from "./slow_clients.ts";
+import { sql } from "./sql.ts";
 import { table } from "./table.ts";
 
 const commands: Record<string, (options: Options) => Promise<void>> = {
@@ -34,6 +36,7 @@ const commands: Record<string, (options: Options) => Promise<void>> = {
   broadcast,
   "slow-clients": slowClients,
   redis,
+  sql,
 };
 
 const { values, positionals } = parseArgs({

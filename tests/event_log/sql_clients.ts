@@ -6,9 +6,16 @@ import {
   type SqlConnectionOptions,
 } from "../../src/event_log/sql.ts";
 
-type Options =
-  & Required<Pick<SqlConnectionOptions, "dialect" | "query" | "listen">>
-  & AsyncDisposable;
+interface Options
+  extends
+    Required<Pick<SqlConnectionOptions, "dialect" | "listen">>,
+    AsyncDisposable {
+  query(
+    sql: string,
+    params: (string | number | null)[],
+    name?: string,
+  ): Promise<readonly unknown[]>;
+}
 
 export const clients = { pg: connectPg, postgres: connectPostgres };
 
@@ -24,7 +31,8 @@ function connectPg(url: string, options = ""): Options {
   pool.on("error", () => {});
   return {
     dialect: "postgres",
-    query: async (sql, params) => (await pool.query(sql, params)).rows,
+    query: async (text, values, name) =>
+      (await pool.query({ text, values, name })).rows,
     async listen(channel, onNotify, onLost) {
       const client = new pg.Client({ connectionString: url });
       client.on("error", onLost);
@@ -50,7 +58,7 @@ function connectPostgres(url: string, options = ""): Options {
   });
   return {
     dialect: "postgres",
-    query: (sql, params) => client.unsafe(sql, params),
+    query: (sql, params) => client.unsafe(sql, params, { prepare: true }),
     async listen(channel, onNotify) {
       // It connects again by itself, and then calls the last function.
       const { unlisten } = await client.listen(

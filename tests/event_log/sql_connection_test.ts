@@ -46,11 +46,11 @@ class Database extends Sqlite {
   process(options: Partial<SqlConnectionOptions> = {}): SqlConnection {
     return new SqlConnection({
       dialect: "postgres",
-      query: async (sql, params) => {
+      query: async (sql, params, name) => {
         const translated = translations.get(sql);
         if (translated !== undefined) {
           this.statements.push(sql);
-          return this.query(translated, params);
+          return this.query(translated, params, name);
         }
         await this.delay;
         const payloads = JSON.parse(String(params[1]));

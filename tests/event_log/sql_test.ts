@@ -47,9 +47,9 @@ testContract({
 /** A query that counts its statements by their first words. */
 function counting(query: SqlQuery) {
   const statements: string[] = [];
-  const counted: SqlQuery = (sql, params) => {
+  const counted: SqlQuery = (sql, params, name) => {
     statements.push(sql.split(/\s/, 1)[0]);
-    return query(sql, params);
+    return query(sql, params, name);
   };
   return { statements, query: counted };
 }
@@ -261,10 +261,10 @@ Deno.test("SqlEventLog tries again if the database is locked, and rejects with o
   using sqlite = new Sqlite();
   const failures = ["database is locked", "SQLITE_BUSY: busy", "disk full"];
   const codes = ["40001", "40P01", "23505"];
-  const query: SqlQuery = (sql, params) => {
+  const query: SqlQuery = (sql, params, name) => {
     if (failures.length > 0) throw new Error(failures.shift());
     if (codes.length > 0) throw { code: codes.shift() };
-    return sqlite.query(sql, params);
+    return sqlite.query(sql, params, name);
   };
   const log = new SqlEventLog(sqlite.connection({ query }), "log");
   await assertRejects(() => log.append({ data: "1" }), Error, "disk full");
@@ -277,8 +277,8 @@ Deno.test("SqlEventLog tries again if the database is locked, and rejects with o
 Deno.test("record() on a SqlEventLog stores nothing twice if an append fails after it was stored", async () => {
   using sqlite = new Sqlite();
   let lost = 0;
-  const query: SqlQuery = (sql, params) => {
-    const rows = sqlite.query(sql, params);
+  const query: SqlQuery = (sql, params, name) => {
+    const rows = sqlite.query(sql, params, name);
     const isLost = sql.startsWith("INSERT") && lost++ % 3 === 1;
     return isLost ? Promise.reject(new Error("connection lost")) : rows;
   };
@@ -302,10 +302,10 @@ Deno.test("readers of a SqlEventLog wait for a database that is down, and fail w
   const sql = sqlite.connection({
     pollInterval: 10,
     onError: (error) => void errors.push(error),
-    query: (sql, params) =>
+    query: (sql, params, name) =>
       failures.length > 0
         ? Promise.reject(failures.shift())
-        : sqlite.query(sql, params),
+        : sqlite.query(sql, params, name),
   });
   const log = new SqlEventLog(sql, "log");
   // At the first look, and then at polls.
@@ -336,8 +336,10 @@ Deno.test("what onError of a SqlConnection throws is thrown to its readers", asy
     onError() {
       throw new RangeError("enough");
     },
-    query: (sql, params) =>
-      isDown ? Promise.reject(new Error("down")) : sqlite.query(sql, params),
+    query: (sql, params, name) =>
+      isDown
+        ? Promise.reject(new Error("down"))
+        : sqlite.query(sql, params, name),
   });
   const log = new SqlEventLog(sql, "log");
   const reader = new Reader(log.read(""));
@@ -352,9 +354,9 @@ Deno.test("SqlEventLog stores a message even if it fails to delete old ones", as
   const errors: unknown[] = [];
   const log = new SqlEventLog(
     sqlite.connection({
-      query(sql, params) {
+      query(sql, params, name) {
         if (sql.startsWith("DELETE")) throw new Error("No");
-        return sqlite.query(sql, params);
+        return sqlite.query(sql, params, name);
       },
       onError: (error) => void errors.push(error),
     }),

@@ -1,5 +1,5 @@
 /** SQLite in `node:sqlite`, as an application would pass it to a log. */
-import { DatabaseSync } from "node:sqlite";
+import { DatabaseSync, type StatementSync } from "node:sqlite";
 import {
   SQL_EVENT_LOG_SCHEMA,
   SqlConnection,
@@ -9,6 +9,7 @@ import {
 
 export class Sqlite implements Disposable {
   readonly db: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
 
   /** Opens a database, and creates the tables. */
   constructor(path = ":memory:") {
@@ -19,7 +20,12 @@ export class Sqlite implements Disposable {
     }
   }
 
-  query: SqlQuery = (sql, params) => this.db.prepare(sql).all(...params);
+  // To prepare a statement takes longer than to run it.
+  query: SqlQuery = (sql, params) => {
+    const statement = this.#statements.get(sql) ?? this.db.prepare(sql);
+    this.#statements.set(sql, statement);
+    return statement.all(...params);
+  };
 
   /** Returns the values of the first column. */
   values(sql: string): unknown[] {
