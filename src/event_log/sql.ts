@@ -36,7 +36,7 @@
  * @module
  */
 
-import { check, checkRange, checkType } from "../internal/check.ts";
+import { check, checkType } from "../internal/check.ts";
 import type { SseMessage } from "../write/encoder.ts";
 import {
   type EventLog,
@@ -54,6 +54,7 @@ import {
   START,
 } from "./sql_connection.ts";
 import {
+  checkLimit,
   type LogStore,
   PageLength,
   StoredLog,
@@ -217,8 +218,8 @@ class SqlStore implements LogStore {
     const { maxMessages = 10_000, expireIn = Infinity } = options;
     this.#sql = sql;
     this.#key = key;
-    this.#maxMessages = Math.ceil(checkRange("maxMessages", maxMessages, 1));
-    this.#expireIn = Math.ceil(checkRange("expireIn", expireIn, 1));
+    this.#maxMessages = checkLimit("maxMessages", maxMessages);
+    this.#expireIn = checkLimit("expireIn", expireIn);
   }
 
   /** `expireIn` as a parameter. */
