@@ -34,12 +34,15 @@
  * - `RedisEventLog` of `@x/sse/event-log/redis` for many processes, in a Redis
  *   stream. It works with any Redis client.
  * - `KvEventLog` of `@x/sse/event-log/kv` for many processes, in Deno KV.
+ * - `SqlEventLog` of `@x/sse/event-log/sql` for one or many processes, in SQLite,
+ *   a Durable Object or PostgreSQL. It works with any client.
  *
- * {@linkcode EventLog} is the interface of all three. {@linkcode record}
+ * {@linkcode EventLog} is the interface of all of them. {@linkcode record}
  * appends the messages of a source, for example the answer of an LLM, which
  * then continues even if its reader disconnects.
  *
- * Guides:
+ * Guides: [which engine to
+ * choose](https://github.com/x/sse/blob/main/examples/guides/engines.md),
  * [broadcasting](https://github.com/x/sse/blob/main/examples/guides/broadcasting.md),
  * [feeds and resuming](https://github.com/x/sse/blob/main/examples/guides/feeds_and_resuming.md),
  * [dashboards](https://github.com/x/sse/blob/main/examples/guides/dashboards.md)

@@ -12,7 +12,10 @@ import {
   numberedMessage,
 } from "./numbered_message.ts";
 import type { Kind } from "./open_log.ts";
+import { PostgresServer, whyNoPostgres } from "./postgres_server.ts";
 import { RedisServer, whyNoRedis } from "./redis_server.ts";
+import { clients, migrate } from "./sql_clients.ts";
+import { Sqlite } from "./sqlite.ts";
 
 const notRun = whyNoRedis();
 const CLIENTS = 200;
@@ -192,13 +195,36 @@ const places = {
       [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose](),
     };
   },
+  async sqlite() {
+    const directory = await temporaryDirectory();
+    const address = `${directory.path}/logs.db`;
+    new Sqlite(address)[Symbol.dispose]();
+    return {
+      address,
+      [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose](),
+    };
+  },
+  async postgres() {
+    const server = await PostgresServer.start();
+    await using client = clients.pg(server.url);
+    await migrate(client);
+    return {
+      address: server.url,
+      [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+    };
+  },
   // deno-lint-ignore require-await
   async memory() {
     return { address: "", async [Symbol.asyncDispose]() {} };
   },
 } satisfies Record<Kind, unknown>;
 
-for (const kind of ["memory", "redis", "kv"] as const) {
+const whyNot: Partial<Record<Kind, string>> = {
+  redis: notRun,
+  postgres: whyNoPostgres(),
+};
+
+for (const kind of ["memory", "redis", "kv", "sqlite", "postgres"] as const) {
   slowTest(
     `clients of one process receive each of the ${
       APPENDERS * EACH
@@ -232,6 +258,6 @@ for (const kind of ["memory", "redis", "kv"] as const) {
       assert(reconnects > orders.length, `${reconnects} reconnects`);
       console.log(`${reconnects} reconnects`);
     },
-    kind === "redis" ? notRun : undefined,
+    whyNot[kind],
   );
 }

@@ -7,7 +7,7 @@ import { RawRedis } from "./raw_redis.ts";
 import { Sqlite } from "./sqlite.ts";
 
 /** Where the messages are: of this process alone, or of all with the same address. */
-export type Kind = "memory" | "redis" | "kv" | "sqlite" | "pg" | "postgres";
+export type Kind = "memory" | "redis" | "kv" | "sqlite" | "postgres";
 
 /** @param address The port of Redis, or the path or URL of a database. */
 export async function openLog(
