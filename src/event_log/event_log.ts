@@ -49,8 +49,8 @@ export interface EventLog {
    * again.
    *
    * If you have several messages, append them with one call, which takes about
-   * as long as for one message. In memory and on Deno KV, all of them are
-   * stored or none. On Redis, a failure may leave some of them stored.
+   * as long as for one message. In memory, on Deno KV and in SQL, all of them
+   * are stored or none. On Redis, a failure may leave some of them stored.
    *
    * @param message The first message.
    * @param more Messages that follow it.

@@ -21,6 +21,7 @@ import {
   resume,
 } from "../../src/event_log/mod.ts";
 import { RedisConnection, RedisEventLog } from "../../src/event_log/redis.ts";
+import { SqlConnection, SqlEventLog } from "../../src/event_log/sql.ts";
 import { EventSource } from "../../src/event_source.ts";
 import { SseScript, type SseStep } from "../../src/testing.ts";
 import { typedEvents } from "../../src/typed_events.ts";
@@ -150,6 +151,12 @@ export async function logged(request: Request): Promise<Response> {
   for await (const { id } of redis.read("", { signal: undefined })) {
     await log.append({ data: id });
   }
+  const sql = new SqlConnection({
+    dialect: "sqlite",
+    query: (_sql: string, params: (string | number | null)[]) => [params],
+    listen: undefined,
+  });
+  await record(new SqlEventLog(sql, "log", { expireIn: undefined }), []);
   const resumed = resume(log, request, {
     snapshot: undefined,
     from: undefined,
