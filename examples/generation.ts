@@ -3,15 +3,15 @@
 // answer continues when no client is connected. A DELETE request stops it. The
 // last event of a complete answer is "done".
 //
-//   deno serve --unstable-kv --allow-net --allow-env --allow-read --allow-write examples/generation.ts
+//   deno serve --allow-net --allow-env --allow-read --allow-write examples/generation.ts
 //   curl --include --data "Why is the sky blue?" http://localhost:8000/
 //   curl --no-buffer http://localhost:8000/THE-LOCATION
 //   curl --request DELETE http://localhost:8000/THE-LOCATION
 //
 // THE-LOCATION is the path that the first request returns in its Location header.
 // Set OPENAI_API_KEY to your key. For another API or model, set OPENAI_BASE_URL
-// and OPENAI_MODEL. KV_PATH is the file for the answers; by default, it is this
-// program's own Deno KV database.
+// and OPENAI_MODEL. SQLITE_PATH is the file for the answers; by default, it is
+// answers.db. For servers on several machines, use another log instead.
 
 import {
   connectSse,
@@ -21,7 +21,12 @@ import {
   sseResponse,
 } from "@x/sse";
 import { record, resume } from "@x/sse/event-log";
-import { KvEventLog } from "@x/sse/event-log/kv";
+import {
+  SQL_EVENT_LOG_SCHEMA,
+  SqlConnection,
+  SqlEventLog,
+} from "@x/sse/event-log/sql";
+import { DatabaseSync } from "node:sqlite";
 
 interface Chunk {
   // Some chunks have no choices, for example the one with the token counts.
@@ -30,7 +35,14 @@ interface Chunk {
 }
 
 const baseUrl = Deno.env.get("OPENAI_BASE_URL") ?? "https://api.openai.com/v1";
-const kv = await Deno.openKv(Deno.env.get("KV_PATH"));
+const db = new DatabaseSync(Deno.env.get("SQLITE_PATH") ?? "answers.db");
+db.exec("PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL");
+for (const statement of SQL_EVENT_LOG_SCHEMA.sqlite) db.exec(statement);
+db.exec("PRAGMA busy_timeout = 0"); // From now on, logs wait without blocking.
+const sql = new SqlConnection({
+  dialect: "sqlite",
+  query: (sql, params) => db.prepare(sql).all(...params),
+});
 const idleTimeout = 30_000; // After it, the process that writes has crashed.
 
 export default {
@@ -63,8 +75,8 @@ async function start(prompt: string): Promise<Response> {
   return emptyResponse(201, { Location: `/${id}` });
 }
 
-function openLog(id: string): KvEventLog {
-  return new KvEventLog(kv, ["answers", id], { expireIn: 86_400_000 });
+function openLog(id: string): SqlEventLog {
+  return new SqlEventLog(sql, id, { expireIn: 86_400_000 });
 }
 
 function emptyResponse(status: number, headers?: HeadersInit): Response {

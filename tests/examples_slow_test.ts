@@ -1,9 +1,9 @@
 /**
- * Runs `generation.ts` in two processes that share a log, on Redis and on Deno KV,
+ * Runs `generation.ts` in two processes that share a log, on SQLite, Redis and Deno KV,
  * and kills one of them in the middle of an answer; and `dashboard.ts` with many
  * clients that lose their connections.
  */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { connectSse } from "../mod.ts";
 import { RedisServer, whyNoRedis } from "./event_log/redis_server.ts";
 import { withPackage } from "./guides/programs.ts";
@@ -18,20 +18,23 @@ import { script, temporaryDirectory } from "./support/temporary_directory.ts";
 /** Tokens of an answer. */
 const TOKENS = 300;
 
-type Replacement = [text: string, by: string];
+type Replacement = [text: string | RegExp, by: string];
 
 /** The tests wait until an answer counts as abandoned. */
 const SHORT_TIMEOUT: Replacement = ["= 30_000", "= 5000"];
 
-/** Replaces Deno KV by Redis. */
+const IMPORT = /import {\s+SQL_EVENT_LOG_SCHEMA.*?event-log\/sql";/s;
+const OPEN = /const db = .*?^}\);/ms;
+
+/** Replaces SQLite by Redis. */
 const ON_REDIS: Replacement[] = [
   [
-    'import { KvEventLog } from "@x/sse/event-log/kv";',
+    IMPORT,
     `import { RedisConnection, RedisEventLog } from "@x/sse/event-log/redis";
 import { createClient } from "npm:redis@6.3.1";`,
   ],
   [
-    'const kv = await Deno.openKv(Deno.env.get("KV_PATH"));',
+    OPEN,
     `const client = createClient({ url: Deno.env.get("REDIS_URL") });
 const blocking = client.duplicate();
 for (const it of [client, blocking]) await it.on("error", () => {}).connect();
@@ -40,11 +43,16 @@ const redis = new RedisConnection({
   sendBlocking: (command) => blocking.sendCommand(command),
 });`,
   ],
-  ["): KvEventLog {", "): RedisEventLog {"],
-  [
-    'new KvEventLog(kv, ["answers", id],',
-    "new RedisEventLog(redis, `answers:${id}`,",
-  ],
+  ["): SqlEventLog {", "): RedisEventLog {"],
+  ["new SqlEventLog(sql, id,", "new RedisEventLog(redis, `answers:${id}`,"],
+];
+
+/** Replaces SQLite by Deno KV. */
+const ON_KV: Replacement[] = [
+  [IMPORT, 'import { KvEventLog } from "@x/sse/event-log/kv";'],
+  [OPEN, 'const kv = await Deno.openKv(Deno.env.get("KV_PATH"));'],
+  ["): SqlEventLog {", "): KvEventLog {"],
+  ["new SqlEventLog(sql, id,", 'new KvEventLog(kv, ["answers", id],'],
 ];
 
 /** Writes the example, changed, into a file. Returns its path. */
@@ -55,8 +63,9 @@ async function changedExample(
   const url = new URL("../examples/generation.ts", import.meta.url);
   let code = await Deno.readTextFile(url);
   for (const [text, by] of replacements) {
-    assertStringIncludes(code, text);
-    code = code.replace(text, by);
+    const changed = code.replace(text, () => by);
+    assert(changed !== code, `Expected the example to contain ${text}`);
+    code = changed;
   }
   const path = `${directory}/generation.ts`;
   await script(
@@ -188,8 +197,17 @@ async function onRedis(): Promise<Storage> {
 async function onKv(): Promise<Storage> {
   const directory = await temporaryDirectory();
   return {
-    replacements: [],
+    replacements: ON_KV,
     env: { KV_PATH: `${directory.path}/kv` },
+    [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose](),
+  };
+}
+
+async function onSqlite(): Promise<Storage> {
+  const directory = await temporaryDirectory();
+  return {
+    replacements: [],
+    env: { SQLITE_PATH: `${directory.path}/answers.db` },
     [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose](),
   };
 }
@@ -217,6 +235,7 @@ for (
   const [name, openStorage, notRun] of [
     ["Redis", onRedis, whyNoRedis()],
     ["Deno KV", onKv, undefined],
+    ["SQLite", onSqlite, undefined],
   ] as const
 ) {
   slowTest(

@@ -649,7 +649,7 @@ Deno.test("broadcast.ts sends each posted message to all clients of all isolates
   await using server = await serve(
     "broadcast.ts",
     [],
-    { DENO_JOBS: "4", KV_PATH: `${directory.path}/kv` },
+    { DENO_JOBS: "4", SQLITE_PATH: `${directory.path}/answers.db` },
     freePort(),
   );
   await using clients = new AsyncDisposableStack();
@@ -707,7 +707,7 @@ Deno.test("generation.ts continues without readers, serves readers of other proc
   const env = {
     OPENAI_BASE_URL: `${upstream.url}v1`,
     OPENAI_API_KEY: "secret",
-    KV_PATH: `${directory.path}/kv`,
+    SQLITE_PATH: `${directory.path}/answers.db`,
   };
   await using server = await serve("generation.ts", [], env);
   const url = await startWork(server, "Why?");

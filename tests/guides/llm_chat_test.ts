@@ -913,7 +913,7 @@ Deno.test("generation.ts retries until the first token, also an error in the str
   await using server = await serve("generation.ts", [], {
     OPENAI_BASE_URL: upstream.url,
     OPENAI_API_KEY: "secret",
-    KV_PATH: `${directory.path}/kv`,
+    SQLITE_PATH: `${directory.path}/answers.db`,
   });
   async function generate(): Promise<string[]> {
     const response = await fetch(server.url, { method: "POST", body: "?" });
