@@ -4,6 +4,7 @@
  * @module
  */
 
+import { truncate } from "../internal/truncate.ts";
 import type { SseMessage } from "../write/encoder.ts";
 
 /**
@@ -209,19 +210,17 @@ export class EventLogGapError extends Error {
    * message that is kept.
    */
   constructor(after: string, resumeAfter: string) {
-    const id = after.length > 100 ? after.slice(0, 100) + "…" : after;
+    const id = JSON.stringify(truncate(after, 100));
     super(
-      `Expected the log to keep what follows ${
-        JSON.stringify(id)
-      }, but the id ` +
-        "is unknown to it or too old: messages are missing",
+      `Expected the log to have all messages after ${id}, but it does not know ` +
+        "the id, or has deleted messages after it",
     );
     this.after = after;
     this.resumeAfter = resumeAfter;
   }
 }
 
-/** Whether an error is an `EventLogGapError`, also of another copy of this module. */
+/** Whether an error is an `EventLogGapError`, even of another copy of this module. */
 export function isGapError(error: unknown): error is EventLogGapError {
   return (error as Error | undefined)?.name === "EventLogGapError";
 }
@@ -273,6 +272,11 @@ export class EventLogIdleError extends Error {
   }
 }
 
+/** Whether an error is an `EventLogIdleError`, even of another copy. */
+export function isIdleError(error: unknown): boolean {
+  return (error as Error | undefined)?.name === "EventLogIdleError";
+}
+
 /**
  * The error of an append to a log that has ended.
  *
@@ -304,11 +308,11 @@ export class EventLogEndedError extends Error {
 
   /** Creates an error, for example in a test. */
   constructor() {
-    super("Expected a log that goes on, but it has ended");
+    super("Expected an open log to append to, but it has ended");
   }
 }
 
-/** Whether an error is an `EventLogEndedError`, also of another copy of this module. */
+/** Whether an error is an `EventLogEndedError`, even of another copy. */
 export function isEndedError(error: unknown): boolean {
   return (error as Error | undefined)?.name === "EventLogEndedError";
 }

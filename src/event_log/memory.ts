@@ -16,10 +16,10 @@ import {
 import {
   checkMessages,
   EXTRAS,
+  fromStored,
   type LogExtras,
   randomTag,
-  toKept,
-  toRead,
+  toStored,
 } from "./message.ts";
 import { LogReader } from "./reader.ts";
 import { LogWindow } from "./window.ts";
@@ -97,7 +97,7 @@ export class MemoryEventLog implements EventLog {
     const time = log.now();
     const entries = messages.map((message, i) => {
       const id = log.id(log.next + i);
-      return { id, ...toRead(toKept(message), id), time };
+      return { id, ...fromStored(toStored(message), id), time };
     });
     if (log.ended) throw new EventLogEndedError();
     for (const entry of entries) log.push(entry);

@@ -13,7 +13,7 @@ import {
 } from "../write/encoder.ts";
 
 /** The fields of a message that are stored. `json` is stored as `data`. */
-export type KeptMessage = Pick<
+export type StoredMessage = Pick<
   SseMessage,
   "event" | "data" | "retry" | "comment"
 >;
@@ -24,7 +24,7 @@ export type KeptMessage = Pick<
  *
  * @throws {TypeError} If the message has none of these fields.
  */
-export function toKept(message: SseMessage): KeptMessage {
+export function toStored(message: SseMessage): StoredMessage {
   checkType(message, "object", "a message object");
   const { event, retry, comment } = message;
   const data = dataOf(message);
@@ -41,14 +41,14 @@ export function toKept(message: SseMessage): KeptMessage {
  * encoded.
  */
 export function toJson(message: SseMessage): string {
-  const kept = toKept(message);
-  encodeSse(kept);
-  return JSON.stringify(kept);
+  const stored = toStored(message);
+  encodeSse(stored);
+  return JSON.stringify(stored);
 }
 
 /** Returns the message that all readers get, and its encoded size in bytes. */
-export function toRead(
-  { event, data, retry, comment }: KeptMessage,
+export function fromStored(
+  { event, data, retry, comment }: StoredMessage,
   id: string,
 ): { message: SseMessage; size: number } {
   const message: SseMessage = {};

@@ -21,8 +21,9 @@ import {
   type EventLogReadOptions,
   type EventLogStatus,
   isGapError,
+  isIdleError,
 } from "./event_log.ts";
-import { extrasOf, toKept } from "./message.ts";
+import { extrasOf, toStored } from "./message.ts";
 import { checkReadOptions, LogReader } from "./reader.ts";
 
 /**
@@ -321,7 +322,7 @@ class ResumedReader extends LogReader {
     const message = await onIdle();
     if (message === undefined || this.isOver) return;
     checkType(message, "object", "onIdle to return a message or undefined");
-    this.write(toKept(message));
+    this.write(toStored(message));
   }
 
   /**
@@ -343,13 +344,9 @@ function toSnapshot(
   if (snapshot === undefined) return undefined;
   checkType(snapshot, "object", "snapshot to return a message or undefined");
   checkType(snapshot.id, "string", "snapshot to return a message with an id");
-  return { ...toKept(snapshot), id: snapshot.id };
+  return { ...toStored(snapshot), id: snapshot.id };
 }
 
 function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
   return typeof (value as Promise<T> | undefined)?.then === "function";
-}
-
-function isIdleError(error: unknown): boolean {
-  return (error as Error | undefined)?.name === "EventLogIdleError";
 }

@@ -21,10 +21,10 @@ import {
 } from "./event_log.ts";
 import {
   checkMessages,
+  fromStored,
   type LogExtras,
   randomTag,
   toJson,
-  toRead,
 } from "./message.ts";
 import { LogReader } from "./reader.ts";
 
@@ -302,7 +302,7 @@ export class StoredLog implements EventLog, LogExtras {
   }
 
   /** Returns the page after a position, if it is in memory. */
-  keptPage(position: string | undefined): Page | undefined {
+  cachedPage(position: string | undefined): Page | undefined {
     return this.#pages.get(position ?? "");
   }
 
@@ -406,7 +406,7 @@ export class StoredLog implements EventLog, LogExtras {
         continue;
       }
       try {
-        const { message, size } = toRead(JSON.parse(json), id);
+        const { message, size } = fromStored(JSON.parse(json), id);
         made.push({ id, message });
         bytes += size + OVERHEAD;
       } catch (error) {
@@ -522,7 +522,7 @@ class StoredReader extends LogReader {
     if (this.#position === undefined) return void this.#begin();
     while (this.isFlowing) {
       if (this.#position === this.#last) return this.close();
-      const page = this.#log.keptPage(this.#start);
+      const page = this.#log.cachedPage(this.#start);
       if (page !== undefined) {
         this.#writePage(page);
         continue;
