@@ -7,5 +7,6 @@ export * from "../../src/event_source.ts";
 export * from "../../src/event_log/mod.ts";
 export * from "../../src/event_log/kv.ts";
 export * from "../../src/event_log/redis.ts";
+export * from "../../src/event_log/sql.ts";
 export * from "../../src/testing.ts";
 export * from "../../src/typed_events.ts";

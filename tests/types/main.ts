@@ -2,6 +2,7 @@
  * Checks the type declarations of the module with the types of each environment
  * and the strictest compiler options: `deno run -A tests/types/main.ts`.
  */
+import config from "../../deno.json" with { type: "json" };
 import { output } from "../runtimes/install.ts";
 
 const root = new URL("../..", import.meta.url).pathname;
@@ -67,15 +68,10 @@ async function declare(): Promise<void> {
       moduleResolution: "bundler",
       ...environments["the DOM"],
     },
-    files: [
-      `${root}mod.ts`,
-      `${root}src/event_log/mod.ts`,
-      `${root}src/event_log/kv.ts`,
-      `${root}src/event_log/redis.ts`,
-      `${root}src/event_source.ts`,
-      `${root}src/testing.ts`,
-      `${root}src/typed_events.ts`,
-    ],
+    // The command line has declarations of Node.
+    files: Object.values(config.exports)
+      .filter((file) => file !== "./src/cli.ts")
+      .map((file) => `${root}${file}`),
   });
   const program = await Deno.readTextFile(
     new URL("consumer.ts", import.meta.url),
@@ -105,8 +101,8 @@ async function check(
   });
 }
 
-async function tsc(config: unknown): Promise<void> {
+async function tsc(options: unknown): Promise<void> {
   const path = `${directory}/tsconfig.json`;
-  await Deno.writeTextFile(path, JSON.stringify(config));
+  await Deno.writeTextFile(path, JSON.stringify(options));
   await output(`${import.meta.dirname}/node_modules/.bin/tsc`, ["-p", path]);
 }
