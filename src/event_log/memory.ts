@@ -206,7 +206,6 @@ class MemoryWindow extends LogWindow {
       this.length > 1 &&
       (this.length > this.#maxMessages || this.size > this.#maxBytes)
     ) this.dropFirst();
-    if (this.#maxAge === Infinity) return;
     const oldest = this.now() - this.#maxAge;
     while (this.length > 0 && this.entry(this.first)!.time < oldest) {
       this.dropFirst();
@@ -231,7 +230,7 @@ class MemoryReader extends LogReader {
     after: string | undefined,
     options: EventLogReadOptions,
   ) {
-    super(options);
+    super(log, options);
     log.trim();
     this.#log = log;
     this.#after = after;
@@ -241,8 +240,7 @@ class MemoryReader extends LogReader {
 
   override flow(): void {
     const log = this.#log;
-    const isWaiting = log.waiting.has(this);
-    if (!isWaiting) log.trim();
+    log.trim();
     while (this.isFlowing && this.#number < this.#last) {
       if (this.#number < log.first - 1) return this.fail(this.#gap());
       const entry = log.entry(this.#number + 1);
@@ -252,20 +250,11 @@ class MemoryReader extends LogReader {
     }
     if (!this.isFlowing) log.waiting.delete(this);
     else if (log.ended || this.#number >= this.#last) this.close();
-    else if (!isWaiting) log.waiting.add(this);
+    else log.waiting.add(this);
   }
 
   protected leave(): void {
     this.#log.waiting.delete(this);
-  }
-
-  // deno-lint-ignore require-await
-  protected async status(): Promise<EventLogStatus> {
-    return this.#log.status();
-  }
-
-  protected get isAtEnd(): boolean {
-    return this.#number === this.#log.next - 1;
   }
 
   #gap(): EventLogGapError {

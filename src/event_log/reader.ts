@@ -22,6 +22,11 @@ import {
 
 type Result = IteratorResult<SseMessage, undefined>;
 
+/** What a reader needs of a log to check whether it is idle. */
+interface WithStatus {
+  status(): EventLogStatus | Promise<EventLogStatus>;
+}
+
 /** The maximum time in ms between two checks of a log that may be idle. */
 const MAX_LOOK_DELAY = 1000;
 
@@ -48,6 +53,7 @@ export abstract class LogReader
     Subscription {
   protected readonly signal: AbortSignal | undefined;
   readonly #idleTimeout: number | undefined;
+  readonly #log: WithStatus;
   readonly #calls = new Calls();
   #sink: Sink = this.#calls;
   /**
@@ -59,7 +65,11 @@ export abstract class LogReader
   #state: "new" | "paused" | "flowing" | "over" = "new";
   #idleTimer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(options: EventLogReadOptions) {
+  constructor(
+    log: WithStatus,
+    options: EventLogReadOptions,
+  ) {
+    this.#log = log;
     this.#idleTimeout = checkReadOptions(options);
     this.signal = options.signal;
   }
@@ -73,10 +83,10 @@ export abstract class LogReader
   /** Cancels what `flow` has arranged. */
   protected abstract leave(): void;
 
-  protected abstract status(): Promise<EventLogStatus>;
-
-  /** Whether all messages of the log were written. */
-  protected abstract get isAtEnd(): boolean;
+  /** Whether a reader that is flowing has written all messages of the log. */
+  protected get isAtEnd(): boolean {
+    return true;
+  }
 
   protected get isFlowing(): boolean {
     return this.#state === "flowing";
@@ -88,9 +98,10 @@ export abstract class LogReader
 
   /** Writes a message. Returns whether the sink wants another one. */
   protected write(message: SseMessage): boolean {
+    if (this.isOver) return false;
     const wantsMore = this.#sink.write(message);
     if (!wantsMore && this.isFlowing) this.#state = "paused";
-    return wantsMore && this.isFlowing;
+    return this.isFlowing;
   }
 
   /** Ends the reader. */
@@ -120,7 +131,6 @@ export abstract class LogReader
   }
 
   pull(): void {
-    if (this.isOver) return this.#sink.close();
     if (this.signal?.aborted) return this.handleEvent();
     if (this.#state === "new") {
       this.signal?.addEventListener("abort", this);
@@ -131,7 +141,7 @@ export abstract class LogReader
   }
 
   cancel(): void {
-    if (!this.isOver) this.#stop();
+    this.#stop();
   }
 
   next(): Promise<Result> {
@@ -175,7 +185,7 @@ export abstract class LogReader
     const timeout = this.#idleTimeout!;
     // A reader that is paused waits for its client, not for the log.
     if (!this.isFlowing) return Math.min(timeout, MAX_LOOK_DELAY);
-    const { idle } = await this.status();
+    const { idle } = await this.#log.status();
     // If nothing was appended yet, or the time is not known, it counts from the
     // first read.
     const left = timeout - (idle === Infinity ? Date.now() - start : idle);
@@ -196,7 +206,7 @@ class Calls implements Sink {
     const call = deferred<Result>();
     this.#waiting.push(call);
     if (this.end !== undefined) this.#settle();
-    else if (this.#waiting.length === 1) reader.pull();
+    else reader.pull();
     return call.promise;
   }
 
@@ -245,7 +255,6 @@ class Polls implements Sink {
       this.#waker = waker;
       return undefined;
     }
-    this.end = { isError: false };
     if (end.isError) throw end.error;
     return END;
   }

@@ -231,9 +231,10 @@ class Recording {
     const { keepAlive = Infinity } = this.#options;
     const { signal } = this.#over;
     if (keepAlive === Infinity) return;
-    while (!signal.aborted) {
+    while (true) {
       await wait(keepAlive, signal);
-      if (!signal.aborted) await this.#extras.touch().catch(() => {});
+      if (signal.aborted) return;
+      await this.#extras.touch().catch(() => {});
     }
   }
 
@@ -267,7 +268,6 @@ class Recording {
   }
 
   #append(message: SseMessage): void {
-    if (this.#over.signal.aborted) return;
     toJson(message); // An invalid message must not fail its whole batch.
     this.#waiting.push(message);
     this.#appending ??= this.#appendAll();

@@ -19,7 +19,6 @@ import {
   type EventLog,
   type EventLogGapError,
   type EventLogReadOptions,
-  type EventLogStatus,
   isGapError,
   isIdleError,
 } from "./event_log.ts";
@@ -212,7 +211,7 @@ class ResumedReader extends LogReader {
   #gaps = 0;
 
   constructor(log: EventLog, after: string, options: ResumeOptions) {
-    super({ signal: options.signal });
+    super(log, { signal: options.signal }); // The log's own reader gets the others.
     this.#log = log;
     this.#after = this.#sentId = after;
     this.#options = options;
@@ -244,15 +243,6 @@ class ResumedReader extends LogReader {
       Promise.resolve(this.#reading.cancel()).catch(() => {});
     }
     this.#left.abort();
-  }
-
-  // The option `idleTimeout` is passed to the log's own reader instead.
-  protected status(): Promise<EventLogStatus> {
-    return this.#log.status();
-  }
-
-  protected get isAtEnd(): boolean {
-    return false;
   }
 
   /**
@@ -293,7 +283,7 @@ class ResumedReader extends LogReader {
     if (id !== undefined) return id;
     if (this.#now === undefined) return "";
     const lastId = await this.#now;
-    if (!this.isOver) this.write({ id: lastId });
+    this.write({ id: lastId });
     return lastId;
   }
 
@@ -304,7 +294,7 @@ class ResumedReader extends LogReader {
     const message = isPromise(returned)
       ? toSnapshot(await returned)
       : toSnapshot(returned);
-    if (message !== undefined && !this.isOver) this.write(message);
+    if (message !== undefined) this.write(message);
     return message?.id;
   }
 
@@ -312,7 +302,7 @@ class ResumedReader extends LogReader {
     if (isIdleError(error)) return await this.#tellIdle();
     if (!isGapError(error) || ++this.#gaps > MAX_GAPS) throw error;
     const id = await this.#show(error);
-    if (id !== undefined || this.isOver) return id;
+    if (id !== undefined) return id;
     this.write({ event: "gap", data: "", id: error.resumeAfter });
     return error.resumeAfter;
   }
@@ -320,7 +310,7 @@ class ResumedReader extends LogReader {
   async #tellIdle(): Promise<undefined> {
     const { onIdle = () => ({ event: "abandoned", data: "" }) } = this.#options;
     const message = await onIdle();
-    if (message === undefined || this.isOver) return;
+    if (message === undefined) return;
     checkType(message, "object", "onIdle to return a message or undefined");
     this.write(toStored(message));
   }
@@ -332,8 +322,9 @@ class ResumedReader extends LogReader {
    */
   async #finish(): Promise<undefined> {
     const status = await this.#log.status().catch(() => undefined);
-    if (!status?.ended || this.isOver) return;
-    if (status.lastId !== this.#sentId) this.write({ id: status.lastId });
+    if (status?.ended && status.lastId !== this.#sentId) {
+      this.write({ id: status.lastId });
+    }
   }
 }
 

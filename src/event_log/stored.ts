@@ -492,7 +492,7 @@ class StoredReader extends LogReader {
     after: string | undefined,
     options: EventLogReadOptions,
   ) {
-    super(options);
+    super(log, options);
     this.#log = log;
     this.#after = after;
     this.follows = options.follow ?? true;
@@ -569,11 +569,7 @@ class StoredReader extends LogReader {
     this.#log.leave(this, this.#position);
   }
 
-  protected status(): Promise<EventLogStatus> {
-    return this.#log.status();
-  }
-
-  protected get isAtEnd(): boolean {
+  protected override get isAtEnd(): boolean {
     return this.#log.isAtEnd(this.#position);
   }
 }

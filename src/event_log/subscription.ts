@@ -47,9 +47,12 @@ export function isSubscribable(source: unknown): source is Subscribable {
 export class PulledSubscription implements Subscription {
   readonly #source: PulledSource<SseMessage>;
   readonly #sink: Sink;
-  #isOver = false;
-  /** Whether `next()` was called, and has not settled. */
-  #isPulling = false;
+  /**
+   * - `"paused"`: the sink wants no message for now.
+   * - `"pulling"`: `next()` was called.
+   * - `"over"`: the source has ended or failed, or it was closed.
+   */
+  #state: "paused" | "pulling" | "over" = "paused";
 
   constructor(source: PulledSource<SseMessage>, sink: Sink) {
     this.#source = source;
@@ -57,31 +60,38 @@ export class PulledSubscription implements Subscription {
   }
 
   async pull(): Promise<void> {
-    if (this.#isPulling) return;
-    this.#isPulling = true;
+    if (this.#state !== "paused") return;
+    this.#state = "pulling";
     try {
-      for (let wantsMore = true; wantsMore;) {
-        const { done, value } = await this.#source.next();
-        if (this.#isOver) return;
-        if (!done) {
-          wantsMore = this.#sink.write(value);
-        } else {
-          this.#isOver = true;
-          return this.#sink.close();
-        }
-      }
-      this.#isPulling = false;
+      while (this.#accept(await this.#source.next()));
     } catch (error) {
-      if (this.#isOver) return;
-      // The source is still open if `write` has thrown.
-      this.cancel().catch(() => {});
-      this.#sink.error(error);
+      this.#fail(error);
     }
   }
 
+  /** Passes on what the source gave. Returns whether to read another message. */
+  #accept({ done, value }: IteratorResult<SseMessage>): boolean {
+    if (this.#state === "over") return false;
+    if (done) {
+      this.#state = "over";
+      this.#sink.close();
+      return false;
+    }
+    if (this.#sink.write(value)) return true;
+    this.#state = "paused";
+    return false;
+  }
+
+  #fail(error: unknown): void {
+    if (this.#state === "over") return;
+    // The source is still open if `write` has thrown.
+    this.cancel().catch(() => {});
+    this.#sink.error(error);
+  }
+
   async cancel(): Promise<void> {
-    if (this.#isOver) return;
-    this.#isOver = true;
+    if (this.#state === "over") return;
+    this.#state = "over";
     await this.#source.return?.();
   }
 }

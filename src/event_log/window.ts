@@ -35,8 +35,8 @@ export class LogWindow {
     return this.next - this.first;
   }
 
+  /** Returns an entry, or undefined if it was dropped or is still to come. */
   entry(number: number): Entry | undefined {
-    if (number < this.first) return undefined;
     return this.#entries[this.#head + number - this.first];
   }
 
@@ -52,7 +52,7 @@ export class LogWindow {
     this.first++;
     this.size -= entry.size;
     // The array is copied only now and then, so that a drop is O(1) on average.
-    if (this.#head > 1000 && this.#head > this.#entries.length / 2) {
+    if (this.#head > this.#entries.length / 2) {
       this.#entries = this.#entries.slice(this.#head);
       this.#head = 0;
     }
