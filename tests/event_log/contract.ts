@@ -10,11 +10,15 @@ import {
   type EventLog,
   EventLogGapError,
   EventLogIdleError,
+  type EventLogReadOptions,
   record,
   resume,
 } from "../../src/event_log/mod.ts";
+import { isSubscribable, SUBSCRIBE } from "../../src/event_log/subscription.ts";
 import { deadline } from "../support/deadline.ts";
+import { countListeners } from "../support/listeners.ts";
 import { randomWalk } from "./random_walk.ts";
+import { RecordingSink } from "./recording_sink.ts";
 
 export interface Kind {
   name: string;
@@ -274,6 +278,15 @@ export function testContract(kind: Kind): void {
       TypeError,
       "signal",
     );
+    for (const follow of [null, 0, "no"]) {
+      const options = { follow } as unknown as EventLogReadOptions;
+      assertThrows(() => log.read("", options), TypeError, "follow");
+      assertThrows(
+        () => resume(log, requestAfter(""), options),
+        TypeError,
+        "follow",
+      );
+    }
   });
 
   test("append() ignores unknown properties, reads getters and serializes json once", async (storage) => {
@@ -567,6 +580,27 @@ export function testContract(kind: Kind): void {
     await reader.assertEnd();
   });
 
+  test("an EventLogGapError has the ID of the message that the reader has read last", async (storage) => {
+    const log = storage.log("behind", 100);
+    const { lastId } = await log.status();
+    const unread = new Reader(log.read());
+    await log.status();
+    const first = await log.append({ data: "1" });
+    const reader = new Reader(log.read(""));
+    await reader.take(1);
+    await appendAll(log, numbers(2, 200 + 2 * storage.slack));
+    for (
+      const [behind, start] of [[unread, lastId], [reader, first]] as const
+    ) {
+      let lastRead = start;
+      // A page that was fetched before the messages were dropped is still read.
+      const gap = await assertRejects(async () => {
+        while (true) lastRead = (await behind.take(1))[0].id!;
+      }, EventLogGapError);
+      assertEquals(gap.after, lastRead);
+    }
+  });
+
   test("resume() continues after the client's last event ID", async (storage) => {
     const log = storage.log();
     const ids = await appendAll(log, ["1", "2", "3"]);
@@ -762,6 +796,22 @@ export function testContract(kind: Kind): void {
     await log.append({ data: "151" });
     assertEquals(await pending, ["151"]);
     await beside.return();
+  });
+
+  test("read() and resume() with follow: false give nothing that was appended later", async (storage) => {
+    const log = storage.log();
+    await appendAll(log, ["1", "2"]);
+    const options = { follow: false };
+    const reader = log.read("", options);
+    const resumed = new Reader(resume(log, requestAfter(""), options));
+    await log.status();
+    const first = await resumed.data(1);
+    const id = await log.append({ data: "3" });
+    assertEquals(await data(reader), ["1", "2"]);
+    // Nor its ID, which would make the client skip the message.
+    assertEquals([...first, ...await resumed.data(1)], ["1", "2"]);
+    await resumed.assertEnd();
+    assertEquals((await log.status()).lastId, id);
   });
 
   test("status().idle is the time since the last append", async (storage) => {
@@ -963,6 +1013,42 @@ export function testContract(kind: Kind): void {
       await log.status();
       stop.abort(reason);
       await deadline(failure, "the reason");
+    }
+  });
+
+  test("sseResponse() fails with the EventLogGapError of its reader", async (storage) => {
+    const log = storage.log();
+    await log.append({ data: "1" });
+    const response = sseResponse(log.read("unknown"));
+    await assertRejects(
+      () => deadline(response.text(), "the gap"),
+      EventLogGapError,
+    );
+  });
+
+  test("a subscription writes nothing after cancel(), and leaves no listener", async (storage) => {
+    const { signal } = new AbortController();
+    const listening = countListeners(signal);
+    for (const name of ["read", "resume"]) {
+      const log = storage.log(name);
+      const id = await log.append({ data: "1" });
+      const messages = name === "read"
+        ? log.read("", { signal })
+        : resume(log, requestAfter(""), { signal });
+      assert(isSubscribable(messages));
+      const sink = new RecordingSink();
+      const subscription = messages[SUBSCRIBE](sink);
+      subscription.pull();
+      await deadline(sink.written, "a message");
+      const other = new Reader(log.read(id));
+      const next = other.next();
+      assertEquals(listening(), 1);
+      await subscription.cancel();
+      assertEquals(listening(), 0);
+      await log.append({ data: "2" });
+      await next;
+      await other.return();
+      assertEquals(sink.calls, ["write 1"]);
     }
   });
 

@@ -1,6 +1,17 @@
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertLess,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
 import { FakeTime } from "@std/testing/time";
-import { ServerSentEvent, SseEncoderStream, sseResponse } from "../../mod.ts";
+import {
+  ServerSentEvent,
+  SseEncoderStream,
+  type SseMessage,
+  sseResponse,
+} from "../../mod.ts";
 import {
   type EventLog,
   EventLogGapError,
@@ -10,8 +21,12 @@ import {
   resume,
   type ResumeOptions,
 } from "../../src/event_log/mod.ts";
+import { isSubscribable, SUBSCRIBE } from "../../src/event_log/subscription.ts";
 import { deadline } from "../support/deadline.ts";
+import { heldBytes } from "../support/garbage.ts";
+import { Source } from "../support/message_source.ts";
 import { appendAll, readAll, Reader, testContract } from "./contract.ts";
+import { RecordingSink } from "./recording_sink.ts";
 
 testContract({
   name: "MemoryEventLog",
@@ -57,6 +72,34 @@ Deno.test("MemoryEventLog keeps at most maxMessages and maxBytes, but always the
   assertEquals(await first, ["1"]);
   await appendAll(tiny, ["2"]);
   assertEquals(await data(tiny), ["2"]);
+});
+
+Deno.test("MemoryEventLog frees dropped messages though nobody reads, and readers that have returned", async () => {
+  const log = new MemoryEventLog({ maxMessages: 10 });
+  await log.append({ data: "x" });
+  const before = heldBytes();
+  for (let i = 0; i < 20_000; i++) await log.append({ data: "x" });
+  // 20,000 messages would take 8 MB.
+  assertLess(heldBytes() - before, 1_000_000);
+  for (let i = 0; i < 10_000; i++) {
+    const reader = log.read()[Symbol.asyncIterator]();
+    const next = reader.next();
+    await reader.return!();
+    await next;
+  }
+  // 10,000 readers would take 5 MB.
+  assertLess(heldBytes() - before, 1_000_000);
+  // The log is still in use, and so not garbage.
+  await log.append({ data: "x" });
+});
+
+Deno.test("MemoryEventLog does not know the ID of a message that is yet to come", async () => {
+  const log = new MemoryEventLog();
+  const id = await log.append({ data: "1" });
+  const next = id.replace(/\d+$/, (number) => String(Number(number) + 1));
+  const reader = new Reader(log.read(next));
+  await assertRejects(() => reader.next(), EventLogGapError);
+  assertEquals(await log.append({ data: "2" }), next);
 });
 
 Deno.test("MemoryEventLog.append() encodes a message once", async () => {
@@ -373,6 +416,92 @@ Deno.test("resume() ends at once if its client leaves while a custom log waits",
   await deadline(left.promise, "the log to be left");
 });
 
+/** Returns a log whose status and messages are given. */
+function customLog(methods: Partial<EventLog>): EventLog {
+  const log = new MemoryEventLog();
+  return {
+    append: (...messages) => log.append(...messages),
+    end: () => log.end(),
+    status: () => log.status(),
+    read: (after, options) => log.read(after, options),
+    ...methods,
+  };
+}
+
+Deno.test("resume() closes the reader of a custom log that ignores its signal", async () => {
+  const source = new Source({ data: "1" });
+  const log = customLog({ read: () => source });
+  const reader = new Reader(resume(log, new Request("http://localhost/")));
+  assertEquals(await reader.data(1), ["1"]);
+  const end = reader.assertEnd();
+  await source.pending;
+  await reader.return();
+  await end;
+  await source.returned;
+  assertEquals(source.returnCalls, 1);
+});
+
+Deno.test("resume() ends though status() of a custom log fails at the end", async () => {
+  const log = customLog({
+    status: () => Promise.reject(new Error("No status")),
+  });
+  await log.append({ data: "1" });
+  await log.end();
+  const all = await readAll(resume(log, new Request("http://localhost/")));
+  assertEquals(all.map(({ data }) => data), ["1"]);
+});
+
+Deno.test("resume() rejects with what a custom log throws, also with undefined", async () => {
+  for (const reason of [undefined, null, "gone"]) {
+    const log = customLog({
+      read() {
+        throw reason;
+      },
+    });
+    const reader = new Reader(resume(log, new Request("http://localhost/")));
+    const error = await reader.next().catch((error) => ({ error }));
+    assertEquals(error, { error: reason });
+    await reader.assertEnd();
+  }
+});
+
+Deno.test('resume() with from "now" calls status() only for a client without an ID', async () => {
+  let calls = 0;
+  const log = customLog({
+    status() {
+      calls++;
+      return Promise.resolve({ lastId: "0", ended: false, idle: 0 });
+    },
+  });
+  for (const [id, expected] of [["7", 0], ["", 1]] as const) {
+    const request = new Request(`http://localhost/?lastEventId=${id}`);
+    const reader = new Reader(resume(log, request, { from: "now" }));
+    await reader.take(1);
+    await reader.return();
+    assertEquals(calls, expected);
+  }
+});
+
+Deno.test("a subscription to resume() calls no method of its sink if a snapshot is late or fails after cancel()", async () => {
+  for (const isLate of [true, false]) {
+    const log = new MemoryEventLog();
+    const id = await log.append({ data: "1" });
+    const snapshot = Promise.withResolvers<SseMessage & { id: string }>();
+    const messages = resume(log, new Request("http://localhost/"), {
+      snapshot: () => snapshot.promise,
+    });
+    assert(isSubscribable(messages));
+    const sink = new RecordingSink();
+    const subscription = messages[SUBSCRIBE](sink);
+    subscription.pull();
+    await subscription.cancel();
+    if (isLate) snapshot.resolve({ id, data: "late" });
+    else snapshot.reject(new Error("late"));
+    await new Promise((resolve) => setTimeout(resolve));
+    assertEquals(sink.calls, []);
+  }
+});
+
 Deno.test("MemoryEventLog and resume() throw if an argument is invalid", () => {
   for (const name of ["maxMessages", "maxBytes", "maxAge"]) {
     for (const value of [0, -1, NaN, "1"]) {
@@ -393,8 +522,9 @@ Deno.test("MemoryEventLog and resume() throw if an argument is invalid", () => {
   }
   const from = { from: "end" } as unknown as ResumeOptions;
   assertThrows(() => resume(log, request, from), TypeError, "from");
-  const none = {} as unknown as EventLog;
-  assertThrows(() => resume(none, request), TypeError, "an event log");
+  for (const none of [undefined, null, {}] as unknown as EventLog[]) {
+    assertThrows(() => resume(none, request), TypeError, "an event log");
+  }
 });
 
 Deno.test("no heartbeat is sent while the messages of a log arrive within its interval", async () => {
@@ -424,6 +554,16 @@ Deno.test("no heartbeat is sent while the messages of a log arrive within its in
   assertEquals(chunks.at(-1), ":");
   await log.end();
   await reading;
+});
+
+Deno.test("no heartbeat is sent if a message arrives in the same millisecond", async () => {
+  using time = new FakeTime();
+  const log = new MemoryEventLog();
+  // Before the timer of the heartbeat, so that it runs first.
+  setTimeout(() => log.append({ data: "1" }).then(() => log.end()), 100);
+  const text = sseResponse(log.read(""), { heartbeat: 100 }).text();
+  await time.tickAsync(100);
+  assertEquals((await text).match(/^(?:data: 1|:)$/gm), [":", "data: 1"]);
 });
 
 Deno.test("sseResponse() and SseEncoderStream write an event's ID again after a log's message", async () => {

@@ -1,7 +1,7 @@
 /** Tests the code that stored logs share, with a store in memory. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
-import { record } from "../../src/event_log/mod.ts";
+import { record, resume } from "../../src/event_log/mod.ts";
 import { EXTRAS } from "../../src/event_log/message.ts";
 import { StoredLog } from "../../src/event_log/stored.ts";
 import { ArrayStore } from "./array_store.ts";
@@ -181,6 +181,19 @@ Deno.test("StoredLog with follow: false gives what was appended before the call,
   await waiting.return();
 });
 
+Deno.test('resume() with from "now" tries again if the store fails', async () => {
+  const store = new ArrayStore();
+  store.last = 3;
+  store.failures.push("away", "away");
+  const log = new StoredLog(store);
+  const own = Object.assign(log, { [EXTRAS]: log });
+  const request = new Request("http://localhost/");
+  const reader = new Reader(resume(own, request, { from: "now" }));
+  assertEquals(await reader.take(1), [{ id: "3" }]);
+  assertEquals(store.errors, ["away", "away"]);
+  await reader.return();
+});
+
 Deno.test("record() gives up after ten seconds", async () => {
   using time = new FakeTime();
   const store = new ArrayStore();
@@ -195,13 +208,14 @@ Deno.test("record() gives up after ten seconds", async () => {
 Deno.test("record() rejects only if an argument is wrong", async () => {
   const log = new StoredLog(new ArrayStore());
   const wrong = [
+    [undefined, []],
     [{}, []],
     [log, 5],
     [log, [], { signal: {} }],
     [log, [], { onError: 1 }],
   ] as unknown as Parameters<typeof record>[];
   for (const args of wrong) {
-    await assertRejects(() => record(...args), TypeError);
+    await assertRejects(() => record(...args), TypeError, "Expected ");
   }
   const options = { keepAlive: 0 };
   await assertRejects(() => record(log, [], options), RangeError, "keepAlive");

@@ -81,21 +81,22 @@ const tests: Record<string, string[]> = {
     "request",
     "request_options",
   ],
-  "write/encoder.ts": ["encoder"],
+  "write/encoder.ts": ["encoder", "../event_log/memory"],
   "write/response.ts": [
     "response",
     "response_function",
     "response_proxy",
     "response_send_timeout",
+    "../event_log/memory",
   ],
   "event_log/memory.ts": ["memory"],
   "event_log/window.ts": ["window", "memory"],
   "event_log/message.ts": ["memory", "stored"],
-  "event_log/reader.ts": ["memory", "stored"],
-  "event_log/record.ts": ["memory", "stored"],
-  "event_log/resume.ts": ["memory"],
+  "event_log/reader.ts": ["reader", "memory", "stored"],
+  "event_log/record.ts": ["record", "memory", "stored"],
+  "event_log/resume.ts": ["memory", "stored"],
   "event_log/stored.ts": ["stored"],
-  "event_log/subscription.ts": ["memory"],
+  "event_log/subscription.ts": ["subscription"],
 };
 
 const files = Deno.args.length > 0 ? Deno.args : Object.keys(tests);
