@@ -26,6 +26,7 @@ import { deadline } from "../support/deadline.ts";
 import { heldBytes } from "../support/garbage.ts";
 import { Source } from "../support/message_source.ts";
 import { appendAll, readAll, Reader, testContract } from "./contract.ts";
+import { customLog } from "./custom_log.ts";
 import { RecordingSink } from "./recording_sink.ts";
 
 testContract({
@@ -415,18 +416,6 @@ Deno.test("resume() ends at once if its client leaves while a custom log waits",
   await deadline(reader.cancel(), "the response to be canceled");
   await deadline(left.promise, "the log to be left");
 });
-
-/** Returns a log whose status and messages are given. */
-function customLog(methods: Partial<EventLog>): EventLog {
-  const log = new MemoryEventLog();
-  return {
-    append: (...messages) => log.append(...messages),
-    end: () => log.end(),
-    status: () => log.status(),
-    read: (after, options) => log.read(after, options),
-    ...methods,
-  };
-}
 
 Deno.test("resume() closes the reader of a custom log that ignores its signal", async () => {
   const source = new Source({ data: "1" });

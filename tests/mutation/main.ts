@@ -96,7 +96,7 @@ const tests: Record<string, string[]> = {
   "event_log/record.ts": ["record", "memory", "stored"],
   "event_log/resume.ts": ["memory", "stored"],
   "event_log/stored.ts": ["stored"],
-  "event_log/subscription.ts": ["subscription"],
+  "event_log/subscription.ts": ["subscription", "memory"],
 };
 
 const files = Deno.args.length > 0 ? Deno.args : Object.keys(tests);

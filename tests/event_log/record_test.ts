@@ -1,0 +1,144 @@
+import { assert, assertEquals } from "@std/assert";
+import { FakeTime } from "@std/testing/time";
+import { MemoryEventLog, record } from "../../src/event_log/mod.ts";
+import { EXTRAS } from "../../src/event_log/message.ts";
+import { deadline } from "../support/deadline.ts";
+import { Source } from "../support/message_source.ts";
+import { readAll } from "./contract.ts";
+import { customLog } from "./custom_log.ts";
+
+/** Lets pending calls of the source and the log settle. */
+const settled = () => new Promise((resolve) => setTimeout(resolve));
+
+Deno.test("record() stops if its signal has already aborted", async () => {
+  const log = new MemoryEventLog();
+  const source = new Source();
+  const outcome = record(log, source, { signal: AbortSignal.abort() });
+  assertEquals(await deadline(outcome, "the outcome"), "stopped");
+  await source.returned;
+  assert((await log.status()).ended);
+});
+
+Deno.test("record() does not close a source that has ended", async () => {
+  const source = new Source({ data: "1" });
+  const outcome = record(new MemoryEventLog(), source);
+  await source.pending;
+  source.end();
+  assertEquals(await outcome, "complete");
+  assertEquals(source.returnCalls, 0);
+});
+
+for (
+  const [what, settle] of [
+    ["gives a message", (source) => source.send({ data: "late" })],
+    ["gives an invalid message", (source) => source.send({ id: "\n" })],
+    ["ends", (source) => source.end()],
+    ["fails", (source) => source.fail(new Error("late"))],
+  ] satisfies [string, (source: Source) => void][]
+) {
+  Deno.test(`record() ignores that its source ${what} after it was stopped`, async () => {
+    const log = new MemoryEventLog();
+    const source = new Source({ data: "1" });
+    const stop = new AbortController();
+    const errors: unknown[] = [];
+    const outcome = record(log, source, {
+      signal: stop.signal,
+      onError: (error) => void errors.push(error),
+    });
+    await source.pending;
+    stop.abort();
+    assertEquals(await outcome, "stopped");
+    settle(source);
+    await settled();
+    assertEquals(errors, []);
+    assertEquals([source.nextCalls, source.returnCalls], [2, 1]);
+    assertEquals((await readAll(log.read(""))).length, 1);
+  });
+}
+
+Deno.test("record() appends the messages together that arrive during an append, and reads at most 100 ahead", async () => {
+  const batches: number[] = [];
+  const disk = Promise.withResolvers<void>();
+  const log = customLog({
+    async append(...messages) {
+      batches.push(messages.length);
+      await disk.promise;
+      return "";
+    },
+  });
+  let count = 0;
+  function* source() {
+    while (count < 300) yield { data: `${++count}` };
+  }
+  const outcome = record(log, source());
+  await settled();
+  // One is being appended.
+  assertEquals(count, 101);
+  disk.resolve();
+  assertEquals(await outcome, "complete");
+  assertEquals(batches.slice(0, 2), [1, 100]);
+  assertEquals(batches.reduce((sum, size) => sum + size), 300);
+});
+
+Deno.test("record() stops reading the log though it cannot end it", async () => {
+  const memory = new MemoryEventLog();
+  const left = Promise.withResolvers<void>();
+  const log = customLog({
+    end: () => Promise.reject(new Error("The connection was lost")),
+    async *read(after, options) {
+      try {
+        yield* memory.read(after, options);
+      } finally {
+        left.resolve();
+      }
+    },
+  });
+  assertEquals(await record(log, [{ data: "1" }]), "complete");
+  await deadline(left.promise, "the log to be left");
+});
+
+Deno.test("record() with keepAlive renews the log only while it is recording", async () => {
+  using time = new FakeTime();
+  let renewals = 0;
+  const log = Object.assign(customLog({}), {
+    [EXTRAS]: {
+      touch() {
+        renewals++;
+        return Promise.reject(new Error("The connection was lost"));
+      },
+      appendSafely: () => Promise.resolve(),
+    },
+  });
+  const source = new Source();
+  const outcome = record(log, source, { keepAlive: 10 });
+  for (let i = 0; i < 3; i++) {
+    await time.tickAsync(10);
+    await time.runMicrotasks();
+  }
+  assertEquals(renewals, 3);
+  source.end();
+  assertEquals(await outcome, "complete");
+  await time.runMicrotasks();
+  assertEquals(renewals, 3);
+  // False if there is no timer.
+  assertEquals(time.next(), false);
+});
+
+Deno.test("record() with keepAlive works with a custom log, which it cannot renew", async () => {
+  using time = new FakeTime();
+  const source = new Source();
+  const outcome = record(customLog({}), source, { keepAlive: 10 });
+  for (let i = 0; i < 3; i++) await time.tickAsync(10);
+  source.end();
+  assertEquals(await outcome, "complete");
+});
+
+Deno.test("record() sets no timer without keepAlive", async () => {
+  using time = new FakeTime();
+  const source = new Source();
+  const outcome = record(new MemoryEventLog(), source);
+  await source.pending;
+  assertEquals(time.next(), false);
+  source.end();
+  assertEquals(await outcome, "complete");
+});
