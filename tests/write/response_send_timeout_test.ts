@@ -106,6 +106,28 @@ Deno.test("sendTimeout notices a client that stops to read a log", async () => {
   await assertRejects(() => reader.read(), Error, MESSAGE);
 });
 
+Deno.test("sendTimeout does not fail a client that reads a heartbeat, and then a queued message", async () => {
+  using time = new FakeTime();
+  const source = new Source();
+  const reader = sseResponse(source, { sendTimeout: 100, heartbeat: 100 })
+    .body!.getReader();
+  await reader.read(); // The first heartbeat.
+  const beat = reader.read();
+  await source.pending;
+  await time.tickAsync(100);
+  await beat;
+  await time.tickAsync(50);
+  source.send({ data: "1" });
+  await time.runMicrotasks();
+  await reader.read();
+  const last = reader.read();
+  await time.tickAsync(99);
+  source.send({ data: "2" });
+  const { value } = await last;
+  assertEquals(new TextDecoder().decode(value), "data: 2\n\n");
+  await reader.cancel();
+});
+
 Deno.test("sendTimeout leaves no timer when the client waits, leaves, or has got everything", async () => {
   // In real time, so that the test fails if a timer is left.
   for (const finish of ["wait", "leave", "end", "abort"]) {

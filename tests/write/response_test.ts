@@ -244,6 +244,12 @@ for (const heartbeat of [0, -1, NaN, -Infinity, null as unknown as number]) {
   });
 }
 
+Deno.test("sseResponse accepts each status with a body", () => {
+  for (const status of [200, 203, 206, 303, 404, 599]) {
+    assertEquals(sseResponse([], { status }).status, status);
+  }
+});
+
 Deno.test("sseResponse throws the errors of the Response constructor", () => {
   assertThrows(() => sseResponse([], { status: 99 }), RangeError);
   assertThrows(() => sseResponse([], { headers: { "a b": "c" } }), TypeError);
@@ -684,6 +690,35 @@ Deno.test("heartbeat does not restart its interval at an empty message", async (
   await reading;
 });
 
+Deno.test("heartbeat does not end the reading of a source that sends an empty message", async () => {
+  const source = new Source();
+  await using client = readWithFakeTime(source, { heartbeat: 100 });
+  const reading = client.read();
+  await client.advance(100);
+  await reading;
+  // The heartbeat has answered the read, and the source is still asked.
+  source.send({});
+  await client.advance(0);
+  assertEquals(source.nextCalls, 2);
+  source.send({ data: "1" });
+  await client.read();
+  assertEquals(client.chunks, [BEAT, "data: 1\n\n"]);
+});
+
+Deno.test("sseResponse sets no timer without heartbeat and sendTimeout", async () => {
+  using time = new FakeTime();
+  const source = new Source();
+  const reader = sseResponse(source).body!.getReader();
+  const read = reader.read();
+  await source.pending;
+  // False if there is no timer.
+  assertFalse(time.next());
+  source.send({ data: "1" });
+  await read;
+  assertFalse(time.next());
+  await reader.cancel();
+});
+
 Deno.test("heartbeat writes nothing before the client reads and after it stops reading", async () => {
   const source = new Source({ data: "1" }, { data: "2" });
   await using client = readWithFakeTime(source, { heartbeat: 100 });
@@ -844,25 +879,44 @@ Deno.test("sseResponse throws a TypeError if signal is not an AbortSignal", () =
   }
 });
 
+/** Returns a body in which a heartbeat is queued, and whose source is pending. */
+async function queueHeartbeat(time: FakeTime, init: SseResponseInit) {
+  const source = new Source();
+  const body = sseResponse(source, { heartbeat: 10, ...init }).body!;
+  const reader = body.getReader();
+  await reader.read(); // The first heartbeat.
+  const second = reader.read();
+  await source.pending;
+  // The stream still waits for a chunk, but no read is left that takes it.
+  reader.releaseLock();
+  await assertRejects(() => second, TypeError);
+  await time.tickAsync(10);
+  return { source, body };
+}
+
 Deno.test("sseResponse closes its source at most once if the client disconnects after the end", async () => {
   for (const ended of [false, true]) {
-    const stop = new AbortController();
-    const source = new Source();
     using time = new FakeTime();
-    const reader = sseResponse(source, { heartbeat: 10, signal: stop.signal })
-      .body!.getReader();
-    await reader.read(); // The first heartbeat.
-    const second = reader.read();
-    await time.tickAsync(10);
-    await second;
-    // A heartbeat that the client has not read delays the end of the stream.
-    await time.tickAsync(10);
+    const stop = new AbortController();
+    const { source, body } = await queueHeartbeat(time, {
+      signal: stop.signal,
+    });
     if (ended) source.end();
     else stop.abort();
     await time.runMicrotasks();
-    await reader.cancel();
+    await body.cancel();
     assertEquals(source.returnCalls, ended ? 0 : 1);
   }
+});
+
+Deno.test("signal ends the response after what is queued, though the source fails later", async () => {
+  using time = new FakeTime();
+  const stop = new AbortController();
+  const { source, body } = await queueHeartbeat(time, { signal: stop.signal });
+  stop.abort();
+  source.fail(new Error("late"));
+  await time.runMicrotasks();
+  assertEquals(await Array.fromAsync(body), [new TextEncoder().encode(BEAT)]);
 });
 
 Deno.test("sseResponse awaits promises in an iterable, as for await does", async () => {
@@ -1115,6 +1169,23 @@ Deno.test("sseResponse lets timers run though neither source nor client ever wai
     // The turn of a timer for which the source may still wait.
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
+});
+
+Deno.test("sseResponse sends ten thousand messages of a source that never waits", async () => {
+  const source = Array(10_001).fill({ data: "x" });
+  const text = await deadline(sseResponse(source).text(), "the response");
+  assertEquals(text, "data: x\n\n".repeat(source.length));
+});
+
+Deno.test("the body of sseResponse can be canceled if its source has no return()", async () => {
+  const source = {
+    next: () => new Promise<never>(() => {}),
+    [Symbol.asyncIterator]: () => source,
+  };
+  const reader = sseResponse(source).body!.getReader();
+  const read = reader.read();
+  await reader.cancel();
+  assert((await read).done);
 });
 
 Deno.test("sseResponse errors its body if next() resolves with no result", async () => {
