@@ -129,7 +129,9 @@ Deno.test("a reader with idleTimeout leaves no timer if it returns during a call
 });
 
 Deno.test("sseResponse() ends or fails if its reader did so before the response was read", async () => {
-  const returned = new MemoryEventLog().read("")[Symbol.asyncIterator]();
+  const log = new MemoryEventLog();
+  await log.append({ data: "1" });
+  const returned = log.read("")[Symbol.asyncIterator]();
   await returned.return!();
   const messages = { [Symbol.asyncIterator]: () => returned };
   assertEquals(await deadline(sseResponse(messages).text(), "the end"), "");
