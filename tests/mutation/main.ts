@@ -56,6 +56,8 @@ const tests: Record<string, string[]> = {
     "connection_abort",
     "connection_cleanup",
     "reconnect_callbacks",
+    "reconnect_restart",
+    "sse_fetch",
   ],
   "read/connection.ts": [
     "connection",
