@@ -151,7 +151,8 @@ export class SqlEventLog implements EventLog {
   ) {
     checkType(sql?.wait, "function", "sql to be a SqlConnection");
     checkType(key, "string", "key to be a string");
-    check(!key.includes("\0"), "key without U+0000", key);
+    const isText = !key.includes("\0") && !/\p{Surrogate}/u.test(key);
+    check(isText, "key without U+0000 and lone surrogates", key);
     this.#log = new StoredLog(new SqlStore(sql, key, options));
   }
 
@@ -312,6 +313,9 @@ class SqlStore implements LogStore {
   }
 
   async countOf(tag: string): Promise<number> {
+    // In PostgreSQL, the append that has failed may still wait for the row of its
+    // log, and then be committed. This waits for the row, too, and so after it.
+    await this.touch();
     // All of them were stored, or none.
     const rows = await this.#sql.run("find", this.#key, tag);
     return rows.length > 0 ? Infinity : 0;
@@ -329,7 +333,7 @@ class SqlStore implements LogStore {
     if (tag === undefined && position !== START) return undefined;
     const number = Number(digits);
     const count = this.#pageLength.fitting(maxBytes);
-    const rows = await this.#sql.run(
+    let rows = await this.#sql.run(
       "page",
       this.#key,
       Math.max(number, 1),
@@ -344,7 +348,7 @@ class SqlStore implements LogStore {
       const isKnown = first?.tag === tag &&
         numberIn(first, "number") === (isEnd(first) ? next : number);
       if (!isKnown) return undefined;
-      if (!before && !isEnd(first)) rows.shift();
+      if (!before && !isEnd(first)) rows = rows.slice(1);
     }
     const page: StoredPage = { entries: [], end: position, ended: false };
     for (const row of rows) {

@@ -513,9 +513,9 @@ function toStatus(row: SqlRow): EventLogStatus {
   return { lastId, ended, idle: Math.max(numberIn(row, "idle"), 0) };
 }
 
-/** Whether a row ends its log. SQLite has no booleans. */
+/** Whether a row ends its log. SQLite has no booleans, but 1 or, if so set, 1n. */
 export function isEnd({ ended }: SqlRow): boolean {
-  return ended === true || ended === 1;
+  return Number(ended) === 1;
 }
 
 /** Whether a statement has done nothing, as others were at work. */
@@ -526,7 +526,7 @@ function isUndone(error: unknown): boolean {
 }
 
 /** Classes of SQLSTATE: data, authorization, names of databases, syntax. */
-const PERMANENT_CODE = /^(22|28|3D|3F|42|CONNECTION_ENDED)/;
+const PERMANENT_CODE = /^((22|28|3D|3F|42)\w{3}|CONNECTION_ENDED)$/;
 
 /** What SQLite and its clients say, errors of ours, and a closed pool. */
 const PERMANENT_MESSAGE =

@@ -7,7 +7,8 @@ import {
   type SqlListen,
 } from "../../src/event_log/sql.ts";
 import { dialectOf } from "../../src/event_log/sql_dialect.ts";
-import { numbers, Reader } from "./contract.ts";
+import { record } from "../../src/event_log/mod.ts";
+import { numbers, readAll, Reader } from "./contract.ts";
 import { Sqlite } from "./sqlite.ts";
 
 const sqliteDialect = dialectOf("sqlite");
@@ -263,4 +264,33 @@ Deno.test("SqlConnection reports a listen that returns no function, and a notifi
   });
   const log = new SqlEventLog(strict, "log");
   await assertRejects(() => log.append({ data: "2" }), RangeError);
+});
+
+Deno.test("record() stores nothing twice if an append is lost while it waits for the row of its log", async () => {
+  using database = new Database();
+  // As the lock of a row, which only statements that write wait for.
+  let lock: Promise<readonly unknown[]> = Promise.resolve([]);
+  let lose = true;
+  const sql = database.process({
+    listen: undefined,
+    notify: false,
+    query: async (text, params, name) => {
+      const run = async () =>
+        await database.query(translations.get(text)!, params, name);
+      if (!["sse_append", "sse_end", "sse_touch"].includes(name)) {
+        return await run();
+      }
+      const isLost = lose;
+      lose = false;
+      const rows = lock = lock.then(() => turn(isLost ? 200 : 0)).then(run);
+      if (isLost) throw new Error("connection lost");
+      return await rows;
+    },
+  });
+  const log = new SqlEventLog(sql, "log");
+  assertEquals(await record(log, [{ data: "1" }, { data: "2" }]), "complete");
+  assertEquals(
+    (await readAll(log.read(""))).map(({ data }) => data),
+    ["1", "2"],
+  );
 });

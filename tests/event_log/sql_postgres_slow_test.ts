@@ -1,7 +1,7 @@
 /** Tests `SqlEventLog` on PostgreSQL. */
 import { assert, assertEquals } from "@std/assert";
 import { SqlConnection, SqlEventLog } from "../../src/event_log/sql.ts";
-import { EventLogGapError } from "../../src/event_log/mod.ts";
+import { EventLogGapError, record } from "../../src/event_log/mod.ts";
 import {
   appendAll,
   numbers,
@@ -233,6 +233,36 @@ for (const level of ["repeatable read", "serializable"]) {
     await reader.assertEnd();
   });
 }
+
+test("stores nothing twice if an append of record() is lost while it waits", async () => {
+  await using client = clients.pg(shared!.url);
+  let lost: Promise<unknown> | undefined;
+  const sql = new SqlConnection({
+    ...client,
+    query(text, params, name) {
+      const rows = client.query(text, params, name);
+      if (name !== "sse_append" || lost !== undefined) return rows;
+      // As if the connection were lost. The server continues with the statement.
+      lost = rows;
+      return Promise.reject(new Error("connection lost"));
+    },
+  });
+  const other = new SqlEventLog(new SqlConnection(client), "lost");
+  await other.append({ data: "0" });
+  const lock = client.query(
+    `WITH locked AS MATERIALIZED (
+      SELECT log FROM sse_logs WHERE log = 'lost' FOR UPDATE
+    ) SELECT pg_sleep(1) FROM locked`,
+    [],
+  );
+  const locks =
+    "SELECT 1 FROM sse_logs WHERE log = 'lost' FOR UPDATE SKIP LOCKED";
+  while ((await client.query(locks, [])).length > 0);
+  await record(new SqlEventLog(sql, "lost"), [{ data: "1" }]);
+  await Promise.all([lock, lost]);
+  const all = await readAll(other.read(""));
+  assertEquals(all.map(({ data }) => data), ["0", "1"]);
+});
 
 test("deletes logs that have expired, and no other", async () => {
   await using client = clients.postgres(shared!.url);

@@ -383,6 +383,32 @@ Deno.test("SqlEventLog rejects rows that are not what it has asked for", async (
   }
 });
 
+Deno.test("SqlEventLog reads rows that are frozen, or have numbers as bigints", async () => {
+  using sqlite = new Sqlite();
+  const query: SqlQuery = (sql, params) => {
+    const statement = sqlite.db.prepare(sql);
+    statement.setReadBigInts(true);
+    return Object.freeze(statement.all(...params));
+  };
+  const log = new SqlEventLog(sqlite.connection({ query }), "log");
+  const ids = await appendAll(log, ["1", "2"]);
+  await log.end();
+  const { lastId, ended } = await log.status();
+  assertEquals({ lastId, ended }, { lastId: ids[1], ended: true });
+  assertEquals(await data(log.read(ids[0])), ["2"]);
+});
+
+Deno.test("SqlEventLog tries again after an error whose code is a status of HTTP", async () => {
+  using sqlite = new Sqlite();
+  const errors = [{ code: 429 }, { code: 422 }];
+  const query: SqlQuery = (sql, params, name) => {
+    if (errors.length > 0) throw errors.pop();
+    return sqlite.query(sql, params, name);
+  };
+  const log = new SqlEventLog(sqlite.connection({ query }), "log");
+  assertEquals(await data(log.read("", { follow: false })), []);
+});
+
 Deno.test("no statement of SQLite reads all rows of a log or of the table, but the one that looks for a tag", () => {
   using sqlite = new Sqlite();
   const { find: _, ...statements } = dialectOf("sqlite");
@@ -437,6 +463,9 @@ Deno.test("SqlConnection and SqlEventLog throw if an argument is invalid", () =>
   assertThrows(makeLog(undefined, "log"), TypeError, "SqlConnection");
   assertThrows(makeLog(sql, 1), TypeError, "key");
   assertThrows(makeLog(sql, "a\0"), TypeError, "U+0000");
+  // Two of them would be one log, and `statuses` would fail for all logs.
+  assertThrows(makeLog(sql, "a\ud800"), TypeError, "surrogates");
+  makeLog(sql, "a\ud83d\ude00")();
   assertThrows(makeLog(sql, "a", { maxMessages: 0 }), RangeError, "max");
   assertThrows(makeLog(sql, "a", { expireIn: 0 }), RangeError, "expireIn");
 });
