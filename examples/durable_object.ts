@@ -1,12 +1,12 @@
-// A chat in each Durable Object: it keeps its messages in its own SQLite, and
-// sends each client what it has missed, and then what is new.
+// A Durable Object for each chat: it stores the messages in its own SQLite
+// database, and sends each client the messages that it missed, then new ones.
 //
 //   deno bundle --output chat.js examples/durable_object.ts && npx wrangler dev
 //   curl --include --request POST http://localhost:8787/
 //   curl --no-buffer http://localhost:8787/THE-LOCATION
 //   curl --data "Hello" http://localhost:8787/THE-LOCATION
 //
-// THE-LOCATION is the path that the first request returns in its Location header.
+// THE-LOCATION is the path in the Location header of the first response.
 // `wrangler` needs this wrangler.toml:
 //
 //   name = "chat"
@@ -23,7 +23,7 @@ import {
   SqlEventLog,
 } from "@x/sse/event-log/sql";
 
-/** What is used of the types in `@cloudflare/workers-types`. */
+/** The part of the types of `@cloudflare/workers-types` that is used. */
 interface DurableObjectState {
   storage: {
     sql: {
@@ -62,8 +62,8 @@ export class Chat {
       await this.#log.append({ data: await request.text() });
       return new Response(null, { status: 204 });
     }
-    // It notices that a client has left only when it writes. With a heartbeat,
-    // that is at most 15 seconds later.
+    // A Durable Object notices a closed connection only when it writes to it. The
+    // heartbeat limits the delay to 15 seconds.
     return sseResponse(resume(this.#log, request), { heartbeat: 15_000 });
   }
 }
@@ -78,7 +78,8 @@ export default {
     try {
       return await env.CHATS.get(env.CHATS.idFromString(id)).fetch(request);
     } catch (error) {
-      // Only the platform can make an id, so that nobody creates chats by guesses.
+      // `idFromString` accepts only ids that the platform has created, so a guessed
+      // path cannot create a chat.
       if (!(error instanceof TypeError)) throw error;
       return new Response(null, { status: 404 });
     }

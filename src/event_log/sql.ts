@@ -26,9 +26,9 @@
  * };
  * ```
  *
- * {@linkcode SqlConnectionOptions} shows how to connect to PostgreSQL. The guide
- * [Engines](https://github.com/x/sse/blob/main/examples/guides/engines.md) helps to
- * choose between memory, Redis, Deno KV, SQLite and PostgreSQL.
+ * See {@linkcode SqlConnectionOptions} for how to connect to PostgreSQL. The guide
+ * [Which engine to choose](https://github.com/x/sse/blob/main/examples/guides/engines.md)
+ * compares memory, Redis, Deno KV, SQLite and PostgreSQL.
  *
  * @see {@link https://www.sqlite.org/}
  * @see {@link https://www.postgresql.org/}
@@ -70,7 +70,7 @@ export {
 export { SQL_EVENT_LOG_SCHEMA, type SqlDialectName } from "./sql_dialect.ts";
 
 /**
- * How much a {@linkcode SqlEventLog} keeps.
+ * Options of {@linkcode SqlEventLog}: how many messages to keep, and how long.
  *
  * @example Delete a log an hour after its last message
  * ```ts
@@ -83,17 +83,23 @@ export { SQL_EVENT_LOG_SCHEMA, type SqlDialectName } from "./sql_dialect.ts";
  */
 export interface SqlEventLogOptions {
   /**
-   * How many messages are kept at least. Older ones are deleted a number of them
-   * at a time. Those who append to one log should agree on it.
+   * Minimum number of messages to keep. Older messages are deleted in batches.
+   * Choose it so that a client that was disconnected for a while finds the
+   * messages that it missed, and use the same value in each process that appends
+   * to the log.
    *
    * @default {10_000}
    */
   maxMessages?: number | undefined;
   /**
-   * Time in milliseconds after which a message may be deleted, and after the last
-   * one the log itself. Set it for logs of which there are ever more, such as one
-   * for each answer of an LLM. What has expired is deleted within minutes, as long
-   * as any log with this option is appended to.
+   * Time in milliseconds after which a message may be deleted. The log itself is
+   * deleted this long after its last change: an append, `end()`, or a renewal by
+   * `keepAlive` of `record`. Set it if there is a log for each job or answer, so
+   * that old logs do not stay forever.
+   *
+   * Expired messages are deleted as part of an append to any log of the database
+   * that has this option, at most once a minute for each connection. Without such
+   * an append, they stay.
    *
    * @default {Infinity}
    */
@@ -101,20 +107,26 @@ export interface SqlEventLogOptions {
 }
 
 /**
- * A log in an SQL database, to which many processes append and from which many
- * read. It takes your own client as a function, and so works with any.
+ * A log in an SQL database: SQLite or PostgreSQL. Use it if messages have to
+ * outlive the process, or if many processes append or read. It works with any
+ * client, which you pass to a {@linkcode SqlConnection}. Create the tables with
+ * {@linkcode SQL_EVENT_LOG_SCHEMA} first.
  *
- * Appends of the same turn are one statement, and so are all messages of an
- * `append`: all are stored, or none. `append` is tried again if the database says
- * that it has done nothing, as others were writing. With any other error it
- * rejects. Then the messages may have been stored or not. Reading is tried again
- * until it works or is ended, and stores nothing.
+ * All messages of an `append` are stored, or none. Calls of `append` without an
+ * `await` between them share one statement. `append` is retried for up to 10
+ * seconds if the database reports a conflict with another writer, because the
+ * statement then had no effect. If it fails for another reason, it rejects with
+ * the client's error, and the messages may have been stored or not.
+ *
+ * Reads that fail for a temporary reason are retried until they succeed. Reading
+ * changes nothing in the database.
  *
  * Messages are numbered in the order in which they are committed, without gaps.
- * An id has a random tag of the `append`, too: if the database is restored from a
- * backup, ids given since then are unknown, and readers that have one meet a gap.
+ * An id also contains a random tag. If the database is restored from a backup,
+ * the ids that were assigned after the backup are unknown, and readers that
+ * continue after one of them get a gap.
  *
- * To delete a log, delete the rows with its key from the tables of
+ * To delete a log, delete the rows with its key from all tables of
  * {@linkcode SQL_EVENT_LOG_SCHEMA}.
  *
  * @example
@@ -135,13 +147,13 @@ export class SqlEventLog implements EventLog {
   readonly #log: StoredLog;
 
   /**
-   * Makes a log, which runs no statement until it is used.
+   * Creates a log. Runs no statement until the log is used.
    *
    * @param sql The connection, which the logs of a process share.
-   * @param key The name of the log in the tables, which many logs share.
-   * @param options How much is kept, and how long.
-   * @throws {TypeError} If `sql` is not a `SqlConnection`, or `key` is not a string
-   * or contains U+0000.
+   * @param key The name of the log. All logs are in the same tables.
+   * @param options How many messages to keep, and how long.
+   * @throws {TypeError} If `sql` is not a `SqlConnection`, or if `key` is not a
+   * string, or contains U+0000 or a lone surrogate: databases cannot store them.
    * @throws {RangeError} If a number is less than 1.
    */
   constructor(
@@ -181,38 +193,41 @@ export class SqlEventLog implements EventLog {
   }
 }
 
-/** How many messages one statement appends, unless one `append` has more. */
+/**
+ * Maximum number of messages that one statement appends, unless one `append` has
+ * more.
+ */
 const BATCH_LENGTH = 1000;
 
-/** And of how many UTF-16 code units. */
+/** The same limit in UTF-16 code units. */
 const BATCH_SIZE = 262_144;
 
-/** The end of a position that stands before a message, and not after it. */
+/** The suffix of a position that is before a message, not after it. */
 const BEFORE = "-before";
 
 const POSITION = /^(\d{1,15})-([0-9a-z]{14})(-before)?$/;
 
 /** The messages of one statement. */
 interface Batch {
-  /** Each with its tag before it. */
+  /** The messages as JSON. Each starts with its tag. */
   items: string[];
   size: number;
   /** The number of the message before the first one, once they are stored. */
   stored: Promise<number>;
 }
 
-/** The rows of a log, as messages and positions. */
+/** A log in the tables. */
 class SqlStore implements LogStore {
   readonly #sql: SqlConnection;
   readonly #key: string;
   readonly #maxMessages: number;
   readonly #expireIn: number;
   readonly #pageLength = new PageLength();
-  /** The batch that has not begun, to which more may be added. */
+  /** The batch that is not yet sent, to which messages are added. */
   #batch: Batch | undefined;
-  /** Settles when the writes before have. */
+  /** Settles after all writes so far. */
   #writes: Promise<unknown> = Promise.resolve();
-  /** Settles when the calls of `status` before have. */
+  /** Settles after all calls of `status` so far. */
   #looks: Promise<unknown> = Promise.resolve();
 
   constructor(sql: SqlConnection, key: string, options: SqlEventLogOptions) {
@@ -274,15 +289,15 @@ class SqlStore implements LogStore {
   }
 
   async end(): Promise<void> {
-    this.#batch = undefined; // What is appended from now on comes after the end.
+    this.#batch = undefined; // Later appends must not precede the end.
     await this.#inTurn(() => this.#sql.run("end", this.#key, this.#expiry));
     await this.#wake();
   }
 
   /**
-   * Writes after the writes before. The connections of a pool overtake each other,
-   * so that it comes after the calls of `status` before, too: what is appended
-   * after them must not count as older.
+   * Writes after all earlier writes and calls of `status` are done. In a pool, a
+   * later statement can run before an earlier one. A reader that begins "now" would
+   * miss a message if its `status` ran after the append that follows it.
    */
   #inTurn<T>(write: () => Promise<T>): Promise<T> {
     const result = this.#writes.then(() => this.#looks).then(write);
@@ -295,11 +310,11 @@ class SqlStore implements LogStore {
     await this.#sql.notify(this.#key);
   }
 
-  /** Deletes what is too old, after each so many messages. */
+  /** Deletes old messages, after every tenth of `maxMessages`, at most 100. */
   async #trim(last: number, added: number): Promise<void> {
     const max = this.#maxMessages;
     const interval = Math.ceil(Math.min(max / 10, 100));
-    // One more is kept, as it proves the position before the oldest message.
+    // One more is kept: its tag shows that the position after it is known.
     const oldest = last - max;
     try {
       if (oldest > 1 && last % interval < added) {
@@ -307,16 +322,17 @@ class SqlStore implements LogStore {
       }
       if (this.#expireIn !== Infinity) await this.#sql.sweep(this.#expireIn);
     } catch (error) {
-      // The message is stored all the same, and the next trim deletes more.
+      // The messages are stored, and the next trim deletes the old ones.
       this.onError(error);
     }
   }
 
   async countOf(tag: string): Promise<number> {
-    // In PostgreSQL, the append that has failed may still wait for the row of its
-    // log, and then be committed. This waits for the row, too, and so after it.
+    // In PostgreSQL, an append whose connection was lost may still be waiting for
+    // the lock of its log, and be committed later. `touch` waits for the same lock,
+    // so the append is committed before the tag is looked up.
     await this.touch();
-    // All of them were stored, or none.
+    // Either all messages were stored, or none.
     const rows = await this.#sql.run("find", this.#key, tag);
     return rows.length > 0 ? Infinity : 0;
   }

@@ -1,19 +1,21 @@
 /**
  * The tables of an SQL event log, and the statements of each dialect.
  *
- * Each operation is one statement, so that it needs no transaction.
+ * Each operation is one statement, so it needs no transaction.
  *
  * @module
  */
 
 import { TAG_LENGTH } from "./message.ts";
 
-/** The statements of a dialect. Each first parameter is the key, or a list. */
+/**
+ * The statements of a dialect. The comments list the parameters of each, in order.
+ */
 export interface SqlDialect {
   /**
-   * Key, a list of messages as JSON, each behind its tag, and the time in ms after
-   * which the log expires, or null. Returns `last`, the number of the last
-   * message, in one of the rows; no rows if the log has ended.
+   * Key, a JSON list of messages that each start with their tag, and the time in
+   * ms after which they expire, or null. Returns rows whose highest `last` is the
+   * number of the last message, or no rows if the log has ended.
    */
   readonly append: string;
   /** Key, expiry. */
@@ -21,11 +23,14 @@ export interface SqlDialect {
   /** Key, expiry. Renews the time of the last append. */
   readonly touch: string;
   /**
-   * A list of keys as JSON. Returns for each log that exists `log`, the `number` and
-   * the `tag` of its newest row, whether it has `ended`, and `idle` in ms.
+   * A JSON list of keys. Returns a row for each log that exists: `log` (its key),
+   * `number` and `tag` of its newest row, `ended`, and `idle` in ms.
    */
   readonly statuses: string;
-  /** Key, first number, number whose body is not needed, maximum of rows. */
+  /**
+   * Key, first number, number of the row to return without its body, maximum number
+   * of rows.
+   */
   readonly page: string;
   /** Key. Returns the row with the lowest number. */
   readonly oldest: string;
@@ -33,7 +38,10 @@ export interface SqlDialect {
   readonly find: string;
   /** Key, number. Deletes the messages before the number. */
   readonly trim: string;
-  /** Maximum of rows. Deletes what has expired, of all logs. Returns rows. */
+  /**
+   * Maximum number of expired messages (SQLite) or logs (PostgreSQL) to look for.
+   * Deletes them, and returns a row for each that was deleted.
+   */
   readonly sweep: string;
 }
 
@@ -42,8 +50,8 @@ export type SqlDialectName = "sqlite" | "postgres";
 
 /**
  * The statements that create the tables of all event logs, for each dialect. Run
- * them once, with your other migrations: a log creates no tables. They change
- * nothing if the tables exist.
+ * them in order, with your other migrations: a log does not create tables. They
+ * have no effect if the tables exist.
  *
  * @example With `node:sqlite`
  * ```ts
@@ -73,8 +81,8 @@ export const SQL_EVENT_LOG_SCHEMA: {
     `CREATE INDEX IF NOT EXISTS sse_messages_expires
 ON sse_messages (expires) WHERE expires IS NOT NULL`,
   ],
-  // The row of a log is updated with each append: without an index on what
-  // changes, and with room beside it, that needs no new entry in an index.
+  // Each append updates the row of its log. If the page has room, and no indexed
+  // column changes, PostgreSQL does so without a new index entry (a HOT update).
   postgres: [
     `CREATE TABLE IF NOT EXISTS sse_logs (
   log text COLLATE "C" PRIMARY KEY,
@@ -96,7 +104,7 @@ ON sse_logs (expires) WHERE expires IS NOT NULL`,
   ],
 };
 
-/** The same in both dialects, but for the placeholders. */
+/** The statements that differ between the dialects only in the placeholders. */
 const SHARED = {
   page: `SELECT number, tag, body IS NULL AS ended,
   CASE WHEN number <> $3 THEN body END AS body
@@ -108,9 +116,9 @@ WHERE log = $1 AND number > 0 ORDER BY number LIMIT 1`,
 };
 
 /**
- * SQLite has one table. Its writers take turns, so that the newest row tells the
- * number of the next. A row without a body ends the log; it has the tag of the
- * message before it. A log that was renewed before its first message has a row
+ * SQLite needs one table. It has one writer at a time, so the next number follows
+ * from the newest row. A row without a body ends the log, and has the tag of the
+ * message before it. If a log was renewed before its first message, it has a row
  * with the number 0.
  */
 function sqlite(): SqlDialect {
@@ -144,7 +152,8 @@ ON message.log = key.value AND number = (
   SELECT number FROM sse_messages WHERE log = key.value
   ORDER BY number DESC LIMIT 1
 )`,
-    // All before an expired message, too, so that none is missing in between.
+    // Also deletes all messages before an expired one, so that the messages that
+    // are kept have no gap.
     sweep: `DELETE FROM sse_messages WHERE rowid IN (
   SELECT message.rowid FROM (
     SELECT log, MAX(number) AS number FROM (
@@ -166,14 +175,14 @@ function withQuestionMarks(dialect: SqlDialect): SqlDialect {
 }
 
 /**
- * PostgreSQL has a row for each log, which an append locks until it is committed,
- * so that numbers are in the order of commits, and have no holes.
+ * PostgreSQL has a row for each log. An append locks this row until it is committed,
+ * so numbers are in the order of commits and have no gaps.
  */
 function postgres(): SqlDialect {
   const now = "clock_timestamp()";
   const keys = "SELECT json_array_elements_text($1::text::json)";
-  // In whole minutes, as it changes with almost each append otherwise, and the
-  // index with it.
+  // Rounded to minutes. Otherwise it would change with each append, and so would
+  // the index.
   const expires = (ms: string) =>
     `date_trunc('minute', ${now} + ${ms}::bigint * interval '1 ms' +
     interval '1 minute')`;
@@ -213,7 +222,7 @@ ON CONFLICT (log) DO UPDATE SET ${renewed} WHERE NOT log.ended`,
     statuses: `SELECT log, last AS number, tag, ended,
   floor(extract(epoch FROM ${now} - time) * 1000) AS idle
 FROM sse_logs WHERE log IN (${keys})`,
-    // A log that is being appended to is locked, and renewed.
+    // Skips logs that are locked: an append is renewing them.
     sweep: `WITH expired AS (
   DELETE FROM sse_logs WHERE log IN (
     SELECT log FROM sse_logs WHERE expires < ${now}
