@@ -98,7 +98,7 @@ export interface SqlEventLogOptions {
    * that old logs do not stay forever.
    *
    * Expired messages are deleted as part of an append to any log of the database
-   * that has this option, at most once a minute for each connection. Without such
+   * that has this option, about once a minute for each connection. Without such
    * an append, they stay.
    *
    * @default {Infinity}

@@ -1,5 +1,5 @@
 /**
- * What the event logs of a process in one SQL database share.
+ * The connection to an SQL database that the event logs of a process share.
  *
  * @module
  */
@@ -23,10 +23,17 @@ import {
 import { BACKOFF, messageOf } from "./stored.ts";
 
 /**
- * Runs a statement, and returns its rows as objects, at once or as a promise. The
- * placeholders of the parameters are `?1`, `?2` … for SQLite, and `$1`, `$2` … for
- * PostgreSQL. The name is that of a prepared statement, for clients that want one:
- * there are about ten statements, and to prepare one takes longer than to run it.
+ * Runs an SQL statement. Returns its rows as a list of objects, or a promise of
+ * them. The placeholders of the parameters are `?1`, `?2` … for SQLite, and `$1`,
+ * `$2` … for PostgreSQL. `name` identifies the statement, for clients that need a
+ * name for a prepared statement.
+ *
+ * A connection uses about ten different statements. Prepare each of them once,
+ * because preparing a statement takes longer than running it.
+ *
+ * The promise must settle. While a statement of a log is pending, later appends to
+ * the log wait. Set a timeout in your client if it has one, such as
+ * `query_timeout` of `pg`.
  *
  * @see {@link https://www.sqlite.org/lang_expr.html#varparam}
  */
@@ -37,10 +44,13 @@ export type SqlQuery = (
 ) => readonly unknown[] | Promise<readonly unknown[]>;
 
 /**
- * Listens to a channel of PostgreSQL. Calls `onNotify` with the payload of each
- * notification, and without one if some may have been missed, for example after
- * a lost connection; or calls `onLost` with the error if the connection is lost,
- * to be called again. Returns a function that stops it.
+ * Listens to a channel of PostgreSQL, and calls `onNotify` with the payload of each
+ * notification. Returns a function that stops listening, or a promise of one.
+ *
+ * If the connection is lost, do one of two things. Call `onLost` with the error:
+ * the function is then called again after `pollInterval`. Or, if the client
+ * reconnects by itself, call `onNotify` without a payload after it has
+ * reconnected, because notifications may have been missed.
  *
  * @see {@link https://www.postgresql.org/docs/current/sql-listen.html}
  */
@@ -51,7 +61,8 @@ export type SqlListen = (
 ) => (() => unknown) | Promise<() => unknown>;
 
 /**
- * How a {@linkcode SqlConnection} reaches its database.
+ * Options of {@linkcode SqlConnection}: how to run statements, and how to notice
+ * messages of other processes.
  *
  * @example With the npm package `postgres`
  * ```ts ignore
@@ -63,7 +74,7 @@ export type SqlListen = (
  *   dialect: "postgres",
  *   query: (text, params) => client.unsafe(text, params, { prepare: true }),
  *   async listen(channel, onNotify) {
- *     // It connects again by itself, and then calls the last function.
+ *     // The client calls the last function whenever it has (re)connected.
  *     const { unlisten } = await client.listen(channel, onNotify, () => onNotify());
  *     return unlisten;
  *   },
@@ -97,55 +108,63 @@ export type SqlListen = (
  * @see {@link https://www.postgresql.org/docs/current/sql-notify.html}
  */
 export interface SqlConnectionOptions {
-  /** The kind of database: SQLite or what is built on it, or PostgreSQL. */
+  /**
+   * The dialect of SQL: `"sqlite"`, also for databases that are based on SQLite, or
+   * `"postgres"`.
+   */
   dialect: SqlDialectName;
   /**
-   * Runs a statement through your client:
+   * Runs a statement with your client:
    *
-   * - of `node:sqlite`: `(sql, params) => db.prepare(sql).all(...params)`,
-   * - of `bun:sqlite`: `(sql, params) => db.query(sql).all(...params)`,
-   * - in a Durable Object:
+   * - `node:sqlite`: `(sql, params) => db.prepare(sql).all(...params)`,
+   * - `bun:sqlite`: `(sql, params) => db.query(sql).all(...params)`,
+   * - a Durable Object:
    *   `(sql, params) => ctx.storage.sql.exec(sql, ...params).toArray()`,
-   * - of `pg`: `async (text, values, name) =>
+   * - npm package `pg`: `async (text, values, name) =>
    *   (await pool.query({ text, values, name })).rows`,
-   * - of `postgres`: `(sql, params) =>
+   * - npm package `postgres`: `(sql, params) =>
    *   client.unsafe(sql, params, { prepare: true })`,
-   * - of PGlite: `async (sql, params) => (await db.query(sql, params)).rows`.
+   * - PGlite: `async (sql, params) => (await db.query(sql, params)).rows`.
    *
-   * Each operation of a log is one statement without a transaction around it, so
-   * a pool works, and a pooler such as PgBouncer in any mode. Leave out `name` and
-   * `prepare` if a pooler knows no prepared statements.
+   * Each operation of a log is one statement without a transaction. Therefore you
+   * can use a connection pool, or a pooler such as PgBouncer in any mode. Omit
+   * `name` and `prepare` if the pooler does not support prepared statements.
    */
   query: SqlQuery;
   /**
-   * Listens to a channel of PostgreSQL, on a connection that leads to the server
-   * itself: a pooler passes no notifications on. It is called once for all logs,
-   * when a reader waits for a message. The function that it returns is called
-   * when nobody reads any more.
+   * Listens to a channel of PostgreSQL. With it, readers get the messages of other
+   * processes within milliseconds. Use a direct connection to the server, because
+   * poolers do not forward notifications.
    *
-   * Without it, and while it fails, readers learn every `pollInterval` what other
-   * processes have appended.
+   * It is called when a reader starts to wait for a message, once for all logs. The
+   * function that it returns is called after the last reader has ended.
+   *
+   * By default, and while it fails, the database is polled every `pollInterval`.
    */
   listen?: SqlListen | undefined;
   /**
-   * Whether to notify listening processes of each append to PostgreSQL. It takes a
-   * statement of its own. Set it to `false` if no process has `listen`.
+   * Whether to notify other processes of appends. It has no effect on SQLite. On
+   * PostgreSQL, `append` and `end` run an additional statement for it. Set it to
+   * `false` if no process uses `listen`.
    *
    * @default {true}
    */
   notify?: boolean | undefined;
   /**
-   * Milliseconds between two polls for what other processes have appended, while
-   * clients wait for messages. One statement polls for all logs. Set it to
-   * `Infinity` if there is no other process, as in a Durable Object.
+   * Time in milliseconds between two polls for messages of other processes. The
+   * database is polled only while readers wait, with one statement for all logs.
+   * Set it to `Infinity` if no other process appends, as in a Durable Object.
    *
    * @default {1000}
    */
   pollInterval?: number | undefined;
   /**
-   * Called with the error of each statement that is tried again, for example while
-   * the database is down. Use it to log them. Errors that another try cannot
-   * change are thrown to readers, and so is what this function throws.
+   * Called with the error of each read that is retried, for example while the
+   * database cannot be reached, and with errors of `listen`, of notifications, and
+   * of the deletion of old messages. By default, these errors are ignored. Use it
+   * to log them. Errors that a retry cannot change are thrown to readers. An error
+   * that this function throws is thrown to readers, or by `append`, even though its
+   * messages are stored.
    */
   onError?: ((error: unknown) => void) | undefined;
 }
@@ -153,28 +172,34 @@ export interface SqlConnectionOptions {
 /** The channel of notifications. */
 const CHANNEL = "sse_log";
 
-/** A longer key does not fit into a notification. It has up to 3 bytes a unit. */
+/**
+ * Maximum length of a key in a notification, in UTF-16 code units of up to 3 bytes.
+ * PostgreSQL accepts payloads of less than 8000 bytes.
+ */
 const MAX_KEY_LENGTH = 2000;
 
-/** The time in ms for which a statement that did nothing is tried again. */
+/** The time in ms for which a statement is retried after conflicts. */
 const MAX_RETRY_TIME = 10_000;
 
-/** The time in ms between two sweeps, at least. */
+/** The minimum time in ms between two sweeps, unless `expireIn` is shorter. */
 const SWEEP_INTERVAL = 60_000;
 
-/** How many rows of SQLite, or logs in PostgreSQL, one sweep deletes, about. */
+/**
+ * The approximate number of messages (SQLite) or logs (PostgreSQL) that one sweep
+ * deletes.
+ */
 const SWEEP_LENGTH = 500;
 
 /** The position of a log that has no message yet. */
 export const START = "0";
 
-/** A row, as clients return it. */
+/** A row, as the client returns it. */
 export type SqlRow = Record<string, unknown>;
 
 /** The state of a log that does not exist. */
 const NO_LOG: EventLogStatus = { lastId: START, ended: false, idle: Infinity };
 
-/** A reader that waits for what follows a position. */
+/** A reader that waits for a message after a position. */
 interface Waiter {
   readonly key: string;
   readonly position: string;
@@ -182,16 +207,18 @@ interface Waiter {
   fail(error: unknown): void;
 }
 
-/** A call of `listen`, until it is lost or stopped. */
+/** A call of `listen`, until its connection is lost or it is stopped. */
 interface Listener {
+  /** Stops listening. Undefined until `listen` has returned it. */
   stop?: () => unknown;
 }
 
 /**
- * The connection of a process to an SQL database, for any number of logs: SQLite
- * (`node:sqlite`, `bun:sqlite`, a Durable Object, libSQL) or PostgreSQL. The logs
- * of one connection wake each other at once. Create the tables with
- * {@linkcode SQL_EVENT_LOG_SCHEMA}.
+ * A connection to an SQL database, for any number of logs: SQLite (`node:sqlite`,
+ * `bun:sqlite`, a Durable Object, libSQL) or PostgreSQL. Create one for each
+ * process and database: an append to a log wakes the readers of the same
+ * connection at once. Create the tables with {@linkcode SQL_EVENT_LOG_SCHEMA}
+ * first.
  *
  * @example Two logs in one file
  * ```ts
@@ -233,27 +260,27 @@ export class SqlConnection {
   readonly #watchers = new Map<string, Set<() => void>>();
   readonly #waiters = new Set<Waiter>();
   #isPolling = false;
-  /** The polls in a row that failed. */
+  /** The number of polls in a row that failed. */
   #failures = 0;
-  /** Aborts when nobody waits any more. */
+  /** Aborts when no reader waits any more. */
   #vacant = new AbortController();
   #listener: Listener | undefined;
   /** The time before which `listen` is not called again. */
   #nextListen = 0;
-  /** Tells notifications of this connection from those of others. */
+  /** Distinguishes notifications of this connection from those of others. */
   #lazyTag: string | undefined;
-  /** The keys of the next notification, and when it is sent. */
+  /** The keys of the next notification, and a promise that it was sent. */
   #notification: { keys: Set<string>; sent: Promise<void> } | undefined;
   #lastNotified: Promise<void> = Promise.resolve();
-  /** The time before which nothing is swept. */
+  /** The time before which `sweep` does nothing. */
   #nextSweep = 0;
 
   /**
-   * Makes a connection, which runs no statement until a log uses it.
+   * Creates a connection. Runs no statement until a log uses it.
    *
-   * @param options How to run statements, and how to wait.
-   * @throws {TypeError} If `query` is not a function, or another option has the
-   * wrong type.
+   * @param options How to run statements, and how to notice messages of other
+   * processes.
+   * @throws {TypeError} If an option is missing or has the wrong type.
    * @throws {RangeError} If `pollInterval` is less than 1.
    */
   constructor(options: SqlConnectionOptions) {
@@ -273,12 +300,12 @@ export class SqlConnection {
     this.#dialect = dialectOf(dialect);
   }
 
-  /** @internal Reports an error after which it is tried again. */
+  /** @internal Reports an error that is retried. */
   onError(error: unknown): void {
     this.#options.onError?.(error);
   }
 
-  /** @internal Runs a statement, again if it has done nothing. */
+  /** @internal Runs a statement. Retries it after a conflict with another writer. */
   async run(
     name: keyof SqlDialect,
     ...params: (string | number | null)[]
@@ -301,7 +328,7 @@ export class SqlConnection {
         const isOver = Date.now() - start > MAX_RETRY_TIME;
         if (isOver || !isUndone(error)) throw error;
       }
-      // Another process was faster. The more there are, the longer the wait.
+      // A random delay, so that two writers do not collide again and again.
       await wait(2 ** Math.min(attempt, 8) * Math.random());
     }
   }
@@ -317,8 +344,8 @@ export class SqlConnection {
   }
 
   /**
-   * @internal Calls a function whenever something may have been appended to a log.
-   * Returns a function that stops it.
+   * @internal Calls a function whenever a message may have been appended to a log.
+   * Returns a function that stops this.
    */
   watch(key: string, wake: () => void): () => void {
     const ofKey = this.#watchers.get(key) ?? new Set();
@@ -339,7 +366,10 @@ export class SqlConnection {
     for (const key of [...this.#watchers.keys()]) this.wake(key);
   }
 
-  /** @internal Resolves when a log may not end at a position, or on abort. */
+  /**
+   * @internal Resolves when there may be a message after a position of a log, or
+   * when the signal aborts.
+   */
   async wait(
     key: string,
     position: string,
@@ -357,7 +387,7 @@ export class SqlConnection {
     }
   }
 
-  /** Polls with one statement for all, as long as anybody waits. */
+  /** Polls as long as there are waiters, with one statement for all. */
   async #poll(): Promise<void> {
     this.#isPolling = true;
     while (this.#waiters.size > 0) {
@@ -378,7 +408,8 @@ export class SqlConnection {
   }
 
   async #pollOnce(): Promise<void> {
-    // Those who come during the statement may know more than it.
+    // Without readers that join during the statement: they may have read messages
+    // that the statement does not see.
     const waiters = [...this.#waiters];
     const statuses = await this.#statuses([
       ...new Set(waiters.map((it) => it.key)),
@@ -389,7 +420,7 @@ export class SqlConnection {
     }
   }
 
-  /** Reports an error, and has everybody who waits fail if it is permanent. */
+  /** Reports an error. If it is permanent, fails all waiters. */
   #report(error: unknown): void {
     try {
       if (isPermanent(error)) throw error;
@@ -399,7 +430,7 @@ export class SqlConnection {
     }
   }
 
-  /** Begins to listen, unless it does already or failed a moment ago. */
+  /** Starts to listen, unless it already listens or has just failed. */
   async #listen(): Promise<void> {
     const { listen } = this.#options;
     if (!listen || this.#listener || Date.now() < this.#nextListen) return;
@@ -418,7 +449,7 @@ export class SqlConnection {
       checkType(stop, "function", "listen to return a function that stops it");
       if (this.#listener !== listener) return void await stop();
       listener.stop = stop;
-      // For what was appended before.
+      // Messages may have been appended before it listened.
       this.#wakeAll();
     } catch (error) {
       onLost(error);
@@ -442,17 +473,18 @@ export class SqlConnection {
     else if (tag !== this.#tag) this.wake(key);
   }
 
-  // Not before it is needed: some runtimes have no random numbers as a module
-  // loads.
+  // Created on first use, because Workers do not allow random numbers at the top
+  // level of a module.
   get #tag(): string {
     return this.#lazyTag ??= randomTag();
   }
 
   /**
    * @internal Wakes the readers of a log in other processes. Resolves when the
-   * database has the notification: a process that ends sends no other. It is a
-   * statement of its own, as one that also appends holds the lock that all
-   * notifications share until the message is on disk.
+   * notification is sent, because it would be lost if the process ended before.
+   *
+   * It is a separate statement: `NOTIFY` takes a lock on the whole database until
+   * the commit, so all appends would wait for each other's writes to the disk.
    */
   async notify(key: string): Promise<void> {
     const { dialect, notify = true } = this.#options;
@@ -462,7 +494,9 @@ export class SqlConnection {
     await this.#notification.sent;
   }
 
-  /** One statement notifies of all that is appended during the one before it. */
+  /**
+   * Sends a notification for all keys that are added until the previous one is sent.
+   */
   #nextNotification() {
     const keys = new Set<string>();
     const sent = this.#lastNotified.then(async () => {
@@ -475,7 +509,7 @@ export class SqlConnection {
           "sse_notify",
         );
       } catch (error) {
-        // They poll nonetheless.
+        // Other processes notice the messages when they poll.
         this.onError(error);
       }
     });
@@ -483,56 +517,64 @@ export class SqlConnection {
     return { keys, sent };
   }
 
-  /** @internal Deletes what has expired, of all logs, now and then. */
+  /**
+   * @internal Deletes expired messages of all logs, unless it has done so recently.
+   */
   async sweep(expireIn: number): Promise<void> {
     if (Date.now() < this.#nextSweep) return;
     this.#nextSweep = Date.now() + Math.min(expireIn, SWEEP_INTERVAL);
     const rows = await this.run("sweep", SWEEP_LENGTH);
-    // There may be more.
+    // There may be more to delete: the next append continues.
     if (rows.length >= SWEEP_LENGTH) this.#nextSweep = 0;
   }
 }
 
-/** Returns a number in a row, as some clients return it as a string. */
+/** Returns a number of a row. Some clients return it as a string or a bigint. */
 export function numberIn(row: SqlRow, name: string): number {
   const value = Number(row?.[name] ?? NaN);
   check(Number.isSafeInteger(value), `query to return rows with ${name}`, row);
   return value;
 }
 
-/** Returns the position after a message; START if there is none. */
+/** Returns the position after a message, or `START` for number 0. */
 export function positionOf(number: number, tag: unknown): string {
   return number > 0 ? `${number}-${tag}` : START;
 }
 
 function toStatus(row: SqlRow): EventLogStatus {
   const ended = isEnd(row);
-  // The row that ends a log is none of its messages.
+  // The row that ends a log has a number, but is not a message.
   const number = numberIn(row, "number") - (ended ? 1 : 0);
   const lastId = positionOf(number, row.tag);
   return { lastId, ended, idle: Math.max(numberIn(row, "idle"), 0) };
 }
 
-/** Whether a row ends its log. SQLite has no booleans, but 1 or, if so set, 1n. */
+/** Whether a row ends its log. SQLite returns 1 or 1n, PostgreSQL `true`. */
 export function isEnd({ ended }: SqlRow): boolean {
   return Number(ended) === 1;
 }
 
-/** Whether a statement has done nothing, as others were at work. */
+/** Whether a statement had no effect because of a conflict with another writer. */
 function isUndone(error: unknown): boolean {
   const { code } = (error ?? {}) as { code?: unknown };
   return code === "40001" || code === "40P01" ||
     /database (table )?is locked|SQLITE_BUSY/.test(messageOf(error));
 }
 
-/** Classes of SQLSTATE: data, authorization, names of databases, syntax. */
+/**
+ * The code of an error that is permanent. SQLSTATE has five characters, and these
+ * classes are: invalid data, authorization, unknown database or schema, syntax.
+ */
 const PERMANENT_CODE = /^((22|28|3D|3F|42)\w{3}|CONNECTION_ENDED)$/;
 
-/** What SQLite and its clients say, errors of ours, and a closed pool. */
+/**
+ * The message of an error that is permanent: of this module, of SQLite and its
+ * clients, or of a closed pool.
+ */
 const PERMANENT_MESSAGE =
   /^Expected |no such (table|column)|(database|connection) (is not open|has closed)|closed database|after calling end/;
 
-/** Whether another try cannot succeed. */
+/** Whether a retry cannot succeed. */
 export function isPermanent(error: unknown): boolean {
   const { code } = (error ?? {}) as { code?: unknown };
   return PERMANENT_CODE.test(String(code)) ||
