@@ -139,7 +139,8 @@ export interface SqlConnectionOptions {
    * It is called when a reader starts to wait for a message, once for all logs. The
    * function that it returns is called after the last reader has ended.
    *
-   * By default, and while it fails, the database is polled every `pollInterval`.
+   * The database is also polled every `pollInterval`, because a notification can be
+   * lost. By default, and while `listen` fails, it is only polled.
    */
   listen?: SqlListen | undefined;
   /**
