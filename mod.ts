@@ -84,7 +84,9 @@
  *
  * - `@x/sse/event-log`: broadcast messages, and replay those that a client
  *   missed. The log is in memory.
- * - `@x/sse/event-log/redis` and `@x/sse/event-log/kv`: logs for many processes.
+ * - `@x/sse/event-log/redis`, `@x/sse/event-log/kv` and `@x/sse/event-log/sql`:
+ *   logs for many processes, in Redis, Deno KV, SQLite, Durable Objects and
+ *   PostgreSQL.
  * - `@x/sse/event-source`: the standard's `EventSource` on every runtime, with
  *   headers, any method and a body, and errors that say what went wrong.
  * - `@x/sse/typed-events`: events that are typed and checked by zod, valibot or
@@ -117,6 +119,8 @@
  * -
  *   [Broadcasting](https://github.com/x/sse/blob/main/examples/guides/broadcasting.md)
  *   to many clients
+ * - [Engines](https://github.com/x/sse/blob/main/examples/guides/engines.md):
+ *   which event log to choose
  * - [Servers](https://github.com/x/sse/blob/main/examples/guides/servers.md)
  *   and frameworks
  * -

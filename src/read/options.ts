@@ -142,9 +142,10 @@ export interface ConnectSseOptions extends
    * `"truncated"`, or reconnects if `reconnect` is set. Without `until`, a
    * stream that was cut off may look complete.
    *
-   * Some servers omit the blank line after the last event. Both forms also
-   * check such an unfinished event when the body ends. If a function throws
-   * then, the event counts as cut off. The function must not be `async`.
+   * Some servers omit the blank line after the last event. When the body ends,
+   * such an unfinished event is checked as well, against a string or with a
+   * function. If the function throws then, the event counts as cut off. The
+   * function must not be `async`.
    */
   until?: string | ((event: ServerSentEvent) => boolean) | undefined;
   /**

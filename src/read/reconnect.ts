@@ -139,9 +139,11 @@ export interface ReconnectOptions {
    * token, or to stop if the body of a refused response says so. It may return
    * a promise. An error that it throws ends the stream.
    *
-   * It is not called if no attempt can follow: after `until` was met, `close()`
-   * or an abort, for status 204 or 205, or, with `resume: false`, after the
-   * event that made `restartUntil` true. It cannot exceed `maxAttempts`.
+   * It is not called after `until` was met, `close()` or an abort, for status
+   * 204 or 205, or, with `resume: false`, after the event that made
+   * `restartUntil` true. It is still called after the last of `maxAttempts`
+   * attempts has failed: `true` then ends the stream with
+   * `"reconnect-failed"`, and `false` with the error itself.
    *
    * @param error The error; `"truncated"` if the body ended.
    * @param attempt The number of the next attempt in a row, from 1.

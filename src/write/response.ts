@@ -134,8 +134,9 @@ const HEARTBEAT = /* @__PURE__ */ utf8.encode(":\n");
  * them. A `ServerSentEvent` is a message, too.
  * @param init Status, headers, heartbeat, timeout and signal. By default, the
  * headers `Content-Type`, `Cache-Control`, `X-Accel-Buffering` and
- * `Incremental` are set so that no proxy or cache on the way stores, compresses
- * or buffers the stream. Your headers replace them.
+ * `Incremental` are set so that no cache on the way answers in place of the
+ * server, and no proxy compresses or buffers the stream. Your headers replace
+ * them.
  * @returns The response.
  * @throws {TypeError} If the source cannot be iterated, or is a locked stream,
  * or `signal` is not an `AbortSignal`. If a function returns such a source, the
