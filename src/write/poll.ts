@@ -20,8 +20,8 @@ export interface Pollable {
    * `undefined`, and calls `wake` of the waker later. Only the waker of the
    * last call is used.
    *
-   * @throws {unknown} The error with which reading failed. After that, the
-   * source has ended.
+   * @throws {unknown} The error with which reading failed. Not called again
+   * after that, or after the end.
    */
   [POLL](waker: Waker): IteratorResult<SseMessage, undefined> | undefined;
 }
