@@ -64,9 +64,7 @@ export class SseEventStream implements
       ServerSentEvent
     >({
       transform(chunk, controller) {
-        parser.decode(chunk, {
-          push: (event: ServerSentEvent) => controller.enqueue(event),
-        });
+        for (const event of parser.decode(chunk, [])) controller.enqueue(event);
       },
     });
     this.readable = readable;
