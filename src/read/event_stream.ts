@@ -64,7 +64,9 @@ export class SseEventStream implements
       ServerSentEvent
     >({
       transform(chunk, controller) {
-        for (const event of parser.decode(chunk, [])) controller.enqueue(event);
+        parser.decode(chunk, {
+          push: (event: ServerSentEvent) => controller.enqueue(event),
+        });
       },
     });
     this.readable = readable;
