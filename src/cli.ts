@@ -32,7 +32,7 @@
  * ```
  *
  * `sse --help` lists all options. The exit status is 0 if the stream ended as
- * expected, 1 after a network or HTTP error, 2 for invalid arguments, and 130
+ * expected, 1 after a network or HTTP error or an incomplete stream, 2 for invalid arguments, and 130
  * after Ctrl+C.
  *
  * On Deno, `-N` permits access to the network. `-d @FILE` also needs `-R`.
