@@ -10,7 +10,13 @@ import { EventSource } from "../../src/event_source.ts";
 import { dataOf } from "../support/data_of.ts";
 import { deadline } from "../support/deadline.ts";
 import { answer, runBlock } from "../support/guide.ts";
+import { notRunFor } from "../support/not_run.ts";
 import { blockOf, withPackage } from "./programs.ts";
+
+const noKv = notRunFor(
+  "Tests of dashboards.md with Deno KV",
+  "openKv" in Deno ? undefined : "deno runs without --unstable-kv",
+);
 
 const GUIDE = "dashboards";
 const url = "http://localhost:8000/";
@@ -163,39 +169,52 @@ async function processes() {
   };
 }
 
-Deno.test("dashboards: a process that starts later continues with the saved state, although the log has dropped messages", async () => {
-  await using it = await processes();
-  const first = await it.start();
-  for (let n = 0; n < 40; n++) {
-    const request = new Request(url, { method: "POST", body: "1" });
-    await first.handler(request);
-  }
-  const isSaved = async () => {
-    let total = 0;
-    while (total < 35) {
-      total = (await it.kv.get<{ total: number }>(["state"])).value?.total ?? 0;
+Deno.test(
+  "dashboards: a process that starts later continues with the saved state, although the log has dropped messages",
+  {
+    ignore: noKv !== undefined,
+  },
+  async () => {
+    await using it = await processes();
+    const first = await it.start();
+    for (let n = 0; n < 40; n++) {
+      const request = new Request(url, { method: "POST", body: "1" });
+      await first.handler(request);
     }
-  };
-  await deadline(isSaved(), "the state to be saved");
-  const later = await it.start();
-  const sse = await connectSse(url, { fetch: later.handler });
-  let total = 0;
-  while (total < 40) {
-    const { event, data } = (await deadline(sse.next(), "an event")).value!;
-    total = event === "state" ? Number(data) : total + Number(data);
-  }
-  assertEquals(total, 40);
-  await sse.close();
-});
+    const isSaved = async () => {
+      let total = 0;
+      while (total < 35) {
+        total = (await it.kv.get<{ total: number }>(["state"])).value?.total ??
+          0;
+      }
+    };
+    await deadline(isSaved(), "the state to be saved");
+    const later = await it.start();
+    const sse = await connectSse(url, { fetch: later.handler });
+    let total = 0;
+    while (total < 40) {
+      const { event, data } = (await deadline(sse.next(), "an event")).value!;
+      total = event === "state" ? Number(data) : total + Number(data);
+    }
+    assertEquals(total, 40);
+    await sse.close();
+  },
+);
 
-Deno.test("dashboards: a process whose saved state is too old fails with a gap", async () => {
-  await using it = await processes();
-  await it.log.append({ data: "1" });
-  await it.kv.set(["state"], { id: "1-unknown", total: 0 });
-  const later = await it.start();
-  const error = await deadline(
-    later.keeping.then(() => undefined, (error: unknown) => error),
-    "the process to fail",
-  );
-  assert(error instanceof EventLogGapError, String(error));
-});
+Deno.test(
+  "dashboards: a process whose saved state is too old fails with a gap",
+  {
+    ignore: noKv !== undefined,
+  },
+  async () => {
+    await using it = await processes();
+    await it.log.append({ data: "1" });
+    await it.kv.set(["state"], { id: "1-unknown", total: 0 });
+    const later = await it.start();
+    const error = await deadline(
+      later.keeping.then(() => undefined, (error: unknown) => error),
+      "the process to fail",
+    );
+    assert(error instanceof EventLogGapError, String(error));
+  },
+);
