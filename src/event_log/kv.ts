@@ -35,9 +35,11 @@ import {
 } from "./event_log.ts";
 import { EXTRAS, type LogExtras } from "./message.ts";
 import {
+  BEFORE,
   checkLimit,
   type LogStore,
   messageOf,
+  oldestToKeep,
   StoredLog,
   type StoredPage,
 } from "./stored.ts";
@@ -152,9 +154,6 @@ const BATCH_LENGTH = 10;
 
 /** The position of a log that has no message yet. */
 const START = "0";
-
-/** The suffix of a position that is before a message, not after it. */
-const BEFORE = "-before";
 
 /** Maximum number of values to delete at once. */
 const TRIM_LENGTH = 500;
@@ -382,14 +381,10 @@ class KvLogStore implements LogStore {
     }
   }
 
-  /** Deletes old messages, once for every `interval` messages. */
+  /** Deletes old messages, if it is time to. */
   async #trim(last: number, added: number): Promise<void> {
-    const max = this.#maxMessages;
-    const interval = Math.ceil(Math.min(max / 10, 100));
-    // One more message is kept. It proves that nothing is missing at the
-    // position before the oldest message.
-    const oldest = last - max;
-    if (oldest <= 1 || last % interval >= added) return;
+    const oldest = oldestToKeep(last, added, this.#maxMessages);
+    if (oldest === undefined) return;
     const end = [...this.#prefix, oldest];
     try {
       for (let deleted = TRIM_LENGTH; deleted === TRIM_LENGTH;) {

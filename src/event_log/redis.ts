@@ -44,6 +44,7 @@ import {
   toText,
 } from "./redis_connection.ts";
 import {
+  BEFORE,
   checkLimit,
   type LogStore,
   MAX_PAGE_LENGTH,
@@ -208,9 +209,6 @@ const TAG = "t";
 
 /** Matches the result of {@linkcode randomTag}. */
 const IS_TAG = /^[0-9a-z]+$/;
-
-/** The suffix of a position that is before an entry, not after it. */
-const BEFORE = "-before";
 
 /**
  * Matches only positions whose id Redis accepts. Except for the highest id, the

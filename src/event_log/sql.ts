@@ -54,8 +54,10 @@ import {
   START,
 } from "./sql_connection.ts";
 import {
+  BEFORE,
   checkLimit,
   type LogStore,
+  oldestToKeep,
   PageLength,
   StoredLog,
   type StoredPage,
@@ -163,7 +165,7 @@ export class SqlEventLog implements EventLog {
   ) {
     checkType(sql?.wait, "function", "sql to be a SqlConnection");
     checkType(key, "string", "key to be a string");
-    const isText = !key.includes("\0") && !/\p{Surrogate}/u.test(key);
+    const isText = !key.includes("\0") && key.isWellFormed();
     check(isText, "key without U+0000 and lone surrogates", key);
     this.#log = new StoredLog(new SqlStore(sql, key, options));
   }
@@ -201,9 +203,6 @@ const BATCH_LENGTH = 1000;
 
 /** The same limit in UTF-16 code units. */
 const BATCH_SIZE = 262_144;
-
-/** The suffix of a position that is before a message, not after it. */
-const BEFORE = "-before";
 
 const POSITION = /^(\d{1,15})-([0-9a-z]{14})(-before)?$/;
 
@@ -310,14 +309,11 @@ class SqlStore implements LogStore {
     await this.#sql.notify(this.#key);
   }
 
-  /** Deletes old messages, after every tenth of `maxMessages`, at most 100. */
+  /** Deletes old messages, if it is time to, and expired ones. */
   async #trim(last: number, added: number): Promise<void> {
-    const max = this.#maxMessages;
-    const interval = Math.ceil(Math.min(max / 10, 100));
-    // One more is kept: its tag shows that the position after it is known.
-    const oldest = last - max;
+    const oldest = oldestToKeep(last, added, this.#maxMessages);
     try {
-      if (oldest > 1 && last % interval < added) {
+      if (oldest !== undefined) {
         await this.#sql.run("trim", this.#key, oldest);
       }
       if (this.#expireIn !== Infinity) await this.#sql.sweep(this.#expireIn);

@@ -358,7 +358,7 @@ export class SqlConnection {
     };
   }
 
-  /** @internal Wakes the readers of a log in this process. */
+  /** @internal Wakes the readers of a log that use this connection. */
   wake(key: string): void {
     for (const wake of [...this.#watchers.get(key) ?? []]) wake();
   }

@@ -88,6 +88,27 @@ export function checkLimit(name: string, limit: number): number {
   return limit > MAX_LIMIT ? Infinity : Math.ceil(limit);
 }
 
+/** The suffix of a position that is before a message, not after it. */
+export const BEFORE = "-before";
+
+/**
+ * Returns the number of the oldest message to keep, if older ones are to be
+ * deleted now: once for every tenth of `maxMessages`, but at least once for every
+ * 100 messages. `last` is the number of the newest message, and `added` the number
+ * of messages that were just appended.
+ */
+export function oldestToKeep(
+  last: number,
+  added: number,
+  maxMessages: number,
+): number | undefined {
+  const interval = Math.ceil(Math.min(maxMessages / 10, 100));
+  // One more message is kept. It proves that nothing is missing at the position
+  // before the oldest message.
+  const oldest = last - maxMessages;
+  return oldest > 1 && last % interval < added ? oldest : undefined;
+}
+
 /** A part of a log, as a store returns it. */
 export interface StoredPage {
   /** The entries. An entry that is not a message has no `json`. */
