@@ -14,6 +14,7 @@ import { dataOf } from "./support/data_of.ts";
 import { deadline } from "./support/deadline.ts";
 import { notRunFor } from "./support/not_run.ts";
 import { binaryOf, type InstalledRuntime } from "./support/runtime_binary.ts";
+import { startListeningProcess } from "./support/listening_process.ts";
 import { slowTest, slowTestsNotRun } from "./support/slow_test.ts";
 import { temporaryDirectory } from "./support/temporary_directory.ts";
 
@@ -188,27 +189,15 @@ const config :Workerd.Config = (
     "Deno": ["run", "--no-config", "--allow-net", program],
     "workerd": ["serve", "--control-fd=1", `${directory.path}/config.capnp`],
   };
-  const child = new Deno.Command(binary, {
-    args: args[runtime] ?? [program],
-    stdin: "null",
-    stdout: "piped",
-    stderr: "null",
-  }).spawn();
-  const stdout = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  let printed = "";
-  let port: string | undefined;
-  while (port === undefined) {
-    const { done, value } = await stdout.read();
-    assert(!done, `Expected the server to listen, but it ended: ${printed}`);
-    printed += value;
-    port = printed.match(/"port":\s*(\d+)/)?.[1];
-  }
+  const process = await startListeningProcess(
+    binary,
+    args[runtime] ?? [program],
+    "null",
+  );
   return {
-    url: `http://127.0.0.1:${port}/`,
+    url: process.url,
     async [Symbol.asyncDispose]() {
-      child.kill();
-      await stdout.cancel();
-      await child.status;
+      await process[Symbol.asyncDispose]();
       await directory[Symbol.asyncDispose]();
     },
   };

@@ -4,7 +4,7 @@ import { connectSse } from "../../mod.ts";
 import { deadline } from "../support/deadline.ts";
 import { slowTest } from "../support/slow_test.ts";
 import { temporaryDirectory } from "../support/temporary_directory.ts";
-import { bundleWorker, Workerd } from "../support/workerd.ts";
+import { bundleWorker, startWorkerd } from "../support/workerd.ts";
 
 const root = new URL("../../", import.meta.url).pathname;
 
@@ -19,7 +19,7 @@ slowTest(
       binding: "TESTS",
     };
     await bundleWorker(options);
-    await using worker = await Workerd.start(options);
+    await using worker = await startWorkerd(options);
     const names: string[] = await (await fetch(worker.url)).json();
     assert(names.length > 40);
     const failed: string[] = [];
@@ -53,7 +53,7 @@ slowTest(
     let lastEventId: string;
     let path: string;
     {
-      await using worker = await Workerd.start(options);
+      await using worker = await startWorkerd(options);
       const create = async () => {
         const response = await fetch(worker.url, { method: "POST" });
         assertEquals([response.status, await response.text()], [201, ""]);
@@ -88,7 +88,7 @@ slowTest(
         assertEquals([response.status, await response.text()], [404, ""]);
       }
     }
-    await using worker = await Workerd.start(options);
+    await using worker = await startWorkerd(options);
     await using sse = await connectSse(new URL(path, worker.url), {
       lastEventId,
     });

@@ -2,7 +2,8 @@
 import { connectSse } from "../../mod.ts";
 import { HttpServer } from "../support/http_server.ts";
 import { OpenResponse } from "../support/open_response.ts";
-import { assert, assertEquals } from "./assert.ts";
+import { startListeningProcess } from "../support/listening_process.ts";
+import { assertEquals } from "./assert.ts";
 import { output } from "./install.ts";
 
 /**
@@ -87,28 +88,6 @@ const config :Workerd.Config = (
 );
 `,
   );
-  const child = new Deno.Command(binary, {
-    // Prints the port on standard output.
-    args: ["serve", "--control-fd=1", `${directory}/example.capnp`],
-    stdin: "null",
-    stdout: "piped",
-    stderr: "inherit",
-  }).spawn();
-  const stdout = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  let printed = "";
-  let port: string | undefined;
-  while (port === undefined) {
-    const { done, value } = await stdout.read();
-    assert(!done, `Expected workerd to listen, but it ended: ${printed}`);
-    printed += value;
-    port = printed.match(/"port":\s*(\d+)/)?.[1];
-  }
-  return {
-    url: `http://127.0.0.1:${port}/`,
-    async [Symbol.asyncDispose]() {
-      child.kill();
-      await stdout.cancel();
-      await child.status;
-    },
-  };
+  const args = ["serve", "--control-fd=1", `${directory}/example.capnp`];
+  return await startListeningProcess(binary, args);
 }

@@ -1,6 +1,10 @@
 /** Serves a Worker with a Durable Object in workerd. */
 import { binaryOf } from "./runtime_binary.ts";
 import { bundle } from "./bundle.ts";
+import {
+  type ListeningProcess,
+  startListeningProcess,
+} from "./listening_process.ts";
 import { script } from "./temporary_directory.ts";
 
 export interface WorkerOptions {
@@ -45,45 +49,10 @@ export async function bundleWorker(options: WorkerOptions): Promise<void> {
   );
 }
 
-/** A workerd that serves a bundled Worker on a port of its own. */
-export class Workerd implements AsyncDisposable {
-  readonly url: string;
-  readonly #process: Deno.ChildProcess;
-  readonly #stdout: ReadableStreamDefaultReader<string>;
-
-  private constructor(
-    url: string,
-    process: Deno.ChildProcess,
-    stdout: ReadableStreamDefaultReader<string>,
-  ) {
-    this.url = url;
-    this.#process = process;
-    this.#stdout = stdout;
-  }
-
-  static async start({ directory }: WorkerOptions): Promise<Workerd> {
-    const process = new Deno.Command(await binaryOf("workerd"), {
-      // Prints the port on standard output.
-      args: ["serve", "--control-fd=1", `${directory}/config.capnp`],
-      stdin: "null",
-      stdout: "piped",
-      stderr: "inherit",
-    }).spawn();
-    const stdout = process.stdout.pipeThrough(new TextDecoderStream())
-      .getReader();
-    for (let printed = "";;) {
-      const { done, value } = await stdout.read();
-      if (done) throw new Error(`workerd ended: ${printed}`);
-      printed += value;
-      const port = printed.match(/"port":\s*(\d+)/)?.[1];
-      if (port === undefined) continue;
-      return new Workerd(`http://127.0.0.1:${port}/`, process, stdout);
-    }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#process.kill();
-    await this.#stdout.cancel();
-    await this.#process.status;
-  }
+/** Starts a workerd that serves a bundled Worker on a port of its own. */
+export async function startWorkerd(
+  { directory }: WorkerOptions,
+): Promise<ListeningProcess> {
+  const args = ["serve", "--control-fd=1", `${directory}/config.capnp`];
+  return await startListeningProcess(await binaryOf("workerd"), args);
 }
