@@ -57,8 +57,6 @@ export interface SseMessage {
   comment?: string | undefined;
 }
 
-const LINE_END = /\r\n|\r|\n/;
-
 /**
  * Encodes a message as the text of one block of an event stream. Use it if you
  * write to something other than a `Response`; `sseResponse` encodes by itself.
@@ -108,23 +106,18 @@ const LINE_END = /\r\n|\r|\n/;
  */
 export function encodeSse(message: SseMessage): string {
   checkType(message, "object", "a message object");
-  return encode(message, message.id, message.retry);
+  return encode(message, message.id);
 }
 
-/**
- * Encodes a message with the given id and reconnection time instead of its own.
- */
-function encode(
-  message: SseMessage,
-  id: string | undefined,
-  retry: number | undefined,
-): string {
-  const { comment, event } = message;
+/** Encodes a message with the given id instead of its own. */
+function encode(message: SseMessage, id: string | undefined): string {
+  const { comment, event, retry } = message;
   let data = dataOf(message);
 
   let fields = "";
   if (event !== undefined) {
-    const line = oneLine("event", event);
+    const line = lines("event", event);
+    check(!/[\r\n]/.test(event), "event without line ends", event);
     if (event !== "") {
       data ??= "";
       // Clients use "message" if there is no such line.
@@ -132,9 +125,8 @@ function encode(
     }
   }
   if (id !== undefined) {
-    const line = oneLine("id", id);
-    check(!id.includes("\0"), "id without NUL", id);
-    fields += line;
+    fields += lines("id", id);
+    check(!/[\r\n\0]/.test(id), "id without line ends and NUL", id);
   }
   if (retry !== undefined) {
     check(
@@ -144,9 +136,9 @@ function encode(
     );
     fields += `retry: ${retry}\n`;
   }
-  if (data !== undefined) fields += lines("data", "data", data);
+  if (data !== undefined) fields += lines("data", data);
 
-  const block = (comment === undefined ? "" : lines("", "comment", comment)) +
+  const block = (comment === undefined ? "" : lines("", comment, "comment")) +
     (fields && fields + "\n");
   check(
     block.isWellFormed(),
@@ -158,7 +150,9 @@ function encode(
 
 /** Returns the data of a message, or its `json` as text. */
 export function dataOf({ data, json }: SseMessage): string | undefined {
-  if (json === undefined || (data !== undefined && isMethod(json))) return data;
+  // A `ServerSentEvent` has a method `json`.
+  const isEvent = typeof json === "function" && data !== undefined;
+  if (json === undefined || isEvent) return data;
   check(data === undefined, "data or json", "both");
   const text = JSON.stringify(json);
   check(
@@ -167,27 +161,16 @@ export function dataOf({ data, json }: SseMessage): string | undefined {
     typeof json,
   );
   // Some readers of streams end a line at these.
-  return text.replace(/\x85/g, "\\u0085").replace(/\u2028/g, "\\u2028")
-    .replace(/\u2029/g, "\\u2029");
+  return text.replace(
+    /[\x85\u2028\u2029]/g,
+    (char) => "\\u" + char.charCodeAt(0).toString(16).padStart(4, "0"),
+  );
 }
 
-/** Whether a message's `json` is the method of a `ServerSentEvent`. */
-function isMethod(json: unknown): boolean {
-  return typeof json === "function";
-}
-
-/** Returns a field line for each line of `value`. */
-function lines(name: string, option: string, value: string): string {
+/** Returns a line with that field name for each line of `value`. */
+function lines(name: string, value: string, option = name): string {
   checkType(value, "string", `${option} to be a string`);
-  let text = "";
-  for (const line of value.split(LINE_END)) text += `${name}: ${line}\n`;
-  return text;
-}
-
-function oneLine(name: string, value: string): string {
-  checkType(value, "string", `${name} to be a string`);
-  check(!LINE_END.test(value), `${name} without line ends`, value);
-  return `${name}: ${value}\n`;
+  return `${name}: ${value.replace(/\r\n|[\r\n]/g, `\n${name}: `)}\n`;
 }
 
 export const utf8: TextEncoder = /* @__PURE__ */ new TextEncoder();
@@ -231,7 +214,7 @@ export function encodeEvent(
   previousId: string | undefined,
 ): Uint8Array<ArrayBuffer> {
   checkType(message, "object", "a message object");
-  const { id, retry } = message;
-  const isUnchanged = isMethod(message.json) && id === previousId;
-  return utf8.encode(encode(message, isUnchanged ? undefined : id, retry));
+  const { id, json } = message;
+  const isUnchanged = typeof json === "function" && id === previousId;
+  return utf8.encode(encode(message, isUnchanged ? undefined : id));
 }
