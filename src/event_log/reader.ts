@@ -7,13 +7,12 @@
 import { check, checkSignal, checkTimeout } from "../internal/check.ts";
 import { deferred } from "../internal/deferred.ts";
 import type { SseMessage } from "../write/encoder.ts";
-import { END, POLL, type Pollable, type Waker } from "../write/poll.ts";
 import {
   type Sink,
   type Subscribable,
   SUBSCRIBE,
   type Subscription,
-} from "./subscription.ts";
+} from "../write/subscription.ts";
 import {
   EventLogIdleError,
   type EventLogReadOptions,
@@ -21,6 +20,8 @@ import {
 } from "./event_log.ts";
 
 type Result = IteratorResult<SseMessage, undefined>;
+
+const END: Result = { done: true, value: undefined };
 
 /** What a reader needs of a log to check whether it is idle. */
 interface WithStatus {
@@ -42,13 +43,11 @@ export function checkReadOptions(
 
 /**
  * A reader of a log. It is an async iterator, but a sink can subscribe to it
- * instead, or a response can poll it. It fails if its signal aborts, or if its
- * log is idle for too long.
+ * instead. It fails if its signal aborts, or if its log is idle for too long.
  */
 export abstract class LogReader
   implements
     AsyncIterableIterator<SseMessage, undefined>,
-    Pollable,
     Subscribable,
     Subscription {
   protected readonly signal: AbortSignal | undefined;
@@ -122,15 +121,9 @@ export abstract class LogReader
     return this;
   }
 
-  [POLL](waker: Waker): Result | undefined {
-    const polls = this.#sink instanceof Polls ? this.#sink : new Polls();
-    // The reader may have ended before the first poll.
-    if (polls !== this.#sink) polls.end = this.#calls.end;
-    this.#sink = polls;
-    return polls.poll(waker, this);
-  }
-
   pull(): void {
+    // It may have ended before the sink has subscribed.
+    if (this.isOver) return this.#calls.tellEnd(this.#sink);
     if (this.signal?.aborted) return this.handleEvent();
     if (this.#state === "new") {
       this.signal?.addEventListener("abort", this);
@@ -194,18 +187,19 @@ export abstract class LogReader
   }
 }
 
-/** The result of the next call or poll when the reader is over. */
+/** How a reader ended. */
 type End = { readonly error?: unknown; readonly isError: boolean };
 
 /** A sink that settles the pending calls of `next()`. */
 class Calls implements Sink {
   readonly #waiting: PromiseWithResolvers<Result>[] = [];
-  end: End | undefined;
+  /** How the reader ended, until a call has thrown its error. */
+  #end: End | undefined;
 
   add(reader: Subscription): Promise<Result> {
     const call = deferred<Result>();
     this.#waiting.push(call);
-    if (this.end !== undefined) this.#settle();
+    if (this.#end !== undefined) this.#settle();
     else reader.pull();
     return call.promise;
   }
@@ -216,62 +210,28 @@ class Calls implements Sink {
   }
 
   close(): void {
-    this.end = { isError: false };
+    this.#end = { isError: false };
     this.#settle();
   }
 
   error(error: unknown): void {
-    this.end = { error, isError: true };
+    this.#end = { error, isError: true };
     this.#settle();
+  }
+
+  /** Tells another sink how the reader ended. */
+  tellEnd(sink: Sink): void {
+    if (this.#end?.isError) sink.error(this.#end.error);
+    else sink.close();
   }
 
   /** Settles all pending calls. An error is thrown only by the first one. */
   #settle(): void {
     for (const { resolve, reject } of this.#waiting.splice(0)) {
-      const { isError, error } = this.end!;
+      const { isError, error } = this.#end!;
       if (isError) reject(error);
       else resolve(END);
-      this.end = { isError: false };
+      this.#end = { isError: false };
     }
-  }
-}
-
-/** A sink for a consumer that polls. */
-class Polls implements Sink {
-  #waker: Waker | undefined;
-  /** The message that the current poll returns. */
-  #message: SseMessage | undefined;
-  end: End | undefined;
-
-  poll(waker: Waker, reader: Subscription): Result | undefined {
-    this.#waker = undefined;
-    this.#message = undefined;
-    if (this.end === undefined) reader.pull();
-    if (this.#message !== undefined) {
-      return { done: false, value: this.#message };
-    }
-    const { end } = this;
-    if (end === undefined) {
-      this.#waker = waker;
-      return undefined;
-    }
-    if (end.isError) throw end.error;
-    return END;
-  }
-
-  write(message: SseMessage): boolean {
-    if (this.#waker) return this.#waker.wake(message);
-    this.#message = message;
-    return false;
-  }
-
-  close(): void {
-    this.end = { isError: false };
-    this.#waker?.wake();
-  }
-
-  error(error: unknown): void {
-    this.end = { error, isError: true };
-    this.#waker?.wake();
   }
 }

@@ -10,9 +10,14 @@ import {
   checkTimeout,
   checkType,
 } from "../internal/check.ts";
-import { type PulledSource, pullFrom } from "../internal/pulled_source.ts";
+import {
+  type PulledSource,
+  pullFrom,
+  pullFromFunction,
+} from "../internal/pulled_source.ts";
 import { wait } from "../internal/wait.ts";
 import type { SseMessage } from "../write/encoder.ts";
+import { MESSAGES } from "../write/subscription.ts";
 import { type EventLog, isEndedError } from "./event_log.ts";
 import { extrasOf, type LogExtras, toJson } from "./message.ts";
 
@@ -138,34 +143,9 @@ export async function record(
   checkFunction("onError", options.onError);
   const over = new AbortController();
   const pulled = typeof source === "function"
-    ? pullFromFunction(() => source(over.signal))
-    : pullFromMessages(source);
+    ? pullFromFunction(() => source(over.signal), MESSAGES)
+    : pullFrom(source, MESSAGES);
   return await new Recording(log, pulled, options, over).run();
-}
-
-type Messages =
-  | AsyncIterable<SseMessage>
-  | Iterable<SseMessage>
-  | ReadableStream<SseMessage>;
-
-function pullFromMessages(messages: Messages): PulledSource<SseMessage> {
-  return pullFrom(messages, "an iterable or a stream of messages");
-}
-
-/** Calls the function for the first message. If it fails, so does the source. */
-function pullFromFunction(
-  start: () => Messages | Promise<Messages>,
-): PulledSource<SseMessage> {
-  let source: Promise<PulledSource<SseMessage>> | undefined;
-  return {
-    async next() {
-      source ??= Promise.resolve(start()).then(pullFromMessages);
-      return await (await source).next();
-    },
-    async return() {
-      await (await source)?.return?.();
-    },
-  };
 }
 
 type Outcome = "complete" | "stopped" | "failed";

@@ -5,16 +5,13 @@
  */
 
 import { check, checkFunction, checkType } from "../internal/check.ts";
-import { pullFrom } from "../internal/pulled_source.ts";
 import { lastEventIdOf } from "../last_event_id.ts";
 import type { SseMessage } from "../write/encoder.ts";
 import {
-  isSubscribable,
-  PulledSubscription,
   type Sink,
-  SUBSCRIBE,
+  subscribe,
   type Subscription,
-} from "./subscription.ts";
+} from "../write/subscription.ts";
 import {
   type EventLog,
   type EventLogGapError,
@@ -271,9 +268,7 @@ class ResumedReader extends LogReader {
     const { follow, idleTimeout } = this.#options;
     const { signal } = this.#left;
     const messages = this.#log.read(after, { signal, follow, idleTimeout });
-    return isSubscribable(messages)
-      ? messages[SUBSCRIBE](this.#sink)
-      : new PulledSubscription(pullFrom(messages, "messages"), this.#sink);
+    return subscribe(messages, this.#sink);
   }
 
   /** Returns the id after which to read, or undefined to end. */

@@ -6,6 +6,9 @@
 
 import { check, checkType } from "./check.ts";
 
+type Iterables<T> = AsyncIterable<T> | Iterable<T> | ReadableStream<T>;
+type MaybePromise<T> = T | Promise<T>;
+
 /** A source of values, each of which is read on demand. */
 export interface PulledSource<T> {
   /** Reads the next value. */
@@ -21,7 +24,7 @@ export interface PulledSource<T> {
  * @throws {TypeError} If it is neither, or a locked stream.
  */
 export function pullFrom<T>(
-  source: AsyncIterable<T> | Iterable<T> | ReadableStream<T>,
+  source: Iterables<T>,
   expected: string,
 ): PulledSource<T> {
   if (source instanceof ReadableStream) return pullFromStream<T>(source);
@@ -36,6 +39,31 @@ export function pullFrom<T>(
       return { done, value: await value } as IteratorResult<T>;
     },
     return: () => iterator.return?.(),
+  };
+}
+
+/**
+ * Adapts a function that returns a source. It is called for the first value. If
+ * it fails, so does the source.
+ */
+export function pullFromFunction<T>(
+  open: () => MaybePromise<Iterables<T>>,
+  expected: string,
+): PulledSource<T> {
+  let source: PulledSource<T> | undefined;
+  let isClosed = false;
+  return {
+    async next() {
+      source ??= pullFrom(await open(), expected);
+      if (!isClosed) return source.next();
+      // It was closed while the function was running.
+      await source.return?.();
+      return { done: true, value: undefined };
+    },
+    async return() {
+      isClosed = true;
+      await source?.return?.();
+    },
   };
 }
 

@@ -161,10 +161,8 @@ export function dataOf({ data, json }: SseMessage): string | undefined {
     typeof json,
   );
   // Some readers of streams end a line at these.
-  return text.replace(
-    /[\x85\u2028\u2029]/g,
-    (char) => "\\u" + char.charCodeAt(0).toString(16).padStart(4, "0"),
-  );
+  return text.replace(/\x85/g, "\\u0085").replace(/\u2028/g, "\\u2028")
+    .replace(/\u2029/g, "\\u2029");
 }
 
 /** Returns a line with that field name for each line of `value`. */

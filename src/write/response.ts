@@ -5,9 +5,13 @@
  */
 
 import { check, checkSignal, checkTimeout } from "../internal/check.ts";
-import { type PulledSource, pullFrom } from "../internal/pulled_source.ts";
 import { encodeEvent, sharedBytes, type SseMessage, utf8 } from "./encoder.ts";
-import { POLL, type Pollable, type Waker } from "./poll.ts";
+import {
+  PulledSubscription,
+  type Sink,
+  subscribe,
+  type Subscription,
+} from "./subscription.ts";
 
 /**
  * Options of {@linkcode sseResponse}: those of a `Response` (`status`,
@@ -278,36 +282,25 @@ export function sseResponse(
 }
 
 type Source = Parameters<typeof sseResponse>[0];
-type SourceFunction = Extract<Source, (signal: AbortSignal) => unknown>;
-
-/**
- * - `"idle"`: no `pull` is pending.
- * - `"waiting"`: a `pull` is pending, and the source is being read.
- * - `"ahead"`: the source is still being read, but a heartbeat has settled the
- *   `pull`.
- * - `"over"`: the source has ended, or is not read any more.
- */
-type State = "idle" | "waiting" | "ahead" | "over";
 
 /** Writes the messages of a source as the bytes of a response's body. */
-class Writer
-  implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>>, Waker {
-  /** Undefined until `#open` has returned it. */
-  #source: (PulledSource<SseMessage> & Partial<Pollable>) | undefined;
-  /** The function that returns the source, if the source is not given. */
-  #open: SourceFunction | undefined;
-  /** The controller of the signal that the function gets. */
-  #abort: AbortController | undefined;
+class Writer implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>>, Sink {
   readonly #init: SseResponseInit;
+  readonly #subscription: Subscription;
+  /** The controller of the signal that a function as source gets. */
+  readonly #abort: AbortController | undefined;
   #heartbeat: number | undefined;
   #sendTimeout: number | undefined;
   #signal: AbortSignal | undefined;
-  #state: State = "idle";
+  /**
+   * - `"idle"`: no `pull` is pending.
+   * - `"waiting"`: a `pull` is pending.
+   * - `"over"`: the source has ended, or is not read any more.
+   */
+  #state: "idle" | "waiting" | "over" = "idle";
   #controller!: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
   /** The id that the client has, or undefined if it is not known. */
   #lastEventId: string | undefined;
-  /** The number of messages that an iterator has given. */
-  #count = 0;
   /** Resolves the promise of `pull`. */
   #resolve!: () => void;
   #heartbeatTimer: ReturnType<typeof setTimeout> | undefined;
@@ -316,9 +309,21 @@ class Writer
   #quietSince = 0;
 
   constructor(source: Source, init: SseResponseInit) {
-    if (typeof source === "function") this.#open = source;
-    else this.#setSource(source);
     this.#init = init;
+    if (typeof source === "function") {
+      const { signal } = this.#abort = new AbortController();
+      const open = async () => this.#noteId(await source(signal));
+      this.#subscription = subscribe(open, this);
+    } else {
+      this.#subscription = subscribe(this.#noteId(source), this);
+    }
+  }
+
+  /** A connection without an id was opened for a client without one. */
+  #noteId<T>(source: T): T {
+    const { lastEventId } = (source ?? {}) as { lastEventId?: string };
+    if (lastEventId === "") this.#lastEventId = "";
+    return source;
   }
 
   /** If it throws, the constructor of the stream throws. */
@@ -339,7 +344,6 @@ class Writer
     clearTimeout(this.#sendTimer);
     if (this.#signal?.aborted) return this.handleEvent();
     this.#signal?.addEventListener("abort", this);
-    const isReading = this.#state === "ahead";
     this.#state = "waiting";
     if (this.#heartbeat) {
       this.#quietSince = Date.now();
@@ -347,7 +351,7 @@ class Writer
     }
     return new Promise((resolve) => {
       this.#resolve = resolve;
-      if (!isReading || this.#source?.[POLL]) this.#read();
+      this.#subscription.pull();
     });
   }
 
@@ -356,7 +360,7 @@ class Writer
     if (this.#state === "over") return;
     this.#finish();
     this.#abort?.abort(reason);
-    await this.#source?.return?.();
+    await this.#subscription.cancel();
   }
 
   /** The listener of `init.signal`. */
@@ -365,103 +369,59 @@ class Writer
     this.#controller.close();
   }
 
-  /** Reads the source until a message was written. */
-  async #read(): Promise<void> {
+  write(message: SseMessage): boolean {
     try {
-      if (!this.#source) {
-        this.#abort = new AbortController();
-        this.#setSource(await this.#open!(this.#abort.signal));
-        // The client may have left in the meantime.
-        if (this.#state === "over") await this.#source!.return?.();
+      let bytes = sharedBytes(message);
+      if (bytes !== undefined) {
+        // Unknown from here on. Storing a new id in each of thousands of writers
+        // would cost more than everything else.
+        this.#lastEventId = undefined;
+      } else {
+        bytes = encodeEvent(message, this.#lastEventId);
+        this.#lastEventId = message.id ?? this.#lastEventId;
       }
-      if (this.#source![POLL]) this.wake();
-      else {
-        while (this.#state === "waiting" || this.#state === "ahead") {
-          const result = await this.#source!.next();
-          // If neither the source nor the client ever waits, no timer would
-          // fire.
-          if (++this.#count % 5000 === 0) {
-            await new Promise((resolve) => setTimeout(resolve));
-          }
-          this.#writeResult(result);
-        }
-      }
+      if (bytes.length > 0) this.#enqueue(bytes);
     } catch (error) {
-      this.#fail(error);
-    }
-  }
-
-  #setSource(source: Exclude<Source, SourceFunction>): void {
-    this.#source = pullFrom(source, "an iterable or a stream of messages");
-    // A connection without an id was opened for a client without one.
-    if ((source as { lastEventId?: string }).lastEventId === "") {
-      this.#lastEventId = "";
-    }
-  }
-
-  /**
-   * Writes the given message, or polls the log and writes its messages until it
-   * has none or no `pull` is pending. Returns whether to deliver the next
-   * message directly.
-   */
-  wake(message?: SseMessage): boolean {
-    try {
-      let result: IteratorResult<SseMessage> | undefined;
-      if (message) this.#write(message);
-      else {
-        while (
-          this.#state === "waiting" && (result = this.#source![POLL]!(this))
-        ) this.#writeResult(result);
-      }
-    } catch (error) {
-      this.#fail(error);
+      this.error(error);
     }
     return this.#state === "waiting";
   }
 
-  #writeResult(result: IteratorResult<SseMessage>): void {
-    if (this.#state === "over") return;
-    if (!result.done) return this.#write(result.value);
+  close(): void {
     this.#finish();
     this.#controller.close();
   }
 
-  #write(message: SseMessage): void {
-    let bytes = sharedBytes(message);
-    if (bytes !== undefined) {
-      // Unknown from here on. Storing a new id in each of thousands of writers
-      // would cost more than everything else.
-      this.#lastEventId = undefined;
-    } else {
-      bytes = encodeEvent(message, this.#lastEventId);
-      this.#lastEventId = message.id ?? this.#lastEventId;
-    }
-    if (bytes.length > 0) this.#enqueue(bytes);
+  /** Errors the body and closes the source, unless the stream is over. */
+  error(reason: unknown): void {
+    if (this.#state === "over") return;
+    // The source may still be open: the message may be invalid, or the client
+    // too slow.
+    this.cancel(reason).catch(() => {});
+    this.#controller.error(reason);
   }
 
-  #enqueue(bytes: Uint8Array<ArrayBuffer>, state: State = "idle"): void {
+  #enqueue(bytes: Uint8Array<ArrayBuffer>): void {
     this.#quietSince = Date.now();
     this.#controller.enqueue(bytes);
-    if (this.#state === "waiting") {
-      const timeout = this.#sendTimeout;
-      if (timeout) {
-        this.#sendTimer = setTimeout(() => {
-          this.#fail(
-            new Error(
-              `Expected the client to read data within ${timeout} ms`,
-            ),
-          );
-        }, timeout);
-      } else if (
-        this.#source?.[POLL] && this.#controller.desiredSize === 0
-      ) {
-        // `pull` stays pending, and the log calls `wake` with the next message.
-        // A promise for each message would cost more than everything else.
-        return;
-      }
-      this.#resolve();
+    if (this.#state !== "waiting") return;
+    const timeout = this.#sendTimeout;
+    if (timeout) {
+      this.#sendTimer = setTimeout(() => {
+        this.error(
+          new Error(`Expected the client to read data within ${timeout} ms`),
+        );
+      }, timeout);
+    } else if (
+      !(this.#subscription instanceof PulledSubscription) &&
+      this.#controller.desiredSize === 0
+    ) {
+      // `pull` stays pending, and the log writes the next message. A promise for
+      // each message would cost more than everything else.
+      return;
     }
-    this.#state = state;
+    this.#state = "idle";
+    this.#resolve();
   }
 
   /** Writes a heartbeat if it is due, and if the client waits for a message. */
@@ -472,19 +432,10 @@ class Writer
     let due = this.#quietSince + heartbeat - Date.now();
     // More than a whole interval is left only if the system clock was set back.
     if (due <= 0 || due > heartbeat) {
-      this.#enqueue(HEARTBEAT, "ahead");
+      this.#enqueue(HEARTBEAT);
       due = heartbeat;
     }
     this.#heartbeatTimer = setTimeout(() => this.#beat(), due);
-  }
-
-  /** Errors the body and closes the source, unless the stream is over. */
-  #fail(error: unknown): void {
-    if (this.#state === "over") return;
-    // The source may still be open: the message may be invalid, or the client
-    // too slow.
-    this.cancel(error).catch(() => {});
-    this.#controller.error(error);
   }
 
   #finish(): void {

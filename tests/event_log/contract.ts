@@ -14,11 +14,11 @@ import {
   record,
   resume,
 } from "../../src/event_log/mod.ts";
-import { isSubscribable, SUBSCRIBE } from "../../src/event_log/subscription.ts";
+import { subscribe } from "../../src/write/subscription.ts";
 import { deadline } from "../support/deadline.ts";
 import { countListeners } from "../support/listeners.ts";
 import { randomWalk } from "./random_walk.ts";
-import { RecordingSink } from "./recording_sink.ts";
+import { RecordingSink } from "../support/recording_sink.ts";
 
 export interface Kind {
   name: string;
@@ -1035,9 +1035,8 @@ export function testContract(kind: Kind): void {
       const messages = name === "read"
         ? log.read("", { signal })
         : resume(log, requestAfter(""), { signal });
-      assert(isSubscribable(messages));
       const sink = new RecordingSink();
-      const subscription = messages[SUBSCRIBE](sink);
+      const subscription = subscribe(messages, sink);
       subscription.pull();
       await deadline(sink.written, "a message");
       const other = new Reader(log.read(id));

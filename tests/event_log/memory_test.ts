@@ -21,13 +21,13 @@ import {
   resume,
   type ResumeOptions,
 } from "../../src/event_log/mod.ts";
-import { isSubscribable, SUBSCRIBE } from "../../src/event_log/subscription.ts";
+import { subscribe } from "../../src/write/subscription.ts";
 import { deadline } from "../support/deadline.ts";
 import { heldBytes } from "../support/garbage.ts";
 import { Source } from "../support/message_source.ts";
 import { appendAll, readAll, Reader, testContract } from "./contract.ts";
 import { customLog } from "./custom_log.ts";
-import { RecordingSink } from "./recording_sink.ts";
+import { RecordingSink } from "../support/recording_sink.ts";
 
 testContract({
   name: "MemoryEventLog",
@@ -479,9 +479,8 @@ Deno.test("a subscription to resume() calls no method of its sink if a snapshot 
     const messages = resume(log, new Request("http://localhost/"), {
       snapshot: () => snapshot.promise,
     });
-    assert(isSubscribable(messages));
     const sink = new RecordingSink();
-    const subscription = messages[SUBSCRIBE](sink);
+    const subscription = subscribe(messages, sink);
     subscription.pull();
     await subscription.cancel();
     if (isLate) snapshot.resolve({ id, data: "late" });

@@ -3,10 +3,10 @@ import { FakeTime } from "@std/testing/time";
 import { type SseMessage, sseResponse } from "../../mod.ts";
 import { EventLogIdleError, MemoryEventLog } from "../../src/event_log/mod.ts";
 import { StoredLog } from "../../src/event_log/stored.ts";
-import { isSubscribable, SUBSCRIBE } from "../../src/event_log/subscription.ts";
+import { subscribe } from "../../src/write/subscription.ts";
 import { deadline } from "../support/deadline.ts";
 import { ArrayStore } from "./array_store.ts";
-import { RecordingSink } from "./recording_sink.ts";
+import { RecordingSink } from "../support/recording_sink.ts";
 
 /** Reads with fake time. */
 function readWithFakeTime(messages: AsyncIterable<SseMessage>) {
@@ -160,15 +160,26 @@ Deno.test("a subscription calls no method of its sink if a fetch ends after canc
     return { entries: [], end: position, ended: false };
   };
   const messages = new StoredLog(store).read("0", { follow: false });
-  if (!isSubscribable(messages)) throw new TypeError("Expected a reader");
   const sink = new RecordingSink();
-  const subscription = messages[SUBSCRIBE](sink);
+  const subscription = subscribe(messages, sink);
   subscription.pull();
   await deadline(looked.promise, "a look at the store");
   await subscription.cancel();
   found.resolve();
   await new Promise((resolve) => setTimeout(resolve));
   assertEquals(sink.calls, []);
+});
+
+Deno.test("sseResponse errors or ends if a reader has failed or ended before the response is read", async () => {
+  const store = new ArrayStore();
+  store.status = () => Promise.reject(new Error("refused"));
+  store.isPermanent = () => true;
+  const failed = new StoredLog(store).read();
+  const ended = new MemoryEventLog().read();
+  await ended[Symbol.asyncIterator]().return!();
+  await new Promise((resolve) => setTimeout(resolve));
+  await assertRejects(() => sseResponse(failed).text(), Error, "refused");
+  assertEquals(await deadline(sseResponse(ended).text(), "the end"), "");
 });
 
 Deno.test("EventLogIdleError is thrown once", async () => {

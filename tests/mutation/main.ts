@@ -91,6 +91,11 @@ const tests: Record<string, string[]> = {
     "response_send_timeout",
     "../event_log/memory",
   ],
+  "write/subscription.ts": [
+    "subscription",
+    "response",
+    "../event_log/memory",
+  ],
   "event_log/memory.ts": ["memory"],
   "event_log/window.ts": ["window", "memory"],
   "event_log/message.ts": ["memory", "stored"],
@@ -98,7 +103,6 @@ const tests: Record<string, string[]> = {
   "event_log/record.ts": ["record", "memory", "stored"],
   "event_log/resume.ts": ["memory", "stored"],
   "event_log/stored.ts": ["stored"],
-  "event_log/subscription.ts": ["subscription", "memory"],
 };
 
 const files = Deno.args.length > 0 ? Deno.args : Object.keys(tests);

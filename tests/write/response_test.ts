@@ -696,12 +696,14 @@ Deno.test("heartbeat does not end the reading of a source that sends an empty me
   const reading = client.read();
   await client.advance(100);
   await reading;
-  // The heartbeat has answered the read, and the source is still asked.
+  // The heartbeat has answered the read, and `next()` is still pending.
   source.send({});
+  await client.advance(0);
+  const next = client.read();
   await client.advance(0);
   assertEquals(source.nextCalls, 2);
   source.send({ data: "1" });
-  await client.read();
+  await next;
   assertEquals(client.chunks, [BEAT, "data: 1\n\n"]);
 });
 

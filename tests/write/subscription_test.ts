@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
-import { PulledSubscription } from "../../src/event_log/subscription.ts";
+import { PulledSubscription } from "../../src/write/subscription.ts";
 import { Source } from "../support/message_source.ts";
-import { RecordingSink } from "./recording_sink.ts";
+import { RecordingSink } from "../support/recording_sink.ts";
 
 /** Lets pending calls of the source and the subscription settle. */
 const settled = () => new Promise((resolve) => setTimeout(resolve));

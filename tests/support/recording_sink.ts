@@ -1,5 +1,5 @@
 import type { SseMessage } from "../../mod.ts";
-import type { Sink } from "../../src/event_log/subscription.ts";
+import type { Sink } from "../../src/write/subscription.ts";
 
 /** A sink that records the calls of its methods. */
 export class RecordingSink implements Sink {

@@ -1,0 +1,122 @@
+/**
+ * Subscriptions: how a source writes its messages to a sink, such as the body of
+ * a response. A log does so without a promise for each message.
+ *
+ * @module
+ */
+
+import {
+  type PulledSource,
+  pullFrom,
+  pullFromFunction,
+} from "../internal/pulled_source.ts";
+import type { SseMessage } from "./encoder.ts";
+
+/** What a source has to be, for error messages. */
+export const MESSAGES = "an iterable or a stream of messages";
+
+/**
+ * The key of {@linkcode Subscribable}'s method, a symbol so that it is not part
+ * of the public API.
+ */
+export const SUBSCRIBE: unique symbol = /* @__PURE__ */ Symbol("subscribe");
+
+/** A source that writes its messages to a sink, as long as the sink wants them. */
+export interface Subscribable {
+  /** Returns a subscription. Nothing is written before its `pull()`. */
+  [SUBSCRIBE](sink: Sink): Subscription;
+}
+
+/**
+ * A consumer of messages. Its methods do not throw. After `close` or `error`, and once the subscription
+ * is canceled, the source calls no method of it.
+ */
+export interface Sink {
+  /** Takes a message. Returns false if it wants none until the next `pull()`. */
+  write(message: SseMessage): boolean;
+  /** The source has ended. */
+  close(): void;
+  /** The source has failed. */
+  error(reason: unknown): void;
+}
+
+/** The subscription of a sink to a source. */
+export interface Subscription {
+  /** Lets the source write, now or later, until `write` returns false. */
+  pull(): void;
+  /** Closes the source. */
+  cancel(): void | Promise<void>;
+}
+
+/** What is read if it cannot be subscribed to. */
+type Messages =
+  | AsyncIterable<SseMessage>
+  | Iterable<SseMessage>
+  | ReadableStream<SseMessage>;
+
+/**
+ * Subscribes to a source. A function that returns the source is called by the
+ * first `pull()`.
+ *
+ * @throws {TypeError} If it is a locked stream, or no source.
+ */
+export function subscribe(
+  source: Messages | (() => Promise<Messages>),
+  sink: Sink,
+): Subscription {
+  const log = source as Partial<Subscribable> | undefined;
+  const pulled = () =>
+    typeof source === "function"
+      ? pullFromFunction(source, MESSAGES)
+      : pullFrom(source, MESSAGES);
+  return log?.[SUBSCRIBE]?.(sink) ?? new PulledSubscription(pulled(), sink);
+}
+
+/** Subscribes to a source that is read with `next()`. */
+export class PulledSubscription implements Subscription {
+  readonly #source: PulledSource<SseMessage>;
+  readonly #sink: Sink;
+  /**
+   * - `"paused"`: the sink wants no message for now.
+   * - `"pulling"`: `next()` was called.
+   * - `"over"`: the source has ended or failed, or it was closed.
+   */
+  #state: "paused" | "pulling" | "over" = "paused";
+  /** The number of messages. */
+  #count = 0;
+
+  constructor(source: PulledSource<SseMessage>, sink: Sink) {
+    this.#source = source;
+    this.#sink = sink;
+  }
+
+  async pull(): Promise<void> {
+    if (this.#state !== "paused") return;
+    this.#state = "pulling";
+    try {
+      while (this.#state === "pulling") {
+        const { done, value } = await this.#source.next();
+        // If neither the source nor the sink ever waits, no timer would fire.
+        if (++this.#count % 5000 === 0) await new Promise((r) => setTimeout(r));
+        // `cancel` may have been called during each `await`, and by the sink.
+        if (this.#state !== "pulling") return;
+        if (done) {
+          this.#state = "over";
+          this.#sink.close();
+        } else if (!this.#sink.write(value) && this.#state === "pulling") {
+          this.#state = "paused";
+        }
+      }
+    } catch (error) {
+      if (this.#state !== "pulling") return;
+      this.cancel().catch(() => {});
+      this.#sink.error(error);
+    }
+  }
+
+  async cancel(): Promise<void> {
+    if (this.#state === "over") return;
+    this.#state = "over";
+    await this.#source.return?.();
+  }
+}
