@@ -32,8 +32,8 @@
  * ```
  *
  * `sse --help` lists all options. The exit status is 0 if the stream ended as
- * expected, 1 after a network or HTTP error or an incomplete stream, 2 for invalid arguments, and 130
- * after Ctrl+C.
+ * expected, 1 after a network or HTTP error or an incomplete stream, 2 for
+ * invalid arguments, and 130 after Ctrl+C.
  *
  * On Deno, `-N` permits access to the network. `-d @FILE` also needs `-R`.
  *
@@ -72,8 +72,8 @@ Prints the server-sent events of an HTTP response as they arrive.
   -h, --help                  Print this help
   -V, --version               Print the version
 
-Exit status: 0 the stream ended as expected, 1 network or HTTP error, 2 invalid
-arguments, 130 interrupted.`;
+Exit status: 0 the stream ended as expected, 1 network or HTTP error, or an
+incomplete stream, 2 invalid arguments, 130 interrupted.`;
 
 /**
  * Runs the command with these arguments, and resolves when its output is

@@ -176,7 +176,7 @@ const faults: Record<string, Fault> = {
   "A connection that stays open after the answer": {
     scripts: (sdk) => [open(sdk.beginning + sdk.rest)],
   },
-  "An error as JSON, under status 200": {
+  "An error as JSON that claims to be an event stream": {
     scripts: () => [complete('{"error":{"message":"Overloaded"}}')],
   },
 };
