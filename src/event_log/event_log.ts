@@ -13,10 +13,10 @@ import type { SseMessage } from "../write/encoder.ts";
  * last message that it has read. Use a log to broadcast messages to many
  * clients, and to replay to a client what it missed.
  *
- * `MemoryEventLog` is a log for one process, `RedisEventLog`, `KvEventLog` and
- * `SqlEventLog` are logs for many processes. To store messages elsewhere, implement this
- * interface. `resume` and `record` work with any implementation that follows
- * these rules:
+ * `MemoryEventLog` is a log for one process. `RedisEventLog`, `KvEventLog` and
+ * `SqlEventLog` are logs for many processes. To store messages elsewhere,
+ * implement this interface. `resume` and `record` work with any implementation
+ * that follows these rules:
  *
  * - The log assigns the ids, and never uses one twice: an id of another log, or
  *   of this log before it was deleted, is unknown to the log.

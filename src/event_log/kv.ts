@@ -1,6 +1,6 @@
 /**
  * An event log on Deno KV: the entry point `@x/sse/event-log/kv`. Start Deno with
- * `--unstable-kv`, or `Deno.openKv` is not a function.
+ * `--unstable-kv`. Without this flag, `Deno.openKv` does not exist.
  *
  * ```ts
  * import { sseResponse } from "@x/sse";

@@ -55,8 +55,8 @@ export interface MemoryEventLogOptions {
 
 /**
  * A log of the newest messages, in the memory of this process. Use it if one
- * process appends and serves all clients. Its ids are lost with it: after a
- * restart, a client that continues after one of them gets a gap.
+ * process appends and serves all clients. Its ids are valid only in this
+ * process: after a restart, a client that continues after an old id gets a gap.
  *
  * A message is encoded once, when it is appended, and not for each client. A
  * waiting reader takes a few hundred bytes of memory.

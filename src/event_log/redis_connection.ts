@@ -30,7 +30,7 @@ export type SendRedisCommand = (command: string[]) => Promise<unknown>;
  * @example With the npm package `ioredis`
  * ```ts ignore
  * import { RedisConnection } from "@x/sse/event-log/redis";
- * import Redis from "npm:ioredis@5";
+ * import { Redis } from "npm:ioredis@6";
  *
  * const client = new Redis({ maxRetriesPerRequest: 0 });
  * const blocking = client.duplicate();
@@ -52,10 +52,9 @@ export interface RedisConnectionOptions {
    */
   send: SendRedisCommand;
   /**
-   * Sends a command that Redis may answer only after a second. Use a second
-   * client for it, such as `client.duplicate()`, which sends no other commands:
-   * one is enough for all logs of the process. With it, readers get a message
-   * within milliseconds.
+   * Sends a command whose reply may take a second. Use a client for it that sends
+   * no other commands, such as `client.duplicate()`. One such client is enough for
+   * all logs of the process. With it, readers get a message within milliseconds.
    *
    * The connection also writes to a stream of its own, to make the command
    * return when it has to wait for another log. The key of this stream contains

@@ -129,8 +129,8 @@ export interface SseConnection
    * Without an argument, reconnects now: drops the connection, or ends the
    * delay before the next attempt. Call it if you know more than the connection
    * does, for example that the network is available again. Events that have
-   * arrived are kept. With `resume: false`, they are dropped, because the answer
-   * starts anew, and the call counts for `maxAttempts`.
+   * arrived are kept. With `resume: false`, they are dropped, because a new
+   * answer starts, and the call counts for `maxAttempts`.
    *
    * With an error, treats the connection as failed: with an `SseError`
    * `"rejected"`, whose `cause` is the error. Call it for errors inside the

@@ -77,7 +77,7 @@ export type SseFetchOptions = Pick<
  *
  * @example Use the client of OpenAI with it, for Chat Completions
  * ```ts ignore
- * import OpenAI from "npm:openai@6";
+ * import OpenAI from "npm:openai@7";
  * import { sseFetch } from "@x/sse";
  *
  * const client = new OpenAI({

@@ -70,7 +70,7 @@ export interface SseMessage {
  * because many clients dispatch an empty event when they read one.
  *
  * @param message The message.
- * @returns The block, including the blank line that ends it.
+ * @returns The encoded message.
  * @throws {TypeError} If a field has the wrong type, `event` or `id` contains a
  * line end, `id` contains a NUL, `retry` is not an integer of at least 0, both
  * `json` and `data` are set, `json` cannot be written as JSON, or a string
