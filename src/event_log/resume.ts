@@ -102,10 +102,11 @@ export interface ResumeOptions extends EventLogReadOptions {
    * last message to send to the client, or `undefined` to send none. Then the
    * response ends. If the function throws, the response errors.
    *
-   * So that a client that reconnects does not wait again, answer with 204 if
-   * it has `lastId` and `idle` is greater than `idleTimeout`, both from
-   * `log.status()`. The function may call `log.end()` instead: this also stops
-   * the writer, but ends other readers without the last message.
+   * A client that reconnects would wait again. To prevent that, answer with
+   * status 204 if the client has `lastId`, and `idle` is greater than
+   * `idleTimeout`: `log.status()` returns both. The function may call
+   * `log.end()` instead: this also stops the writer, but ends other readers
+   * without the last message.
    *
    * By default, `{ event: "abandoned", data: "" }` is sent.
    */

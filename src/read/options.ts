@@ -169,7 +169,7 @@ export interface ConnectSseOptions extends
    * `SseError` `"connect-timeout"`, or is repeated if `reconnect` is set.
    *
    * Set it if the start needs another limit than the stream: a longer one for a
-   * server that sends its headers only after much work, a shorter one to notice
+   * server that sends its headers only after long work, a shorter one to notice
    * quickly that a server cannot be reached. `Infinity` removes the limit.
    *
    * @default {idleTimeout}

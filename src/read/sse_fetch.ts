@@ -62,10 +62,10 @@ export type SseFetchOptions = Pick<
  *
  * When `until` is met, the body is closed, even if the server leaves the
  * connection open. A client may read several kinds of streams, each with an end
- * of its own: the streams of OpenAI's Chat Completions API end with `[DONE]`,
- * but those of its Responses API do not, so with `until: "[DONE]"` they would
- * fail as `"truncated"`. In this case, pass a function that recognizes the end
- * of each kind: the guide on
+ * of its own. The streams of OpenAI's Chat Completions API end with `[DONE]`,
+ * for example, but those of its Responses API do not: with `until: "[DONE]"`,
+ * they would fail as `"truncated"`. In this case, pass a function that
+ * recognizes the end of each kind: the guide on
  * [SDKs](https://github.com/x/sse/blob/main/examples/guides/sdks.md) has a
  * function for each API.
  *

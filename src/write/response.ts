@@ -127,12 +127,11 @@ const HEARTBEAT = /* @__PURE__ */ utf8.encode(":\n");
  * id. The id is written for the first event, and then only if it changes. The
  * `id` of any other message is always written.
  *
- * An empty id at the first event makes the client forget its last event ID. The
- * empty id is left out only if the source is a connection whose `lastEventId`
- * is `""` when you pass the connection: the client is then assumed to have no
- * id either. Therefore pass `lastEventIdOf(request)` to `connectSse` as
- * `lastEventId`, and pass the connection to `sseResponse` before you read from
- * it.
+ * An empty id at the first event makes the client forget its last event ID. If
+ * you pass a connection whose `lastEventId` is `""`, the empty id is left out,
+ * because the client is assumed to have no id either. Therefore pass
+ * `lastEventIdOf(request)` to `connectSse` as `lastEventId`, and pass the
+ * connection to `sseResponse` before you read from it.
  *
  * @param source The messages, or a function that returns them or a promise of
  * them. A `ServerSentEvent` is a message, too.
