@@ -127,9 +127,9 @@ const HEARTBEAT = /* @__PURE__ */ utf8.encode(":\n");
  * id. The id is written for the first event, and then only if it changes. The
  * `id` of any other message is always written.
  *
- * An empty id at the first event makes the client forget its last event ID. If
- * you pass a connection whose `lastEventId` is `""`, the empty id is left out,
- * because the client is assumed to have no id either. Therefore pass
+ * An empty id at the first event makes the client forget its last event ID. It
+ * is left out only if you pass a connection whose `lastEventId` is `""`: the
+ * client is then assumed to have no id either. Therefore pass
  * `lastEventIdOf(request)` to `connectSse` as `lastEventId`, and pass the
  * connection to `sseResponse` before you read from it.
  *
