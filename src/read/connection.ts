@@ -238,7 +238,7 @@ type State =
     /** When the response arrived, in ms. */
     readonly since: number;
   } | {
-    /** The connection is gone. The next `next()` plans what follows. */
+    /** The connection is gone. The next `next()` plans another attempt, or none. */
     readonly kind: "lost";
     readonly failure: Failure;
     readonly error: SseError;
