@@ -72,8 +72,8 @@ Prints the server-sent events of an HTTP response as they arrive.
   -h, --help                  Print this help
   -V, --version               Print the version
 
-Exit status: 0 the stream ended as expected, 1 network or HTTP error, or an
-incomplete stream, 2 invalid arguments, 130 interrupted.`;
+Exit status: 0 the stream ended as expected; 1 network or HTTP error, or an
+incomplete stream; 2 invalid arguments; 130 interrupted.`;
 
 /**
  * Runs the command with these arguments, and resolves when its output is
