@@ -10,6 +10,7 @@ import {
   checkTimeout,
   checkType,
 } from "../internal/check.ts";
+import { deferred } from "../internal/deferred.ts";
 import {
   type PulledSource,
   pullFrom,
@@ -160,8 +161,7 @@ class Recording {
   /** The messages that wait while others are appended. */
   #waiting: SseMessage[] = [];
   #appending: Promise<void> | undefined;
-  /** Ends `run` with this outcome, before the source has ended. */
-  #stop!: (outcome: Outcome) => void;
+  readonly #outcome = deferred<Outcome>();
 
   constructor(
     log: EventLog,
@@ -181,14 +181,13 @@ class Recording {
 
   async run(): Promise<Outcome> {
     const { signal } = this.#options;
-    const onAbort = () => this.#stop("stopped");
-    const stopped = new Promise<Outcome>((resolve) => this.#stop = resolve);
+    const onAbort = () => this.#finish("stopped");
     signal?.addEventListener("abort", onAbort);
     if (signal?.aborted) onAbort();
     this.#watch();
     this.#keepAlive();
-    const outcome = await Promise.race([stopped, this.#read()]);
-    this.#over.abort();
+    this.#read();
+    const outcome = await this.#outcome.promise;
     signal?.removeEventListener("abort", onAbort);
     if (outcome !== "complete") this.#closeSource().catch(() => {});
     // If the log cannot be ended, readers with an `idleTimeout` notice it.
@@ -196,12 +195,18 @@ class Recording {
     return outcome;
   }
 
+  /** Ends recording. Only the first call has an effect. */
+  #finish(outcome: Outcome): void {
+    this.#outcome.resolve(outcome);
+    this.#over.abort();
+  }
+
   /** Stops if the log is ended elsewhere. */
   async #watch(): Promise<void> {
     const { signal } = this.#over;
     try {
       for await (const _ of this.#log.read(undefined, { signal }));
-      this.#stop("stopped");
+      this.#finish("stopped");
     } catch {
       // A log that cannot be read may still be appended to.
     }
@@ -218,23 +223,22 @@ class Recording {
     }
   }
 
-  async #read(): Promise<Outcome> {
+  async #read(): Promise<void> {
+    let outcome: Outcome = "complete";
     try {
       while (true) {
         const { done, value } = await this.#source.next();
-        if (this.#over.signal.aborted) return "stopped";
-        if (done) break;
+        if (done || this.#over.signal.aborted) break;
         this.#append(value);
         if (this.#waiting.length >= MAX_WAITING) await this.#appending;
       }
     } catch (error) {
-      if (this.#over.signal.aborted) return "stopped";
+      if (this.#over.signal.aborted) return;
+      outcome = "failed";
       this.#appendError(error);
-      await this.#appending;
-      return "failed";
     }
     await this.#appending;
-    return "complete";
+    this.#finish(outcome);
   }
 
   #appendError(error: unknown): void {
@@ -261,8 +265,8 @@ class Recording {
         await this.#extras.appendSafely([first, ...more]);
       }
     } catch (error) {
-      this.#stop(isEndedError(error) ? "stopped" : "failed");
-      this.#over.abort(); // Nothing is appended after lost messages.
+      // Nothing is appended after lost messages.
+      this.#finish(isEndedError(error) ? "stopped" : "failed");
     }
     this.#appending = undefined;
   }
