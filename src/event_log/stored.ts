@@ -323,8 +323,8 @@ export class StoredLog implements EventLog, LogExtras {
   }
 
   /** Returns the page after a position, if it is in memory. */
-  cachedPage(position: string | undefined): Page | undefined {
-    return this.#pages.get(position ?? "");
+  cachedPage(position: string): Page | undefined {
+    return this.#pages.get(position);
   }
 
   /** Returns the page after a position, or calls `receive` with it later. */
@@ -349,16 +349,16 @@ export class StoredLog implements EventLog, LogExtras {
     return undefined;
   }
 
-  isAtEnd(position: string | undefined): boolean {
-    return this.#fetches.get(position ?? "")?.isAtEnd ?? false;
+  isAtEnd(position: string): boolean {
+    return this.#fetches.get(position)?.isAtEnd ?? false;
   }
 
   /**
    * Removes a reader, and aborts a request that only this reader has waited
    * for. The last reader of the log also removes its pages from memory.
    */
-  leave(reader: StoredReader, position: string | undefined): void {
-    const fetch = this.#fetches.get(position ?? "");
+  leave(reader: StoredReader, position: string): void {
+    const fetch = this.#fetches.get(position);
     fetch?.readers.delete(reader);
     if (fetch?.readers.size === 0) fetch.wake.abort();
     this.#readers.delete(reader);
@@ -492,20 +492,21 @@ class StoredReader extends LogReader {
   /** Whether it waits for messages that are appended later. */
   readonly follows: boolean;
   /**
-   * The position after the last message that it has written. Undefined before
-   * it has begun.
+   * - `"new"`: it has not begun.
+   * - `"waiting"`: for its first position, or for a page.
+   * - `"ready"`: to write the next message.
    */
-  #position: string | undefined;
+  #step: "new" | "waiting" | "ready" = "new";
+  /** The position after the last message that it has written. */
+  #position = "";
   /** The position at which it ends. */
   #last: string | undefined;
   /**
-   * The start of the page that it reads. It does not refer to the page itself:
-   * thousands of paused readers would keep their pages in memory.
+   * The start of the page that it reads, or `""`. It does not refer to the page
+   * itself: thousands of paused readers would keep their pages in memory.
    */
-  #start: string | undefined;
+  #start = "";
   #nextIndex = 0;
-  /** Whether it waits for its first position, or for a page. */
-  #isWaiting = false;
   readonly #left = new AbortController();
 
   constructor(
@@ -523,7 +524,7 @@ class StoredReader extends LogReader {
   }
 
   receive(page: Page): void {
-    this.#isWaiting = false;
+    this.#step = "ready";
     this.#start = page.start;
     this.#nextIndex = 0;
     if (this.isFlowing) this.flow();
@@ -539,8 +540,8 @@ class StoredReader extends LogReader {
   }
 
   protected flow(): void {
-    if (this.#isWaiting) return;
-    if (this.#position === undefined) return void this.#begin();
+    if (this.#step === "waiting") return;
+    if (this.#step === "new") return void this.#begin();
     while (this.isFlowing) {
       if (this.#position === this.#last) return this.close();
       const page = this.#log.cachedPage(this.#start);
@@ -551,7 +552,7 @@ class StoredReader extends LogReader {
       this.#start = this.#position;
       this.#nextIndex = 0;
       if (this.#log.pageAfter(this.#position, this) === undefined) {
-        this.#isWaiting = true;
+        this.#step = "waiting";
         return;
       }
     }
@@ -564,12 +565,12 @@ class StoredReader extends LogReader {
       if (message && !this.write(message) || id === this.#last) return;
     }
     this.#position = end;
-    this.#start = undefined;
+    this.#start = "";
     if (ended) this.close();
   }
 
   async #begin(): Promise<void> {
-    this.#isWaiting = true;
+    this.#step = "waiting";
     // `pull` listens to the signal, but may not have been called yet.
     const left = this.#left.signal;
     const signal = this.signal ? AbortSignal.any([left, this.signal]) : left;
@@ -581,7 +582,7 @@ class StoredReader extends LogReader {
     } catch (error) {
       return this.fail(error);
     }
-    this.#isWaiting = false;
+    this.#step = "ready";
     if (this.isFlowing) this.flow();
   }
 
