@@ -12,7 +12,7 @@ import {
   checkType,
 } from "../internal/check.ts";
 import { deferred } from "../internal/deferred.ts";
-import { MAX_TIMER_DELAY, wait } from "../internal/wait.ts";
+import { MAX_TIMER_DELAY, wait, within } from "../internal/wait.ts";
 import { randomTag } from "./message.ts";
 import { BACKOFF, messageOf } from "./stored.ts";
 
@@ -214,7 +214,12 @@ export class RedisConnection {
   /** @internal Sends a command that does not block. */
   async send(command: string[]): Promise<unknown> {
     const ms = this.#commandTimeout;
-    return await within(ms, this.#options.send(command), command[0]);
+    const reply = this.#options.send(command);
+    return await within(
+      reply,
+      ms,
+      () => lateError(command[0], ms, " (commandTimeout)"),
+    );
   }
 
   /** @internal Resolves when a stream may have an entry after an id, or on abort. */
@@ -353,26 +358,6 @@ const PERMANENT =
 /** Whether another try cannot succeed. */
 export function isPermanent(error: unknown): boolean {
   return PERMANENT.test(messageOf(error));
-}
-
-/** Settles as a reply does, or rejects if that takes longer than `ms`. */
-async function within<T>(
-  ms: number,
-  reply: Promise<T>,
-  command: string,
-): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(lateError(command, ms, " (commandTimeout)")),
-      Math.min(ms, MAX_TIMER_DELAY),
-    );
-  });
-  try {
-    return await Promise.race([reply, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 function lateError(command: string, ms: number, option = ""): Error {

@@ -12,7 +12,7 @@ import {
   checkType,
 } from "../internal/check.ts";
 import { deferred } from "../internal/deferred.ts";
-import { MAX_TIMER_DELAY, wait } from "../internal/wait.ts";
+import { MAX_TIMER_DELAY, wait, within } from "../internal/wait.ts";
 import type { EventLogStatus } from "./event_log.ts";
 import { randomTag } from "./message.ts";
 import {
@@ -30,10 +30,6 @@ import { BACKOFF, messageOf } from "./stored.ts";
  *
  * A connection uses about ten different statements. Prepare each of them once,
  * because preparing a statement takes longer than running it.
- *
- * The promise must settle. While a statement of a log is pending, later appends to
- * the log wait. Set a timeout in your client if it has one, such as
- * `query_timeout` of `pg`.
  *
  * @see {@link https://www.sqlite.org/lang_expr.html#varparam}
  */
@@ -154,11 +150,24 @@ export interface SqlConnectionOptions {
   /**
    * Time in milliseconds between two polls for messages of other processes. The
    * database is polled only while readers wait, with one statement for all logs.
-   * Set it to `Infinity` if no other process appends, as in a Durable Object.
+   * Set it to `Infinity` if no other process appends, as in a Durable Object. With
+   * `listen`, it must be finite.
    *
    * @default {1000}
    */
   pollInterval?: number | undefined;
+  /**
+   * Maximum time in milliseconds to wait for the rows of a statement. After this
+   * time, the statement counts as failed. Some clients never settle statements that
+   * were in flight when a connection was lost, and later appends to the log would
+   * wait for them.
+   *
+   * The database may still execute the statement. An `append` that fails so may have
+   * stored its messages; `record` finds out before it tries again.
+   *
+   * @default {10_000}
+   */
+  queryTimeout?: number | undefined;
   /**
    * Called with the error of each read that is retried, for example while the
    * database cannot be reached, and with errors of `listen`, of notifications, and
@@ -256,6 +265,7 @@ interface Listener {
 export class SqlConnection {
   readonly #options: SqlConnectionOptions;
   readonly #pollInterval: number;
+  readonly #queryTimeout: number;
   readonly #dialect: SqlDialect;
   /** The functions that wake the readers of each log. */
   readonly #watchers = new Map<string, Set<() => void>>();
@@ -282,11 +292,12 @@ export class SqlConnection {
    * @param options How to run statements, and how to notice messages of other
    * processes.
    * @throws {TypeError} If an option is missing or has the wrong type.
-   * @throws {RangeError} If `pollInterval` is less than 1.
+   * @throws {RangeError} If `pollInterval` or `queryTimeout` is less than 1, or
+   * `pollInterval` is `Infinity` although there is a `listen`.
    */
   constructor(options: SqlConnectionOptions) {
     checkType(options, "object", "options with dialect and query");
-    const { dialect, pollInterval = 1000 } = options;
+    const { dialect, pollInterval = 1000, queryTimeout = 10_000 } = options;
     check(
       dialect === "sqlite" || dialect === "postgres",
       'dialect to be "sqlite" or "postgres"',
@@ -295,9 +306,13 @@ export class SqlConnection {
     checkType(options.query, "function", "query to be a function");
     checkFunction("listen", options.listen);
     checkFunction("onError", options.onError);
-    checkRange("pollInterval", pollInterval, 1);
+    // A notification can be lost, and so can the connection that listens.
+    const longest = options.listen ? MAX_TIMER_DELAY : Infinity;
+    checkRange("pollInterval", pollInterval, 1, longest);
+    checkRange("queryTimeout", queryTimeout, 1);
     this.#options = { ...options };
     this.#pollInterval = pollInterval;
+    this.#queryTimeout = queryTimeout;
     this.#dialect = dialectOf(dialect);
   }
 
@@ -322,7 +337,11 @@ export class SqlConnection {
     const start = Date.now();
     for (let attempt = 0;; attempt++) {
       try {
-        const rows = await this.#options.query(sql, params, name);
+        const reply = this.#options.query(sql, params, name);
+        // Of a synchronous client, the reply is the rows themselves.
+        const rows = Array.isArray(reply)
+          ? reply
+          : await this.#settled(reply, name);
         check(Array.isArray(rows), "query to return a list of rows", rows);
         return rows;
       } catch (error) {
@@ -332,6 +351,16 @@ export class SqlConnection {
       // A random delay, so that two writers do not collide again and again.
       await wait(2 ** Math.min(attempt, 8) * Math.random());
     }
+  }
+
+  async #settled<T>(reply: T, name: string): Promise<Awaited<T>> {
+    const ms = this.#queryTimeout;
+    const expected = `the database to answer ${name} within ${ms} ms`;
+    return await within(
+      Promise.resolve(reply),
+      ms,
+      () => new Error(`Expected ${expected} (queryTimeout)`),
+    );
   }
 
   /** @internal */
@@ -573,7 +602,7 @@ const PERMANENT_CODE = /^((22|28|3D|3F|42)\w{3}|CONNECTION_ENDED)$/;
  * clients, or of a closed pool.
  */
 const PERMANENT_MESSAGE =
-  /^Expected |no such (table|column)|(database|connection) (is not open|has closed)|closed database|after calling end/;
+  /^Expected (?!the database to answer)|no such (table|column)|(database|connection) (is not open|has closed)|closed database|after calling end/;
 
 /** Whether a retry cannot succeed. */
 export function isPermanent(error: unknown): boolean {

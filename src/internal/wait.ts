@@ -1,5 +1,5 @@
 /**
- * Waiting that an `AbortSignal` can end.
+ * Waiting that an `AbortSignal` or a timer can end.
  *
  * @module
  */
@@ -47,4 +47,22 @@ export function abortable<T>(
     else signal.addEventListener("abort", onAbort);
     promise.then(resolve, reject);
   });
+}
+
+/** Settles as the promise does, or rejects after `ms` milliseconds. */
+export async function within<T>(
+  promise: PromiseLike<T>,
+  ms: number,
+  makeError: () => Error,
+): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const fail = () => reject(makeError());
+    timer = setTimeout(fail, Math.min(ms, MAX_TIMER_DELAY));
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

@@ -1,5 +1,6 @@
 /** Tests how a `SqlConnection` listens and notifies, without PostgreSQL. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { FakeTime } from "@std/testing/time";
 import {
   SqlConnection,
   type SqlConnectionOptions,
@@ -62,7 +63,7 @@ class Database extends Sqlite {
         return [];
       },
       listen: this.listen,
-      pollInterval: Infinity,
+      pollInterval: 3_600_000, // Never, in a test.
       ...options,
     });
   }
@@ -293,4 +294,37 @@ Deno.test("record() stores nothing twice if an append is lost while it waits for
     (await readAll(log.read(""))).map(({ data }) => data),
     ["1", "2"],
   );
+});
+
+Deno.test("SqlConnection gives up a statement after queryTimeout, and later appends are not blocked", async () => {
+  using time = new FakeTime();
+  const database = new Database();
+  let isLost = true;
+  const errors: Error[] = [];
+  const sql = database.process({
+    query: (sql, params, name) =>
+      isLost
+        ? new Promise(() => {})
+        : database.query(translations.get(sql)!, params, name),
+    notify: false,
+    queryTimeout: 3000,
+    onError: (error) => errors.push(error as Error),
+  });
+  const log = new SqlEventLog(sql, "log");
+  const lost = assertRejects(
+    () => log.append({ data: "lost" }),
+    Error,
+    "Expected the database to answer sse_append within 3000 ms (queryTimeout)",
+  );
+  const reader = log.read("")[Symbol.asyncIterator]();
+  const read = reader.next();
+  await time.tickAsync(3000);
+  await lost;
+  isLost = false;
+  await log.append({ data: "1" });
+  // The reader tries again.
+  for (let i = 0; i < 4; i++) await time.tickAsync(3000);
+  assertEquals((await read).value.data, "1");
+  assertEquals(errors.length, 1);
+  await reader.return!();
 });

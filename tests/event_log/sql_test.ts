@@ -457,6 +457,12 @@ Deno.test("SqlConnection and SqlEventLog throw if an argument is invalid", () =>
   assertThrows(make({ ...options, listen: 1 }), TypeError, "listen");
   assertThrows(make({ ...options, onError: 1 }), TypeError, "onError");
   assertThrows(make({ ...options, pollInterval: 0 }), RangeError, "poll");
+  assertThrows(
+    make({ ...options, listen: () => () => {}, pollInterval: Infinity }),
+    RangeError,
+    "poll",
+  );
+  assertThrows(make({ ...options, queryTimeout: 0 }), RangeError, "query");
   const makeLog = (...args: unknown[]) => () =>
     new SqlEventLog(...args as ConstructorParameters<typeof SqlEventLog>);
   const sql = make(options)();
