@@ -44,7 +44,7 @@ import {
   type EventLogReadOptions,
   type EventLogStatus,
 } from "./event_log.ts";
-import { EXTRAS, type LogExtras } from "./message.ts";
+import { EXTRAS, type LogExtras, TAG_LENGTH } from "./message.ts";
 import {
   isEnd,
   isPermanent,
@@ -270,12 +270,18 @@ class SqlStore implements LogStore {
     const items: string[] = [];
     const write = async () => {
       if (this.#batch === batch) this.#batch = undefined;
-      const rows = await this.#sql.run(
+      let rows = await this.#sql.run(
         "append",
         this.#key,
         JSON.stringify(items),
         this.#expiry,
       );
+      if (rows.length === 0) {
+        // PostgreSQL stores nothing if an earlier attempt, whose connection was
+        // lost, has stored the messages just now.
+        const tag = items.at(-1)!.slice(0, TAG_LENGTH);
+        rows = await this.#sql.run("find", this.#key, tag);
+      }
       if (rows.length === 0) throw new EventLogEndedError();
       return Math.max(...rows.map((row) => numberIn(row, "last")));
     };

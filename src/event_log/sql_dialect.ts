@@ -34,7 +34,7 @@ export interface SqlDialect {
   readonly page: string;
   /** Key. Returns the row with the lowest number. */
   readonly oldest: string;
-  /** Key, tag. Returns a row if there is a message with the tag. */
+  /** Key, tag. Returns `last`, the highest number of a message with the tag. */
   readonly find: string;
   /** Key, number. Deletes the messages before the number. */
   readonly trim: string;
@@ -111,7 +111,8 @@ const SHARED = {
 FROM sse_messages WHERE log = $1 AND number >= $2 ORDER BY number LIMIT $4`,
   oldest: `SELECT number, tag, body IS NULL AS ended FROM sse_messages
 WHERE log = $1 AND number > 0 ORDER BY number LIMIT 1`,
-  find: "SELECT number FROM sse_messages WHERE log = $1 AND tag = $2 LIMIT 1",
+  find: `SELECT number AS last FROM sse_messages
+WHERE log = $1 AND tag = $2 AND body IS NOT NULL ORDER BY number DESC LIMIT 1`,
   trim: "DELETE FROM sse_messages WHERE log = $1 AND number < $2",
 };
 
@@ -200,7 +201,7 @@ function postgres(): SqlDialect {
   FROM items ORDER BY number DESC LIMIT 1
   ON CONFLICT (log) DO UPDATE
   SET last = log.last + excluded.last, tag = excluded.tag, ${renewed}
-  WHERE NOT log.ended
+  WHERE NOT log.ended AND log.tag <> excluded.tag
   RETURNING last
 ), messages AS (
   INSERT INTO sse_messages (log, number, tag, body)

@@ -264,6 +264,58 @@ test("stores nothing twice if an append of record() is lost while it waits", asy
   assertEquals(all.map(({ data }) => data), ["0", "1"]);
 });
 
+test("stores nothing twice if a lost append of record() is executed later than the next attempt", async () => {
+  await using client = clients.pg(shared!.url);
+  const isRetried = Promise.withResolvers<void>();
+  const late: Promise<unknown>[] = [];
+  const sql = new SqlConnection({
+    ...client,
+    async query(text, params, name) {
+      const run = () => client.query(text, params, name);
+      if (name !== "sse_append") return await run();
+      if (late.length === 0) {
+        late.push(isRetried.promise.then(run));
+        throw new Error("connection lost");
+      }
+      const rows = await run();
+      isRetried.resolve();
+      return rows;
+    },
+  });
+  const log = new SqlEventLog(sql, "late");
+  async function* source() {
+    yield { data: "1" };
+    await isRetried.promise;
+    await Promise.all(late);
+    yield { data: "2" };
+  }
+  assertEquals(await record(log, source()), "complete");
+  const all = await readAll(log.read(""));
+  assertEquals(all.map(({ data }) => data), ["1", "2"]);
+});
+
+test("stores nothing twice if a lost append of record() is executed just before the next attempt", async () => {
+  await using client = clients.pg(shared!.url);
+  let isLost = true;
+  const sql = new SqlConnection({
+    ...client,
+    async query(text, params, name) {
+      const run = () => client.query(text, params, name);
+      if (name === "sse_append" && isLost) {
+        isLost = false;
+        throw new Error("connection lost");
+      }
+      // The first attempt is executed after `find` has not found its messages.
+      if (name === "sse_append") await run();
+      return await run();
+    },
+  });
+  const log = new SqlEventLog(sql, "just before");
+  assertEquals(await record(log, [{ data: "1" }, { data: "2" }]), "complete");
+  const all = await readAll(log.read(""));
+  assertEquals(all.map(({ data }) => data), ["1", "2"]);
+});
+
 test("deletes logs that have expired, and no other", async () => {
   await using client = clients.postgres(shared!.url);
   const open = (key: string, expireIn?: number) =>
