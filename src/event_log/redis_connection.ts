@@ -213,12 +213,11 @@ export class RedisConnection {
 
   /** @internal Sends a command that does not block. */
   async send(command: string[]): Promise<unknown> {
-    const ms = this.#commandTimeout;
-    const reply = this.#options.send(command);
     return await within(
-      reply,
-      ms,
-      () => lateError(command[0], ms, " (commandTimeout)"),
+      this.#options.send(command),
+      this.#commandTimeout,
+      `Redis to answer ${command[0]}`,
+      "commandTimeout",
     );
   }
 
@@ -278,7 +277,8 @@ export class RedisConnection {
     }
     // The connection may be dead. Until it replies, the waiters poll.
     this.#wake(this.#waiters);
-    if (left > 0) this.#report(lateError("XREAD", left));
+    if (left <= 0) return;
+    this.#report(new Error(`Expected Redis to answer XREAD in ${left} ms`));
   }
 
   #sendBlocking(): Blocked {
@@ -358,12 +358,6 @@ const PERMANENT =
 /** Whether another try cannot succeed. */
 export function isPermanent(error: unknown): boolean {
   return PERMANENT.test(messageOf(error));
-}
-
-function lateError(command: string, ms: number, option = ""): Error {
-  return new Error(
-    `Expected Redis to answer ${command} within ${ms} ms${option}`,
-  );
 }
 
 /**

@@ -339,9 +339,12 @@ export class SqlConnection {
       try {
         const reply = this.#options.query(sql, params, name);
         // Of a synchronous client, the reply is the rows themselves.
-        const rows = Array.isArray(reply)
-          ? reply
-          : await this.#settled(reply, name);
+        const rows = Array.isArray(reply) ? reply : await within(
+          reply,
+          this.#queryTimeout,
+          `the database to answer ${name}`,
+          "queryTimeout",
+        );
         check(Array.isArray(rows), "query to return a list of rows", rows);
         return rows;
       } catch (error) {
@@ -351,16 +354,6 @@ export class SqlConnection {
       // A random delay, so that two writers do not collide again and again.
       await wait(2 ** Math.min(attempt, 8) * Math.random());
     }
-  }
-
-  async #settled<T>(reply: T, name: string): Promise<Awaited<T>> {
-    const ms = this.#queryTimeout;
-    const expected = `the database to answer ${name} within ${ms} ms`;
-    return await within(
-      Promise.resolve(reply),
-      ms,
-      () => new Error(`Expected ${expected} (queryTimeout)`),
-    );
   }
 
   /** @internal */

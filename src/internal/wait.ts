@@ -49,16 +49,22 @@ export function abortable<T>(
   });
 }
 
-/** Settles as the promise does, or rejects after `ms` milliseconds. */
+/**
+ * Settles as the promise does, or rejects after `ms` milliseconds, with an error
+ * that names what was expected and the option that limits the time.
+ */
 export async function within<T>(
-  promise: PromiseLike<T>,
+  promise: T,
   ms: number,
-  makeError: () => Error,
-): Promise<T> {
+  expected: string,
+  option: string,
+): Promise<Awaited<T>> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
-    const fail = () => reject(makeError());
-    timer = setTimeout(fail, Math.min(ms, MAX_TIMER_DELAY));
+    timer = setTimeout(
+      () => reject(new Error(`Expected ${expected} in ${ms} ms (${option})`)),
+      Math.min(ms, MAX_TIMER_DELAY),
+    );
   });
   try {
     return await Promise.race([promise, late]);

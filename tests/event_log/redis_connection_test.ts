@@ -174,7 +174,7 @@ Deno.test("RedisConnection gives up a command after commandTimeout", async () =>
   const appended = assertRejects(
     () => log.append({ data: "1" }),
     Error,
-    "Expected Redis to answer XADD within 3000 ms (commandTimeout)",
+    "Expected Redis to answer XADD in 3000 ms (commandTimeout)",
   );
   await time.tickAsync(3000);
   await appended;

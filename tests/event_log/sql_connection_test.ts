@@ -314,7 +314,7 @@ Deno.test("SqlConnection gives up a statement after queryTimeout, and later appe
   const lost = assertRejects(
     () => log.append({ data: "lost" }),
     Error,
-    "Expected the database to answer sse_append within 3000 ms (queryTimeout)",
+    "Expected the database to answer sse_append in 3000 ms (queryTimeout)",
   );
   const reader = log.read("")[Symbol.asyncIterator]();
   const read = reader.next();
