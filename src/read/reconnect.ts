@@ -188,28 +188,13 @@ export function reconnectPolicy(
 ): ReconnectPolicy {
   const options = typeof reconnect === "boolean" ? {} : reconnect;
   checkType(options, "object", "reconnect to be a boolean or options");
-  const number = (
-    name:
-      | "backoffFactor"
-      | "initialDelay"
-      | "jitter"
-      | "maxAttempts"
-      | "maxDelay",
-    ifMissing: number,
-    least: number,
-    most?: number,
-  ) => {
-    const { [name]: value = ifMissing } = options;
-    return checkRange(`reconnect.${name}`, value, least, most);
-  };
-  const callback = <
-    Name extends "onReconnect" | "restartUntil" | "shouldReconnect",
-  >(name: Name) => checkFunction(`reconnect.${name}`, options[name]);
-
-  const { resume = true } = options;
+  const { resume = true, maxAttempts = Infinity } = options;
+  const { initialDelay = 1000, maxDelay = 30_000 } = options;
+  const { backoffFactor = 2, jitter = 0.5 } = options;
+  const { restartUntil, shouldReconnect, onReconnect } = options;
   const isBoolean = typeof resume === "boolean";
   check(isBoolean, "reconnect.resume to be a boolean", resume);
-  const restartUntil = callback("restartUntil");
+  checkFunction("reconnect.restartUntil", restartUntil);
   if (restartUntil && resume) {
     throw new TypeError(
       "Expected reconnect.resume to be false, as restartUntil is set",
@@ -219,15 +204,18 @@ export function reconnectPolicy(
     isEnabled: reconnect !== false,
     resume,
     restartUntil,
-    maxAttempts: number("maxAttempts", Infinity, 0),
+    maxAttempts: checkRange("reconnect.maxAttempts", maxAttempts, 0),
     backoff: {
-      initial: number("initialDelay", 1000, 0),
-      max: number("maxDelay", 30_000, 0),
-      factor: number("backoffFactor", 2, 1),
-      jitter: number("jitter", 0.5, 0, 1),
+      initial: checkRange("reconnect.initialDelay", initialDelay, 0),
+      max: checkRange("reconnect.maxDelay", maxDelay, 0),
+      factor: checkRange("reconnect.backoffFactor", backoffFactor, 1),
+      jitter: checkRange("reconnect.jitter", jitter, 0, 1),
     },
-    shouldReconnect: callback("shouldReconnect"),
-    onReconnect: callback("onReconnect"),
+    shouldReconnect: checkFunction(
+      "reconnect.shouldReconnect",
+      shouldReconnect,
+    ),
+    onReconnect: checkFunction("reconnect.onReconnect", onReconnect),
   };
 }
 
