@@ -46,7 +46,7 @@ export class StringBuilder {
   /** Removes all pieces, and returns them as one string, if there are any. */
   take(): string | undefined {
     if (this.count === 0) return undefined;
-    const text = [...this.#blocks.splice(0), this.#recent].join("");
+    const text = this.#blocks.splice(0).join("") + this.#recent;
     this.#recent = "";
     this.count = this.length = 0;
     return text;
