@@ -3,10 +3,10 @@
 //
 //   deno bundle --output chat.js examples/durable_object.ts && npx wrangler dev
 //   curl --include --request POST http://localhost:8787/
-//   curl --no-buffer http://localhost:8787/THE-LOCATION
-//   curl --data "Hello" http://localhost:8787/THE-LOCATION
+//   curl --no-buffer http://localhost:8787/ID
+//   curl --data "Hello" http://localhost:8787/ID
 //
-// THE-LOCATION is the path in the Location header of the first response.
+// /ID is the path in the Location header of the first response.
 // `wrangler` needs this wrangler.toml:
 //
 //   name = "chat"

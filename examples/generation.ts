@@ -5,13 +5,13 @@
 //
 //   deno serve --allow-net --allow-env --allow-read --allow-write examples/generation.ts
 //   curl --include --data "Why is the sky blue?" http://localhost:8000/
-//   curl --no-buffer http://localhost:8000/THE-LOCATION
-//   curl --request DELETE http://localhost:8000/THE-LOCATION
+//   curl --no-buffer http://localhost:8000/ID
+//   curl --request DELETE http://localhost:8000/ID
 //
-// THE-LOCATION is the path that the first request returns in its Location header.
-// Set OPENAI_API_KEY to your key. For another API or model, set OPENAI_BASE_URL
-// and OPENAI_MODEL. SQLITE_PATH is the file for the answers; by default, it is
-// answers.db. For servers on several machines, use another log instead.
+// /ID is the path in the Location header of the first response. Set OPENAI_API_KEY
+// to your key. For another API or model, set OPENAI_BASE_URL and OPENAI_MODEL.
+// SQLITE_PATH is the file for the answers; by default, it is answers.db. For servers
+// on several machines, use another log instead.
 
 import {
   connectSse,

@@ -3,9 +3,9 @@
 //
 //   deno serve examples/progress.ts
 //   curl --include --request POST http://localhost:8000/
-//   curl --no-buffer http://localhost:8000/LOCATION
+//   curl --no-buffer http://localhost:8000/ID
 //
-// LOCATION is the path in the `Location` header of the answer to POST.
+// /ID is the path in the Location header of the first response.
 
 import { lastEventIdOf, sseResponse } from "@x/sse";
 import { MemoryEventLog, resume } from "@x/sse/event-log";
