@@ -126,25 +126,24 @@ function sqlite(): SqlDialect {
   const now = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
   const columns = "sse_messages (log, number, tag, body, time, expires)";
   // `MAX(number)` would read all rows of the log.
-  const newest = `(
-  SELECT * FROM (
-    SELECT number, tag, body IS NULL AS ended FROM sse_messages
-    WHERE log = $1 ORDER BY number DESC LIMIT 1
-  ) UNION ALL SELECT 0, '', 0 ORDER BY number DESC LIMIT 1
-) AS newest`;
+  const newest = `LEFT JOIN (
+  SELECT number, tag, body IS NULL AS ended FROM sse_messages
+  WHERE log = $1 ORDER BY number DESC LIMIT 1
+)`;
   return withQuestionMarks({
     ...SHARED,
     append: `INSERT INTO ${columns}
-SELECT $1, newest.number + 1 + item.key, substr(item.value, 1, ${TAG_LENGTH}),
-  substr(item.value, ${TAG_LENGTH + 1}), ${now}, ${now} + $3
-FROM ${newest}, json_each($2) AS item WHERE NOT newest.ended
+SELECT $1, IFNULL(number, 0) + 1 + item.key,
+  substr(item.value, 1, ${TAG_LENGTH}), substr(item.value, ${TAG_LENGTH + 1}),
+  ${now}, ${now} + $3
+FROM json_each($2) AS item ${newest} WHERE ended IS NOT 1
 RETURNING number AS last`,
     end: `INSERT INTO ${columns}
-SELECT $1, number + 1, tag, NULL, ${now}, ${now} + $2
-FROM ${newest} WHERE NOT ended`,
+SELECT $1, IFNULL(number, 0) + 1, IFNULL(tag, ''), NULL, ${now}, ${now} + $2
+FROM (SELECT 1) ${newest} WHERE ended IS NOT 1`,
     touch: `INSERT INTO ${columns}
-SELECT $1, number, tag, '', ${now}, ${now} + $2
-FROM ${newest} WHERE NOT ended
+SELECT $1, IFNULL(number, 0), IFNULL(tag, ''), '', ${now}, ${now} + $2
+FROM (SELECT 1) ${newest} WHERE ended IS NOT 1
 ON CONFLICT DO UPDATE SET time = excluded.time, expires = excluded.expires`,
     statuses: `SELECT message.log, number, tag, body IS NULL AS ended,
   ${now} - time AS idle
