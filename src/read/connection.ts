@@ -124,7 +124,7 @@ export interface SseConnection
   return(): Promise<IteratorResult<ServerSentEvent, undefined>>;
 
   /**
-   * Reconnects. Has no effect if the stream has ended.
+   * Reconnects, unless the stream has ended.
    *
    * Without an argument, reconnects now: drops the connection, or ends the
    * delay before the next attempt. Call it if you know more than the connection
@@ -145,7 +145,7 @@ export interface SseConnection
    *
    * @param error The reason why the connection has failed.
    * @throws {TypeError} If there is no argument, and the option `reconnect` is
-   * off.
+   * off. It is thrown even if the stream has ended.
    *
    * @example Reconnect as soon as the network is back
    * ```ts
