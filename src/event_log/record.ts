@@ -79,7 +79,7 @@ const MAX_WAITING = 100;
  * You do not have to await it: it rejects only if an argument is wrong.
  * Messages that arrive while others are being appended are then appended
  * together. If the log is ended elsewhere, in any process, the source is closed
- * at once.
+ * as soon as this process notices the end.
  *
  * @param log The log.
  * @param source The messages: an iterable, a stream or a connection; or a

@@ -162,8 +162,8 @@ export interface SqlConnectionOptions {
    * were in flight when a connection was lost, and later appends to the log would
    * wait for them.
    *
-   * The database may still execute the statement. An `append` that fails so may have
-   * stored its messages; `record` finds out before it tries again.
+   * The database may still execute the statement, so an `append` that fails in this
+   * way may have stored its messages. `record` finds out before it tries again.
    *
    * @default {10_000}
    */
