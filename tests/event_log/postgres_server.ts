@@ -1,6 +1,6 @@
 /** Starts a PostgreSQL server for tests. */
 // Without @std, as benchmarks use it, too.
-import { deadline } from "../support/deadline.ts";
+import { startOnRandomPort, waitUntilPrinted } from "../support/fixed_port.ts";
 import { notRunFor } from "../support/not_run.ts";
 import { script, temporaryDirectory } from "../support/temporary_directory.ts";
 
@@ -60,16 +60,9 @@ export class PostgresServer implements AsyncDisposable {
       ...["--auth", "trust", "--no-sync", "--encoding", "UTF8"],
     ]).output();
     if (!success) throw new Error(new TextDecoder().decode(stderr));
-    for (let attempt = 0;; attempt++) {
-      const server = new PostgresServer(directory, randomPort());
-      try {
-        await server.start();
-        return server;
-      } catch (error) {
-        // The random port may be in use.
-        if (attempt === 3) throw error;
-      }
-    }
+    return await startOnRandomPort((port) =>
+      new PostgresServer(directory, port)
+    );
   }
 
   /** Starts the process, also after `stopNow`, and waits until it is ready. */
@@ -81,17 +74,12 @@ export class PostgresServer implements AsyncDisposable {
     ]).spawn();
     this.#process = process;
     await process.stdout.cancel();
-    let printed = "";
-    const ready = Promise.withResolvers<void>();
-    (async () => {
-      const output = process.stderr.pipeThrough(new TextDecoderStream());
-      for await (const text of output) {
-        printed += text;
-        if (/is ready to accept connections/.test(printed)) ready.resolve();
-      }
-      ready.reject(new Error(`postgres ended: ${printed}`));
-    })();
-    await deadline(ready.promise, "postgres to be ready", 60);
+    await waitUntilPrinted(
+      "postgres",
+      process.stderr,
+      "is ready to accept connections",
+      60,
+    );
   }
 
   /** Ends the server without a checkpoint, as a crash does, but for its files. */
@@ -127,12 +115,4 @@ function command(name: string, args: string[]): Deno.Command {
     cwd: "/",
     ...Deno.uid() === 0 ? { uid: NOBODY, gid: NOBODY } : {},
   });
-}
-
-/**
- * Returns a port below the range that systems use for port 0, so that no other
- * test gets it while the server is down.
- */
-function randomPort(): number {
-  return 20_000 + Math.floor(Math.random() * 10_000);
 }

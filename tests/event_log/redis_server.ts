@@ -1,6 +1,6 @@
 /** Starts a `redis-server` for tests. */
 // Without @std, as benchmarks use it, too.
-import { deadline } from "../support/deadline.ts";
+import { startOnRandomPort, waitUntilPrinted } from "../support/fixed_port.ts";
 import { notRunFor } from "../support/not_run.ts";
 import { temporaryDirectory } from "../support/temporary_directory.ts";
 
@@ -57,16 +57,9 @@ export class RedisServer implements AsyncDisposable {
     sync: "always" | "everysec" = "always",
   ): Promise<RedisServer> {
     const directory = await temporaryDirectory();
-    for (let attempt = 0;; attempt++) {
-      const server = new RedisServer(randomPort(), directory, sync);
-      try {
-        await server.start();
-        return server;
-      } catch (error) {
-        // The random port may be in use.
-        if (attempt === 3) throw error;
-      }
-    }
+    return await startOnRandomPort((port) =>
+      new RedisServer(port, directory, sync)
+    );
   }
 
   /** Starts the process, also after `kill`, and waits until it is ready. */
@@ -82,17 +75,11 @@ export class RedisServer implements AsyncDisposable {
       stderr: "null",
     }).spawn();
     this.#process = process;
-    const output = process.stdout.pipeThrough(new TextDecoderStream());
-    let printed = "";
-    const ready = Promise.withResolvers<void>();
-    (async () => {
-      for await (const text of output) {
-        printed += text;
-        if (printed.includes("Ready to accept connections")) ready.resolve();
-      }
-      ready.reject(new Error(`redis-server ended: ${printed}`));
-    })();
-    await deadline(ready.promise, "redis-server to be ready");
+    await waitUntilPrinted(
+      "redis-server",
+      process.stdout,
+      "Ready to accept connections",
+    );
   }
 
   /** Kills the process without a chance to shut down. */
@@ -115,12 +102,4 @@ export class RedisServer implements AsyncDisposable {
     await this.kill();
     await this.#directory[Symbol.asyncDispose]();
   }
-}
-
-/**
- * Returns a port below the range that systems use for port 0, so that no other
- * test gets it while the server is down.
- */
-function randomPort(): number {
-  return 20_000 + Math.floor(Math.random() * 10_000);
 }
