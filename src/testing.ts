@@ -29,10 +29,10 @@
  * });
  * ```
  *
- * {@linkcode SseScript} has no assertions and needs no test runner. Its `fetch`
- * is a client's `fetch`, for example that of `EventSource` of
- * `@x/sse/event-source` or of an LLM vendor's SDK. It is also the handler of a
- * server: `Deno.serve(server.fetch)`.
+ * {@linkcode SseScript} has no assertions and needs no test runner. Pass its
+ * `fetch` to a client, for example to `EventSource` of `@x/sse/event-source` or
+ * to an LLM vendor's SDK. It is also the handler of a server:
+ * `Deno.serve(server.fetch)`.
  *
  * The guide
  * [testing](https://github.com/x/sse/blob/main/examples/guides/testing.md) has
@@ -261,7 +261,9 @@ export class SseScript {
    * as the second argument is ignored.
    * @returns The response. Resolves when the script sends the headers.
    * @throws {TypeError} If the script breaks the connection before the headers,
-   * or the step with the status comes too late, or a step is invalid.
+   * or a step is invalid. An error of a step after the headers, such as a second
+   * status, errors the body instead.
+   * @throws {RangeError} If a `wait` or the status is out of range.
    */
   readonly fetch = async (
     input: Request | URL | string,
