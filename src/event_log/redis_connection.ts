@@ -66,7 +66,7 @@ export interface RedisConnectionOptions {
   sendBlocking?: SendRedisCommand | undefined;
   /**
    * Time in milliseconds between two polls, if there is no `sendBlocking`, or
-   * if Redis refuses the blocking command.
+   * if Redis refuses the blocking command or does not reply to it.
    *
    * @default {1000}
    */

@@ -182,8 +182,8 @@ export interface SseConnection
 
   /**
    * Closes the connection: aborts the request or cancels the response's body,
-   * and ends the iteration. Events that were not returned yet are dropped. Has
-   * no effect if the connection is closed already.
+   * and ends the iteration. Events that were not returned yet are dropped. A
+   * second call has no effect.
    *
    * @returns A promise that resolves when the body is canceled, or after a
    * second if canceling it takes longer.
