@@ -49,8 +49,9 @@ export type SseFetchOptions = Pick<
  *
  * It sends each request as it is, and does not retry, because clients retry
  * themselves. A response that is not an event stream is returned unchanged. The
- * bytes of an event stream are passed on unchanged, as soon as they arrive. The
- * body errors
+ * bytes of an event stream are passed on unchanged, as soon as they arrive. Its
+ * body has no BYOB reader, as that of `fetch` in Bun and older Safari. The body
+ * errors
  *
  * - if no byte arrives for `idleTimeout` milliseconds: `"idle-timeout"`;
  * - if no event arrives for `eventTimeout` milliseconds: `"event-timeout"`;
@@ -235,6 +236,8 @@ function guard(
     }
   }
 
+  // Not a byte stream: Safari before 26.4 has none, and `enqueue` of one would
+  // detach the buffers of chunks that an in-process handler may use again.
   return new ReadableStream({
     async pull(controller) {
       const stopTimer = exchange.startTimer(
