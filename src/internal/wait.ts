@@ -33,20 +33,20 @@ export function wait(
 }
 
 /**
- * Settles as the promise does, or rejects with the signal's reason as soon as
- * the signal aborts. It leaves a listener on the signal, so use it only with a
+ * Settles as the promise does, or rejects with the signal's reason if the signal
+ * aborts before that. It leaves a listener on the signal, so use it only with a
  * short-lived signal of this module.
  */
 export function abortable<T>(
-  promise: Promise<T>,
+  promise: T | Promise<T>,
   signal: AbortSignal,
 ): Promise<T> {
-  return new Promise((resolve, reject) => {
+  const aborted = new Promise<never>((_, reject) => {
     const onAbort = () => reject(signal.reason);
+    signal.addEventListener("abort", onAbort);
     if (signal.aborted) onAbort();
-    else signal.addEventListener("abort", onAbort);
-    promise.then(resolve, reject);
   });
+  return Promise.race([promise, aborted]);
 }
 
 /**

@@ -36,7 +36,8 @@ import { checkResponse, makeSend } from "./request.ts";
  * `Accept`, `Cache-Control` and `Last-Event-ID` are added if they are missing.
  * Aborting its own signal aborts that attempt only. If the function throws an
  * `SseError`, the attempt has failed and may be repeated. Any other error ends
- * the stream.
+ * the stream. Errors are ignored after the function has called `close()` or
+ * `reconnect()`.
  * @param options The options of `fetch`, and how to read the stream.
  * @returns The open connection, an iterator over the events.
  * @throws {SseError} `"network"` if no response arrived, and

@@ -12,7 +12,7 @@ import {
   checkTimeout,
 } from "../internal/check.ts";
 import { CallQueue } from "../internal/call_queue.ts";
-import { abortable, wait } from "../internal/wait.ts";
+import { wait } from "../internal/wait.ts";
 import { Exchange } from "./exchange.ts";
 import { Inbox } from "./inbox.ts";
 import { MAX_CLOSE_TIME, MAX_HEALTHY_TIME, MIN_RETRY_DELAY } from "./limits.ts";
@@ -631,18 +631,15 @@ export class Connection implements SseConnection {
     const { signal } = state.exchange;
     try {
       const error = await reason;
-      signal.throwIfAborted();
+      if (state !== this.#state) return;
       // Before the callbacks, which may call reconnect().
       this.#attempts++;
       const delay = this.#canContinue
-        ? await abortable(
-          planRetry(
-            this.#policy,
-            error,
-            this.#attempts,
-            this.reconnectionTime,
-            signal,
-          ),
+        ? await planRetry(
+          this.#policy,
+          error,
+          this.#attempts,
+          this.reconnectionTime,
           signal,
         )
         : undefined;
@@ -656,7 +653,9 @@ export class Connection implements SseConnection {
       await wait(delay, signal);
       await this.#attempt(state, error);
     } catch (reason) {
-      if (state === this.#state) this.#end({ reason });
+      // A callback may throw after it has called close() or reconnect().
+      const isAbort = state !== this.#state && reason === signal.reason;
+      if (!isAbort) this.#end({ reason });
     } finally {
       // A refused response may be left to the caller.
       if (this.#state.exchange !== failed) failed.abort();

@@ -12,6 +12,7 @@ import {
   checkRange,
   checkType,
 } from "../internal/check.ts";
+import { abortable } from "../internal/wait.ts";
 import { MIN_RETRY_DELAY } from "./limits.ts";
 import type { ServerSentEvent } from "./server_sent_event.ts";
 
@@ -137,7 +138,8 @@ export interface ReconnectOptions {
    *
    * Use it to retry another status, for example 401 after you have renewed a
    * token, or to stop if the body of a refused response says so. It may return
-   * a promise. An error that it throws ends the stream.
+   * a promise, for which `close()`, `reconnect()` and an abort do not wait. An
+   * error that it throws ends the stream.
    *
    * It is not called after `until` was met, `close()` or an abort, for status
    * 204 or 205, or, with `resume: false`, after the event that made
@@ -155,8 +157,9 @@ export interface ReconnectOptions {
     ) => boolean | undefined | Promise<boolean | undefined>)
     | undefined;
   /**
-   * Called before each delay. If it returns a promise, it is awaited first.
-   * There is no default.
+   * Called before each delay. If it returns a promise, it is awaited first, but
+   * `close()`, `reconnect()` and an abort do not wait for it. There is no
+   * default.
    *
    * Use it to log failures, or to show that the connection was lost. An error
    * that it throws ends the stream.
@@ -236,7 +239,8 @@ export async function planRetry(
   reconnectionTime: number | undefined,
   signal: AbortSignal,
 ): Promise<number | undefined> {
-  const retries = await shouldReconnect?.(error, attempt) ?? isTemporary(error);
+  const retries = await abortable(shouldReconnect?.(error, attempt), signal) ??
+    isTemporary(error);
   signal.throwIfAborted();
   if (!retries) return undefined;
   if (attempt > maxAttempts) throw attemptsFailed(maxAttempts, error);
@@ -244,7 +248,7 @@ export async function planRetry(
     delayBefore(attempt, reconnectionTime, backoff),
     error.code === "status" ? retryAfter(error) : 0,
   );
-  await onReconnect?.({ attempt, delay, error });
+  await abortable(onReconnect?.({ attempt, delay, error }), signal);
   return delay;
 }
 

@@ -78,8 +78,18 @@ Deno.test("abortable rejects with the reason when the signal aborts", async () =
   controller.abort(new Error("enough"));
   await assertRejects(() => pending, Error, "enough");
   await assertRejects(
-    () => abortable(Promise.resolve(), controller.signal),
+    () => abortable(new Promise(() => {}), controller.signal),
     Error,
     "enough",
+  );
+});
+
+Deno.test("abortable settles as its promise does if both have settled", async () => {
+  const signal = AbortSignal.abort(new Error("enough"));
+  assertEquals(await abortable(Promise.resolve(1), signal), 1);
+  await assertRejects(
+    () => abortable(Promise.reject(new Error("mine")), signal),
+    Error,
+    "mine",
   );
 });

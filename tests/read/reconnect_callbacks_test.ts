@@ -371,6 +371,38 @@ for (const name of callbacks) {
     });
   }
 
+  const before: Record<string, (sse: SseConnection) => void> = {
+    "close()": (sse) => void sse.close(),
+    "reconnect()": (sse) => sse.reconnect(),
+    "reconnect(error)": (sse) => sse.reconnect(new Error("not this one")),
+  };
+  for (const [call, run] of Object.entries(before)) {
+    for (const [how, callback] of Object.entries(throwing)) {
+      Deno.test(`SseConnection ends with the error if ${name} ${how} after it has called ${call}`, async () => {
+        const { fetch } = inTurn(
+          events("data: a\n\n"),
+          events("data: b\n\n"),
+        );
+        let calls = 0;
+        await using sse: SseConnection = await connectSse(url, {
+          fetch,
+          reconnect: {
+            initialDelay: 0,
+            [name]() {
+              if (calls++ > 0) return false;
+              run(sse);
+              return callback();
+            },
+          },
+        });
+        assertEquals((await sse.next()).value?.data, "a");
+        assertStrictEquals(await assertRejects(() => sse.next()), thrown);
+        assertEquals(sse.state, "closed");
+        assertEquals(await sse.next(), done);
+      });
+    }
+  }
+
   const never = { initialDelay: 0, [name]: () => new Promise<never>(() => {}) };
 
   Deno.test(`SseConnection.close() does not wait for a ${name} that never settles`, async () => {
@@ -693,6 +725,17 @@ Deno.test("SseConnection.next() rejects with an error that until throws after cl
     assertEquals(await sse.next(), done);
     await stream.cancelled;
   }
+});
+
+Deno.test("an error that input throws after close() is ignored", async () => {
+  const { fetch } = inTurn(events("data: a\n\n"));
+  await using sse: SseConnection = await connectSse(({ attempt }) => {
+    if (attempt === 0) return url;
+    sse.close();
+    throw thrown;
+  }, { fetch, reconnect: { initialDelay: 0 } });
+  assertEquals(await allData(sse), ["a"]);
+  assertEquals(sse.state, "closed");
 });
 
 Deno.test("shouldReconnect is not called after an error of input that is no SseError, or an id that cannot be sent", async () => {
