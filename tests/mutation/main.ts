@@ -129,13 +129,7 @@ async function mutate(file: string): Promise<void> {
   const paths = tests[name].map((test) => `tests/${folder}/${test}_test.ts`);
   const config = {
     testRunner: "command",
-    commandRunner: {
-      // A mutant that loops forever would outlive the shell that Stryker kills.
-      command:
-        "TEST_SCALE=0.03 DENO_JOBS=4 timeout 60 deno test -A --no-check " +
-        "--parallel --quiet --fail-fast --import-map=tests/offline/import_map.json " +
-        paths.join(" "),
-    },
+    commandRunner: { command: await commandOf(paths) },
     mutate: [`src/${file}`],
     reporters: ["clear-text"],
     // No test compares each word of a message.
@@ -155,6 +149,29 @@ async function mutate(file: string): Promise<void> {
     "run",
     "stryker.json",
   ], directory);
+}
+
+/**
+ * Returns the command that runs the tests. Those without a server run first: they
+ * are fast, and notice most mutants. If a mutant never answers, they fail at once,
+ * because no server keeps the process alive.
+ */
+async function commandOf(paths: string[]): Promise<string> {
+  const inProcess: string[] = [];
+  const others: string[] = [];
+  for (const path of paths) {
+    const hasServer = /Server\b/.test(await Deno.readTextFile(root + path));
+    (hasServer ? others : inProcess).push(path);
+  }
+  // A mutant that loops forever would outlive the shell that Stryker kills.
+  const test = (paths: string[], seconds: number, flags = "") =>
+    `TEST_SCALE=0.03 DENO_JOBS=4 timeout ${seconds} deno test -A --no-check ` +
+    `--quiet --fail-fast --import-map=tests/offline/import_map.json ${flags} ` +
+    paths.join(" ");
+  return [
+    ...inProcess.length > 0 ? [test(inProcess, 30)] : [],
+    ...others.length > 0 ? [test(others, 60, "--parallel")] : [],
+  ].join(" && ");
 }
 
 /** Runs a command, and prints what it prints. */
