@@ -28,8 +28,8 @@ export interface Subscribable {
 }
 
 /**
- * A consumer of messages. Its methods do not throw. After `close` or `error`, and once the subscription
- * is canceled, the source calls no method of it.
+ * A consumer of messages. Its methods do not throw. After `close` or `error`, and
+ * once the subscription is canceled, the source calls no method of it.
  */
 export interface Sink {
   /** Takes a message. Returns false if it wants none until the next `pull()`. */
@@ -64,12 +64,13 @@ export function subscribe(
   source: Messages | (() => Promise<Messages>),
   sink: Sink,
 ): Subscription {
-  const log = source as Partial<Subscribable> | undefined;
-  const pulled = () =>
-    typeof source === "function"
-      ? pullFromFunction(source, MESSAGES)
-      : pullFrom(source, MESSAGES);
-  return log?.[SUBSCRIBE]?.(sink) ?? new PulledSubscription(pulled(), sink);
+  const subscribable = source as Partial<Subscribable> | undefined;
+  const subscription = subscribable?.[SUBSCRIBE]?.(sink);
+  if (subscription !== undefined) return subscription;
+  const pulled = typeof source === "function"
+    ? pullFromFunction(source, MESSAGES)
+    : pullFrom(source, MESSAGES);
+  return new PulledSubscription(pulled, sink);
 }
 
 /** Subscribes to a source that is read with `next()`. */
