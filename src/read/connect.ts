@@ -43,7 +43,8 @@ import { checkResponse, makeSend } from "./request.ts";
  * @throws {SseError} `"network"` if no response arrived, and
  * `"connect-timeout"` if none arrived in time; with `reconnect`, also
  * `"reconnect-failed"`.
- * @throws {TypeError} If the input or an option has the wrong type.
+ * @throws {TypeError} If the input or an option is invalid, such as a string
+ * that is not a URL.
  * @throws {RangeError} If a number among the options is out of range.
  * @throws {unknown} The signal's reason after an abort, or the error that
  * `input`, `onOpen`, `shouldReconnect` or `onReconnect` throws.

@@ -108,8 +108,9 @@ export interface SseConnection
    * `"malformed"` or `"rejected"`; with `reconnect`, also `"connect-timeout"`
    * or `"reconnect-failed"`.
    * @throws {TypeError} If the response's body is locked, was read by another
-   * reader or cannot be streamed, or if `until` or `restartUntil` returns a
-   * promise.
+   * reader or is not a stream of bytes, if `until` or `restartUntil` returns a
+   * promise, or, with `reconnect`, if `input` or `fetch` returns an invalid
+   * value.
    * @throws {unknown} The signal's reason after an abort, or the error that
    * `until`, `onOpen`, `onComment`, `restartUntil`, `shouldReconnect`,
    * `onReconnect` or `input` throws.

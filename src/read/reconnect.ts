@@ -123,7 +123,8 @@ export interface ReconnectOptions {
    * event resets the count and the delays, so a server that sends one event per
    * connection and then closes it is retried forever. The same holds for a
    * connection that delivered a byte and stayed open for longer than
-   * `maxDelay`, or for 30 seconds if that is less: it was healthy, but quiet.
+   * `maxDelay` (at least 100 ms), or than 30 seconds if that is less: it was
+   * healthy, but quiet.
    *
    * With `resume: false`, nothing resets the count: the request is sent at most
    * `1 + maxAttempts` times.
@@ -145,7 +146,8 @@ export interface ReconnectOptions {
    * 204 or 205, or, with `resume: false`, after the event that made
    * `restartUntil` true. It is still called after the last of `maxAttempts`
    * attempts has failed: `true` then ends the stream with
-   * `"reconnect-failed"`, and `false` with the error itself.
+   * `"reconnect-failed"`. `false` ends it with the error itself, or without an
+   * error if the body ended and `until` is not set.
    *
    * @param error The error; `"truncated"` if the body ended.
    * @param attempt The number of the next attempt in a row, from 1.
