@@ -18,8 +18,9 @@ const CR = 0x0d;
 /**
  * Options of {@linkcode sseFetch}: when an event stream is complete, and how long
  * to wait. They have the same meaning as those of {@linkcode ConnectSseOptions},
- * except that `connectTimeout` has no default: a response that is not an event
- * stream may take longer to arrive than the pause between two events.
+ * with two exceptions. `connectTimeout` has no default: a response that is not an
+ * event stream may take longer to arrive than the pause between two events. An
+ * error that `fetch` throws is passed on unchanged.
  *
  * @example Guard the streams of a chat API
  * ```ts
@@ -50,8 +51,8 @@ export type SseFetchOptions = Pick<
  * It sends each request as it is, and does not retry, because clients retry
  * themselves. A response that is not an event stream is returned unchanged. The
  * bytes of an event stream are passed on unchanged, as soon as they arrive. Its
- * body has no BYOB reader, as that of `fetch` in Bun and older Safari. The body
- * errors
+ * body does not support BYOB readers; neither does that of `fetch` in Bun and
+ * older Safari. The body errors
  *
  * - if no byte arrives for `idleTimeout` milliseconds: `"idle-timeout"`;
  * - if no event arrives for `eventTimeout` milliseconds: `"event-timeout"`;
