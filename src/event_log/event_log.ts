@@ -153,8 +153,9 @@ export interface EventLogStatus {
   ended: boolean;
   /**
    * The time in milliseconds since the last append, or since `record` has
-   * renewed the log because of its option `keepAlive`. `Infinity` if nothing
-   * was appended yet, or if the time is not known.
+   * renewed the log because of its option `keepAlive`. In SQL, `end()` counts
+   * as an append. `Infinity` if nothing was appended yet, or if the time is not
+   * known.
    */
   idle: number;
 }

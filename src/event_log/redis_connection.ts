@@ -80,10 +80,10 @@ export interface RedisConnectionOptions {
    */
   commandTimeout?: number | undefined;
   /**
-   * Called with the error of each command that is retried, for example while
-   * Redis cannot be reached. By default, these errors are ignored. Use it to
-   * log them. Errors that a retry cannot change are thrown to readers, and so
-   * are errors that this function throws.
+   * Called with the error of each read that is retried, for example while Redis
+   * cannot be reached. By default, these errors are ignored. Use it to log
+   * them. Errors that a retry cannot change are thrown to readers, and so are
+   * errors that this function throws.
    */
   onError?: ((error: unknown) => void) | undefined;
 }
