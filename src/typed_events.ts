@@ -236,8 +236,8 @@ export class TypedEventError extends Error {
   readonly event: ServerSentEvent;
 
   /**
-   * The reasons, as the schema reports them. If the schema did not report any,
-   * one issue with the message of the error.
+   * The reasons, as the schema reports them. For other errors, such as
+   * data that is not JSON, one issue with the message of the error.
    */
   readonly issues: readonly StandardSchemaIssue[];
 
