@@ -372,7 +372,7 @@ export class Connection implements SseConnection {
     } else {
       // The state is set first, because the source may call close() when it is
       // canceled.
-      this.#connect(state.kind === "lost" ? state.error : undefined);
+      this.#connect((state as { error?: SseError }).error);
       state.exchange.abort();
     }
   }

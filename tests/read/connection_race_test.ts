@@ -9,9 +9,10 @@ import {
   type ServerSentEvent,
   type SseConnection,
 } from "../../mod.ts";
-import { url } from "../support/in_process.ts";
+import { events, url } from "../support/in_process.ts";
+import { inTurn } from "../support/in_turn.ts";
 import { microtasks } from "../support/microtasks.ts";
-import { eventResponse } from "../support/open_response.ts";
+import { eventResponse, OpenResponse } from "../support/open_response.ts";
 import type { ReconnectInfo } from "../support/reconnect_info.ts";
 
 const reason = new Error("enough");
@@ -268,5 +269,66 @@ for (const [what, options] of Object.entries(failures)) {
     const last = isAborted.lastIndexOf(true);
     assert(last >= 0 && last < 99);
     assertEquals(isAborted.indexOf(false), last + 1, `${isAborted}`);
+  });
+}
+
+Deno.test("close(), an abort and reconnect() drop a chunk that has arrived and was not read yet", async () => {
+  const controller = new AbortController();
+  const calls: Record<string, (sse: SseConnection) => void> = {
+    undefined: (sse) => void sse.close(),
+    b: (sse) => sse.reconnect(),
+    enough: () => controller.abort(reason),
+  };
+  for (const [expected, call] of Object.entries(calls)) {
+    const stream = new OpenResponse();
+    const { fetch } = inTurn(() => stream.response, events("data: b\n\n"));
+    await using sse = await connectSse(url, {
+      fetch,
+      signal: controller.signal,
+      reconnect: true,
+    });
+    const next = sse.next();
+    await microtasks(moments.length);
+    stream.send("data: a\n\n");
+    call(sse);
+    const result = next.then(({ value }) => value?.data, (it) => it.message);
+    assertEquals(`${await result}`, expected);
+  }
+});
+
+const endings: Record<string, [(sse: SseConnection) => void, unknown]> = {
+  "close()": [(sse) => void sse.close(), undefined],
+  "reconnect()": [(sse) => sse.reconnect(), "b"],
+};
+for (const [how, [call, expected]] of Object.entries(endings)) {
+  Deno.test(`${how} is not undone at any moment after shouldReconnect has returned false`, async () => {
+    for (const moment of moments) {
+      const { fetch } = inTurn(
+        events("data: a\n\n"),
+        () => new Response("No", { status: 503 }),
+        events("data: b\n\n"),
+      );
+      let state: SseConnection["state"] | undefined;
+      await using sse: SseConnection = await connectSse(url, {
+        fetch,
+        reconnect: {
+          initialDelay: 0,
+          shouldReconnect({ code }) {
+            if (code !== "status") return true;
+            microtasks(moment).then(() => {
+              state = sse.state;
+              call(sse);
+            });
+            return false;
+          },
+        },
+      });
+      await sse.next();
+      const next = sse.next();
+      const result = await next.then(({ value }) => value?.data, (it) => it);
+      if (moment === 0) assertEquals(state, "connecting");
+      if (state !== "connecting") break;
+      assertEquals(result, expected, `after ${moment} microtasks`);
+    }
   });
 }

@@ -12,6 +12,7 @@ import { deadline } from "../support/deadline.ts";
 import { HttpServer } from "../support/http_server.ts";
 import { done, events, url } from "../support/in_process.ts";
 import { inTurn } from "../support/in_turn.ts";
+import { countListeners } from "../support/listeners.ts";
 import { microtasks } from "../support/microtasks.ts";
 import { eventResponse, OpenResponse } from "../support/open_response.ts";
 import type { ReconnectInfo } from "../support/reconnect_info.ts";
@@ -494,6 +495,19 @@ Deno.test("reconnect() has no effect after the stream has ended for any reason",
   assertEquals(error.body, "Why?");
 });
 
+Deno.test("reconnect() leaves no listener on the signal after the stream has ended", async () => {
+  const { signal } = new AbortController();
+  const listeners = countListeners(signal);
+  const sse = await connectSse(url, {
+    fetch: events("data: a\n\n"),
+    signal,
+    reconnect: true,
+  });
+  await sse.close();
+  sse.reconnect();
+  assertEquals(listeners(), 0);
+});
+
 Deno.test("reconnect() loses no event of a large chunk that is partly unread", async () => {
   const first = Array.from({ length: 10_000 }, (_, i) => `${i}`);
   const { fetch, requests } = inTurn(
@@ -582,6 +596,21 @@ Deno.test("reconnect() passes the error of the previous connection to a function
   sse.reconnect();
   assertEquals(await data(sse), "b");
   assertEquals(attempts, ["0 undefined", "1 event-too-large"]);
+});
+
+Deno.test("reconnect() passes the error of a refused response to a function input", async () => {
+  const { fetch } = inTurn(
+    () => new Response("Who?", { status: 401 }),
+    events("data: a\n\n"),
+  );
+  const errors: unknown[] = [];
+  await using sse = await connectSse(({ error }) => {
+    errors.push(error?.response?.status);
+    return url;
+  }, { fetch, reconnect: true });
+  sse.reconnect();
+  assertEquals(await data(sse), "a");
+  assertEquals(errors, [undefined, 401]);
 });
 
 Deno.test("events of a dropped connection do not reset the count of attempts", async () => {

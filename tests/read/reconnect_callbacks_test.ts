@@ -371,6 +371,23 @@ for (const name of callbacks) {
     });
   }
 
+  Deno.test(`SseConnection ends with undefined if ${name} throws it`, async () => {
+    const { fetch } = inTurn(events("data: a\n\n"));
+    await using sse = await connectSse(url, {
+      fetch,
+      reconnect: {
+        initialDelay: 0,
+        [name]() {
+          throw undefined;
+        },
+      },
+    });
+    assertEquals((await sse.next()).value?.data, "a");
+    const result = await sse.next().catch((reason) => reason);
+    assertEquals(result, undefined);
+    assertEquals(await sse.next(), done);
+  });
+
   const before: Record<string, (sse: SseConnection) => void> = {
     "close()": (sse) => void sse.close(),
     "reconnect()": (sse) => sse.reconnect(),
@@ -638,6 +655,21 @@ Deno.test("close() called in until ends the stream after the event that until re
     },
   });
   assertEquals(await allData(sse), ["a"]);
+  assertEquals(requests.length, 1);
+});
+
+Deno.test("close() called in until for an unfinished event ends the stream without an error", async () => {
+  const { fetch, requests } = inTurn(events("error: busy\ndata: a"));
+  await using sse: SseConnection = await connectSse(url, {
+    fetch,
+    reconnect: { initialDelay: 0 },
+    until() {
+      sse.close();
+      return false;
+    },
+  });
+  assertEquals(await sse.next(), done);
+  assertEquals(sse.state, "closed");
   assertEquals(requests.length, 1);
 });
 

@@ -150,6 +150,18 @@ Deno.test("with resume: false, errors that the caller reports and calls of recon
   }
 });
 
+Deno.test("with resume: false, reconnect() ends the stream after maxAttempts attempts", async () => {
+  const stream = new OpenResponse();
+  await using sse = await connectSse(url, {
+    fetch: () => stream.response,
+    reconnect: { ...restart, maxAttempts: 0 },
+  });
+  sse.reconnect();
+  assertEquals(sse.state, "closed");
+  await stream.cancelled;
+  await assertSseError(sse.next(), "reconnect-failed");
+});
+
 Deno.test("with resume: false, the number of the attempt is that of the request", async () => {
   const attempts: number[] = [];
   const { fetch } = inTurn(
