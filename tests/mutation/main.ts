@@ -160,7 +160,9 @@ async function commandOf(paths: string[]): Promise<string> {
   const inProcess: string[] = [];
   const others: string[] = [];
   for (const path of paths) {
-    const hasServer = /Server\b/.test(await Deno.readTextFile(root + path));
+    const hasServer = /support\/\w*_server\.ts/.test(
+      await Deno.readTextFile(root + path),
+    );
     (hasServer ? others : inProcess).push(path);
   }
   // A mutant that loops forever would outlive the shell that Stryker kills.
