@@ -3,6 +3,8 @@
  * bytes. Run by itself, as `broadcast.ts BROADCASTER`, it measures a server, and
  * as `broadcast.ts clients PORT`, it is the clients of one.
  */
+import { createServer, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
 import process from "node:process";
 import { createChannel, createResponse } from "npm:better-sse@0.16.1";
 import { Hono } from "npm:hono@4.13.19";
@@ -31,25 +33,67 @@ interface Cost {
 }
 
 interface Broadcaster {
-  /** Responds to one client. */
-  respond(request: Request): Response | Promise<Response>;
+  /** Starts a server, which calls `onClient` for each client. Returns its port. */
+  listen(onClient: () => void): number | Promise<number>;
   /** Sends a message to all clients. */
   send(id: number, data: string): unknown;
 }
+
+/** Returns a `listen` that answers each client with a response. */
+function serve(
+  respond: (request: Request) => Response | Promise<Response>,
+): Broadcaster["listen"] {
+  return (onClient) =>
+    Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen() {} },
+      async (request) => {
+        const response = await respond(request);
+        onClient();
+        return response;
+      },
+    ).addr.port;
+}
+
+const encode = (id: number, data: string) =>
+  new TextEncoder().encode(encodeSse({ id: String(id), data }));
 
 /** Ready-made bytes, pushed into streams without backpressure. */
 function floor(): Broadcaster {
   const controllers: ReadableStreamDefaultController[] = [];
   return {
-    respond: () =>
+    listen: serve(() =>
       new Response(
         new ReadableStream({ start: (it) => void controllers.push(it) }),
-      ),
+      )
+    ),
     send(id, data) {
-      const bytes = new TextEncoder().encode(
-        encodeSse({ id: String(id), data }),
-      );
+      const bytes = encode(id, data);
       for (const controller of controllers) controller.enqueue(bytes);
+    },
+  };
+}
+
+/** Ready-made bytes, written to a set of responses without backpressure. */
+function nodeHttp(): Broadcaster {
+  const responses = new Set<ServerResponse>();
+  return {
+    listen(onClient) {
+      const server = createServer((_request, response) => {
+        response.writeHead(200, { "Content-Type": "text/event-stream" });
+        response.flushHeaders();
+        responses.add(response);
+        response.on("close", () => responses.delete(response));
+        onClient();
+      });
+      return new Promise((resolve) => {
+        server.listen(0, "127.0.0.1", () => {
+          resolve((server.address() as AddressInfo).port);
+        });
+      });
+    },
+    send(id, data) {
+      const bytes = encode(id, data);
+      for (const response of responses) response.write(bytes);
     },
   };
 }
@@ -57,7 +101,9 @@ function floor(): Broadcaster {
 function eventLog(heartbeat?: number): Broadcaster {
   const log = new MemoryEventLog();
   return {
-    respond: (request) => sseResponse(resume(log, request), { heartbeat }),
+    listen: serve((request) =>
+      sseResponse(resume(log, request), { heartbeat })
+    ),
     send: (_id, data) => log.append({ data }),
   };
 }
@@ -65,10 +111,11 @@ function eventLog(heartbeat?: number): Broadcaster {
 function betterSse(): Broadcaster {
   const channel = createChannel();
   return {
-    respond: (request) =>
+    listen: serve((request) =>
       createResponse(request, (session) => {
         channel.register(session);
-      }),
+      })
+    ),
     send: (id, data) =>
       channel.broadcast(data, "message", { eventId: `${id}` }),
   };
@@ -84,7 +131,7 @@ function hono(): Broadcaster {
       await new Promise(() => {});
     }));
   return {
-    respond: (request) => app.fetch(request),
+    listen: serve((request) => app.fetch(request)),
     send: (id, data) =>
       Promise.all(
         streams.map((stream) => stream.writeSSE({ id: `${id}`, data })),
@@ -94,6 +141,7 @@ function hono(): Broadcaster {
 
 const broadcasters: Record<string, () => Broadcaster> = {
   "ready-made bytes": floor,
+  "node:http": nodeHttp,
   "MemoryEventLog": () => eventLog(),
   "with a heartbeat": () => eventLog(15_000),
   "better-sse channel": betterSse,
@@ -132,15 +180,10 @@ class Audience {
   static async of(broadcaster: Broadcaster): Promise<Audience> {
     const connected = Promise.withResolvers<void>();
     let count = 0;
-    const server = Deno.serve(
-      { hostname: "127.0.0.1", port: 0, onListen() {} },
-      async (request) => {
-        const response = await broadcaster.respond(request);
-        if (++count === CLIENTS) connected.resolve();
-        return response;
-      },
-    );
-    const clients = spawnChild("broadcast.ts", "clients", server.addr.port);
+    const port = await broadcaster.listen(() => {
+      if (++count === CLIENTS) connected.resolve();
+    });
+    const clients = spawnChild("broadcast.ts", "clients", port);
     await connected.promise;
     return new Audience(broadcaster, clients);
   }
