@@ -52,6 +52,20 @@ for (
   });
 }
 
+Deno.test("PulledSubscription stays canceled if its sink cancels it during write()", async () => {
+  const { source, sink, subscription } = subscribe();
+  sink.write = () => {
+    subscription.cancel();
+    return false;
+  };
+  subscription.pull();
+  source.send({ data: "1" });
+  await settled();
+  subscription.pull();
+  await subscription.cancel();
+  assertEquals([source.nextCalls, source.returnCalls], [1, 1]);
+});
+
 Deno.test("PulledSubscription does not close a source that has ended", async () => {
   const { source, sink, subscription } = subscribe();
   subscription.pull();
