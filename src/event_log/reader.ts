@@ -122,7 +122,7 @@ export abstract class LogReader
   }
 
   pull(): void {
-    // It may have ended before the sink has subscribed.
+    // It may have ended before the sink has subscribed, or before `next()`.
     if (this.isOver) return this.#calls.tellEnd(this.#sink);
     if (this.signal?.aborted) return this.handleEvent();
     if (this.#state === "new") {
@@ -199,8 +199,7 @@ class Calls implements Sink {
   add(reader: Subscription): Promise<Result> {
     const call = deferred<Result>();
     this.#waiting.push(call);
-    if (this.#end !== undefined) this.#settle();
-    else reader.pull();
+    reader.pull();
     return call.promise;
   }
 
