@@ -57,11 +57,12 @@ export class ArrayStore implements LogStore {
     this.waits++;
     await new Promise<void>((resolve) => {
       this.wake = resolve;
+      if (signal.aborted) resolve();
       signal.addEventListener("abort", () => resolve());
     });
   }
 
-  isPermanent() {
+  isPermanent(_error: unknown) {
     return false;
   }
 

@@ -1,22 +1,40 @@
 /** Tests the code that stored logs share, with a store in memory. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
-import { record, resume } from "../../src/event_log/mod.ts";
+import { EventLogEndedError, record, resume } from "../../src/event_log/mod.ts";
 import { EXTRAS } from "../../src/event_log/message.ts";
 import { StoredLog } from "../../src/event_log/stored.ts";
 import { ArrayStore } from "./array_store.ts";
 import { numbers, Reader } from "./contract.ts";
+
+/** Lets pending calls of the store and the log settle. */
+const settled = () => new Promise((resolve) => setTimeout(resolve));
+
+/** Delays the result of the next look until the returned function is called. */
+function delayNextLook(store: ArrayStore): () => void {
+  const delay = Promise.withResolvers<void>();
+  const pageAfter = store.pageAfter.bind(store);
+  store.pageAfter = async (position) => {
+    store.pageAfter = pageAfter;
+    const page = await pageAfter(position);
+    await delay.promise;
+    return page;
+  };
+  return delay.resolve;
+}
 
 Deno.test("StoredLog asks once for all readers at the same position, and keeps pages only while somebody reads", async () => {
   const store = new ArrayStore();
   store.last = 250;
   const log = new StoredLog(store);
   const readers = numbers(1, 50).map(() => new Reader(log.read("0")));
-  for (const reader of readers) {
-    assertEquals(await reader.data(250), numbers(1, 250));
+  for (const data of await Promise.all(readers.map((it) => it.data(250)))) {
+    assertEquals(data, numbers(1, 250));
   }
   assertEquals(store.looks, ["0", "100", "200"]);
-  // A page is kept for one that is slow, and for one that begins.
+  // A page is kept for one that is slow, and for one that begins, also after
+  // others have returned.
+  await readers[0].return();
   const late = new Reader(log.read("100"));
   await late.take(1);
   assertEquals(store.looks.length, 3);
@@ -25,6 +43,46 @@ Deno.test("StoredLog asks once for all readers at the same position, and keeps p
   await alone.take(1);
   assertEquals(store.looks, ["0", "100", "200", "0"]);
   await alone.return();
+});
+
+Deno.test("StoredLog keeps no page that arrives after its last reader has returned", async () => {
+  const store = new ArrayStore();
+  store.last = 1;
+  const log = new StoredLog(store);
+  const receive = delayNextLook(store);
+  const left = new Reader(log.read("0"));
+  const end = left.assertEnd();
+  await settled();
+  await left.return();
+  await end;
+  receive();
+  await settled();
+  const reader = new Reader(log.read("0"));
+  assertEquals(await reader.data(1), ["1"]);
+  assertEquals(store.looks, ["0", "0"]);
+  await reader.return();
+});
+
+Deno.test("StoredLog keeps the newest 16 MB of pages, or one that is larger", async () => {
+  const store = new ArrayStore();
+  let length = 1_000_000;
+  store.pageAfter = (position) => {
+    store.looks.push(position);
+    const id = `${Number(position) + 1}`;
+    const json = JSON.stringify({ data: "x".repeat(length) });
+    return Promise.resolve({ entries: [{ id, json }], end: id, ended: false });
+  };
+  const log = new StoredLog(store);
+  const slow = new Reader(log.read("0"));
+  await slow.take(20);
+  store.looks.length = 0;
+  const readers = ["0", "15"].map((id) => new Reader(log.read(id)));
+  for (const reader of readers) await reader.take(1);
+  assertEquals(store.looks, ["0"]);
+  length = 17_000_000;
+  await slow.take(1);
+  assertEquals(store.looks, ["0", "20"]);
+  for (const reader of [slow, ...readers]) await reader.return();
 });
 
 Deno.test("StoredLog resets its retry delay after a success", async () => {
@@ -49,19 +107,27 @@ Deno.test("StoredLog resets its retry delay after a success", async () => {
   await iterator.return!();
 });
 
-Deno.test("StoredLog waits up to 30 s after a hosted service has had enough requests", async () => {
-  using time = new FakeTime();
-  const store = new ArrayStore();
-  const message = "ERR max requests limit exceeded. Limit: 500000";
-  store.failures.push(...Array(100).fill(new Error(message)));
-  const iterator = new StoredLog(store).read("0")[Symbol.asyncIterator]();
-  const end = iterator.next();
-  for (let i = 0; i < 120; i++) await time.tickAsync(5000);
-  const { length } = store.looks;
-  assert(length > 20 && length < 60, `${length} looks in ten minutes`);
-  await iterator.return!();
-  await end;
-});
+// After "", the oldest message is looked for first.
+for (const after of ["0", ""]) {
+  Deno.test(
+    `StoredLog waits up to 30 s after a hosted service has had enough requests, after ${
+      JSON.stringify(after)
+    }`,
+    async () => {
+      using time = new FakeTime();
+      const store = new ArrayStore();
+      const message = "ERR max requests limit exceeded. Limit: 500000";
+      store.failures.push(...Array(100).fill(new Error(message)));
+      const iterator = new StoredLog(store).read(after)[Symbol.asyncIterator]();
+      const end = iterator.next();
+      for (let i = 0; i < 120; i++) await time.tickAsync(5000);
+      const { length } = store.errors;
+      assert(length > 20 && length < 60, `${length} tries in ten minutes`);
+      await iterator.return!();
+      await end;
+    },
+  );
+}
 
 Deno.test("StoredLog does not spin if its store never waits", async () => {
   using time = new FakeTime();
@@ -168,15 +234,36 @@ Deno.test("record() appends nothing after a message that it could not append", a
   assertEquals(store.jsons, ['{"data":"0"}']);
 });
 
-Deno.test("StoredLog with follow: false gives what was appended before the call, also if a look is under way", async () => {
+Deno.test("StoredLog with follow: false gives what was appended before the call, also if another reader waits", async () => {
   const store = new ArrayStore();
   const log = new StoredLog(store);
   const waiting = new Reader(log.read("0"));
   const next = waiting.data(1);
-  // The look of the first reader has begun, and has found nothing yet.
+  await settled();
+  assertEquals(store.waits, 1);
   store.last = 1;
-  const all = await Array.fromAsync(log.read("0", { follow: false }));
-  assertEquals(all.map(({ data }) => data), ["1"]);
+  const all = new Reader(log.read("0", { follow: false }));
+  assertEquals(await all.data(1), ["1"]);
+  await all.assertEnd();
+  assertEquals(await next, ["1"]);
+  await waiting.return();
+});
+
+Deno.test("StoredLog with follow: false gives what was appended before the call, also if a look is under way", async () => {
+  const store = new ArrayStore();
+  const log = new StoredLog(store);
+  const receive = delayNextLook(store);
+  const waiting = new Reader(log.read("0"));
+  const next = waiting.data(1);
+  await settled();
+  // The look has found nothing.
+  store.last = 1;
+  const all = new Reader(log.read("0", { follow: false }));
+  const first = all.data(1);
+  await settled();
+  receive();
+  assertEquals(await first, ["1"]);
+  await all.assertEnd();
   assertEquals(await next, ["1"]);
   await waiting.return();
 });
@@ -204,6 +291,44 @@ Deno.test("record() gives up after ten seconds", async () => {
   for (let i = 0; i < 100; i++) await time.tickAsync(200);
   assertEquals(await outcome, "failed");
 });
+
+Deno.test("record() tries a second time even if the first try took more than ten seconds", async () => {
+  using time = new FakeTime();
+  const store = new ArrayStore();
+  const log = new StoredLog(store);
+  const append = store.append.bind(store);
+  store.append = async () => {
+    store.append = append;
+    await new Promise((resolve) => setTimeout(resolve, 60_000));
+    throw new Error("The connection was lost");
+  };
+  const own = Object.assign(log, { [EXTRAS]: log });
+  const outcome = record(own, [{ data: "1" }]);
+  for (let i = 0; i < 4; i++) await time.tickAsync(30_000);
+  assertEquals(await outcome, "complete");
+  assertEquals(store.jsons, ['{"data":"1"}']);
+});
+
+for (
+  const [what, error, expected] of [
+    ["the log has ended", new EventLogEndedError(), "stopped"],
+    ["another try cannot succeed", new Error("WRONGTYPE"), "failed"],
+  ] as const
+) {
+  Deno.test(`record() tries once if ${what}`, async () => {
+    const store = new ArrayStore();
+    const log = new StoredLog(store);
+    let tries = 0;
+    store.append = () => {
+      tries++;
+      return Promise.reject(error);
+    };
+    store.isPermanent = (it) => (it as Error).message === "WRONGTYPE";
+    const own = Object.assign(log, { [EXTRAS]: log });
+    assertEquals(await record(own, [{ data: "1" }]), expected);
+    assertEquals(tries, 1);
+  });
+}
 
 Deno.test("record() rejects only if an argument is wrong", async () => {
   const log = new StoredLog(new ArrayStore());
