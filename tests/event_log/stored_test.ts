@@ -3,7 +3,11 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { EventLogEndedError, record, resume } from "../../src/event_log/mod.ts";
 import { EXTRAS } from "../../src/event_log/message.ts";
-import { StoredLog } from "../../src/event_log/stored.ts";
+import {
+  oldestToKeep,
+  PageLength,
+  StoredLog,
+} from "../../src/event_log/stored.ts";
 import { ArrayStore } from "./array_store.ts";
 import { numbers, Reader } from "./contract.ts";
 
@@ -22,6 +26,51 @@ function delayNextLook(store: ArrayStore): () => void {
   };
   return delay.resolve;
 }
+
+Deno.test("oldestToKeep() returns a number once for every tenth of the messages to keep, or for every 100", () => {
+  for (
+    const [maxMessages, added, expected] of [
+      [50, 1, [55, 60, 65, 70]],
+      [50, 2, [56, 60, 66, 70]],
+      [45, 1, [50, 55, 60, 65, 70]],
+      [2000, 1, [2100, 2200]],
+      [1, 1, numbers(3, 9).map(Number)],
+    ] as const
+  ) {
+    const trims: number[] = [];
+    for (let last = added; last <= (expected.at(-1) ?? 0); last += added) {
+      const oldest = oldestToKeep(last, added, maxMessages);
+      if (oldest === undefined) continue;
+      // One more than `maxMessages` is kept.
+      assertEquals(oldest, last - maxMessages);
+      trims.push(last);
+    }
+    assertEquals(trims, expected, `${maxMessages} ${added}`);
+  }
+});
+
+Deno.test("PageLength rises to the size of the messages at once, and falls by half with each page", () => {
+  const pageLength = new PageLength();
+  const learn = (...lengths: number[]) =>
+    pageLength.learn(
+      lengths.map((length) => ({ id: "1", json: "x".repeat(length) })),
+    );
+  const fitting = () => pageLength.fitting(60_000);
+  assertEquals(fitting(), 10);
+  learn(20_000, 40_000);
+  assertEquals(fitting(), 2);
+  // An entry that is no message does not count.
+  pageLength.learn([{ id: "1" }]);
+  assertEquals(fitting(), 2);
+  learn(480_000);
+  const fits = Array.from({ length: 12 }, () => {
+    learn(10, 10);
+    return fitting();
+  });
+  assertEquals(fits, [1, 1, 1, 2, 4, 8, 16, 32, 64, 100, 100, 100]);
+  // A message that does not fit is asked for alone.
+  assertEquals(pageLength.fitting(1), 1);
+});
 
 Deno.test("StoredLog asks once for all readers at the same position, and keeps pages only while somebody reads", async () => {
   const store = new ArrayStore();
