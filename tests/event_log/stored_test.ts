@@ -242,6 +242,25 @@ Deno.test("record() appends what failed again, and stores nothing twice", async 
   assertEquals(store.jsons, numbers(1, 5).map((n) => `{"data":"${n}"}`));
 });
 
+Deno.test("appendSafely() stores at most 700 kB at once, or one message that is larger", async () => {
+  const store = new ArrayStore();
+  const append = store.append.bind(store);
+  const batches: number[] = [];
+  store.append = (jsons, tag) => {
+    batches.push(jsons.length);
+    return append(jsons, tag);
+  };
+  // A UTF-16 code unit may have three bytes.
+  const lengths = [...Array(5).fill(100_000), 1_000_000, 10, 10];
+  const messages = lengths.map((length) => ({ data: "☃".repeat(length) }));
+  await new StoredLog(store).appendSafely(messages);
+  assertEquals(batches, [2, 2, 1, 1, 2]);
+  assertEquals(
+    store.jsons,
+    messages.map((message) => JSON.stringify(message)),
+  );
+});
+
 Deno.test("record() calls onError for a message that cannot be written, and appends those before it", async () => {
   const store = new ArrayStore();
   const log = Object.assign(new StoredLog(store), { [EXTRAS]: undefined });

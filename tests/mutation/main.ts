@@ -102,7 +102,7 @@ const tests: Record<string, string[]> = {
   "event_log/reader.ts": ["reader", "memory", "stored"],
   "event_log/record.ts": ["record", "memory", "stored"],
   "event_log/resume.ts": ["memory", "stored"],
-  "event_log/stored.ts": ["stored"],
+  "event_log/stored.ts": ["stored", "reader", "sql"],
 };
 
 const files = Deno.args.length > 0 ? Deno.args : Object.keys(tests);
