@@ -66,31 +66,39 @@ for (const idleTimeout of [50, 10_000]) {
   });
 }
 
-Deno.test("idleTimeout does not apply while the messages of an idle log are being fetched", async () => {
-  using time = new FakeTime();
-  const store = new ArrayStore();
-  store.last = 1;
-  // Exactly the timeout, so that no time is left.
-  store.status = () =>
-    Promise.resolve({ lastId: "1", ended: false, idle: 100 });
-  const slow = Promise.withResolvers<void>();
-  const pageAfter = store.pageAfter.bind(store);
-  store.pageAfter = async (position) => {
-    await slow.promise;
-    return await pageAfter(position);
-  };
-  const log = new StoredLog(store);
-  const reader = readWithFakeTime(log.read("0", { idleTimeout: 100 }));
-  const first = reader.next();
-  for (let i = 0; i < 5; i++) await advance(time, 100);
-  assertEquals(first.outcome, "pending");
-  slow.resolve();
-  await advance(time, 0);
-  assertEquals(first.outcome, "1");
-  const second = reader.next();
-  await advance(time, 100);
-  assertEquals(second.outcome, "EventLogIdleError");
-});
+// After "", the position of the oldest message is fetched first.
+for (const after of ["0", ""]) {
+  Deno.test(`idleTimeout does not apply while the messages of an idle log are being fetched, after ${JSON.stringify(after)}`, async () => {
+    using time = new FakeTime();
+    const store = new ArrayStore();
+    store.last = 1;
+    // Exactly the timeout, so that no time is left.
+    store.status = () =>
+      Promise.resolve({ lastId: "1", ended: false, idle: 100 });
+    const slow = Promise.withResolvers<void>();
+    const oldest = store.oldest.bind(store);
+    store.oldest = async () => {
+      await slow.promise;
+      return await oldest();
+    };
+    const pageAfter = store.pageAfter.bind(store);
+    store.pageAfter = async (position) => {
+      await slow.promise;
+      return await pageAfter(position);
+    };
+    const log = new StoredLog(store);
+    const reader = readWithFakeTime(log.read(after, { idleTimeout: 100 }));
+    const first = reader.next();
+    for (let i = 0; i < 5; i++) await advance(time, 100);
+    assertEquals(first.outcome, "pending");
+    slow.resolve();
+    await advance(time, 0);
+    assertEquals(first.outcome, "1");
+    const second = reader.next();
+    await advance(time, 100);
+    assertEquals(second.outcome, "EventLogIdleError");
+  });
+}
 
 Deno.test("idleTimeout does not apply while status() fails", async () => {
   using time = new FakeTime();

@@ -230,7 +230,9 @@ Deno.test("record() appends what failed again, and stores nothing twice", async 
   const append = store.append.bind(store);
   // Of each try, a part is stored before it fails.
   const outcomes: number[] = [0, 2, 1, 0, 1];
+  const tries: number[] = [];
   store.append = async (jsons, tag) => {
+    tries.push(jsons.length);
     const stored = outcomes.shift();
     if (stored === undefined) return await append(jsons, tag);
     await append(jsons.slice(0, stored), tag);
@@ -240,6 +242,8 @@ Deno.test("record() appends what failed again, and stores nothing twice", async 
   const source = numbers(1, 5).map((data) => ({ data }));
   assertEquals(await record(own, source), "complete");
   assertEquals(store.jsons, numbers(1, 5).map((n) => `{"data":"${n}"}`));
+  // The second try has stored all that the first one had to.
+  assertEquals(tries, [1, 1, 4, 3, 3, 2]);
 });
 
 Deno.test("appendSafely() stores at most 700 kB at once, or one message that is larger", async () => {
