@@ -7,6 +7,7 @@ import {
   oldestToKeep,
   PageLength,
   StoredLog,
+  type StoredPage,
 } from "../../src/event_log/stored.ts";
 import { ArrayStore } from "./array_store.ts";
 import { numbers, Reader } from "./contract.ts";
@@ -211,15 +212,17 @@ Deno.test("StoredLog skips a message that cannot be read, and reports it", async
   const pages = store.pageAfter.bind(store);
   store.pageAfter = async (position) => {
     const page = await pages(position);
-    for (const entry of page.entries) {
+    for (const entry of page.entries as StoredPage["entries"]) {
       if (entry.id === "2") entry.json = "no JSON";
       if (entry.id === "3") entry.json = '{"data":5}';
+      // An entry that is no message is not reported.
+      if (entry.id === "4") entry.json = undefined;
     }
     return page;
   };
-  store.last = 4;
+  store.last = 5;
   const reader = new Reader(new StoredLog(store).read("0"));
-  assertEquals(await reader.data(2), ["1", "4"]);
+  assertEquals(await reader.data(2), ["1", "5"]);
   assertEquals(store.errors.length, 2);
   await reader.return();
 });
@@ -304,6 +307,14 @@ Deno.test("record() appends nothing after a message that it could not append", a
   }
   assertEquals(await record(foreign, source()), "failed");
   assertEquals(store.jsons, ['{"data":"0"}']);
+});
+
+Deno.test("StoredLog with follow: false ends if there is no message, though the store has two positions for the start", async () => {
+  const store = new ArrayStore();
+  store.status = () =>
+    Promise.resolve({ lastId: "start", ended: false, idle: Infinity });
+  const log = new StoredLog(store);
+  await new Reader(log.read("", { follow: false })).assertEnd();
 });
 
 Deno.test("StoredLog with follow: false gives what was appended before the call, also if another reader waits", async () => {
