@@ -9,6 +9,8 @@ import {
   StoredLog,
   type StoredPage,
 } from "../../src/event_log/stored.ts";
+import { subscribe } from "../../src/write/subscription.ts";
+import { RecordingSink } from "../support/recording_sink.ts";
 import { ArrayStore } from "./array_store.ts";
 import { numbers, Reader } from "./contract.ts";
 
@@ -307,6 +309,18 @@ Deno.test("record() appends nothing after a message that it could not append", a
   }
   assertEquals(await record(foreign, source()), "failed");
   assertEquals(store.jsons, ['{"data":"0"}']);
+});
+
+Deno.test("StoredLog with follow: false gives a sink nothing that was appended after the call", async () => {
+  const store = new ArrayStore();
+  store.last = 2;
+  const sink = new RecordingSink();
+  const messages = new StoredLog(store).read("0", { follow: false });
+  await settled();
+  store.last = 3;
+  subscribe(messages, sink).pull();
+  await settled();
+  assertEquals(sink.calls, ["write 1", "write 2", "close"]);
 });
 
 Deno.test("StoredLog with follow: false ends if there is no message, though the store has two positions for the start", async () => {
