@@ -155,6 +155,9 @@ const BATCH_LENGTH = 10;
 /** The position of a log that has no message yet. */
 const START = "0";
 
+/** Matches a position, whose number is the first group. */
+const POSITION = new RegExp(`^(\\d{1,15})(-[0-9a-z]+(${BEFORE})?)?$`);
+
 /** Maximum number of values to delete at once. */
 const TRIM_LENGTH = 500;
 
@@ -519,7 +522,7 @@ function toHead(value: unknown): Head {
 
 /** Returns the number of a position; `NaN` if it is not one. */
 function numberOf(position: string): number {
-  const number = /^(\d{1,15})(-[0-9a-z]+(-before)?)?$/.exec(position)?.[1];
+  const number = POSITION.exec(position)?.[1];
   return Number(number ?? NaN);
 }
 

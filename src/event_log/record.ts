@@ -11,14 +11,10 @@ import {
   checkType,
 } from "../internal/check.ts";
 import { deferred } from "../internal/deferred.ts";
-import {
-  type PulledSource,
-  pullFrom,
-  pullFromFunction,
-} from "../internal/pulled_source.ts";
+import type { PulledSource } from "../internal/pulled_source.ts";
 import { wait } from "../internal/wait.ts";
 import type { SseMessage } from "../write/encoder.ts";
-import { MESSAGES } from "../write/subscription.ts";
+import { pullMessages } from "../write/subscription.ts";
 import { type EventLog, isEndedError } from "./event_log.ts";
 import { extrasOf, type LogExtras, toJson } from "./message.ts";
 
@@ -143,9 +139,9 @@ export async function record(
   checkTimeout("keepAlive", options.keepAlive);
   checkFunction("onError", options.onError);
   const over = new AbortController();
-  const pulled = typeof source === "function"
-    ? pullFromFunction(() => source(over.signal), MESSAGES)
-    : pullFrom(source, MESSAGES);
+  const pulled = pullMessages(
+    typeof source === "function" ? () => source(over.signal) : source,
+  );
   return await new Recording(log, pulled, options, over).run();
 }
 

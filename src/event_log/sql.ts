@@ -204,7 +204,9 @@ const BATCH_LENGTH = 1000;
 /** The same limit in UTF-16 code units. */
 const BATCH_SIZE = 262_144;
 
-const POSITION = /^(\d{1,15})-([0-9a-z]{14})(-before)?$/;
+const POSITION = new RegExp(
+  `^(\\d{1,15})-([0-9a-z]{${TAG_LENGTH}})(${BEFORE})?$`,
+);
 
 /** The messages of one statement. */
 interface Batch {

@@ -232,7 +232,7 @@ export class EventStreamParser {
     return this.#utf8.decode(chunk, { stream: true });
   }
 
-  /** HTML standard, "process the field", or dispatches the event. */
+  /** HTML standard, "process the field". A blank line dispatches the event. */
   #processLine(
     line: string,
     start: number,

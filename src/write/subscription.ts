@@ -12,9 +12,6 @@ import {
 } from "../internal/pulled_source.ts";
 import type { SseMessage } from "./encoder.ts";
 
-/** What a source has to be, for error messages. */
-export const MESSAGES = "an iterable or a stream of messages";
-
 /**
  * The key of {@linkcode Subscribable}'s method, a symbol so that it is not part
  * of the public API.
@@ -66,11 +63,22 @@ export function subscribe(
 ): Subscription {
   const subscribable = source as Partial<Subscribable> | undefined;
   const subscription = subscribable?.[SUBSCRIBE]?.(sink);
-  if (subscription !== undefined) return subscription;
-  const pulled = typeof source === "function"
-    ? pullFromFunction(source, MESSAGES)
-    : pullFrom(source, MESSAGES);
-  return new PulledSubscription(pulled, sink);
+  return subscription ?? new PulledSubscription(pullMessages(source), sink);
+}
+
+/**
+ * Adapts a source of messages, or a function that returns it and is called for
+ * the first message.
+ *
+ * @throws {TypeError} If it is a locked stream, or no source.
+ */
+export function pullMessages(
+  source: Messages | (() => Messages | Promise<Messages>),
+): PulledSource<SseMessage> {
+  const expected = "an iterable or a stream of messages";
+  return typeof source === "function"
+    ? pullFromFunction(source, expected)
+    : pullFrom(source, expected);
 }
 
 /** Subscribes to a source that is read with `next()`. */
