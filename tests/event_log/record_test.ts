@@ -4,11 +4,9 @@ import { MemoryEventLog, record } from "../../src/event_log/mod.ts";
 import { EXTRAS } from "../../src/event_log/message.ts";
 import { deadline } from "../support/deadline.ts";
 import { Source } from "../support/message_source.ts";
+import { settled } from "../support/settled.ts";
 import { readAll } from "./contract.ts";
 import { customLog } from "./custom_log.ts";
-
-/** Lets pending calls of the source and the log settle. */
-const settled = () => new Promise((resolve) => setTimeout(resolve));
 
 Deno.test("record() stops if its signal has already aborted", async () => {
   const log = new MemoryEventLog();

@@ -11,11 +11,9 @@ import {
 } from "../../src/event_log/stored.ts";
 import { subscribe } from "../../src/write/subscription.ts";
 import { RecordingSink } from "../support/recording_sink.ts";
+import { settled } from "../support/settled.ts";
 import { ArrayStore } from "./array_store.ts";
 import { numbers, Reader } from "./contract.ts";
-
-/** Lets pending calls of the store and the log settle. */
-const settled = () => new Promise((resolve) => setTimeout(resolve));
 
 /** Delays the result of the next look until the returned function is called. */
 function delayNextLook(store: ArrayStore): () => void {

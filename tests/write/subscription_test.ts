@@ -2,9 +2,7 @@ import { assertEquals } from "@std/assert";
 import { PulledSubscription } from "../../src/write/subscription.ts";
 import { Source } from "../support/message_source.ts";
 import { RecordingSink } from "../support/recording_sink.ts";
-
-/** Lets pending calls of the source and the subscription settle. */
-const settled = () => new Promise((resolve) => setTimeout(resolve));
+import { settled } from "../support/settled.ts";
 
 function subscribe() {
   const source = new Source();
