@@ -32,7 +32,7 @@
  * ```
  *
  * `sse --help` lists all options. The exit status is 0 if the stream ended as
- * expected, 1 after a network or HTTP error or an incomplete stream, 2 for
+ * expected, 1 after a network, HTTP or file error or an incomplete stream, 2 for
  * invalid arguments, and 130 after Ctrl+C.
  *
  * On Deno, `-N` permits access to the network. `-d @FILE` also needs `-R`.
@@ -63,17 +63,15 @@ Prints the server-sent events of an HTTP response as they arrive.
   -H, --header "NAME: VALUE"  Send a header; repeat it to send several
   -d, --body DATA             Send a body; @FILE reads a file, @- standard input
       --last-event-id ID      Continue after the event with this id
-      --until DATA            End at the event with this data, such as "[DONE]",
-                              and fail if the stream ends without it
+      --until DATA            End at the event with this data; fail without it
       --max-events N          End after N events
       --reconnect             Connect again if the stream ends or fails
-      --connect-timeout SEC   Maximum time to wait for a response
       --idle-timeout SEC      Maximum time to wait for a response or more data
   -h, --help                  Print this help
   -V, --version               Print the version
 
-Exit status: 0 the stream ended as expected; 1 network or HTTP error, or an
-incomplete stream; 2 invalid arguments; 130 interrupted.`;
+Exit status: 0 the stream ended as expected; 1 network, HTTP or file error, or
+an incomplete stream; 2 invalid arguments; 130 interrupted.`;
 
 /**
  * Runs the command with these arguments, and resolves when its output is
@@ -134,7 +132,6 @@ function parse(args: string[]) {
       until: { type: "string" },
       "max-events": { type: "string" },
       reconnect: { type: "boolean" },
-      "connect-timeout": { type: "string" },
       "idle-timeout": { type: "string" },
       help: { type: "boolean", short: "h" },
       version: { type: "boolean", short: "V" },
@@ -146,19 +143,15 @@ function parse(args: string[]) {
 async function read(values: Values, positionals: string[]): Promise<void> {
   check(positionals.length === 1, "one URL", positionals.length);
   check(values.body.length <= 1, "one -d", values.body.length);
-  if (values.data && (values.json || values.comments)) {
-    throw new TypeError("Expected --data without --json and --comments");
-  }
+  check(!values.data || !values.json, "one of --data and --json", 2);
   const url = urlOf(positionals[0]);
-  const maxEvents = numberOf(values, "max-events");
-  const connectTimeout = numberOf(values, "connect-timeout", 1000);
-  const idleTimeout = numberOf(values, "idle-timeout", 1000);
+  const maxEvents = numberOf("--max-events", values["max-events"]) ?? Infinity;
+  const idleTimeout = numberOf("--idle-timeout", values["idle-timeout"]);
   const headers = headersOf(values.header);
   const body = await bodyOf(values.body[0]);
   if (body !== undefined && !headers.has("Content-Type")) {
     headers.set("Content-Type", "application/x-www-form-urlencoded");
   }
-  const format = formatOf(values);
   const abort = new AbortController();
 
   const sse = await connectSse(url, {
@@ -167,25 +160,23 @@ async function read(values: Values, positionals: string[]): Promise<void> {
     body,
     lastEventId: values["last-event-id"],
     until: values.until,
-    connectTimeout,
-    idleTimeout,
+    idleTimeout: idleTimeout && idleTimeout * 1000,
     signal: abort.signal,
     reconnect: values.reconnect && {
-      onReconnect({ error, delay }) {
-        const seconds = (delay / 1000).toFixed(1);
-        complain(`${error.message}; connecting again in ${seconds} s`);
-      },
+      onReconnect: ({ error, delay }) =>
+        complain(`${error.message}; connecting again in ${delay.toFixed()} ms`),
     },
     ...values.comments && {
       fetch: fetchAsPrinted,
-      onComment: (comment) =>
-        void print(format({ comment })).catch((error) => abort.abort(error)),
+      onComment(comment) {
+        print(textOf({ comment }, values)).catch((error) => abort.abort(error));
+      },
     },
   });
   let count = 0;
   for await (const event of sse) {
-    await print(format(event));
-    if (++count === maxEvents) break;
+    await print(textOf(event, values));
+    if (++count >= maxEvents) break;
   }
   await printed;
 }
@@ -197,15 +188,13 @@ async function read(values: Values, positionals: string[]): Promise<void> {
  */
 async function fetchAsPrinted(request: Request): Promise<Response> {
   const response = await fetch(request);
-  const body = response.body?.pipeThrough(
-    new TransformStream({
-      async transform(chunk, controller) {
-        await printed;
-        controller.enqueue(chunk);
-      },
-    }),
-  );
-  return new Response(body, response);
+  const paced = new TransformStream<Uint8Array, Uint8Array>({
+    async transform(chunk, controller) {
+      await printed;
+      controller.enqueue(chunk);
+    },
+  });
+  return new Response(response.body?.pipeThrough(paced), response);
 }
 
 function urlOf(text: string): URL {
@@ -216,22 +205,11 @@ function urlOf(text: string): URL {
   return new URL(url);
 }
 
-/** Returns the value of an option, multiplied by a factor. */
-function numberOf(
-  values: Values,
-  name: "max-events" | "connect-timeout" | "idle-timeout",
-  factor = 1,
-): number | undefined {
-  const text = values[name];
+function numberOf(option: string, text?: string): number | undefined {
   if (text === undefined) return undefined;
   const number = Number(text);
-  const isCount = name === "max-events";
-  check(
-    number > 0 && (!isCount || Number.isInteger(number)),
-    `--${name} as ${isCount ? "an integer" : "seconds"} above 0`,
-    text,
-  );
-  return number * factor;
+  check(number > 0, `${option} as a number above 0`, text);
+  return number;
 }
 
 function headersOf(lines: string[]): Headers {
@@ -248,36 +226,22 @@ function headersOf(lines: string[]): Headers {
 async function bodyOf(text: string | undefined) {
   if (!text?.startsWith("@")) return text;
   const name = text.slice(1);
-  try {
-    // `BodyInit` excludes a `Buffer`, because its memory may be shared.
-    return new Uint8Array(
-      name === "-" ? await buffer(process.stdin) : await readFile(name),
-    );
-  } catch (cause) {
-    const { message } = cause as Error;
-    throw new TypeError(`Expected to read ${name}, but: ${message}`, { cause });
-  }
+  const read = name === "-" ? buffer(process.stdin) : readFile(name);
+  // `BodyInit` excludes a `Buffer`, because its memory may be shared.
+  return new Uint8Array(await read);
 }
 
-/** Returns the function that makes the text to print. */
-function formatOf(
+function textOf(
+  item: ServerSentEvent | { comment: string },
   { json, data }: Values,
-): (item: ServerSentEvent | { comment: string }) => string {
-  if (json) return (item) => escapeControls(JSON.stringify(item));
-  // A server must not control the terminal.
-  const shown = process.stdout.isTTY ? escapeControls : (text: string) => text;
-  return (item) => {
-    if ("comment" in item) return shown(`: ${item.comment}\n`);
-    if (data) return shown(item.data);
-    const { event, id, retry } = item;
-    const now = new Date();
-    const time = now.toTimeString().slice(0, 8) +
-      now.toISOString().slice(19, 23);
-    let head = `${event} ${time}`;
-    if (id !== "") head += ` id ${id}`;
-    if (retry !== undefined) head += ` retry ${retry} ms`;
-    return shown(`${head}\n${item.data}\n`);
-  };
+): string {
+  if (json) return escapeControls(JSON.stringify(item));
+  if ("comment" in item) return `: ${item.comment}\n`;
+  if (data) return item.data;
+  let head = `${item.event} ${new Date().toISOString()}`;
+  if (item.id !== "") head += ` id ${item.id}`;
+  if (item.retry !== undefined) head += ` retry ${item.retry} ms`;
+  return `${head}\n${item.data}\n`;
 }
 
 /** Settles when all that was printed is written. */
@@ -285,11 +249,11 @@ let printed: Promise<void> = Promise.resolve();
 
 /** Prints a line to standard output. Resolves when it is written. */
 function print(text: string): Promise<void> {
+  // A server must not control the terminal.
+  const shown = process.stdout.isTTY ? escapeControls(text) : text;
   return printed = new Promise((resolve, reject) => {
-    process.stdout.write(
-      `${text}\n`,
-      (error) => error ? reject(error) : resolve(),
-    );
+    const done = (error?: Error | null) => error ? reject(error) : resolve();
+    process.stdout.write(`${shown}\n`, done);
   });
 }
 

@@ -65,7 +65,7 @@ export function testCli(runtime: CliRuntime): void {
     await using server = new HttpServer(() => eventResponse(events));
     const { code, stdout, stderr } = await run([server.url]);
     assertEquals(
-      stdout.replace(/\d\d:\d\d:\d\d\.\d\d\d/g, "TIME"),
+      stdout.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g, "TIME"),
       `greeting TIME id 1 retry 0 ms
 {"n":[1.0,{}]}
 
@@ -227,11 +227,10 @@ lines
   });
 
   test("-d @FILE reports a file that it cannot read", async () => {
-    const file = runtime.name === "Deno" ? "LICENSE" : "missing.json";
     const reason = runtime.name === "Deno" ? /--allow-read/ : /ENOENT/;
-    const { code, stdout, stderr } = await run(["-d", `@${file}`, url]);
-    assertEquals({ code, stdout }, { code: 2, stdout: "" });
-    assertStringIncludes(stderr, `sse: Expected to read ${file}, but: `);
+    const { code, stdout, stderr } = await run(["-d", "@missing.json", url]);
+    assertEquals({ code, stdout }, { code: 1, stdout: "" });
+    assertMatch(stderr, /^sse: .*missing\.json.*\n$/);
     assertMatch(stderr, reason);
   });
 
@@ -280,10 +279,10 @@ lines
       code: 0,
       stdout: "1\n2\n",
       stderr: [
-        "Expected more events, but the stream ended; connecting again in 0.0 s",
+        "Expected more events, but the stream ended; connecting again in 1 ms",
         "Expected a status of 2xx, got 503 Service Unavailable: Wait; " +
-        "connecting again in 0.1 s",
-        "Expected more events, but the stream ended; connecting again in 0.0 s",
+        "connecting again in 100 ms",
+        "Expected more events, but the stream ended; connecting again in 1 ms",
       ].map((message) => `sse: ${message}\n`).join(""),
     });
     assertEquals(
@@ -300,25 +299,20 @@ lines
     const stream = new OpenResponse();
     await using server = new HttpServer(() => stream.response);
     assertEquals(
-      await run([
-        ...["--connect-timeout", "60", "--idle-timeout", "0.05"],
-        server.url,
-      ]),
-      failure(1, "Expected a byte within 50 ms, but none arrived"),
+      await run(["--idle-timeout", "0.5", server.url]),
+      failure(1, "Expected a byte within 500 ms, but none arrived"),
     );
     await stream.cancelled;
   });
 
-  for (const name of ["--connect-timeout", "--idle-timeout"]) {
-    test(`${name} fails if no response arrives in time`, async () => {
-      await using server = await RawServer.listen(() => {});
-      assertEquals(
-        await run([name, ".3", server.url]),
-        failure(1, "Expected response headers within 300 ms, but none arrived"),
-      );
-      await server.connections[0].disconnected;
-    });
-  }
+  test("--idle-timeout fails if no response arrives in time", async () => {
+    await using server = await RawServer.listen(() => {});
+    assertEquals(
+      await run(["--idle-timeout", ".3", server.url]),
+      failure(1, "Expected response headers within 300 ms, but none arrived"),
+    );
+    await server.connections[0].disconnected;
+  });
 
   test("sse reports an HTTP error in one line with the start of the body", async () => {
     await using server = new HttpServer(() =>
@@ -419,23 +413,19 @@ lines
       [["--until"], "Option '--until <value>' argument missing"],
       [
         ["--data", "--json", url],
-        "Expected --data without --json and --comments",
+        "Expected one of --data and --json, got 2",
       ],
       [
         ["--max-events", "0", url],
-        'Expected --max-events as an integer above 0, got "0"',
-      ],
-      [
-        ["--max-events", "1.5", url],
-        'Expected --max-events as an integer above 0, got "1.5"',
+        'Expected --max-events as a number above 0, got "0"',
       ],
       [
         ["--idle-timeout", "soon", url],
-        'Expected --idle-timeout as seconds above 0, got "soon"',
+        'Expected --idle-timeout as a number above 0, got "soon"',
       ],
       [
-        ["--connect-timeout", "0.0", url],
-        'Expected --connect-timeout as seconds above 0, got "0.0"',
+        ["--idle-timeout", "0.0", url],
+        'Expected --idle-timeout as a number above 0, got "0.0"',
       ],
       [["-H", "nonsense", url], 'Expected -H "NAME: VALUE", got "nonsense"'],
       [["-H", "Accept: ", url], 'Expected -H "NAME: VALUE", got "Accept: …"'],
@@ -475,7 +465,7 @@ lines
       new URL("../../src/cli.ts", import.meta.url),
     );
     const options = source.matchAll(/^ +"?([\w-]+)"?: \{ type: "/gm).toArray();
-    assertEquals(options.length, 14);
+    assertEquals(options.length, 13);
     for (const [, name] of options) assertStringIncludes(stdout, ` --${name} `);
   });
 

@@ -12,7 +12,7 @@ const sessions = [...guide.matchAll(/^```console\n(.*?)^```$/gms)]
 
 /** Replaces the times of events, which differ in each run. */
 function withoutTimes(text: string): string {
-  return text.replace(/\d\d:\d\d:\d\d\.\d\d\d/g, "TIME");
+  return text.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g, "TIME");
 }
 
 /** Runs a shell script in which `sse` is this module's command. */
