@@ -577,8 +577,12 @@ Deno.test("the page can be used with a keyboard", async () => {
   assert(await focused(visitor.region(RAW)));
   // The last row stays in view until the user scrolls away.
   assert(await tab.evaluate(isLastRowInView));
-  await tab.keyboard.press("Home");
-  await tab.waitForFunction(`!(${isLastRowInView})()`);
+  // A row that arrives while the list scrolls can stop the scrolling.
+  for (let tries = 0; await tab.evaluate(isLastRowInView); tries++) {
+    assert(tries < 20, "Home does not scroll the list");
+    await tab.keyboard.press("Home");
+    await tab.waitForTimeout(200);
+  }
   await visitor.waitForCompletion(4);
   assert(!await tab.evaluate(isLastRowInView));
   await tab.keyboard.press("Tab");
