@@ -24,7 +24,7 @@ import type { ServerSentEvent } from "./server_sent_event.ts";
  * By default, `connectSse` reconnects if the connection ends, fails or stalls,
  * or if the server sends a temporary error: status 408, 425, 429, and every 5xx
  * except 501, 505 and 511. The delay is 1 s at first, and doubles with each
- * attempt up to 30 s. There is no limit of attempts. Other errors end the
+ * attempt up to 30 s. There is no limit on attempts. Other errors end the
  * stream, and so does status 204 or 205.
  *
  * In a browser, a request that CORS blocks looks like a network error. It is
@@ -121,10 +121,10 @@ export interface ReconnectOptions {
    *
    * Set it if your program has to report that a server stays unavailable. Each
    * event resets the count and the delays, so a server that sends one event per
-   * connection and then closes it is retried forever. The same holds for a
-   * connection that delivered a byte and stayed open for longer than
-   * `maxDelay` (at least 100 ms), or than 30 seconds if that is less: it was
-   * healthy, but quiet.
+   * connection and then closes it is retried forever. A connection without
+   * an event resets them as well if it delivered a byte and stayed open for
+   * longer than `maxDelay` (at least 100 ms), or than 30 seconds if that is
+   * less: it was healthy, but quiet.
    *
    * With `resume: false`, nothing resets the count: the request is sent at most
    * `1 + maxAttempts` times.
