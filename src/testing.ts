@@ -232,7 +232,7 @@ export interface SseScriptRequest {
 export class SseScript {
   readonly #connections: readonly SseScriptConnection[];
 
-  /** The requests that have been received, in this order. */
+  /** The requests that have been received, in order. */
   readonly requests: readonly SseScriptRequest[] = [];
 
   /**

@@ -164,7 +164,7 @@ const TRIM_LENGTH = 500;
 /**
  * A log in Deno KV. Use it if many processes append or read: the isolates of a
  * Deno Deploy app, or processes on one machine with one file. `append` throws a
- * `RangeError` if its messages have more than 720 KiB together.
+ * `RangeError` if its messages exceed 720 KiB in total.
  *
  * The atomic operation that stores messages also numbers them. It is retried if
  * another process has changed the log in the meantime. An id contains the

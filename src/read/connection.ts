@@ -131,7 +131,7 @@ export interface SseConnection
    * delay before the next attempt. Call it if you know more than the connection
    * does, for example that the network is available again. Events that have
    * arrived are kept. With `resume: false`, they are dropped, because a new
-   * answer starts, and the call counts for `maxAttempts`.
+   * answer starts, and the call counts toward `maxAttempts`.
    *
    * With an error, treats the connection as failed: with an `SseError`
    * `"rejected"`, whose `cause` is the error. Call it for errors inside the
