@@ -155,7 +155,7 @@ export class SseDecoder {
       ServerSentEvent[],
   >(
     chunk: ArrayBufferLike | ArrayBufferView | string,
-    events: Events = [] as unknown as Events,
+    events?: Events,
   ): Events {
     return this.#parser.decode(chunk, events);
   }

@@ -130,7 +130,7 @@ export class EventStreamParser {
    */
   decode<Events extends { push(event: ServerSentEvent): unknown }>(
     chunk: ArrayBufferLike | ArrayBufferView | string,
-    events: Events,
+    events: Events = [] as unknown as Events,
   ): Events {
     this.#checkUsable();
     const text = this.#textOf(chunk);
