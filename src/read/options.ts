@@ -236,8 +236,8 @@ export interface ConnectSseOptions extends
    *
    * Set it for feeds, and for jobs whose events have ids. Set `until` as well
    * if the stream has an end: without it, only status 204 or 205 ends the
-   * stream. If the server starts a new answer for each request, as most LLM
-   * APIs do, set `{ resume: false }`.
+   * stream without an error. If the server starts a new answer for each request,
+   * as most LLM APIs do, set `{ resume: false }`.
    *
    * @default {false}
    */
