@@ -150,7 +150,7 @@ export interface SseScriptRequest {
   readonly url: string;
   /** The headers, without those that only the runtime's own `fetch` adds. */
   readonly headers: Headers;
-  /** The body as text. It is `""` if there is none, or until it was received. */
+  /** The body as text. It is `""` if there is none, or until it has arrived. */
   readonly body: string;
   /** The id after which the client asks to continue, or `""`. */
   readonly lastEventId: string;

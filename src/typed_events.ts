@@ -1,7 +1,7 @@
 /**
  * Events whose data is checked by a schema and typed by the name of the event.
- * Use it if a stream has events of several kinds, or if you do not want to
- * trust what a server sends.
+ * Use this module if a stream has events of several kinds, or if you do not want
+ * to trust what a server sends.
  *
  * The schemas can be those of zod (3.24 or newer), valibot (1.0), arktype (2.0)
  * or any other library that implements

@@ -55,9 +55,9 @@ export interface ReconnectOptions {
    *
    * Set it to `false` if the server starts a new answer for each request, as
    * most LLM APIs do: a second answer would not continue the first one. The
-   * request is then repeated only until the first event was returned, or until
-   * `restartUntil` returns true. Set `maxAttempts` as well: it then limits all
-   * attempts of the stream, because each of them may cost money.
+   * request is then repeated only until the first event has been returned, or
+   * until `restartUntil` returns true. Set `maxAttempts` as well: it then limits
+   * all attempts of the stream, because each of them may cost money.
    *
    * @default {true}
    */
