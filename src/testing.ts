@@ -174,8 +174,8 @@ export interface SseScriptRequest {
  * check its `requests` afterwards.
  *
  * The nth connection of the script answers the nth request. If there is one
- * request too many, the answer has status 410 and a text that says so. No client
- * tries again after this status.
+ * request too many, the answer has status 410 and a text that says so.
+ * `connectSse` and `EventSource` do not try again after this status.
  *
  * The script continues only while the client reads. So the events before a
  * `"cut"` always arrive, and `{ wait }` starts when the client reads on.
@@ -188,8 +188,9 @@ export interface SseScriptRequest {
  *   `"cut"` as the first step is an exception, and the client gets status 500.
  *   The server reads ahead of its client, and notices later that a client has
  *   left: a Worker only when it writes, and `node:http`, with the adapter of the
- *   guide, only after the headers. `Deno.serve` prints each `"cut"`, each client
- *   that leaves, and a warning about `request.signal`, which has no effect here.
+ *   guide on servers, only after the headers. `Deno.serve` prints each `"cut"`,
+ *   each client that leaves, and a warning about `request.signal`, which has no
+ *   effect here.
  * - **msw** does the same with a `"cut"` as the first step, and ends the stream
  *   without an error at a later one. Use `http.all(url, ({ request }) =>
  *   script.fetch(request))`.
