@@ -60,8 +60,8 @@ export interface RedisConnectionOptions {
    * return when it has to wait for another log. The key of this stream contains
    * `:wake:`, and Redis deletes it a minute after its last use.
    *
-   * By default, and while the command gets no reply, Redis is polled every
-   * `pollInterval` for each log that is being read.
+   * By default, and while a reply to the command is overdue, Redis is polled
+   * every `pollInterval` for each log that is being read.
    */
   sendBlocking?: SendRedisCommand | undefined;
   /**
