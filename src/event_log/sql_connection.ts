@@ -44,7 +44,7 @@ export type SqlQuery = (
  * notification. Returns a function that stops listening, or a promise of one.
  *
  * If the connection is lost, do one of two things. Call `onLost` with the error:
- * the function is then called again after `pollInterval`. Or, if the client
+ * `listen` is then called again after `pollInterval`. Or, if the client
  * reconnects by itself, call `onNotify` without a payload after it has
  * reconnected, because notifications may have been missed.
  *
