@@ -348,8 +348,8 @@ export class EventSource extends EventTarget {
   }
 
   /**
-   * The handler of `message` events, or `null`: of the events that have no name
-   * of their own. Use `addEventListener` for those that have a name.
+   * The handler of `message` events, or `null`. These are the events that have
+   * no name of their own. Use `addEventListener` for those that have a name.
    */
   get onmessage(): ((event: EventSourceMessageEvent) => unknown) | null {
     return this.#handler("message");
