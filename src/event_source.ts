@@ -402,7 +402,9 @@ export class EventSource extends EventTarget {
    *   const { body } = await fetch("https://example.com/events", {
    *     headers: { "Last-Event-ID": source.lastEventId },
    *   });
-   *   await body!.pipeTo(writable, { preventClose: true }).catch(() => {});
+   *   // The next connection writes to the same stream, also after a failure.
+   *   const options = { preventClose: true, preventAbort: true };
+   *   await body!.pipeTo(writable, options).catch(() => {});
    *   source.reset();
    *   await new Promise((resolve) => setTimeout(resolve, 1000));
    * }
