@@ -428,7 +428,7 @@ class KvLogStore implements LogStore {
     // position.
     let isKnown = position === START || position === head.last;
     let size = 0;
-    for await (const { id, json } of this.#messagesFrom(number || 1)) {
+    for await (const { id, parts } of this.#messagesFrom(number || 1)) {
       if (isKnown && id === position) continue;
       if (!isKnown) {
         isKnown = id + (isBefore ? BEFORE : "") === position;
@@ -436,6 +436,7 @@ class KvLogStore implements LogStore {
         if (!isBefore) continue;
       }
       if (numberOf(id) !== next++) break;
+      const json = decoded(parts);
       page.entries.push({ id, json });
       page.end = id;
       size += json.length;
@@ -449,7 +450,7 @@ class KvLogStore implements LogStore {
   /** Yields the messages that have all parts, from a number on. */
   async *#messagesFrom(
     number: number,
-  ): AsyncGenerator<{ id: string; json: string }> {
+  ): AsyncGenerator<{ id: string; parts: Uint8Array[] }> {
     const prefix = this.#prefix;
     const values = this.#kv.list({ prefix, start: [...prefix, number] }, {
       limit: PAGE_LENGTH,
@@ -467,7 +468,7 @@ class KvLogStore implements LogStore {
       if (part !== parts.length) return;
       parts.push(value as Uint8Array);
       if (parts.length < count) continue;
-      yield { id: `${of}-${tag}`, json: decoded(parts) };
+      yield { id: `${of}-${tag}`, parts };
       parts = [];
     }
   }
