@@ -399,12 +399,16 @@ export class EventSource extends EventTarget {
    * };
    *
    * while (source.readyState !== EventSource.CLOSED) {
-   *   const { body } = await fetch("https://example.com/events", {
-   *     headers: { "Last-Event-ID": source.lastEventId },
-   *   });
-   *   // The next connection writes to the same stream, also after a failure.
-   *   const options = { preventClose: true, preventAbort: true };
-   *   await body!.pipeTo(writable, options).catch(() => {});
+   *   try {
+   *     const { body } = await fetch("https://example.com/events", {
+   *       headers: { "Last-Event-ID": source.lastEventId },
+   *     });
+   *     // The next connection writes to the same stream, also after a failure.
+   *     const options = { preventClose: true, preventAbort: true };
+   *     await body!.pipeTo(writable, options);
+   *   } catch (error) {
+   *     if (source.readyState !== EventSource.CLOSED) console.warn(error);
+   *   }
    *   source.reset();
    *   await new Promise((resolve) => setTimeout(resolve, 1000));
    * }
