@@ -95,6 +95,7 @@ import { checkResponse, makeSend } from "./request.ts";
  *
  * async function logIn(): Promise<string> {
  *   const response = await fetch("https://example.com/token", { method: "POST" });
+ *   if (!response.ok) throw new Error(`No token: ${response.status}`);
  *   const { access_token } = await response.json();
  *   return access_token;
  * }
