@@ -61,8 +61,8 @@ export type { SseMessage } from "./write/encoder.ts";
  * - `{ status, headers, body }` sends the headers, and then the body if there is
  *   one. All three are optional. The default status is 200. The default content
  *   type is `text/event-stream`, and with a `body` that of a `Response`, which is
- *   `text/plain`. It must be the first step that does not wait. If another step
- *   comes first, the default headers are sent.
+ *   `text/plain`. This step must be the first one that does not wait. If another
+ *   step comes first, the default headers are sent.
  * - `"stall"` sends nothing more, and keeps the connection open until the client
  *   leaves. As the first step, it does not even send the headers.
  * - `"cut"` breaks the connection. As the first step, it refuses it.

@@ -131,7 +131,7 @@ const MAX_GAPS = 10;
  *
  * When the log has ended, the response ends, and a browser's `EventSource`
  * reconnects, as it does after each response. Answer that request with status
- * 204, as in the example, which tells it to stop.
+ * 204, which tells `EventSource` to stop. The example does this.
  *
  * @param log The log to read.
  * @param request The client's request.
