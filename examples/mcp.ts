@@ -108,5 +108,6 @@ function post(message: Message): Request {
 
 function resultOf<Result>({ result, error }: Message): Result {
   if (error) throw new Error(`${error.message} (${error.code})`);
+  if (!result) throw new Error("The answer has no result");
   return result as Result;
 }
