@@ -33,6 +33,8 @@ export default {
       method: request.method,
       headers,
       body: request.body,
+      // Before the headers arrive, a client that leaves is not noticed.
+      connectTimeout: 60_000,
     });
     if (upstream.response.status !== 200) return refusal(upstream.response);
 

@@ -177,7 +177,10 @@ const HEARTBEAT = /* @__PURE__ */ utf8.encode(":\n");
  *   news.addEventListener("news", send);
  *   // Rejects when the client leaves.
  *   writer.closed.catch(() => news.removeEventListener("news", send));
- *   return sseResponse(pipe.readable, { heartbeat: 15_000 });
+ *   return sseResponse(pipe.readable, {
+ *     heartbeat: 15_000,
+ *     sendTimeout: 60_000, // A client that stops reading would fill the memory.
+ *   });
  * }
  * export default { fetch: handler };
  * ```
@@ -208,6 +211,8 @@ const HEARTBEAT = /* @__PURE__ */ utf8.encode(":\n");
  *   const upstream = await connectSse("https://example.com/events", {
  *     headers: { Authorization: "Bearer secret" },
  *     lastEventId: lastEventIdOf(request),
+ *     // Before the headers arrive, a client that leaves is not noticed.
+ *     connectTimeout: 60_000,
  *   });
  *   const { status } = upstream.response;
  *   if (status !== 200) {
