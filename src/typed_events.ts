@@ -298,7 +298,9 @@ export class TypedEventError extends Error {
  * import { typedEvents } from "@x/sse/typed-events";
  * import { z } from "npm:zod@4";
  *
- * const sse = await connectSse("https://example.com/jobs/7");
+ * const sse = await connectSse("https://example.com/jobs/7", {
+ *   until: ({ event }) => event === "done",
+ * });
  * const file = z.object({ url: z.string() })
  *   .transform(({ url }) => new URL(url, "https://example.com"));
  *
