@@ -97,13 +97,13 @@ const MAX_WAITING = 100;
  * const logs = new Map<string, MemoryEventLog>();
  *
  * async function start(): Promise<string> {
- *   const id = crypto.randomUUID();
- *   const log = new MemoryEventLog();
- *   logs.set(id, log);
  *   const answer = await connectSse("https://example.com/chat", {
  *     method: "POST",
  *     until: "[DONE]",
  *   });
+ *   const id = crypto.randomUUID();
+ *   const log = new MemoryEventLog();
+ *   logs.set(id, log);
  *   record(log, answer);
  *   return id;
  * }
