@@ -85,6 +85,8 @@ export type SqlListen = (
  *
  * const connectionString = "postgres://localhost/app";
  * const pool = new pg.Pool({ connectionString });
+ * // Without this listener, a lost idle connection would crash the process.
+ * pool.on("error", (error) => console.warn(error));
  * const sql = new SqlConnection({
  *   dialect: "postgres",
  *   query: async (text, values, name) =>
