@@ -1,6 +1,7 @@
 // Serves the lines of a log file, and each line that is appended later. The id of
 // an event is the number of its line, so that a client that reconnects misses no
-// line and gets none twice.
+// line and gets none twice. It is for a file that only grows: after a rotation,
+// the lines of the new file are not served.
 //
 //   deno serve --allow-read examples/tail.ts /var/log/syslog
 //
