@@ -34,7 +34,9 @@ const { protocolVersion } = await request<{ protocolVersion: string }>(
   },
 );
 sessionHeaders.set("MCP-Protocol-Version", protocolVersion);
-await fetch(post({ method: "notifications/initialized" }));
+await fetch(post({ method: "notifications/initialized" }), {
+  signal: AbortSignal.timeout(10_000),
+});
 
 const { content, isError } = await request<
   { content: { text?: string }[]; isError?: boolean }
@@ -46,7 +48,11 @@ const { content, isError } = await request<
 for (const part of content) console.log(part.text ?? part);
 
 if (sessionHeaders.has("Mcp-Session-Id")) {
-  await fetch(url, { method: "DELETE", headers: sessionHeaders });
+  await fetch(url, {
+    method: "DELETE",
+    headers: sessionHeaders,
+    signal: AbortSignal.timeout(10_000),
+  }).catch(console.error); // The result is known already.
 }
 if (isError) Deno.exit(1);
 

@@ -436,6 +436,34 @@ Deno.test("mcp: the client of 2025-11-25 accepts JSON, and throws JSON-RPC error
   assertEquals(server.requests.length, 5);
 });
 
+Deno.test("mcp: both clients throw if the answer is JSON without a result", async () => {
+  const refusal = () =>
+    Response.json({ detail: "Who are you?" }, { status: 401 });
+  for (const [block, serve] of [[NEW, answer], [OLD, oldServer]] as const) {
+    const { callTool } = await runBlock("mcp", block);
+    using _ = serve(refusal);
+    const call = () => callTool(URL_OF_SERVER, "add", {});
+    await assertRejects(call, Error, "Who are you?");
+  }
+});
+
+Deno.test("mcp: the client of 2025-11-25 returns the result if the session cannot be closed", async () => {
+  const { callTool } = await runBlock("mcp", OLD);
+  using log = logged("error");
+  using _ = answer(async (request) => {
+    if (request.method === "DELETE") throw new TypeError("reset");
+    const { id } = await request.json();
+    if (id === undefined) return new Response(null, { status: 202 });
+    const init = { headers: { "Mcp-Session-Id": "session-1" } };
+    return id === 1
+      ? Response.json({ id, result: { protocolVersion: "2025-11-25" } }, init)
+      : Response.json(result(2, "3"));
+  });
+  const { content } = await callTool(URL_OF_SERVER, "add", {});
+  assertEquals(content[0].text, "3");
+  assertStringIncludes(String(log.lines), "reset");
+});
+
 Deno.test("mcp: the client of 2025-11-25 works without a session, also with an SDK server of 2026-07-28", async () => {
   const { callTool } = await runBlock("mcp", OLD);
   const { handler } = newServer();
