@@ -40,6 +40,7 @@ for await (const event of sse) console.log(event.id, event.data);
 async function fetchToken(): Promise<string> {
   const response = await fetch(Deno.env.get("TOKEN_URL")!, {
     method: "POST",
+    signal: AbortSignal.timeout(30_000), // `idleTimeout` does not apply here.
     body: new URLSearchParams({
       grant_type: "client_credentials",
       client_id: Deno.env.get("CLIENT_ID")!,

@@ -94,8 +94,10 @@ import { checkResponse, makeSend } from "./request.ts";
  * import { connectSse } from "@x/sse";
  *
  * async function logIn(): Promise<string> {
- *   const response = await fetch("https://example.com/token", { method: "POST" });
- *   if (!response.ok) throw new Error(`No token: ${response.status}`);
+ *   const response = await fetch("https://example.com/token", {
+ *     method: "POST",
+ *     signal: AbortSignal.timeout(30_000),
+ *   });
  *   const { access_token } = await response.json();
  *   return access_token;
  * }
