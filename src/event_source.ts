@@ -121,6 +121,7 @@ const INITIAL_DELAY = 3000;
  *   console.log(lastEventId, JSON.parse(data).percent);
  * });
  * source.addEventListener("done", () => source.close());
+ * source.onerror = ({ message }) => console.warn(message);
  * ```
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#the-eventsource-interface}
@@ -287,6 +288,7 @@ export class EventSource extends EventTarget {
    *   if (data === "[DONE]") source.close();
    *   else console.log(data);
    * };
+   * source.onerror = ({ message }) => console.error(message);
    * ```
    */
   static fromReadableStream(stream: ReadableStream<Uint8Array>): EventSource {
@@ -400,12 +402,13 @@ export class EventSource extends EventTarget {
    *
    * while (source.readyState !== EventSource.CLOSED) {
    *   try {
-   *     const { body } = await fetch("https://example.com/events", {
+   *     const { ok, status, body } = await fetch("https://example.com/events", {
    *       headers: { "Last-Event-ID": source.lastEventId },
    *     });
+   *     if (!ok) throw new Error(`Status ${status}`);
    *     // The next connection writes to the same stream, also after a failure.
    *     const options = { preventClose: true, preventAbort: true };
-   *     await body!.pipeTo(writable, options);
+   *     await body?.pipeTo(writable, options);
    *   } catch (error) {
    *     if (source.readyState !== EventSource.CLOSED) console.warn(error);
    *   }

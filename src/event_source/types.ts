@@ -20,6 +20,7 @@ import type { ReconnectOptions } from "../read/reconnect.ts";
  *   reconnect: { maxAttempts: 10 },
  * });
  * source.addEventListener("done", () => source.close());
+ * source.onerror = ({ message }) => console.warn(message);
  * ```
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#eventsourceinit}
