@@ -29,6 +29,7 @@ import type { ServerSentEvent } from "./server_sent_event.ts";
  * import { SseEventStream } from "@x/sse";
  *
  * const response = await fetch("https://example.com/events");
+ * if (!response.ok) throw new Error(`Status ${response.status}`);
  * const events = response.body!.pipeThrough(new SseEventStream());
  * for await (const event of events) console.log(event.data);
  * ```

@@ -22,13 +22,12 @@ import { encodeEvent, sharedBytes, type SseMessage } from "./encoder.ts";
  * const body = ReadableStream.from([{ data: "Hello" }, { data: "world" }])
  *   .pipeThrough(new SseEncoderStream());
  *
- * const init = {
+ * const response = await fetch("https://example.com/ingest", {
  *   method: "POST",
  *   headers: { "Content-Type": "text/event-stream" },
  *   body,
- *   duplex: "half" as const, // Node and browsers require it for a stream.
- * };
- * await fetch("https://example.com/ingest", init);
+ * });
+ * if (!response.ok) throw new Error(`Status ${response.status}`);
  * ```
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream}
