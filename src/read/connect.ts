@@ -98,6 +98,7 @@ import { checkResponse, makeSend } from "./request.ts";
  *     method: "POST",
  *     signal: AbortSignal.timeout(30_000),
  *   });
+ *   if (!response.ok) throw new Error(`No token: ${response.status}`);
  *   const { access_token } = await response.json();
  *   return access_token;
  * }

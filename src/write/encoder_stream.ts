@@ -22,11 +22,13 @@ import { encodeEvent, sharedBytes, type SseMessage } from "./encoder.ts";
  * const body = ReadableStream.from([{ data: "Hello" }, { data: "world" }])
  *   .pipeThrough(new SseEncoderStream());
  *
- * const response = await fetch("https://example.com/ingest", {
+ * const init = {
  *   method: "POST",
  *   headers: { "Content-Type": "text/event-stream" },
  *   body,
- * });
+ *   duplex: "half" as const, // Node and browsers require it for a stream.
+ * };
+ * const response = await fetch("https://example.com/ingest", init);
  * if (!response.ok) throw new Error(`Status ${response.status}`);
  * ```
  *
