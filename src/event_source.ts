@@ -253,11 +253,13 @@ export class EventSource extends EventTarget {
     if (arguments.length === 0) {
       throw new TypeError("Expected a URL, got no argument");
     }
+    // First, as Web IDL converts arguments in order.
+    const urlText = `${url}`;
     const options = init ?? {};
     if (!isObject(options)) checkType(init, "object", "init to be an object");
     const { fetch, withCredentials, reconnect } = options;
     checkFunction("fetch", fetch);
-    this.#url = parseUrl(`${url}`);
+    this.#url = parseUrl(urlText);
     this.#withCredentials = Boolean(withCredentials);
     this.#initialDelay = reconnect?.initialDelay ?? INITIAL_DELAY;
     this.#tasks = new TaskQueue();

@@ -220,6 +220,27 @@ const theConstructor: Case[] = [
     },
   },
   {
+    name: "EventSource converts its arguments in order",
+    run() {
+      const converted: string[] = [];
+      const url = {
+        toString() {
+          converted.push("url");
+          return "http://";
+        },
+      };
+      const init = {
+        get withCredentials() {
+          converted.push("init");
+          return true;
+        },
+      };
+      const thrown = thrownBy(() => new EventSource(url as never, init));
+      assertEquals((thrown as Error).name, "SyntaxError");
+      assertEquals(converted, ["url", "init"]);
+    },
+  },
+  {
     name: "EventSource dispatches an error event if an option is out of range",
     async run() {
       const wrong = [
