@@ -690,11 +690,13 @@ function parseUrl(url: string): string {
 
 /** The base of relative URLs, which a page's `base` element may set. */
 function baseUrl(): string | undefined {
-  try {
-    return new Request("").url;
-  } catch {
-    return undefined;
-  }
+  // Not that of a `Request`, which takes no relative URL if the page's URL has
+  // a user and a password.
+  const { document, location } = globalThis as {
+    document?: { baseURI?: string };
+    location?: { href: string };
+  };
+  return document?.baseURI ?? location?.href;
 }
 
 function isObject(value: unknown): value is object {

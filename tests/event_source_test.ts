@@ -144,6 +144,19 @@ Deno.test("EventSource can replace globalThis.EventSource", async () => {
   }
 });
 
+Deno.test("EventSource resolves a relative URL if the page's URL has a user and a password", () => {
+  const globals = globalThis as { document?: unknown };
+  // `new Request("")` throws in such a page.
+  globals.document = { baseURI: "http://user:secret@127.0.0.1/page?a" };
+  try {
+    const source = new EventSource("events?b", { fetch: failing });
+    assertEquals(source.url, "http://user:secret@127.0.0.1/events?b");
+    source.close();
+  } finally {
+    delete globals.document;
+  }
+});
+
 Deno.test("EventSource.addEventListener types its event by the event name", async () => {
   const fetch = () => eventResponse("data: a\n\n");
   const source = new EventSource(url, { fetch });
