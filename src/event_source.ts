@@ -37,6 +37,16 @@
  * - **Requests that CORS blocks** look like network errors, so they are
  *   repeated, forever unless `reconnect.maxAttempts` is set. The browser's own
  *   class closes at once.
+ * - **Redirects.** Each reconnect requests the URL of the constructor again, and
+ *   follows its redirects anew. Chromium's own class requests the URL of the
+ *   last redirect. This one does not, because your `headers` may be for the
+ *   first server only.
+ * - **Ids** that have control characters or more than 8192 bytes close the
+ *   source when it has to reconnect, because most servers refuse such a header.
+ *   The browser's own class sends it.
+ * - **Events that arrive together with the end of a broken connection**, at the
+ *   start of a response, may be lost: `fetch` drops what was not read yet. They
+ *   do not change the last event ID, so a server that resumes sends them again.
  * - **`window.stop()`** closes the browser's own class. This one reconnects.
  * - **`isTrusted`** is `false` on its events.
  *

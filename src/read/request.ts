@@ -233,7 +233,10 @@ function addLastEventId(
   headers.set("Last-Event-ID", headerValue(lastEventId));
 }
 
-/** Whether a request can carry the id: no runtime sends control characters. */
+/**
+ * Whether a request can carry the id. Only browsers send control characters, and
+ * most servers refuse them.
+ */
 function isSendable(id: string): boolean {
   // deno-lint-ignore no-control-regex
   return !/[\x00-\x08\x0a-\x1f\x7f]/.test(id) &&
