@@ -48,7 +48,8 @@
  *   start of a response, may be lost: `fetch` drops what was not read yet. They
  *   do not change the last event ID, so a server that resumes sends them again.
  * - **`window.stop()`** closes the browser's own class. This one reconnects.
- * - **`isTrusted`** is `false` on its events.
+ * - **`isTrusted`** is `false` on its events, and the microtasks that a listener
+ *   queues run after all listeners of the event, not before the next listener.
  *
  * The other entry points, and more examples, are in the
  * [README](https://github.com/x/sse/blob/main/README.md). The guide
