@@ -23,7 +23,9 @@ keepStock();
 export default {
   async fetch(request: Request): Promise<Response> {
     if (request.method === "POST") {
-      await log.append({ event: "change", json: await request.json() });
+      const json = await request.json();
+      if (!isChange(json)) return new Response(null, { status: 400 });
+      await log.append({ event: "change", json });
       return new Response(null, { status: 204 });
     }
     const messages = resume(log, request, {
@@ -32,6 +34,11 @@ export default {
     return sseResponse(messages, { heartbeat: 15_000 });
   },
 } satisfies Deno.ServeDefaultExport;
+
+/** Another change would end the loop of `keepStock`, and with it the process. */
+function isChange(json: Partial<Change> | null): json is Change {
+  return typeof json?.item === "string" && Number.isFinite(json.change);
+}
 
 async function keepStock(): Promise<void> {
   for await (const message of log.read(id)) {

@@ -778,6 +778,10 @@ Deno.test("dashboard.ts sends the state and then each change once, also to clien
     const { status } = await fetch(server.url, { method: "POST", body });
     assertEquals(status, 204);
   };
+  // It would end the process if it was appended.
+  const invalid = await fetch(server.url, { method: "POST", body: "null" });
+  await invalid.body?.cancel();
+  assertEquals(invalid.status, 400);
   const totals: Promise<number>[] = [];
   for (const change of changes) {
     totals.push(follow(1 + totals.length % 5));
