@@ -25,6 +25,7 @@ import {
   responses,
   responsesError,
   responsesFailure,
+  withoutNames,
 } from "../sdk/sse_fetch_apis.ts";
 import { dataOf } from "../sdk/sse_fetch_faults.ts";
 import { deadline } from "../support/deadline.ts";
@@ -148,6 +149,15 @@ Deno.test("sdks: the program for OpenAI returns the answer when its last event a
 Deno.test("sdks: the program for OpenAI throws if the answer is not complete", async () => {
   const { ask, guardedFetch } = await runBlock("sdks", CHAT);
   const client = new OpenAI({ apiKey: "key", fetch: guardedFetch });
+  for (
+    const response of [
+      () => Response.json({ error: "busy" }),
+      () => eventResponse(withoutNames(responses.beginning + responsesError)),
+    ]
+  ) {
+    using _ = answer(response);
+    await assertRejects(() => ask(client, "Why?"), Error, "The answer ends");
+  }
   const cases: [string, ErrorConstructor | typeof SseError, string][] = [
     ["", SseError, "Expected `until` to be met"],
     [responsesFailure, Error, "Overloaded"],
@@ -182,6 +192,10 @@ Deno.test("sdks: the program for Anthropic returns only complete answers", async
     using _ = answer(() => open.response);
     assertEquals(await deadline(ask(client, "Why?"), "the answer"), "Hello");
     await open.cancelled;
+  }
+  {
+    using _ = answer(() => Response.json({ error: "busy" }));
+    await assertRejects(() => ask(client, "Why?"), Error, "is not complete");
   }
   using _ = answer(() => eventResponse(messages.beginning));
   const error = await assertRejects(() => ask(client, "Why?"), SseError);
