@@ -4,7 +4,7 @@ import { createElement, StrictMode } from "npm:react@19.3.1";
 import { act, create } from "npm:react-test-renderer@19.3.1";
 import { deadline } from "../support/deadline.ts";
 import { answer, logged, runBlock } from "../support/guide.ts";
-import { OpenResponse } from "../support/open_response.ts";
+import { eventResponse, OpenResponse } from "../support/open_response.ts";
 import { blockOf, withPackage } from "./programs.ts";
 
 Deno.test('in_a_page: useLatest returns the newest event and the failure, reconnects on "online" and closes on unmount', async () => {
@@ -67,6 +67,27 @@ Deno.test('in_a_page: useLatest returns the newest event and the failure, reconn
   assertEquals(server.requests.length, 4);
 });
 
+Deno.test("in_a_page: useLatest returns no failure after the server has ended the stream", async () => {
+  const { useLatest } = await runBlock("in_a_page", "useEffect");
+  Object.assign(globalThis, { IS_REACT_ACT_ENVIRONMENT: true });
+  const ended = Promise.withResolvers<void>();
+  using _ = answer((_, index) => {
+    if (index === 0) return eventResponse("retry: 1\ndata: 1\n\n");
+    ended.resolve();
+    return new Response(null, { status: 204 });
+  });
+  const Latest = () => JSON.stringify(useLatest("https://example.com/"));
+  // deno-lint-ignore no-explicit-any
+  let root: any;
+  await act(() => void (root = create(createElement(Latest))));
+  await act(async () => {
+    await deadline(ended.promise, "the second request");
+    await new Promise((resolve) => setTimeout(resolve));
+  });
+  assertEquals(root.toJSON(), '{"latest":"1"}');
+  await act(() => root.unmount());
+});
+
 Deno.test("in_a_page: the stream is closed while the page is hidden and then continues after the last event", async () => {
   const streams: OpenResponse[] = [];
   const arrivals = [0, 1, 2].map(() => Promise.withResolvers<void>());
@@ -124,8 +145,10 @@ Deno.test("in_a_page: tokens are collected and set once per frame", async () => 
   const AsyncFunction = (async () => {}).constructor as FunctionConstructor;
   const frames: (() => void)[] = [];
   const texts: string[] = [];
+  const stop = new AbortController();
   const run = new AsyncFunction(
     "sse",
+    "signal",
     "requestAnimationFrame",
     "setAnswer",
     code,
@@ -136,9 +159,13 @@ Deno.test("in_a_page: tokens are collected and set once per frame", async () => 
     frames[0]();
     yield { data: "c" };
     frames[1]();
+    yield { data: "d" };
+    stop.abort();
+    frames[2](); // The component has got another URL.
   }
   await run(
     sse(),
+    stop.signal,
     (frame: () => void) => frames.push(frame),
     (text: string) => texts.push(text),
   );
