@@ -121,6 +121,28 @@ Deno.test("daemons: an event whose handling fails arrives again after the restar
   assertEquals(a.restarts, 1);
 });
 
+Deno.test("daemons: an error of a handler is printed even if the daemon is being stopped", async () => {
+  await using directory = await temporaryDirectory();
+  const stream = new OpenResponse("data: 1\n\n");
+  await using server = new HttpServer(() => stream.response);
+  using errors = logged("error");
+  const { startDaemon } = await runBlock("daemons", DAEMON);
+  const stop = new AbortController();
+  const daemon = startDaemon({
+    feeds: { a: server.url },
+    handle() {
+      stop.abort();
+      throw new Error("no database");
+    },
+    directory: directory.path,
+    signal: stop.signal,
+  });
+  await deadline(daemon.stopped, "the daemon to stop");
+  assertEquals(errors.lines.map(([, error]) => String(error)), [
+    "Error: no database",
+  ]);
+});
+
 Deno.test("daemons: the health endpoint reports a feed that fails until it recovers", async () => {
   await using directory = await temporaryDirectory();
   const stream = new OpenResponse(":\n");
