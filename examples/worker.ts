@@ -35,6 +35,9 @@ export default {
       body: request.body,
       // Before the headers arrive, a client that leaves is not noticed.
       connectTimeout: 60_000,
+      // Notices a silent upstream, which the heartbeats below hide from the client.
+      // Choose twice the upstream's heartbeat interval.
+      idleTimeout: 60_000,
     });
     if (upstream.response.status !== 200) return refusal(upstream.response);
 
