@@ -36,7 +36,12 @@ interface Chunk {
 
 const baseUrl = Deno.env.get("OPENAI_BASE_URL") ?? "https://api.openai.com/v1";
 const db = new DatabaseSync(Deno.env.get("SQLITE_PATH") ?? "answers.db");
-db.exec("PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL");
+db.exec("PRAGMA busy_timeout = 5000");
+try {
+  db.exec("PRAGMA journal_mode = WAL");
+} catch {
+  // Another process is doing the same. SQLite does not wait for it.
+}
 for (const statement of SQL_EVENT_LOG_SCHEMA.sqlite) db.exec(statement);
 db.exec("PRAGMA busy_timeout = 0"); // From now on, logs wait without blocking.
 const sql = new SqlConnection({
