@@ -196,6 +196,8 @@ async function onRedis(): Promise<Storage> {
 
 async function onKv(): Promise<Storage> {
   const directory = await temporaryDirectory();
+  // Created here, as it fails if two processes create it at once.
+  (await Deno.openKv(`${directory.path}/kv`)).close();
   return {
     replacements: ON_KV,
     env: { KV_PATH: `${directory.path}/kv` },
