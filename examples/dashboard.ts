@@ -35,7 +35,7 @@ export default {
   },
 } satisfies Deno.ServeDefaultExport;
 
-/** Another change would end the loop of `keepStock`, and with it the process. */
+/** An invalid change would end the loop of `keepStock`, and thus the process. */
 function isChange(json: Partial<Change> | null): json is Change {
   return typeof json?.item === "string" && Number.isFinite(json.change);
 }
