@@ -197,7 +197,7 @@ const HEARTBEAT = /* @__PURE__ */ utf8.encode(":\n");
  *           headers: { Authorization: "Bearer secret" },
  *           lastEventId: lastEventIdOf(request),
  *           signal,
- *           idleTimeout: 60_000, // The heartbeats would hide a silent server.
+ *           idleTimeout: 60_000, // `heartbeat` would hide a silent server.
  *         }),
  *       { heartbeat: 15_000 },
  *     ),
@@ -214,7 +214,7 @@ const HEARTBEAT = /* @__PURE__ */ utf8.encode(":\n");
  *     lastEventId: lastEventIdOf(request),
  *     // Before the headers arrive, a client that leaves is not noticed.
  *     connectTimeout: 60_000,
- *     idleTimeout: 60_000, // The heartbeats would hide a silent server.
+ *     idleTimeout: 60_000, // `heartbeat` would hide a silent server.
  *   });
  *   const { status } = upstream.response;
  *   if (status !== 200) {
@@ -233,7 +233,7 @@ const HEARTBEAT = /* @__PURE__ */ utf8.encode(":\n");
  * async function* prices(signal: AbortSignal) {
  *   const trades = await connectSse("https://example.com/trades", {
  *     signal,
- *     idleTimeout: 60_000, // The heartbeats would hide a silent server.
+ *     idleTimeout: 60_000, // `heartbeat` would hide a silent server.
  *   });
  *   for await (const trade of trades) {
  *     yield { json: trade.json<{ price: number }>().price };
