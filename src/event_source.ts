@@ -26,8 +26,8 @@
  * source.onerror = ({ message }) => console.log(message);
  * ```
  *
- * Because it is built on `fetch`, it differs from a browser's own class in
- * these points:
+ * It differs from a browser's own class in these points, mostly because it is
+ * built on `fetch`:
  *
  * - **CORS preflights.** In a browser, a request to another origin with the
  *   header `Last-Event-ID` is preceded by an `OPTIONS` request. A reconnect
@@ -44,9 +44,9 @@
  * - **Ids** that have control characters or more than 8192 bytes close the
  *   source when it has to reconnect, because most servers refuse such a header.
  *   The browser's own class sends it.
- * - **Events that arrive together with the end of a broken connection**, at the
- *   start of a response, may be lost: `fetch` drops what was not read yet. They
- *   do not change the last event ID, so a server that resumes sends them again.
+ * - **Events at the start of a response** may be lost if the connection breaks
+ *   as they arrive: `fetch` drops what was not read yet. They do not change the
+ *   last event ID, so a server that resumes sends them again.
  * - **`window.stop()`** closes the browser's own class. This one reconnects.
  * - **`isTrusted`** is `false` on its events, and the microtasks that a listener
  *   queues run after all listeners of the event, not before the next listener.
