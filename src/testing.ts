@@ -191,8 +191,8 @@ export interface SseScriptRequest {
  *   guide on servers, only after the headers. `Deno.serve` prints each `"cut"`,
  *   each client that leaves, and a warning about `request.signal`, which has no
  *   effect here.
- * - **msw** does the same with a `"cut"` as the first step, and ends the stream
- *   without an error at a later one. Use `http.all(url, ({ request }) =>
+ * - **msw** also turns a `"cut"` as the first step into status 500, and ends the
+ *   stream without an error at a later one. Use `http.all(url, ({ request }) =>
  *   script.fetch(request))`.
  * - **Fake time**: `advanceTimersByTimeAsync` of vitest plays all steps in one
  *   call. `FakeTime` of `@std/testing` and the timers of `node:test` need a tick
