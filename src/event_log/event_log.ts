@@ -152,7 +152,7 @@ export interface EventLogStatus {
   /** Whether the log has ended, so that nothing can be appended. */
   ended: boolean;
   /**
-   * The time in milliseconds since the last append, or since `record` has
+   * The time in milliseconds since the last append, or since `record` last
    * renewed the log because of its option `keepAlive`. In SQL, `end()` counts
    * as an append. `Infinity` if nothing was appended yet, or if the time is not
    * known.
