@@ -258,8 +258,8 @@ export class SseScript {
    * servers respond with status 500.
    *
    * @param input The request or its URL.
-   * @param init The options of the request. What servers pass to their handlers
-   * as the second argument is ignored.
+   * @param init The options of the request. The second argument that servers
+   * pass to their handlers is ignored.
    * @returns The response. Resolves when the script sends the headers.
    * @throws {TypeError} If the script breaks the connection before the headers,
    * or a step is invalid. An error of a step after the headers, such as a second
