@@ -54,8 +54,8 @@ export interface RecordOptions {
   keepAlive?: number | undefined;
   /**
    * Called with the error if the source fails. Returns the message to append
-   * before the log is ended, or `undefined` to append none. What it throws is
-   * ignored.
+   * before the log is ended, or `undefined` to append none. Errors that it
+   * throws are ignored.
    *
    * By default, `{ event: "error", data: "" }` is appended, which does not show
    * the error to clients.
