@@ -144,8 +144,9 @@ async function read(values: Values, positionals: string[]): Promise<void> {
   check(positionals.length === 1, "one URL", positionals.length);
   check(values.body.length <= 1, "one -d", values.body.length);
   check(!values.data || !values.json, "one of --data and --json", 2);
+  check(!values.data || !values.comments, "one of --data and --comments", 2);
   const url = urlOf(positionals[0]);
-  const maxEvents = numberOf("--max-events", values["max-events"]) ?? Infinity;
+  let left = numberOf("--max-events", values["max-events"]) ?? Infinity;
   const idleTimeout = numberOf("--idle-timeout", values["idle-timeout"]);
   const headers = headersOf(values.header);
   const body = await bodyOf(values.body[0]);
@@ -173,10 +174,9 @@ async function read(values: Values, positionals: string[]): Promise<void> {
       },
     },
   });
-  let count = 0;
   for await (const event of sse) {
     await print(textOf(event, values));
-    if (++count >= maxEvents) break;
+    if (--left === 0) break;
   }
   await printed;
 }
@@ -189,10 +189,7 @@ async function read(values: Values, positionals: string[]): Promise<void> {
 async function fetchAsPrinted(request: Request): Promise<Response> {
   const response = await fetch(request);
   const paced = new TransformStream<Uint8Array, Uint8Array>({
-    async transform(chunk, controller) {
-      await printed;
-      controller.enqueue(chunk);
-    },
+    transform: (chunk, out) => printed.then(() => out.enqueue(chunk)),
   });
   return new Response(response.body?.pipeThrough(paced), response);
 }
@@ -208,7 +205,10 @@ function urlOf(text: string): URL {
 function numberOf(option: string, text?: string): number | undefined {
   if (text === undefined) return undefined;
   const number = Number(text);
-  check(number > 0, `${option} as a number above 0`, text);
+  const isCount = option === "--max-events";
+  const isValid = number > 0 && (!isCount || Number.isInteger(number));
+  const kind = isCount ? "an integer" : "seconds";
+  check(isValid, `${option} as ${kind} above 0`, text);
   return number;
 }
 
@@ -226,9 +226,9 @@ function headersOf(lines: string[]): Headers {
 async function bodyOf(text: string | undefined) {
   if (!text?.startsWith("@")) return text;
   const name = text.slice(1);
-  const read = name === "-" ? buffer(process.stdin) : readFile(name);
+  const bytes = name === "-" ? buffer(process.stdin) : readFile(name);
   // `BodyInit` excludes a `Buffer`, because its memory may be shared.
-  return new Uint8Array(await read);
+  return new Uint8Array(await bytes);
 }
 
 function textOf(

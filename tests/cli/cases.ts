@@ -416,16 +416,24 @@ lines
         "Expected one of --data and --json, got 2",
       ],
       [
+        ["--data", "--comments", url],
+        "Expected one of --data and --comments, got 2",
+      ],
+      [
         ["--max-events", "0", url],
-        'Expected --max-events as a number above 0, got "0"',
+        'Expected --max-events as an integer above 0, got "0"',
+      ],
+      [
+        ["--max-events", "1.5", url],
+        'Expected --max-events as an integer above 0, got "1.5"',
       ],
       [
         ["--idle-timeout", "soon", url],
-        'Expected --idle-timeout as a number above 0, got "soon"',
+        'Expected --idle-timeout as seconds above 0, got "soon"',
       ],
       [
         ["--idle-timeout", "0.0", url],
-        'Expected --idle-timeout as a number above 0, got "0.0"',
+        'Expected --idle-timeout as seconds above 0, got "0.0"',
       ],
       [["-H", "nonsense", url], 'Expected -H "NAME: VALUE", got "nonsense"'],
       [["-H", "Accept: ", url], 'Expected -H "NAME: VALUE", got "Accept: …"'],
