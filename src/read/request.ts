@@ -30,19 +30,6 @@ export function makeSend(
 ): Send {
   let readOnce: ReturnType<typeof readBody> | undefined;
 
-  /** Sets a body that can be sent several times. */
-  async function useBody(
-    source: BodyInit | Request | null,
-    init: Init,
-  ): Promise<void> {
-    readOnce ??= readBody(source, closing);
-    const { type, bytes } = await readOnce;
-    init.body = bytes;
-    if (type && !init.headers.has("Content-Type")) {
-      init.headers.set("Content-Type", type);
-    }
-  }
-
   return async (attempt, signal) => {
     let given = typeof input === "function" ? await input(attempt) : input;
     signal.throwIfAborted();
@@ -56,14 +43,18 @@ export function makeSend(
       });
     } else {
       init = changeOptions(options, { headers: new Headers(headers), signal });
-      if (!(given instanceof Request)) {
-        given = takeCredentials(given, init.headers);
-      }
       const request = given instanceof Request ? given : null;
+      if (request === null) given = takeCredentials(given as URL, init.headers);
       const method = init.method ?? request?.method ?? "GET";
       if (options.reconnect && !/^(GET|HEAD)$/i.test(method)) {
-        await useBody(init.body ?? request, init);
+        // Every attempt sends the body.
+        readOnce ??= readBody(init.body ?? request, closing);
+        const { type, bytes } = await readOnce;
         signal.throwIfAborted();
+        init.body = bytes;
+        if (type && !init.headers.has("Content-Type")) {
+          init.headers.set("Content-Type", type);
+        }
       }
     }
     addDefaults(given, init);
@@ -72,57 +63,41 @@ export function makeSend(
   };
 }
 
-const FETCH_OPTIONS = [
-  "method",
-  "headers",
-  "body",
-  "duplex",
-  "cache",
-  "credentials",
-  "integrity",
-  "keepalive",
-  "mode",
-  "redirect",
-  "referrer",
-  "referrerPolicy",
-  "priority",
-  "client",
-  "dispatcher",
-];
-
 /**
  * Returns the options of `fetch` with changes. As `fetch` does, it also takes the
- * getters of a prototype: the options may be a `Request`.
+ * getters of a prototype, of whatever name: the options may be a `Request`.
  */
 export function changeOptions(options: object, changes: RequestInit): Init {
-  const given: Record<string, unknown> = { ...options };
-  for (const name of FETCH_OPTIONS) {
-    const value = (options as Record<string, unknown>)[name];
-    if (value !== undefined) given[name] = value;
-  }
-  return { ...given, ...changes } as Init;
+  // Node and browsers require `duplex` if the body is a stream.
+  const own = { ...options, duplex: "half", ...changes };
+  const get = (_: unknown, name: string) =>
+    Reflect.get(name in own ? own : options, name);
+  return new Proxy(own, { get }) as Init;
 }
 
-/** Reads a body. Aborting the signal cancels a stream. */
+/**
+ * Reads a body, and returns its type unless it is among the headers of a request.
+ * Aborting the signal cancels a stream.
+ */
 async function readBody(
   source: BodyInit | Request | null,
   signal: AbortSignal,
 ): Promise<{ type: string | null; bytes: ArrayBuffer }> {
-  const isRequest = source instanceof Request;
-  const holder = isRequest ? source : new Response(source);
-  // In Firefox, a `Request` has no `body`.
-  const abortable = holder.body?.pipeThrough(new TransformStream(), { signal });
-  const bytes = await (abortable ? new Response(abortable) : holder)
-    .arrayBuffer();
-  // A request has its type among its headers.
-  return { type: isRequest ? null : holder.headers.get("Content-Type"), bytes };
+  const { headers, body } = new Response(
+    source instanceof Request
+      // In Firefox, a `Request` has no `body`.
+      ? source.body ?? await source.arrayBuffer()
+      : source,
+  );
+  const abortable = body?.pipeThrough(new TransformStream(), { signal });
+  const bytes = await new Response(abortable).arrayBuffer();
+  return { type: headers.get("Content-Type"), bytes };
 }
 
 /** Makes a request. Its errors do not show the secrets of the URL. */
 export function makeRequest(input: Target, init: RequestInit): Request {
   try {
-    // Node and browsers require `duplex` if the body is a stream.
-    return new Request(input, { ...init, duplex: "half" } as RequestInit);
+    return new Request(input, init);
   } catch (error) {
     const message = String((error as Error).message);
     const url = String(input);
@@ -184,11 +159,8 @@ function takeCredentials(input: URL | string, headers: Headers): URL | string {
   const { username, password } = url;
   if (!username && !password) return input;
   if (!headers.has("Authorization")) {
-    // Escapes are of UTF-8 bytes, and `btoa` takes a character for each byte.
-    const bytes = `${username}:${password}`.replace(
-      /%([0-9a-f]{2})/gi,
-      (_, hex) => String.fromCharCode(parseInt(hex, 16)),
-    );
+    // `unescape` gives a character for each byte, and `btoa` takes that.
+    const bytes = unescape(`${username}:${password}`);
     headers.set("Authorization", `Basic ${btoa(bytes)}`);
   }
   url.username = url.password = "";
@@ -199,19 +171,15 @@ function takeCredentials(input: URL | string, headers: Headers): URL | string {
 function addDefaults(input: Target, init: Init): void {
   const { headers } = init;
   if (!headers.has("Accept")) headers.set("Accept", "text/event-stream");
-  // A `Request` that was passed as the options always has a `cache`.
-  const hasCache = init.cache !== undefined && init.cache !== "default";
-  if (headers.has("Cache-Control") || hasCache) return;
+  const cache = init.cache ?? (input as Partial<Request>).cache ?? "default";
+  if (headers.has("Cache-Control") || cache !== "default") return;
   // In a browser, the header would cost a CORS preflight. Elsewhere, `cache`
   // has no effect, or throws. Caches ignore a request's `no-store`.
-  if (!isBrowser()) headers.set("Cache-Control", "no-cache");
-  else if (!(input instanceof Request) || input.cache === "default") {
+  if (globalThis.navigator?.userAgent?.startsWith("Mozilla/")) {
     init.cache = "no-store";
+  } else {
+    headers.set("Cache-Control", "no-cache");
   }
-}
-
-function isBrowser(): boolean | undefined {
-  return globalThis.navigator?.userAgent?.startsWith("Mozilla/");
 }
 
 function addLastEventId(
@@ -240,5 +208,5 @@ function addLastEventId(
 function isSendable(id: string): boolean {
   // deno-lint-ignore no-control-regex
   return !/[\x00-\x08\x0a-\x1f\x7f]/.test(id) &&
-    new TextEncoder().encode(id).length <= MAX_ID_LENGTH;
+    new Blob([id]).size <= MAX_ID_LENGTH;
 }
