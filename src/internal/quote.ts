@@ -29,22 +29,18 @@ export function escapeControls(text: string): string {
   );
 }
 
-/** A user and a password after a scheme. */
+/** A user, and a password if there is one, after a scheme. */
 const USER = /(?<=:[/\\]+|https?:)[^\s/\\?#]*@/gi;
 
 /**
- * The same if the password contains a `/`, `?` or `#`, so that the text is not
- * a valid URL. A colon before a port does not match. Without the lookahead, a
- * text with many colons and no `@` takes cubic time.
+ * A user and a password that are not in a valid URL: there is no scheme, or the
+ * password contains a `/`, `?` or `#`. They begin a word, or follow a quote or a
+ * slash. The colon between them is not that of a port, of `npm:` or of JSON.
+ * Without the first lookahead, a text with many colons and no `@` takes cubic
+ * time.
  */
-const BROKEN_USER =
-  /(?<=:[/\\]+|https?:)(?=\S*@)[^\s/\\@[]*:(?!\d*(?:[/\\?#\s]|$))\S*@/gi;
-
-/**
- * The same without a scheme. It has to contain a colon: `bob@example.com` is an
- * address.
- */
-const BARE_USER = /(?<![^\s"'(])(?!npm:|jsr:)[^\s"'/@:]*:[^\s"'/@]*@/g;
+const PASSWORD =
+  /(?<![^\s"'(,/\\])(?=\S*@)[^\s"'(,/\\@[:]*:(?<!\b(?:npm|jsr):)(?![/\\"']|\d+(?:[/\\?#,\s]|$))\S*@/gi;
 
 /**
  * A query or a fragment. Without a scheme, it has to contain a `=`: "Who?" is a
@@ -58,11 +54,8 @@ const QUERY = /(?<=(?::[/\\]|https?:)\S*)[?#]\S*|[?#]\S*=\S*/gi;
  * Of a long text it returns the start, as these patterns take quadratic time.
  */
 export function withoutSecrets(text: string): string {
-  return truncate(text, MAX_TEXT_LENGTH).replace(USER, "").replace(
-    BROKEN_USER,
-    "",
-  )
-    .replace(BARE_USER, "").replace(QUERY, "?…");
+  return truncate(text, MAX_TEXT_LENGTH).replace(USER, "")
+    .replace(PASSWORD, "").replace(QUERY, "?…");
 }
 
 /**
