@@ -76,12 +76,7 @@ import { idOf } from "./last_event_id.ts";
 import { connectSse } from "./read/connect.ts";
 import type { SseConnection } from "./read/connection.ts";
 import { EventStreamParser } from "./read/parser.ts";
-import {
-  contentTypes,
-  isRefused,
-  refusalError,
-  startOfBody,
-} from "./read/refusal.ts";
+import { isRefused, refusalError, startOfBody } from "./read/refusal.ts";
 import type { ServerSentEvent } from "./read/server_sent_event.ts";
 
 export { SseError, type SseErrorCode } from "./error.ts";
@@ -459,10 +454,12 @@ export class EventSource extends EventTarget {
       while (true) {
         const { done, value } = await reader.read();
         if (done) break;
-        for (const event of parser.decode(value, [])) {
+        // Without `onComment`, there are no comments.
+        for (const event of parser.decode(value) as ServerSentEvent[]) {
           if (this.#readyState === CLOSED) return;
           await this.#dispatchMessage(event);
         }
+        if (parser.failure) throw parser.failure;
       }
       reason = truncated();
     } catch (cause) {
@@ -713,4 +710,15 @@ function baseUrl(): string | undefined {
 function isObject(value: unknown): value is object {
   return typeof value === "object" && value !== null ||
     typeof value === "function";
+}
+
+/** The MIME essence of each item of the response's `Content-Type`. */
+function contentTypes({ headers }: Response): string[] {
+  const value = headers.get("Content-Type") ?? "";
+  // Parameters may be quoted, with commas and semicolons inside. A quote that is
+  // never closed extends to the end, so that this takes linear time.
+  const unquoted = value.replace(/"(?:[^"\\]|\\.)*"?/g, "");
+  return unquoted.toLowerCase().split(",").map((type) =>
+    type.split(";", 1)[0].trim()
+  );
 }

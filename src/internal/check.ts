@@ -103,3 +103,45 @@ export function checkTimeout(
   checkRange(name, value, 1);
   return value === Infinity ? undefined : Math.min(value, MAX_TIMER_DELAY);
 }
+
+/** Returns an option. Throws unless it is a function or undefined. */
+export function functionOption<Options, Name extends keyof Options & string>(
+  options: Options,
+  name: Name,
+): Options[Name] {
+  const value = options[name];
+  if (value !== undefined) {
+    checkType(value, "function", `${name} to be a function`);
+  }
+  return value;
+}
+
+/** Returns an option, or its default. Throws unless it is a number in that range. */
+export function numberOption<Name extends string>(
+  options: { readonly [_ in Name]?: number | undefined },
+  name: Name,
+  byDefault: number,
+  least: number,
+  most = Infinity,
+): number {
+  const { [name]: value = byDefault } = options;
+  check(
+    typeof value === "number" && value >= least && value <= most,
+    `${name} to be a number from ${least} to ${most}`,
+    value,
+    RangeError,
+  );
+  return value;
+}
+
+/**
+ * Returns an option that is a timeout in ms as a delay for a timer, or undefined
+ * for none, as by default.
+ */
+export function timeoutOption<Name extends string>(
+  options: { readonly [_ in Name]?: number | undefined },
+  name: Name,
+): number | undefined {
+  const value = numberOption(options, name, Infinity, 1);
+  return value === Infinity ? undefined : Math.min(value, MAX_TIMER_DELAY);
+}

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkFunction } from "../internal/check.ts";
+import { functionOption } from "../internal/check.ts";
 import { idOf } from "../last_event_id.ts";
 import { Connection, type SseConnection } from "./connection.ts";
 import type {
@@ -146,7 +146,7 @@ export async function connectSse(
   const lastEventId = options.lastEventId ||
     idOf(headers.get("Last-Event-ID") ?? "");
   headers.delete("Last-Event-ID");
-  checkFunction("fetch", options.fetch);
+  functionOption(options, "fetch");
   const { signal = given?.signal } = options;
   const connection = new Connection(options, {
     makeSend: (closing) => makeSend(input, options, headers, closing),

@@ -7,9 +7,9 @@
 import { isSseError, reasonOf, SseError } from "../error.ts";
 import {
   checkBoolean,
-  checkFunction,
   checkSignal,
-  checkTimeout,
+  functionOption,
+  timeoutOption,
 } from "../internal/check.ts";
 import { CallQueue } from "../internal/call_queue.ts";
 import { wait } from "../internal/wait.ts";
@@ -298,14 +298,16 @@ export class Connection implements SseConnection {
   #canContinue = true;
 
   constructor(options: ConnectSseOptions, source: Source) {
-    const { idleTimeout, connectTimeout = idleTimeout } = options;
     const { makeSend, response } = source;
     this.#send = makeSend?.(this.#closing.signal);
-    this.#idleTimeout = checkTimeout("idleTimeout", idleTimeout);
-    this.#eventTimeout = checkTimeout("eventTimeout", options.eventTimeout);
-    this.#connectTimeout = checkTimeout("connectTimeout", connectTimeout);
+    this.#idleTimeout = timeoutOption(options, "idleTimeout");
+    this.#eventTimeout = timeoutOption(options, "eventTimeout");
+    this.#connectTimeout = timeoutOption(
+      options,
+      options.connectTimeout === undefined ? "idleTimeout" : "connectTimeout",
+    );
     this.#anyContentType = options.anyContentType;
-    this.#onOpen = checkFunction("onOpen", options.onOpen);
+    this.#onOpen = functionOption(options, "onOpen");
     checkSignal(this.#signal = source.signal);
     this.#policy = reconnectPolicy(makeSend && options.reconnect);
     this.#inbox = new Inbox(options, source.lastEventId);

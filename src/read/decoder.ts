@@ -45,9 +45,8 @@ export interface SseDecoderOptions {
    */
   maxEventSize?: number | undefined;
   /**
-   * Called with the text of each comment as soon as its line is complete. The
-   * text does not include the one space that may follow the colon. By default,
-   * comments are ignored.
+   * Called with the text of each comment. The text does not include the one space
+   * that may follow the colon. By default, comments are ignored.
    *
    * Before the call, `decode` has appended the preceding events to its argument
    * `events`. An error that the callback throws is thrown by `decode`.
@@ -146,9 +145,8 @@ export class SseDecoder {
    * @throws {SseError} `"event-too-large"` if an event exceeds `maxEventSize`.
    * After this error, and after an error that `onComment` or `push` throws,
    * call {@linkcode SseDecoder.reset} before you use the decoder again.
-   * @throws {TypeError} If `chunk` is neither a string nor bytes, if an earlier
-   * call failed and `reset` was not called, or if `onComment` or `push` calls
-   * `decode`.
+   * @throws {TypeError} If `chunk` is neither a string nor bytes, or if an earlier
+   * call failed and `reset` was not called.
    */
   decode<
     Events extends { push(event: ServerSentEvent): unknown } =
@@ -157,7 +155,25 @@ export class SseDecoder {
     chunk: ArrayBufferLike | ArrayBufferView | string,
     events?: Events,
   ): Events {
-    return this.#parser.decode(chunk, events);
+    const parser = this.#parser;
+    const items = parser.decode(chunk);
+    const { onComment, failure } = parser;
+    // Without `onComment`, there are no comments among the items.
+    let completed = items as unknown as Events;
+    if (events !== undefined || onComment !== undefined) {
+      completed = events ?? [] as unknown as Events;
+      try {
+        for (const item of items) {
+          if (typeof item === "string") onComment!(item);
+          else completed.push(item);
+        }
+      } catch (error) {
+        parser.failure = error;
+        throw error;
+      }
+    }
+    if (failure !== undefined) throw failure;
+    return completed;
   }
 
   /**

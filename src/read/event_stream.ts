@@ -65,9 +65,11 @@ export class SseEventStream implements
       ServerSentEvent
     >({
       transform(chunk, controller) {
-        parser.decode(chunk, {
-          push: (event: ServerSentEvent) => controller.enqueue(event),
-        });
+        for (const item of parser.decode(chunk)) {
+          if (typeof item === "string") parser.onComment!(item);
+          else controller.enqueue(item);
+        }
+        if (parser.failure) throw parser.failure;
       },
     });
     this.readable = readable;

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { isSseError, SseError, type SseErrorCode } from "../error.ts";
-import { checkBoolean, checkFunction, checkType } from "../internal/check.ts";
+import { SseError, type SseErrorCode } from "../error.ts";
+import { checkBoolean, checkType } from "../internal/check.ts";
 import { quote } from "../internal/quote.ts";
 import type { ReadSseOptions } from "./options.ts";
 import { EventStreamParser } from "./parser.ts";
@@ -20,9 +20,8 @@ export class Inbox {
   /** The unfinished event, the last event ID and the reconnection time. */
   readonly parser: EventStreamParser;
   readonly until: ReadSseOptions["until"];
-  readonly #onComment: ReadSseOptions["onComment"];
   /** Events and comments in reverse order: `pop` removes the oldest. */
-  readonly #items: (ServerSentEvent | string)[] = [];
+  #items: (ServerSentEvent | string)[] = [];
   /** The response that is being read. */
   #response: Response | undefined;
   /** Whether an event was delivered since the first byte of this response. */
@@ -39,18 +38,18 @@ export class Inbox {
 
   /** Checks and uses the options about events. */
   constructor(
-    { until, onComment, maxEventSize }: ReadSseOptions,
+    options: ReadSseOptions,
     lastEventId?: string,
   ) {
+    const { until, maxEventSize, onComment } = options;
     if (until !== undefined && typeof until !== "string") {
       checkType(until, "function", "until to be a string or a function");
     }
     this.until = until;
-    this.#onComment = checkFunction("onComment", onComment);
     this.parser = new EventStreamParser({
       lastEventId,
       maxEventSize,
-      onComment: onComment && ((comment) => void this.#items.push(comment)),
+      onComment,
     });
     this.lastEventId = this.parser.lastEventId;
   }
@@ -85,15 +84,12 @@ export class Inbox {
   receive(chunk: Uint8Array<ArrayBuffer>): void {
     // Not when the response is opened: events of the one before it may be left.
     if (this.parser.isAtStart) this.#hasDelivered = false;
-    try {
-      this.parser.decode(chunk, this.#items);
-    } catch (error) {
-      const { code, message } = error as SseError;
-      throw isSseError(error) ? this.#error(code, message) : error;
-    } finally {
-      this.#items.reverse();
-      if (this.#items.length === 0) this.lastEventId = this.parser.lastEventId;
-    }
+    this.#items = this.parser.decode(chunk).reverse();
+    if (this.#items.length === 0) this.lastEventId = this.parser.lastEventId;
+    const { failure } = this.parser;
+    if (failure === undefined) return;
+    const { code, message } = failure as SseError;
+    throw this.#error(code, message);
   }
 
   /**
@@ -129,7 +125,7 @@ export class Inbox {
       // A block without data, which is no event, may have set a newer id.
       const isLast = this.#items.length === 0;
       if (typeof item === "string") {
-        this.#onComment!(item);
+        this.parser.onComment!(item);
         if (isLast) this.lastEventId = this.parser.lastEventId;
         continue;
       }

@@ -8,9 +8,9 @@ import { causesOf, reconnectFailed, type SseError } from "../error.ts";
 import { type Backoff, backoffDelay } from "../internal/backoff.ts";
 import {
   check,
-  checkFunction,
-  checkRange,
   checkType,
+  functionOption,
+  numberOption,
 } from "../internal/check.ts";
 import { abortable } from "../internal/wait.ts";
 import { MIN_RETRY_DELAY } from "./limits.ts";
@@ -193,13 +193,10 @@ export function reconnectPolicy(
 ): ReconnectPolicy {
   const options = typeof reconnect === "boolean" ? {} : reconnect;
   checkType(options, "object", "reconnect to be a boolean or options");
-  const { resume = true, maxAttempts = Infinity } = options;
-  const { initialDelay = 1000, maxDelay = 30_000 } = options;
-  const { backoffFactor = 2, jitter = 0.5 } = options;
-  const { restartUntil, shouldReconnect, onReconnect } = options;
+  const { resume = true } = options;
   const isBoolean = typeof resume === "boolean";
   check(isBoolean, "reconnect.resume to be a boolean", resume);
-  checkFunction("reconnect.restartUntil", restartUntil);
+  const restartUntil = functionOption(options, "restartUntil");
   if (restartUntil && resume) {
     throw new TypeError(
       "Expected reconnect.resume to be false, as restartUntil is set",
@@ -209,18 +206,15 @@ export function reconnectPolicy(
     isEnabled: reconnect !== false,
     resume,
     restartUntil,
-    maxAttempts: checkRange("reconnect.maxAttempts", maxAttempts, 0),
+    maxAttempts: numberOption(options, "maxAttempts", Infinity, 0),
     backoff: {
-      initial: checkRange("reconnect.initialDelay", initialDelay, 0),
-      max: checkRange("reconnect.maxDelay", maxDelay, 0),
-      factor: checkRange("reconnect.backoffFactor", backoffFactor, 1),
-      jitter: checkRange("reconnect.jitter", jitter, 0, 1),
+      initial: numberOption(options, "initialDelay", 1000, 0),
+      max: numberOption(options, "maxDelay", 30_000, 0),
+      factor: numberOption(options, "backoffFactor", 2, 1),
+      jitter: numberOption(options, "jitter", 0.5, 0, 1),
     },
-    shouldReconnect: checkFunction(
-      "reconnect.shouldReconnect",
-      shouldReconnect,
-    ),
-    onReconnect: checkFunction("reconnect.onReconnect", onReconnect),
+    shouldReconnect: functionOption(options, "shouldReconnect"),
+    onReconnect: functionOption(options, "onReconnect"),
   };
 }
 

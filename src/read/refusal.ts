@@ -9,13 +9,17 @@ import { quote } from "../internal/quote.ts";
 import { wait } from "../internal/wait.ts";
 import { MAX_BODY_LENGTH, MAX_BODY_TIME } from "./limits.ts";
 
+/** The type of an event stream, alone or in a list, with or without parameters. */
+const EVENT_STREAM = /(?:^|,)\s*text\/event-stream\s*(?:[;,]|$)/i;
+
 /** Whether a response is no event stream. */
 export function isRefused(
   response: Response,
   anyContentType?: boolean,
 ): boolean {
-  return !hasGoodStatus(response) || !anyContentType &&
-      !contentTypes(response).includes("text/event-stream");
+  const type = response.headers.get("Content-Type") ?? "";
+  return !hasGoodStatus(response) ||
+    !anyContentType && !EVENT_STREAM.test(type);
 }
 
 function hasGoodStatus(response: Response): boolean {
@@ -26,17 +30,6 @@ function hasGoodStatus(response: Response): boolean {
 /** Whether the status means that there is no stream, and will be none. */
 export function endsStream({ status }: Response): boolean {
   return status === 204 || status === 205;
-}
-
-/** The MIME essence of each item of the response's `Content-Type`. */
-export function contentTypes({ headers }: Response): string[] {
-  const value = headers.get("Content-Type") ?? "";
-  // Parameters may be quoted, with commas and semicolons inside. A quote that is
-  // never closed extends to the end, so that this takes linear time.
-  const unquoted = value.replace(/"(?:[^"\\]|\\.)*"?/g, "");
-  return unquoted.toLowerCase().split(",").map((type) =>
-    type.split(";", 1)[0].trim()
-  );
 }
 
 /** Makes the error of a refused response, whose message quotes the body. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkFunction, checkTimeout } from "../internal/check.ts";
+import { functionOption, timeoutOption } from "../internal/check.ts";
 import { Exchange } from "./exchange.ts";
 import { Inbox } from "./inbox.ts";
 import { MAX_CLOSE_TIME } from "./limits.ts";
@@ -109,10 +109,10 @@ export function sseFetch(
   options: SseFetchOptions = {},
 ): (input: Request | URL | string, init?: RequestInit) => Promise<Response> {
   const { until, maxEventSize } = options;
-  const fetch = checkFunction("fetch", options.fetch);
-  const connectTimeout = checkTimeout("connectTimeout", options.connectTimeout);
-  const idleTimeout = checkTimeout("idleTimeout", options.idleTimeout);
-  const eventTimeout = checkTimeout("eventTimeout", options.eventTimeout);
+  const fetch = functionOption(options, "fetch");
+  const connectTimeout = timeoutOption(options, "connectTimeout");
+  const idleTimeout = timeoutOption(options, "idleTimeout");
+  const eventTimeout = timeoutOption(options, "eventTimeout");
   new Inbox({ until, maxEventSize }); // Checks them.
 
   return async (input, init) => {

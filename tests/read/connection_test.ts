@@ -226,7 +226,6 @@ for (
     "xtext/event-stream",
     "text/event-stream+json",
     "application/json; profile=text/event-stream",
-    'text/plain;x="\\", text/event-stream, "',
     "nonsense",
   ]
 ) {

@@ -9,7 +9,7 @@ import { scaled } from "../support/scale.ts";
 /** Returns what a parser remembers of a stream that has ended. */
 function foreignText(...chunks: string[]): string {
   const parser = new EventStreamParser({});
-  for (const chunk of chunks) parser.decode(chunk, []);
+  for (const chunk of chunks) parser.decode(chunk);
   parser.end();
   return parser.foreignText;
 }
@@ -86,11 +86,11 @@ Deno.test("EventStreamParser remembers the same foreign text however the stream 
     const random = new Random(seed);
     const bytes = randomBytes(random);
     const whole = new EventStreamParser({});
-    whole.decode(bytes, []);
+    whole.decode(bytes);
     whole.end();
     const split = new EventStreamParser({});
     for (const { chunk } of randomChunks(random, bytes)) {
-      split.decode(chunk, []);
+      split.decode(chunk);
     }
     split.end();
     assertEquals(split.foreignText, whole.foreignText, `seed ${seed}`);
@@ -109,7 +109,7 @@ Deno.test("EventStreamParser takes the lines for foreign that a plain reading ta
     const expected = text.split(/\r\n|\r|\n/)
       .filter((it) => !isOrdinary(it)).join("\n");
     const parser = new EventStreamParser({});
-    parser.decode(bytes, []);
+    parser.decode(bytes);
     parser.end();
     const actual = parser.foreignText;
     const whole = expected.length <= 200 ? expected : expected.slice(0, 199);
@@ -119,7 +119,7 @@ Deno.test("EventStreamParser takes the lines for foreign that a plain reading ta
 
 Deno.test("EventStreamParser.reset() forgets the foreign text", () => {
   const parser = new EventStreamParser({});
-  parser.decode("{}\n", []);
+  parser.decode("{}\n");
   parser.reset();
   assertEquals(parser.foreignText, "");
 });
@@ -127,21 +127,21 @@ Deno.test("EventStreamParser.reset() forgets the foreign text", () => {
 Deno.test("EventStreamParser.isAtStart is true until something was parsed", () => {
   const parser = new EventStreamParser({});
   assertEquals(parser.isAtStart, true);
-  parser.decode("", []);
-  parser.decode(new Uint8Array(), []);
+  parser.decode("");
+  parser.decode(new Uint8Array());
   assertEquals(parser.isAtStart, true);
-  parser.decode(":\n", []);
+  parser.decode(":\n");
   assertEquals(parser.isAtStart, false);
   parser.reset();
   assertEquals(parser.isAtStart, true);
-  parser.decode("\r", []);
+  parser.decode("\r");
   assertEquals(parser.isAtStart, false);
 });
 
 Deno.test("EventStreamParser does not take a cut-off UTF-8 sequence for foreign text", () => {
   for (const bytes of [[0xef], [0xef, 0xbb], [0x64, 0x61, 0xe2, 0x98]]) {
     const parser = new EventStreamParser({});
-    parser.decode(Uint8Array.from(bytes), []);
+    parser.decode(Uint8Array.from(bytes));
     parser.end();
     assertEquals(parser.foreignText, "");
   }

@@ -477,7 +477,7 @@ for (
         () => reconnectPolicy({ [name]: value } as ReconnectOptions),
         RangeError,
       );
-      assertStringIncludes(error.message, `reconnect.${name}`);
+      assertStringIncludes(error.message, `Expected ${name} to be a `);
       assertStringIncludes(error.message, String(value));
     });
   }
@@ -490,7 +490,7 @@ for (const name of ["shouldReconnect", "onReconnect"]) {
         () => reconnectPolicy({ [name]: value } as ReconnectOptions),
         TypeError,
       );
-      assertStringIncludes(error.message, `reconnect.${name}`);
+      assertStringIncludes(error.message, `Expected ${name} to be a `);
     });
   }
 }
