@@ -160,17 +160,14 @@ export function isSseError(error: unknown): error is SseError {
  */
 export function causesOf(error: unknown): Error[] {
   const causes: Error[] = [];
+  let cause = error as AggregateError | undefined;
   // Causes can form a circle, and no runtime wraps an error ten times.
-  while (isErrorLike(error) && causes.length < 10) {
-    causes.push(error);
+  while (typeof cause?.message === "string" && causes.length < 10) {
+    causes.push(cause);
     // Node's `AggregateError`, for a host with several addresses, has no message.
-    error = (error as AggregateError).errors?.[0] ?? error.cause;
+    cause = cause.errors?.[0] ?? cause.cause;
   }
   return causes;
-}
-
-function isErrorLike(error: unknown): error is Error {
-  return typeof (error as Error | null)?.message === "string";
 }
 
 /**

@@ -46,21 +46,26 @@ export function lastEventIdOf(request: Request): string {
   return query.get("lastEventId") || query.get("last_event_id") || "";
 }
 
-/** Returns the header value that is sent as the UTF-8 bytes of `text`. */
+/**
+ * Returns the header value that is sent as the UTF-8 bytes of `text`: a character
+ * for each byte, except on a runtime whose `Headers` encode values themselves.
+ */
 export function headerValue(text: string): string {
-  if (takesAnyCharacter()) return text;
-  return String.fromCharCode(...new TextEncoder().encode(text));
+  return takesAnyCharacter() ? text : bytesOf(text);
+}
+
+/** Returns a character for each byte of the text in UTF-8. */
+export function bytesOf(text: string): string {
+  return unescape(encodeURIComponent(text.toWellFormed()));
 }
 
 /** Returns the id of a `Last-Event-ID` header. */
 export function idOf(value: string): string {
   if (takesAnyCharacter()) return value;
   try {
-    const bytes = Uint8Array.from(value, (char) => char.charCodeAt(0));
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
-      .decode(bytes);
+    return decodeURIComponent(escape(value));
   } catch {
-    // Not UTF-8, so the value is the id itself.
+    // Not the bytes of UTF-8, so the value is the id itself.
     return value;
   }
 }

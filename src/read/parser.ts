@@ -275,12 +275,9 @@ export class EventStreamParser {
    * ignored, as the standard says.
    */
   #rememberIfForeign(line: string): void {
-    const text = this.#foreignText;
-    if (text.length > MAX_FOREIGN_LENGTH || UNKNOWN_FIELD.test(line)) return;
-    this.#foreignText = truncate(
-      text === "" ? line : `${text}\n${line}`,
-      MAX_FOREIGN_LENGTH,
-    );
+    if (UNKNOWN_FIELD.test(line)) return;
+    const before = this.#foreignText && `${this.#foreignText}\n`;
+    this.#foreignText = truncate(before + line, MAX_FOREIGN_LENGTH);
   }
 
   /** HTML standard, "dispatch the event". Without data there is no event. */

@@ -7,7 +7,7 @@
 import { reasonOf, reconnectFailed, SseError } from "../error.ts";
 import { check } from "../internal/check.ts";
 import { withoutSecrets, withoutUrlSecrets } from "../internal/quote.ts";
-import { headerValue } from "../last_event_id.ts";
+import { bytesOf, headerValue } from "../last_event_id.ts";
 import { MAX_ID_LENGTH } from "./limits.ts";
 import type { ConnectSseOptions, Send, SseAttempt } from "./options.ts";
 
@@ -33,18 +33,18 @@ export function makeSend(
   return async (attempt, signal) => {
     let given = typeof input === "function" ? await input(attempt) : input;
     signal.throwIfAborted();
+    const request = given instanceof Request ? given : undefined;
     let init: Init;
-    if (typeof input === "function" && given instanceof Request) {
+    if (typeof input === "function" && request) {
       // Sent as it is: the options are for URLs and for the caller's request.
       const { client, dispatcher } = options;
       init = changeOptions({ client, dispatcher }, {
-        headers: new Headers(given.headers),
-        signal: AbortSignal.any([signal, given.signal]),
+        headers: new Headers(request.headers),
+        signal: AbortSignal.any([signal, request.signal]),
       });
     } else {
       init = changeOptions(options, { headers: new Headers(headers), signal });
-      const request = given instanceof Request ? given : null;
-      if (request === null) given = takeCredentials(given as URL, init.headers);
+      if (!request) given = takeCredentials(given as URL, init.headers);
       const method = init.method ?? request?.method ?? "GET";
       if (options.reconnect && !/^(GET|HEAD)$/i.test(method)) {
         // Every attempt sends the body.
@@ -69,9 +69,13 @@ export function makeSend(
  */
 export function changeOptions(options: object, changes: RequestInit): Init {
   // Node and browsers require `duplex` if the body is a stream.
-  const own = { ...options, duplex: "half", ...changes };
+  const own: Record<string, unknown> = {
+    ...options,
+    duplex: "half",
+    ...changes,
+  };
   const get = (_: unknown, name: string) =>
-    Reflect.get(name in own ? own : options, name);
+    (name in own ? own : options as Record<string, unknown>)[name];
   return new Proxy(own, { get }) as Init;
 }
 
@@ -80,7 +84,7 @@ export function changeOptions(options: object, changes: RequestInit): Init {
  * Aborting the signal cancels a stream.
  */
 async function readBody(
-  source: BodyInit | Request | null,
+  source: BodyInit | Request | undefined,
   signal: AbortSignal,
 ): Promise<{ type: string | null; bytes: ArrayBuffer }> {
   const { headers, body } = new Response(
@@ -99,7 +103,7 @@ export function makeRequest(input: Target, init: RequestInit): Request {
   try {
     return new Request(input, init);
   } catch (error) {
-    const message = String((error as Error).message);
+    const { message } = error as Error;
     const url = String(input);
     // Of a string that is no URL, any part may be a secret.
     const safe = message.replaceAll(url, () => withoutUrlSecrets(url));
@@ -157,8 +161,7 @@ function takeCredentials(input: URL | string, headers: Headers): URL | string {
     return input;
   }
   const { username, password } = url;
-  if (!username && !password) return input;
-  if (!headers.has("Authorization")) {
+  if ((username || password) && !headers.has("Authorization")) {
     // `unescape` gives a character for each byte, and `btoa` takes that.
     const bytes = unescape(`${username}:${password}`);
     headers.set("Authorization", `Basic ${btoa(bytes)}`);
@@ -208,5 +211,5 @@ function addLastEventId(
 function isSendable(id: string): boolean {
   // deno-lint-ignore no-control-regex
   return !/[\x00-\x08\x0a-\x1f\x7f]/.test(id) &&
-    new Blob([id]).size <= MAX_ID_LENGTH;
+    bytesOf(id).length <= MAX_ID_LENGTH;
 }
