@@ -38,15 +38,17 @@ export function makeSend(
     if (typeof input === "function" && request) {
       // Sent as it is: the options are for URLs and for the caller's request.
       const { client, dispatcher } = options;
-      init = changeOptions({ client, dispatcher }, {
+      init = changeOptions(request, { client, dispatcher }, {
         headers: new Headers(request.headers),
         signal: AbortSignal.any([signal, request.signal]),
       });
     } else {
-      init = changeOptions(options, { headers: new Headers(headers), signal });
+      init = changeOptions(given, options, {
+        headers: new Headers(headers),
+        signal,
+      });
       if (!request) given = takeCredentials(given as URL, init.headers);
-      const method = init.method ?? request?.method ?? "GET";
-      if (options.reconnect && !/^(GET|HEAD)$/i.test(method)) {
+      if (options.reconnect && !/^(GET|HEAD)$/i.test(init.method ?? "GET")) {
         // Every attempt sends the body.
         readOnce ??= readBody(init.body ?? request, closing);
         const { type, bytes } = await readOnce;
@@ -67,7 +69,11 @@ export function makeSend(
  * Returns the options of `fetch` with changes. As `fetch` does, it also takes the
  * getters of a prototype, of whatever name: the options may be a `Request`.
  */
-export function changeOptions(options: object, changes: RequestInit): Init {
+export function changeOptions(
+  input: Target,
+  options: object,
+  changes: RequestInit,
+): Init {
   // Node and browsers require `duplex` if the body is a stream.
   const own: Record<string, unknown> = {
     ...options,
@@ -76,7 +82,10 @@ export function changeOptions(options: object, changes: RequestInit): Init {
   };
   const get = (_: unknown, name: string) =>
     (name in own ? own : options as Record<string, unknown>)[name];
-  return new Proxy(own, { get }) as Init;
+  const init = new Proxy(own, { get }) as Init;
+  // If a `Proxy` has no method, Bun takes GET instead of the method of the input.
+  init.method ??= (input as Partial<Request>).method;
+  return init;
 }
 
 /**

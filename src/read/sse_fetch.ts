@@ -132,7 +132,7 @@ export function sseFetch(
           const both = signal instanceof AbortSignal
             ? AbortSignal.any([own, signal])
             : own;
-          const init = changeOptions(options, { signal: both });
+          const init = changeOptions(input, options, { signal: both });
           return fetch
             ? await fetch(makeRequest(input, init))
             : await globalThis.fetch(input, init);

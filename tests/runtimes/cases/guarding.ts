@@ -59,6 +59,24 @@ export const guarding: Case[] = [
     },
   },
   {
+    name:
+      "sseFetch sends a given Request, with and without a fetch of the caller",
+    async run(context) {
+      const ownFetch = (request: Request) => fetch(request);
+      for (const options of [{}, { fetch: ownFetch }]) {
+        const server = new Stream(context, [{}]);
+        const request = new Request(server.url, {
+          method: "PUT",
+          headers: { "x-key": "k" },
+          body: "ask",
+        });
+        await (await sseFetch(options)(request)).text();
+        const { requests: [{ method, headers, body }] } = await server.log();
+        assertEquals([method, headers["x-key"], body], ["PUT", "k", "ask"]);
+      }
+    },
+  },
+  {
     name: "sseFetch passes an abort on, before and after the headers",
     async run(context) {
       const silent = new Stream(context, [{ silent: true }]);
