@@ -1,7 +1,8 @@
 // What the connection needs beyond `SseDecoder`, whose tests are in
 // decoder_test.ts and decoder_end_test.ts.
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
+import type { ServerSentEvent, SseError } from "../../mod.ts";
 import { EventStreamParser } from "../../src/read/parser.ts";
 import { Random, randomBytes, randomChunks } from "../support/random.ts";
 import { scaled } from "../support/scale.ts";
@@ -144,5 +145,41 @@ Deno.test("EventStreamParser does not take a cut-off UTF-8 sequence for foreign 
     parser.decode(Uint8Array.from(bytes));
     parser.end();
     assertEquals(parser.foreignText, "");
+  }
+});
+
+Deno.test("EventStreamParser returns events and comments in order", () => {
+  const parser = new EventStreamParser({ onComment: () => {} });
+  const items = parser.decode(":1\ndata: a\n\n: 2\n:\n\ndata: b\n\n:3");
+  assertEquals(items.map((it) => typeof it === "string" ? it : [it.data]), [
+    "1",
+    ["a"],
+    "2",
+    "",
+    ["b"],
+  ]);
+  assertEquals(parser.decode("4\n"), ["34"]);
+});
+
+Deno.test("EventStreamParser ignores comments if there is no onComment", () => {
+  const parser = new EventStreamParser({});
+  assertEquals(parser.decode(": a\n:\n\n: b"), []);
+  assertEquals(parser.decode("\n"), []);
+});
+
+Deno.test("EventStreamParser returns the events before one that is too large, and then requires reset()", () => {
+  const tooLarge = "data: 12345\n\n";
+  for (const rest of [[tooLarge], ["data: 12", "345\n\n"], ["data: 123456"]]) {
+    const parser = new EventStreamParser({ maxEventSize: 10 });
+    const [first, ...others] = rest;
+    const items = parser.decode(`data: a\n\n${first}`);
+    for (const chunk of others) assertEquals(parser.decode(chunk), []);
+    assertEquals(items.map((it) => (it as ServerSentEvent).data), ["a"]);
+    assertEquals((parser.failure as SseError).code, "event-too-large");
+    assertThrows(() => parser.decode("data: b\n\n"), TypeError, "reset()");
+    assertThrows(() => parser.end(), TypeError, "reset()");
+    parser.reset();
+    assertEquals(parser.failure, undefined);
+    assertEquals(parser.decode("data: b\n\n").length, 1);
   }
 });
