@@ -368,7 +368,7 @@ export class Connection implements SseConnection {
       this.#fail(new SseError("rejected", message, { response, cause: error }));
     } else if (
       // A request that was not sent yet counts already.
-      !resume && state.exchange.isSent && this.#attempts++ >= maxAttempts
+      !resume && (this.#attempts += Number(state.exchange.isSent)) > maxAttempts
     ) {
       this.#end({ reason: attemptsFailed(maxAttempts) });
     } else {
@@ -633,10 +633,10 @@ export class Connection implements SseConnection {
   ): Promise<void> {
     const { signal } = state.exchange;
     try {
+      // Before the wait and the callbacks, in which reconnect() may be called.
+      this.#attempts++;
       const error = await reason;
       if (state !== this.#state) return;
-      // Before the callbacks, which may call reconnect().
-      this.#attempts++;
       const delay = this.#canContinue
         ? await planRetry(
           this.#policy,

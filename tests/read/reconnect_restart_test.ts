@@ -162,6 +162,53 @@ Deno.test("with resume: false, reconnect() ends the stream after maxAttempts att
   await assertSseError(sse.next(), "reconnect-failed");
 });
 
+Deno.test("with resume: false, reconnect() called by shouldReconnect sends no request after maxAttempts attempts", async () => {
+  const { fetch, requests } = inTurn(
+    events("data: role\n\n"),
+    failing,
+    events("data: never\n\n"),
+  );
+  const sse = await connectSse(url, {
+    fetch,
+    until: "[DONE]",
+    reconnect: {
+      ...restart,
+      maxAttempts: 1,
+      shouldReconnect(_error, attempt) {
+        if (attempt > 1) sse.reconnect();
+        return undefined;
+      },
+    },
+  });
+  await sse.next();
+  await assertSseError(sse.next(), "reconnect-failed");
+  assertEquals(requests.length, 2);
+});
+
+Deno.test("with resume: false, reconnect() counts the request whose refusal is being read", async () => {
+  const refused = Promise.withResolvers<void>();
+  const { fetch, requests } = inTurn(
+    events("data: role\n\n"),
+    () => {
+      refused.resolve();
+      return new Response(new ReadableStream(), { status: 503 });
+    },
+    events("data: never\n\n"),
+  );
+  const sse = await connectSse(url, {
+    fetch,
+    until: "[DONE]",
+    reconnect: { ...restart, maxAttempts: 1 },
+  });
+  await sse.next();
+  const failed = assertSseError(sse.next(), "reconnect-failed");
+  await refused.promise;
+  await microtasks(100);
+  sse.reconnect();
+  await failed;
+  assertEquals(requests.length, 2);
+});
+
 Deno.test("with resume: false, the number of the attempt is that of the request", async () => {
   const attempts: number[] = [];
   const { fetch } = inTurn(
