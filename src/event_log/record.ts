@@ -4,6 +4,7 @@
  * @module
  */
 
+import { type Backoff, backoffDelay } from "../internal/backoff.ts";
 import {
   checkFunction,
   checkSignal,
@@ -65,6 +66,12 @@ export interface RecordOptions {
 
 /** Maximum number of messages that wait while others are being appended. */
 const MAX_WAITING = 100;
+
+/** The time in ms for which a failed `end()` of the log is repeated. */
+const MAX_END_TIME = 10_000;
+
+/** The delays before these attempts. */
+const END_BACKOFF: Backoff = { initial: 50, max: 2000, factor: 2, jitter: 0.5 };
 
 /**
  * Appends the messages of a source to a log, and ends the log when the source
@@ -157,6 +164,8 @@ class Recording {
   /** The messages that wait while others are appended. */
   #waiting: SseMessage[] = [];
   #appending: Promise<void> | undefined;
+  /** Whether messages could not be appended, even after retries. */
+  #hasLost = false;
   readonly #outcome = deferred<Outcome>();
 
   constructor(
@@ -186,9 +195,22 @@ class Recording {
     const outcome = await this.#outcome.promise;
     signal?.removeEventListener("abort", onAbort);
     if (outcome !== "complete") this.#closeSource().catch(() => {});
-    // If the log cannot be ended, readers with an `idleTimeout` notice it.
-    await this.#log.end().catch(() => {});
+    await this.#end();
     return outcome;
+  }
+
+  /** Ends the log. Without the end, its readers would wait forever. */
+  async #end(): Promise<void> {
+    const start = Date.now();
+    for (let failures = 1;; failures++) {
+      try {
+        return await this.#log.end();
+      } catch {
+        // If the log cannot be ended, readers with an `idleTimeout` notice it.
+        if (this.#hasLost || Date.now() - start > MAX_END_TIME) return;
+      }
+      await wait(backoffDelay(END_BACKOFF, failures));
+    }
   }
 
   /** Ends recording. Only the first call has an effect. */
@@ -262,6 +284,7 @@ class Recording {
       }
     } catch (error) {
       // Nothing is appended after lost messages.
+      this.#hasLost = true;
       this.#finish(isEndedError(error) ? "stopped" : "failed");
     }
     this.#appending = undefined;

@@ -91,8 +91,44 @@ Deno.test("record() stops reading the log though it cannot end it", async () => 
       }
     },
   });
-  assertEquals(await record(log, [{ data: "1" }]), "complete");
-  await deadline(left.promise, "the log to be left");
+  using time = new FakeTime();
+  const outcome = record(log, [{ data: "1" }]);
+  await left.promise;
+  for (let i = 0; i < 10; i++) await time.tickAsync(2000);
+  assertEquals(await outcome, "complete");
+  assertEquals(time.next(), false);
+});
+
+Deno.test("record() repeats an end() of the log that fails", async () => {
+  using time = new FakeTime();
+  let failures = 0;
+  const memory = new MemoryEventLog();
+  const log = customLog({
+    async end() {
+      if (failures++ < 3) throw new Error("The connection was lost");
+      await memory.end();
+    },
+    read: (...args) => memory.read(...args),
+  });
+  const reader = readAll(memory.read(""));
+  const outcome = record(log, []);
+  while (failures < 4) await time.tickAsync(100);
+  assertEquals(await outcome, "complete");
+  assertEquals(await reader, []);
+});
+
+Deno.test("record() does not repeat an end() of a log to which it could not append", async () => {
+  let ends = 0;
+  const log = customLog({
+    append: () => Promise.reject(new Error("WRONGTYPE")),
+    end() {
+      ends++;
+      return Promise.reject(new Error("WRONGTYPE"));
+    },
+  });
+  const outcome = record(log, [{ data: "1" }]);
+  assertEquals(await deadline(outcome, "the outcome"), "failed");
+  assertEquals(ends, 1);
 });
 
 Deno.test("record() with keepAlive renews the log only while it is recording", async () => {
