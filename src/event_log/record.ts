@@ -244,8 +244,10 @@ class Recording {
   async #read(): Promise<void> {
     let outcome: Outcome = "complete";
     try {
-      while (true) {
+      for (let count = 1;; count++) {
         const { done, value } = await this.#source.next();
+        // If neither the source nor the log ever waits, no timer would fire.
+        if (count % 1000 === 0) await wait(0, this.#over.signal);
         if (done || this.#over.signal.aborted) break;
         this.#append(value);
         if (this.#waiting.length >= MAX_WAITING) await this.#appending;

@@ -131,6 +131,17 @@ Deno.test("record() does not repeat an end() of a log to which it could not appe
   assertEquals(ends, 1);
 });
 
+Deno.test("record() lets timers run if its source never waits", async () => {
+  const stop = new AbortController();
+  setTimeout(() => stop.abort());
+  function* source() {
+    for (let n = 0; n < 100_000; n++) yield { data: "1" };
+  }
+  const { signal } = stop;
+  const outcome = await record(new MemoryEventLog(), source(), { signal });
+  assertEquals(outcome, "stopped");
+});
+
 Deno.test("record() with keepAlive renews the log only while it is recording", async () => {
   using time = new FakeTime();
   let renewals = 0;
