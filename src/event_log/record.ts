@@ -82,7 +82,8 @@ const END_BACKOFF: Backoff = { initial: 50, max: 2000, factor: 2, jitter: 0.5 };
  * You do not have to await it: it rejects only if an argument is wrong.
  * Messages that arrive while others are being appended are then appended
  * together. If the log is ended elsewhere, in any process, the source is closed
- * as soon as this process notices the end.
+ * as soon as this process notices the end. If ending the log fails, it is tried
+ * again for up to 10 seconds.
  *
  * @param log The log.
  * @param source The messages: an iterable, a stream or a connection; or a
