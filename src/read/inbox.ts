@@ -20,8 +20,10 @@ export class Inbox {
   /** The unfinished event, the last event ID and the reconnection time. */
   readonly parser: EventStreamParser;
   readonly until: ReadSseOptions["until"];
-  /** Events and comments in reverse order: `pop` removes the oldest. */
+  /** The events and comments of a chunk. */
   #items: (ServerSentEvent | string)[] = [];
+  /** The index of the one to deliver next. */
+  #nextIndex = 0;
   /** The response that is being read. */
   #response: Response | undefined;
   /** Whether an event was delivered since the first byte of this response. */
@@ -56,7 +58,8 @@ export class Inbox {
 
   /** The newest event that has arrived and was not delivered. */
   get newest(): ServerSentEvent | undefined {
-    return this.#items.find((item) => typeof item === "object");
+    return this.#items.slice(this.#nextIndex)
+      .findLast((item) => typeof item === "object");
   }
 
   /** The newest event that has arrived, delivered or not. */
@@ -84,7 +87,8 @@ export class Inbox {
   receive(chunk: Uint8Array<ArrayBuffer>): void {
     // Not when the response is opened: events of the one before it may be left.
     if (this.parser.isAtStart) this.#hasDelivered = false;
-    this.#items = this.parser.decode(chunk).reverse();
+    this.#items = this.parser.decode(chunk);
+    this.#nextIndex = 0;
     if (this.#items.length === 0) this.lastEventId = this.parser.lastEventId;
     const { failure } = this.parser;
     if (failure === undefined) return;
@@ -120,10 +124,10 @@ export class Inbox {
    * @throws {unknown} What `onComment` or `until` throws.
    */
   dequeue(): ServerSentEvent | undefined {
-    while (this.#items.length > 0) {
-      const item = this.#items.pop()!;
+    while (this.#nextIndex < this.#items.length) {
+      const item = this.#items[this.#nextIndex++];
       // A block without data, which is no event, may have set a newer id.
-      const isLast = this.#items.length === 0;
+      const isLast = this.#nextIndex === this.#items.length;
       if (typeof item === "string") {
         this.parser.onComment!(item);
         if (isLast) this.lastEventId = this.parser.lastEventId;
@@ -178,6 +182,7 @@ export class Inbox {
   /** Drops all that was not delivered. */
   clear(): void {
     this.#delivered = this.lastEvent;
-    this.#items.length = 0;
+    this.#items = [];
+    this.#nextIndex = 0;
   }
 }
