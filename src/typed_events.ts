@@ -333,7 +333,7 @@ export function typedEvents<Schemas extends Record<string, StandardSchema>>(
       schema,
     );
   }
-  const source = pullFrom(events, "events to be iterable or a ReadableStream");
+  const source = pullFrom(events);
   return new TypedEvents(source, schemas, unknown);
 }
 

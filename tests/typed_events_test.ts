@@ -662,11 +662,11 @@ Deno.test("typedEvents throws a TypeError at invalid arguments", () => {
   const wrong: [unknown[], string][] = [
     [
       [undefined, {}],
-      "Expected events to be iterable or a ReadableStream, got undefined",
+      "Expected an iterable or a ReadableStream, got undefined",
     ],
     [
       [Promise.resolve(source), {}],
-      "Expected events to be iterable or a ReadableStream, got [object Promise]",
+      "Expected an iterable or a ReadableStream, got [object Promise]",
     ],
     [
       [source, {}, { unknown: "ignore" }],

@@ -20,13 +20,10 @@ export interface PulledSource<T> {
 /**
  * Adapts a stream or an iterable, which may be synchronous.
  *
- * @param expected The expected kind of source, for the error message.
  * @throws {TypeError} If it is neither, or a locked stream.
  */
-export function pullFrom<T>(
-  source: Iterables<T>,
-  expected: string,
-): PulledSource<T> {
+export function pullFrom<T>(source: Iterables<T>): PulledSource<T> {
+  const expected = "an iterable or a ReadableStream";
   if (source instanceof ReadableStream) return pullFromStream<T>(source);
   checkType(source, "object", expected);
   if (Symbol.asyncIterator in source) return source[Symbol.asyncIterator]();
@@ -48,13 +45,12 @@ export function pullFrom<T>(
  */
 export function pullFromFunction<T>(
   open: () => MaybePromise<Iterables<T>>,
-  expected: string,
 ): PulledSource<T> {
   let source: PulledSource<T> | undefined;
   let isClosed = false;
   return {
     async next() {
-      source ??= pullFrom(await open(), expected);
+      source ??= pullFrom(await open());
       if (!isClosed) return source.next();
       // It was closed while the function was running.
       await source.return?.();
@@ -84,10 +80,10 @@ function pullFromStream<T>(stream: ReadableStream<T>): PulledSource<T> {
         if (isOver) reader.releaseLock();
       }
     },
-    async return() {
+    return() {
       const canceled = reader.cancel();
       reader.releaseLock();
-      await canceled;
+      return canceled;
     },
   };
 }

@@ -114,18 +114,18 @@ function encode(message: SseMessage, id: string | undefined): string {
   const { comment, event, retry } = message;
   let data = dataOf(message);
 
-  let fields = "";
+  let block = "";
   if (event !== undefined) {
     const line = lines("event", event);
     check(!/[\r\n]/.test(event), "event without line ends", event);
     if (event !== "") {
       data ??= "";
       // Clients use "message" if there is no such line.
-      if (event !== "message") fields += line;
+      if (event !== "message") block += line;
     }
   }
   if (id !== undefined) {
-    fields += lines("id", id);
+    block += lines("id", id);
     check(!/[\r\n\0]/.test(id), "id without line ends and NUL", id);
   }
   if (retry !== undefined) {
@@ -134,17 +134,13 @@ function encode(message: SseMessage, id: string | undefined): string {
       "retry to be a whole number of ms from 0",
       retry,
     );
-    fields += `retry: ${retry}\n`;
+    block += `retry: ${retry}\n`;
   }
-  if (data !== undefined) fields += lines("data", data);
+  if (data !== undefined) block += lines("data", data);
 
-  const block = (comment === undefined ? "" : lines("", comment, "comment")) +
-    (fields && fields + "\n");
-  check(
-    block.isWellFormed(),
-    "strings without lone surrogates",
-    block,
-  );
+  if (block !== "") block += "\n";
+  if (comment !== undefined) block = lines("", comment, "comment") + block;
+  check(block.isWellFormed(), "strings without lone surrogates", block);
   return block;
 }
 

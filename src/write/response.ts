@@ -296,25 +296,22 @@ type Source = Parameters<typeof sseResponse>[0];
 class Writer implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>>, Sink {
   readonly #init: SseResponseInit;
   readonly #subscription: Subscription;
-  /** The controller of the signal that a function as source gets. */
-  readonly #abort: AbortController | undefined;
+  /**
+   * The controller of the signal that a function as source gets. Undefined for
+   * other sources, and after the end of the source.
+   */
+  #abort: AbortController | undefined;
   #heartbeat: number | undefined;
   #sendTimeout: number | undefined;
   #signal: AbortSignal | undefined;
-  /**
-   * - `"idle"`: no `pull` is pending.
-   * - `"waiting"`: a `pull` is pending.
-   * - `"over"`: the source has ended, or is not read any more.
-   */
-  #state: "idle" | "waiting" | "over" = "idle";
   #controller!: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
   /** The id that the client has, or undefined if it is not known. */
   #lastEventId: string | undefined;
-  /** Resolves the promise of `pull`. */
-  #resolve!: () => void;
+  /** Resolves the promise of a pending `pull`. Undefined if there is none. */
+  #resolve: (() => void) | undefined;
   #heartbeatTimer: ReturnType<typeof setTimeout> | undefined;
   #sendTimer: ReturnType<typeof setTimeout> | undefined;
-  /** The time of the last write or `pull`. */
+  /** The time of the last write. */
   #quietSince = 0;
 
   constructor(source: Source, init: SseResponseInit) {
@@ -330,8 +327,8 @@ class Writer implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>>, Sink {
 
   /** A connection without an id was opened for a client without one. */
   #noteId<T>(source: T): T {
-    const { lastEventId } = (source ?? {}) as { lastEventId?: string };
-    if (lastEventId === "") this.#lastEventId = "";
+    const connection = source as { lastEventId?: string } | undefined;
+    if (connection?.lastEventId === "") this.#lastEventId = "";
     return source;
   }
 
@@ -339,23 +336,21 @@ class Writer implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>>, Sink {
   start(
     controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>,
   ): void {
-    const init = this.#init;
+    const { heartbeat, sendTimeout, signal } = this.#init;
     this.#controller = controller;
-    this.#heartbeat = checkTimeout("heartbeat", init.heartbeat);
-    this.#sendTimeout = checkTimeout("sendTimeout", init.sendTimeout);
-    checkSignal(init.signal);
-    this.#signal = init.signal;
+    this.#heartbeat = checkTimeout("heartbeat", heartbeat);
+    this.#sendTimeout = checkTimeout("sendTimeout", sendTimeout);
+    checkSignal(signal);
+    this.#signal = signal;
     // Some servers and proxies send the headers only with the first byte.
-    if (this.#heartbeat) controller.enqueue(HEARTBEAT);
+    if (this.#heartbeat) this.#enqueue(HEARTBEAT);
   }
 
   pull(): Promise<void> | void {
     clearTimeout(this.#sendTimer);
     if (this.#signal?.aborted) return this.handleEvent();
     this.#signal?.addEventListener("abort", this);
-    this.#state = "waiting";
     if (this.#heartbeat) {
-      this.#quietSince = Date.now();
       this.#heartbeatTimer ??= setTimeout(() => this.#beat(), this.#heartbeat);
     }
     return new Promise((resolve) => {
@@ -364,9 +359,8 @@ class Writer implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>>, Sink {
     });
   }
 
+  /** Closes the source, unless it has ended. */
   async cancel(reason?: unknown): Promise<void> {
-    // The client may leave after the source has ended.
-    if (this.#state === "over") return;
     this.#finish();
     this.#abort?.abort(reason);
     await this.#subscription.cancel();
@@ -393,17 +387,16 @@ class Writer implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>>, Sink {
     } catch (error) {
       this.error(error);
     }
-    return this.#state === "waiting";
+    return this.#resolve !== undefined;
   }
 
   close(): void {
     this.#finish();
+    this.#abort = undefined;
     this.#controller.close();
   }
 
-  /** Errors the body and closes the source, unless the stream is over. */
   error(reason: unknown): void {
-    if (this.#state === "over") return;
     // The source may still be open: the message may be invalid, or the client
     // too slow.
     this.cancel(reason).catch(() => {});
@@ -413,7 +406,7 @@ class Writer implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>>, Sink {
   #enqueue(bytes: Uint8Array<ArrayBuffer>): void {
     this.#quietSince = Date.now();
     this.#controller.enqueue(bytes);
-    if (this.#state !== "waiting") return;
+    if (this.#resolve === undefined) return;
     const timeout = this.#sendTimeout;
     if (timeout) {
       this.#sendTimer = setTimeout(() => {
@@ -429,14 +422,14 @@ class Writer implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>>, Sink {
       // each message would cost more than everything else.
       return;
     }
-    this.#state = "idle";
     this.#resolve();
+    this.#resolve = undefined;
   }
 
   /** Writes a heartbeat if it is due, and if the client waits for a message. */
   #beat(): void {
     this.#heartbeatTimer = undefined;
-    if (this.#state !== "waiting") return;
+    if (this.#resolve === undefined) return;
     const heartbeat = this.#heartbeat!;
     let due = this.#quietSince + heartbeat - Date.now();
     // More than a whole interval is left only if the system clock was set back.
@@ -448,7 +441,7 @@ class Writer implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>>, Sink {
   }
 
   #finish(): void {
-    this.#state = "over";
+    this.#resolve = undefined;
     clearTimeout(this.#heartbeatTimer);
     clearTimeout(this.#sendTimer);
     this.#signal?.removeEventListener("abort", this);

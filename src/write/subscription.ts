@@ -75,22 +75,18 @@ export function subscribe(
 export function pullMessages(
   source: Messages | (() => Messages | Promise<Messages>),
 ): PulledSource<SseMessage> {
-  const expected = "an iterable or a stream of messages";
   return typeof source === "function"
-    ? pullFromFunction(source, expected)
-    : pullFrom(source, expected);
+    ? pullFromFunction(source)
+    : pullFrom(source);
 }
 
 /** Subscribes to a source that is read with `next()`. */
 export class PulledSubscription implements Subscription {
   readonly #source: PulledSource<SseMessage>;
   readonly #sink: Sink;
-  /**
-   * - `"paused"`: the sink wants no message for now.
-   * - `"pulling"`: `next()` was called.
-   * - `"over"`: the source has ended or failed, or it was closed.
-   */
-  #state: "paused" | "pulling" | "over" = "paused";
+  #isPulling = false;
+  /** Whether the source has ended or failed, or was closed. */
+  #isOver = false;
   /** The number of messages. */
   #count = 0;
 
@@ -100,32 +96,32 @@ export class PulledSubscription implements Subscription {
   }
 
   async pull(): Promise<void> {
-    if (this.#state !== "paused") return;
-    this.#state = "pulling";
+    if (this.#isPulling || this.#isOver) return;
+    this.#isPulling = true;
     try {
-      while (this.#state === "pulling") {
+      while (true) {
         const { done, value } = await this.#source.next();
         // If neither the source nor the sink ever waits, no timer would fire.
         if (++this.#count % 5000 === 0) await new Promise((r) => setTimeout(r));
-        // `cancel` may have been called during each `await`, and by the sink.
-        if (this.#state !== "pulling") return;
+        // `cancel` may have been called during each `await`.
+        if (this.#isOver) return;
         if (done) {
-          this.#state = "over";
-          this.#sink.close();
-        } else if (!this.#sink.write(value) && this.#state === "pulling") {
-          this.#state = "paused";
+          this.#isOver = true;
+          return this.#sink.close();
         }
+        if (!this.#sink.write(value)) break;
       }
+      this.#isPulling = false;
     } catch (error) {
-      if (this.#state !== "pulling") return;
+      if (this.#isOver) return;
       this.cancel().catch(() => {});
       this.#sink.error(error);
     }
   }
 
   async cancel(): Promise<void> {
-    if (this.#state === "over") return;
-    this.#state = "over";
+    if (this.#isOver) return;
+    this.#isOver = true;
     await this.#source.return?.();
   }
 }

@@ -17,7 +17,7 @@ const entries: [title: string, code: string, most?: number][] = [
   ["sseFetch", from("sseFetch", "mod.ts")],
   ["SseEventStream", from("SseEventStream", "mod.ts"), 2250],
   ["SseDecoder", from("SseDecoder", "mod.ts"), 2200],
-  ["sseResponse", from("sseResponse", "mod.ts"), 2385],
+  ["sseResponse", from("sseResponse", "mod.ts"), 2300],
   ["EventSource", from("EventSource", "src/event_source.ts"), 10325],
   ["MemoryEventLog, resume", from("*", "src/event_log/mod.ts")],
   ["RedisEventLog", fromLog("Redis", "redis.ts")],

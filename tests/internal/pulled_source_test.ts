@@ -18,14 +18,13 @@ Deno.test("pullFrom reads a stream, an async iterable and an iterable", async ()
     yield* [1, 2];
   }
   for (const source of [ReadableStream.from([1, 2]), generate(), [1, 2]]) {
-    assertEquals(await readAll(pullFrom(source, "")), [1, 2]);
+    assertEquals(await readAll(pullFrom(source)), [1, 2]);
   }
 });
 
 Deno.test("pullFrom awaits the promises of an iterable, as `for await` does", async () => {
   const source = pullFrom<number | Promise<number>>(
     [1, Promise.resolve(2)],
-    "",
   );
   assertEquals(await readAll(source), [1, 2]);
 });
@@ -36,7 +35,7 @@ Deno.test("pullFrom reads on demand", async () => {
     *[Symbol.iterator]() {
       while (true) yield ++read;
     },
-  }, "");
+  });
   assertEquals(read, 0);
   await source.next();
   assertEquals(read, 1);
@@ -59,7 +58,7 @@ Deno.test("pullFrom closes a generator", async () => {
     }
   }
   for (const source of [generate(), generateAsync()]) {
-    const pulled = pullFrom(source, "");
+    const pulled = pullFrom(source);
     await pulled.next();
     await pulled.return!();
   }
@@ -69,7 +68,7 @@ Deno.test("pullFrom closes a generator", async () => {
 Deno.test("pullFrom closes an iterator that has no return()", async () => {
   const pulled = pullFrom({
     [Symbol.iterator]: () => ({ next: () => ({ done: false, value: 1 }) }),
-  }, "");
+  });
   await pulled.next();
   await pulled.return!();
 });
@@ -79,7 +78,7 @@ Deno.test("pullFrom cancels a stream also during a pending next()", async () => 
   const stream = new ReadableStream<number>({
     cancel: () => void (canceled = true),
   });
-  const pulled = pullFrom(stream, "");
+  const pulled = pullFrom(stream);
   const pending = pulled.next();
   await pulled.return!();
   assertEquals((await pending).done, true);
@@ -89,14 +88,14 @@ Deno.test("pullFrom cancels a stream also during a pending next()", async () => 
 
 Deno.test("pullFrom unlocks a stream at its end and after an error", async () => {
   const ended = ReadableStream.from<number>([]);
-  await pullFrom(ended, "").next();
+  await pullFrom(ended).next();
   assertEquals(ended.locked, false);
 
   const failed = new ReadableStream<number>({
     start: (controller) => controller.error(new Error("mine")),
   });
   await assertRejects(
-    async () => await pullFrom(failed, "").next(),
+    async () => await pullFrom(failed).next(),
     Error,
     "mine",
   );
@@ -108,9 +107,9 @@ Deno.test("pullFrom throws if the source is neither a stream nor iterable", () =
   const sources: any[] = [undefined, null, 1, "ab", {}, () => {}];
   for (const source of sources) {
     assertThrows(
-      () => pullFrom(source, "an iterable"),
+      () => pullFrom(source),
       TypeError,
-      "Expected an iterable, got ",
+      "Expected an iterable or a ReadableStream, got ",
     );
   }
 });

@@ -221,7 +221,7 @@ for (
     assertThrows(
       () => sseResponse(source as unknown as SseMessage[]),
       TypeError,
-      "Expected an iterable or a stream of messages",
+      "Expected an iterable or a ReadableStream",
     );
   });
 }
