@@ -82,8 +82,8 @@ export abstract class LogReader
   /** Cancels what `flow` has arranged. */
   protected abstract leave(): void;
 
-  /** Whether a reader that is flowing has written all messages of the log. */
-  protected get isAtEnd(): boolean {
+  /** Whether a reader that is flowing has written the newest message. */
+  protected isAtEnd(_lastId: string): boolean {
     return true;
   }
 
@@ -110,7 +110,7 @@ export abstract class LogReader
     this.#sink.close();
   }
 
-  protected fail(reason: unknown): void {
+  fail(reason: unknown): void {
     if (this.isOver) return;
     this.#stop();
     this.#sink.error(reason);
@@ -178,11 +178,13 @@ export abstract class LogReader
     const timeout = this.#idleTimeout!;
     // A reader that is paused waits for its client, not for the log.
     if (!this.isFlowing) return Math.min(timeout, MAX_LOOK_DELAY);
-    const { idle } = await this.#log.status();
+    const { idle, lastId } = await this.#log.status();
     // If nothing was appended yet, or the time is not known, it counts from the
     // first read.
     const left = timeout - (idle === Infinity ? Date.now() - start : idle);
-    if (left <= 0 && !this.isAtEnd) return Math.min(timeout, MAX_LOOK_DELAY);
+    if (left <= 0 && !this.isAtEnd(lastId)) {
+      return Math.min(timeout, MAX_LOOK_DELAY);
+    }
     return left;
   }
 }

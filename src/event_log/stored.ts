@@ -197,6 +197,8 @@ class PageCache {
   #size = 0;
 
   add(page: Page): void {
+    const previous = page.home.get(page.start);
+    if (previous !== undefined) this.delete(previous);
     page.home.set(page.start, page);
     this.#pages.add(page);
     this.#size += page.size;
@@ -215,14 +217,15 @@ class PageCache {
 
 const cache = /* @__PURE__ */ new PageCache();
 
-/**
- * A request for the page after a position, and the readers that wait for it.
- */
+/** Whether nothing follows the start of a page yet. */
+function isEmpty({ start, end, ended }: Page): boolean {
+  return start === end && !ended;
+}
+
+/** The readers that wait for the page after a position. */
 interface Fetch {
   readonly readers: Set<StoredReader>;
-  /** Whether the position is the end of the log, as far as is known. */
-  isAtEnd: boolean;
-  /** Aborts to make the request again at once. */
+  /** Aborts to request the page again at once. */
   wake: AbortController;
 }
 
@@ -305,18 +308,11 @@ export class StoredLog implements EventLog, LogExtras {
     await this.#store.touch();
   }
 
-  /** Returns the position at which a reader begins. */
-  async begin(after: string | undefined, signal: AbortSignal): Promise<string> {
-    return await this.#retry(async () => {
-      if (after === undefined) return (await this.#store.status()).lastId;
-      return after || await this.#store.oldest();
-    }, signal);
+  /** Returns the position before the oldest message that is kept. */
+  async oldest(signal: AbortSignal): Promise<string> {
+    return await this.#retry(() => this.#store.oldest(), signal);
   }
 
-  /**
-   * Returns the position of the newest message, where a reader without `follow`
-   * ends.
-   */
   async lastId(signal: AbortSignal): Promise<string> {
     const { lastId } = await this.#retry(() => this.#store.status(), signal);
     return lastId;
@@ -327,35 +323,34 @@ export class StoredLog implements EventLog, LogExtras {
     return this.#pages.get(position);
   }
 
-  /** Returns the page after a position, or calls `receive` with it later. */
+  /**
+   * Returns the page after a position if it is in memory. Otherwise, requests it,
+   * and calls `receive` or `fail` of the reader later. If there is no message
+   * yet, a reader that follows the log waits for one, and another reader
+   * receives an empty page.
+   */
   pageAfter(position: string, reader: StoredReader): Page | undefined {
     this.#readers.add(reader);
     this.#unwatch ??= this.#store.watch?.(this.#wakeAll);
     const page = this.#pages.get(position);
     if (page !== undefined) return page;
     const fetch = this.#fetches.get(position);
-    if (fetch !== undefined) {
+    if (!reader.follows) {
+      const request = () => this.#request(position);
+      give(this.#retry(request, reader.left), [reader]);
+    } else if (fetch !== undefined) {
       fetch.readers.add(reader);
-      // This reader must not end because of a request that was sent before its
-      // `read`.
-      if (!reader.follows) fetch.wake.abort();
     } else {
       const readers = new Set([reader]);
-      const wake = new AbortController();
-      const started: Fetch = { readers, isAtEnd: false, wake };
+      const started: Fetch = { readers, wake: new AbortController() };
       this.#fetches.set(position, started);
-      this.#fetch(position, started);
+      give(this.#fetch(position, started), readers);
     }
     return undefined;
   }
 
-  isAtEnd(position: string): boolean {
-    return this.#fetches.get(position)?.isAtEnd ?? false;
-  }
-
   /**
-   * Removes a reader, and aborts a request that only this reader has waited
-   * for. The last reader of the log also removes its pages from memory.
+   * Removes a reader, and ends a wait of only this reader. The last reader of the log also removes its pages from memory.
    */
   leave(reader: StoredReader, position: string): void {
     const fetch = this.#fetches.get(position);
@@ -373,100 +368,69 @@ export class StoredLog implements EventLog, LogExtras {
     if (this.#store.watch === undefined) this.#wakeAll();
   }
 
-  async #fetch(position: string, fetch: Fetch): Promise<void> {
-    const { readers } = fetch;
+  /**
+   * Waits until there is a page after a position, and returns it. Returns
+   * undefined if no reader waits any more.
+   */
+  async #fetch(position: string, fetch: Fetch): Promise<Page | undefined> {
+    /** The rounds in a row that failed, or ended at once without a message. */
     let failures = 0;
-    /** The number of waits in a row that were short and brought no message. */
-    let shortWaits = 0;
-    while (readers.size > 0) {
-      // Readers that join during the request are not told that this is the end:
-      // a message may have been appended before they came.
-      const asking = [...readers];
-      // Created before the request, so that an append during the request ends
-      // the wait.
-      const { signal } = fetch.wake = new AbortController();
-      try {
-        const page = await this.#store.pageAfter(position, MAX_PAGE_SIZE);
-        if (page === undefined) {
-          throw new EventLogGapError(position, await this.#store.oldest());
+    try {
+      while (fetch.readers.size > 0) {
+        // Created before the request, so that an append during the request ends
+        // the wait.
+        const { signal } = fetch.wake = new AbortController();
+        try {
+          const page = await this.#request(position);
+          if (!isEmpty(page)) return page;
+          if (signal.aborted) continue;
+          const start = Date.now();
+          await this.#store.wait(position, signal);
+          if (signal.aborted || Date.now() - start >= MIN_WAIT) failures = 0;
+          // The first short wait may be due to a message that has just arrived.
+          else if (++failures > 1) await pause(failures, signal);
+        } catch (error) {
+          this.#report(error);
+          await pause(++failures, signal, error);
         }
-        failures = 0;
-        if (page.end !== position || page.ended) {
-          const made = this.#toPage(position, page);
-          this.#fetches.delete(position);
-          return this.#give(made, readers);
-        }
-        fetch.isAtEnd = true;
-        for (const reader of asking) reader.receiveEnd();
-        if (readers.size === 0) break;
-        const start = Date.now();
-        await this.#store.wait(position, signal);
-        const isShort = Date.now() - start < MIN_WAIT;
-        shortWaits = isShort && !signal.aborted ? shortWaits + 1 : 0;
-        // The first short wait may be due to a message that has just arrived.
-        if (shortWaits > 1) await pause(shortWaits, signal);
-      } catch (error) {
-        const final = this.#finalError(error);
-        if (final !== undefined) {
-          this.#fetches.delete(position);
-          for (const reader of readers) reader.receiveError(final.reason);
-          return;
-        }
-        await pause(++failures, signal, error);
       }
+    } finally {
+      this.#fetches.delete(position);
     }
-    this.#fetches.delete(position);
   }
 
-  #toPage(start: string, { entries, end, ended }: StoredPage): Page {
-    const made: Page["entries"] = [];
-    let bytes = OVERHEAD;
-    for (const { id, json } of entries) {
-      if (json === undefined) {
-        made.push({ id });
-        continue;
-      }
+  /** Requests the page after a position from the store. */
+  async #request(position: string): Promise<Page> {
+    const page = await this.#store.pageAfter(position, MAX_PAGE_SIZE);
+    if (page === undefined) {
+      throw new EventLogGapError(position, await this.#store.oldest());
+    }
+    let size = OVERHEAD;
+    const entries = page.entries.map(({ id, json }) => {
+      if (json === undefined) return { id };
       try {
-        const { message, size } = fromStored(JSON.parse(json), id);
-        made.push({ id, message });
-        bytes += size + OVERHEAD;
+        const made = fromStored(JSON.parse(json), id);
+        size += made.size + OVERHEAD;
+        return { id, message: made.message };
       } catch (error) {
         // Another program has stored it.
-        made.push({ id });
-        this.#report(error);
+        this.#store.onError(error);
+        return { id };
       }
-    }
+    });
     const home = this.#pages;
-    return { start, entries: made, end, ended, size: bytes, home };
-  }
-
-  #give(page: Page, readers: Set<StoredReader>): void {
-    if (readers.size === 0) return;
-    cache.add(page);
-    for (const reader of readers) reader.receive(page);
+    const made: Page = { ...page, start: position, entries, size, home };
+    if (!isEmpty(made) && this.#readers.size > 0) cache.add(made);
+    return made;
   }
 
   /**
-   * Returns the reason to fail with because of an error, or undefined to retry.
+   * Reports an error before another try. Throws the reason to fail with if there
+   * is no other try.
    */
-  #finalError(error: unknown): { reason: unknown } | undefined {
-    if (isGapError(error) || this.#store.isPermanent(error)) {
-      return { reason: error };
-    }
-    try {
-      this.#store.onError(error);
-    } catch (reason) {
-      return { reason };
-    }
-  }
-
-  /** Reports an error that does not end reading, even if `onError` throws. */
   #report(error: unknown): void {
-    try {
-      this.#store.onError(error);
-    } catch {
-      // The reader continues with the next message.
-    }
+    if (isGapError(error) || this.#store.isPermanent(error)) throw error;
+    this.#store.onError(error);
   }
 
   /**
@@ -477,8 +441,7 @@ export class StoredLog implements EventLog, LogExtras {
       try {
         return await task();
       } catch (error) {
-        const final = this.#finalError(error);
-        if (final !== undefined) throw final.reason;
+        this.#report(error);
         await pause(failures, signal, error);
         signal.throwIfAborted();
       }
@@ -486,28 +449,41 @@ export class StoredLog implements EventLog, LogExtras {
   }
 }
 
+/** Gives a page to readers, or the error with which it failed. */
+function give(
+  page: Promise<Page | undefined>,
+  readers: Iterable<StoredReader>,
+): void {
+  page.then(
+    (page) => {
+      for (const reader of readers) reader.receive(page!);
+    },
+    (error) => {
+      for (const reader of readers) reader.fail(error);
+    },
+  );
+}
+
 class StoredReader extends LogReader {
   readonly #log: StoredLog;
   readonly #after: string | undefined;
   /** Whether it waits for messages that are appended later. */
   readonly follows: boolean;
-  /**
-   * - `"new"`: it has not begun.
-   * - `"waiting"`: for its first position, or for a page.
-   * - `"ready"`: to write the next message.
-   */
-  #step: "new" | "waiting" | "ready" = "new";
-  /** The position after the last message that it has written. */
-  #position = "";
+  readonly #over = new AbortController();
+  /** Aborts when the reader is over, or its own signal aborts. */
+  readonly left: AbortSignal;
+  /** Whether it waits for its first position, or for a page. */
+  #isWaiting = false;
+  /** The position after the last message that it has written, once known. */
+  #position: string | undefined;
   /** The position at which it ends. */
   #last: string | undefined;
   /**
-   * The start of the page that it reads, or `""`. It does not refer to the page
-   * itself: thousands of paused readers would keep their pages in memory.
+   * The start of the page that it reads. It does not refer to the page itself:
+   * thousands of paused readers would keep their pages in memory.
    */
   #start = "";
   #nextIndex = 0;
-  readonly #left = new AbortController();
 
   constructor(
     log: StoredLog,
@@ -518,44 +494,48 @@ class StoredReader extends LogReader {
     this.#log = log;
     this.#after = after;
     this.follows = options.follow ?? true;
+    // `pull` listens to the signal, but may not have been called yet.
+    const { signal } = this.#over;
+    this.left = this.signal ? AbortSignal.any([signal, this.signal]) : signal;
     // "Now" and the newest message are those of the call of `read`, not of the
     // first `next()`.
     if (after === undefined || !this.follows) this.#begin();
   }
 
   receive(page: Page): void {
-    this.#step = "ready";
-    this.#start = page.start;
-    this.#nextIndex = 0;
-    if (this.isFlowing) this.flow();
-  }
-
-  /** Called when no message follows its position yet. */
-  receiveEnd(): void {
-    if (!this.follows) this.close();
-  }
-
-  receiveError(reason: unknown): void {
-    this.fail(reason);
+    this.#isWaiting = false;
+    this.#writePage(page);
+    this.flow();
   }
 
   protected flow(): void {
-    if (this.#step === "waiting") return;
-    if (this.#step === "new") return void this.#begin();
+    if (this.#isWaiting) return;
+    if (this.#position === undefined) return void this.#begin();
     while (this.isFlowing) {
       if (this.#position === this.#last) return this.close();
-      const page = this.#log.cachedPage(this.#start);
-      if (page !== undefined) {
-        this.#writePage(page);
-        continue;
+      let page = this.#log.cachedPage(this.#start);
+      if (page === undefined) {
+        this.#start = this.#position;
+        this.#nextIndex = 0;
+        page = this.#log.pageAfter(this.#position, this);
+        if (page === undefined) return void (this.#isWaiting = true);
       }
-      this.#start = this.#position;
-      this.#nextIndex = 0;
-      if (this.#log.pageAfter(this.#position, this) === undefined) {
-        this.#step = "waiting";
-        return;
-      }
+      this.#writePage(page);
     }
+  }
+
+  async #begin(): Promise<void> {
+    this.#isWaiting = true;
+    try {
+      if (!this.follows) this.#last = await this.#log.lastId(this.left);
+      this.#position = this.#after === undefined
+        ? this.#last ?? await this.#log.lastId(this.left)
+        : this.#after || await this.#log.oldest(this.left);
+    } catch (error) {
+      return this.fail(error);
+    }
+    this.#isWaiting = false;
+    this.flow();
   }
 
   #writePage({ entries, end, ended }: Page): void {
@@ -564,35 +544,19 @@ class StoredReader extends LogReader {
       this.#position = id;
       if (message && !this.write(message) || id === this.#last) return;
     }
-    this.#position = end;
-    this.#start = "";
-    if (ended) this.close();
-  }
-
-  async #begin(): Promise<void> {
-    this.#step = "waiting";
-    // `pull` listens to the signal, but may not have been called yet.
-    const left = this.#left.signal;
-    const signal = this.signal ? AbortSignal.any([left, this.signal]) : left;
-    try {
-      if (!this.follows) this.#last = await this.#log.lastId(signal);
-      this.#position = this.#after === undefined && this.#last !== undefined
-        ? this.#last
-        : await this.#log.begin(this.#after, signal);
-    } catch (error) {
-      return this.fail(error);
-    }
-    this.#step = "ready";
-    if (this.isFlowing) this.flow();
+    this.#start = this.#position = end;
+    this.#nextIndex = 0;
+    // Only a reader that does not follow the log gets an empty page.
+    if (ended || entries.length === 0) this.close();
   }
 
   protected leave(): void {
-    this.#left.abort();
-    this.#log.leave(this, this.#position);
+    this.#over.abort();
+    this.#log.leave(this, this.#position ?? "");
   }
 
-  protected override get isAtEnd(): boolean {
-    return this.#log.isAtEnd(this.#position);
+  protected override isAtEnd(lastId: string): boolean {
+    return this.#position === lastId;
   }
 }
 

@@ -340,6 +340,7 @@ Deno.test("StoredLog with follow: false gives what was appended before the call,
   const all = new Reader(log.read("0", { follow: false }));
   assertEquals(await all.data(1), ["1"]);
   await all.assertEnd();
+  store.wake();
   assertEquals(await next, ["1"]);
   await waiting.return();
 });
@@ -359,6 +360,7 @@ Deno.test("StoredLog with follow: false gives what was appended before the call,
   receive();
   assertEquals(await first, ["1"]);
   await all.assertEnd();
+  store.wake();
   assertEquals(await next, ["1"]);
   await waiting.return();
 });
