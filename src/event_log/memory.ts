@@ -22,7 +22,6 @@ import {
   toStored,
 } from "./message.ts";
 import { LogReader } from "./reader.ts";
-import { LogWindow } from "./window.ts";
 
 /**
  * Options of {@linkcode MemoryEventLog}: how many messages it keeps, and how
@@ -101,7 +100,6 @@ export class MemoryEventLog implements EventLog {
     });
     if (log.ended) throw new EventLogEndedError();
     for (const entry of entries) log.push(entry);
-    log.lastTime = time;
     log.trim();
     log.wakeAll();
     return entries.at(-1)!.id;
@@ -136,20 +134,39 @@ export class MemoryEventLog implements EventLog {
   }
 }
 
-/** The messages of a log, and their ids. */
-class MemoryWindow extends LogWindow {
+/** A message with its id. */
+interface Entry {
+  id: string;
+  message: SseMessage;
+  /** The size of the encoded message in bytes. */
+  size: number;
+  /** The time of the append. */
+  time: number;
+}
+
+/** The messages of a log, numbered without a gap. */
+class MemoryWindow {
+  /** The number of the oldest message. */
+  first = 1;
+  /** The number of the message that comes next. */
+  next = 1;
+  ended = false;
+  /** The time of the last append or renewal. */
+  lastTime = -Infinity;
   /** The readers that have read everything, and wait for more. */
   readonly waiting = new Set<MemoryReader>();
+  readonly #entries = new Map<number, Entry>();
+  /** The size of all messages in bytes. */
+  #size = 0;
   readonly #maxMessages: number;
   readonly #maxBytes: number;
   readonly #maxAge: number;
   #lazyEpoch: string | undefined;
-  /** The time of the last append or renewal. */
-  lastTime = -Infinity;
   #latestTime = -Infinity;
+  /** How much the clock was set back, in ms. */
+  #setBack = 0;
 
   constructor(options: MemoryEventLogOptions) {
-    super();
     const {
       maxMessages = 10_000,
       maxBytes = 16 * 1024 * 1024,
@@ -165,18 +182,12 @@ class MemoryWindow extends LogWindow {
     return { lastId: this.id(this.next - 1), ended: this.ended, idle };
   }
 
-  /** Returns the time. Nothing is newer than it. */
+  /** Returns the time in ms. It stands still while the clock is set back. */
   now(): number {
-    const now = Date.now();
-    if (now < this.#latestTime) {
-      // The clock was set back. Everything becomes older from here on.
-      this.lastTime = Math.min(this.lastTime, now);
-      for (let number = this.first; number < this.next; number++) {
-        const entry = this.entry(number)!;
-        entry.time = Math.min(entry.time, now);
-      }
-    }
-    return this.#latestTime = now;
+    const now = Date.now() + this.#setBack;
+    this.#latestTime = Math.max(this.#latestTime, now);
+    this.#setBack += this.#latestTime - now;
+    return this.#latestTime;
   }
 
   id(number: number): string {
@@ -200,15 +211,28 @@ class MemoryWindow extends LogWindow {
     return known ? number : -1;
   }
 
+  /** Returns a message, or undefined if it was dropped or is still to come. */
+  entry(number: number): Entry | undefined {
+    return this.#entries.get(number);
+  }
+
+  push(entry: Entry): void {
+    this.#entries.set(this.next++, entry);
+    this.#size += entry.size;
+    this.lastTime = entry.time;
+  }
+
   /** Drops the oldest messages until all limits are met. */
   trim(): void {
-    while (
-      this.length > 1 &&
-      (this.length > this.#maxMessages || this.size > this.#maxBytes)
-    ) this.dropFirst();
     const oldest = this.now() - this.#maxAge;
-    while (this.length > 0 && this.entry(this.first)!.time < oldest) {
-      this.dropFirst();
+    while (this.first < this.next) {
+      const entry = this.entry(this.first)!;
+      const { size } = this.#entries;
+      const isOver = size > this.#maxMessages ||
+        size > 1 && this.#size > this.#maxBytes;
+      if (!isOver && entry.time >= oldest) return;
+      this.#entries.delete(this.first++);
+      this.#size -= entry.size;
     }
   }
 

@@ -97,7 +97,6 @@ const tests: Record<string, string[]> = {
     "../event_log/memory",
   ],
   "event_log/memory.ts": ["memory"],
-  "event_log/window.ts": ["window", "memory"],
   "event_log/message.ts": ["memory", "stored"],
   "event_log/reader.ts": ["reader", "memory", "stored"],
   "event_log/record.ts": ["record", "memory", "stored"],
