@@ -6,6 +6,7 @@
 
 import { check, checkSignal, checkTimeout } from "../internal/check.ts";
 import { deferred } from "../internal/deferred.ts";
+import { wait } from "../internal/wait.ts";
 import type { SseMessage } from "../write/encoder.ts";
 import {
   type Sink,
@@ -62,7 +63,7 @@ export abstract class LogReader
    * - `"over"`: the reader has ended, has failed or was canceled.
    */
   #state: "new" | "paused" | "flowing" | "over" = "new";
-  #idleTimer: ReturnType<typeof setTimeout> | undefined;
+  #left: AbortController | undefined;
 
   constructor(
     log: WithStatus,
@@ -85,6 +86,12 @@ export abstract class LogReader
   /** Whether a reader that is flowing has written the newest message. */
   protected isAtEnd(_lastId: string): boolean {
     return true;
+  }
+
+  /** Aborts when the reader is over. */
+  protected get left(): AbortSignal {
+    this.#left ??= new AbortController();
+    return this.#left.signal;
   }
 
   protected get isFlowing(): boolean {
@@ -127,7 +134,8 @@ export abstract class LogReader
     if (this.signal?.aborted) return this.handleEvent();
     if (this.#state === "new") {
       this.signal?.addEventListener("abort", this);
-      this.#watchIdle(Date.now(), 0);
+      const timeout = this.#idleTimeout;
+      if (timeout !== undefined) this.#watchIdle(timeout);
     }
     this.#state = "flowing";
     this.flow();
@@ -157,46 +165,41 @@ export abstract class LogReader
 
   #stop(): void {
     this.#state = "over";
-    clearTimeout(this.#idleTimer);
     this.signal?.removeEventListener("abort", this);
     this.leave();
+    this.#left?.abort();
   }
 
-  /** Checks after `delay` ms, and then repeatedly, whether the log is idle. */
-  #watchIdle(start: number, delay: number): void {
-    if (this.#idleTimeout === undefined) return;
-    this.#idleTimer = setTimeout(async () => {
-      const left = await this.#timeLeft(start).catch(() => MAX_LOOK_DELAY);
-      if (this.isOver) return;
-      if (left > 0) return this.#watchIdle(start, left);
-      this.fail(new EventLogIdleError(this.#idleTimeout!));
-    }, delay);
+  /** Fails when the log is idle. Checks this until the reader is over. */
+  async #watchIdle(timeout: number): Promise<void> {
+    const start = Date.now();
+    let delay = 0;
+    do {
+      await wait(delay, this.left);
+      const left = this.#timeLeft(timeout, start);
+      delay = await left.catch(() => MAX_LOOK_DELAY);
+    } while (delay > 0 && !this.isOver);
+    this.fail(new EventLogIdleError(timeout));
   }
 
-  /** The time in ms until the log counts as idle. */
-  async #timeLeft(start: number): Promise<number> {
-    const timeout = this.#idleTimeout!;
+  /** The time in ms until the log counts as idle, or until the next check. */
+  async #timeLeft(timeout: number, start: number): Promise<number> {
+    const nextCheck = Math.min(timeout, MAX_LOOK_DELAY);
     // A reader that is paused waits for its client, not for the log.
-    if (!this.isFlowing) return Math.min(timeout, MAX_LOOK_DELAY);
+    if (!this.isFlowing) return nextCheck;
     const { idle, lastId } = await this.#log.status();
     // If nothing was appended yet, or the time is not known, it counts from the
     // first read.
     const left = timeout - (idle === Infinity ? Date.now() - start : idle);
-    if (left <= 0 && !this.isAtEnd(lastId)) {
-      return Math.min(timeout, MAX_LOOK_DELAY);
-    }
-    return left;
+    return left > 0 || this.isAtEnd(lastId) ? left : nextCheck;
   }
 }
-
-/** How a reader ended. */
-type End = { readonly error?: unknown; readonly isError: boolean };
 
 /** A sink that settles the pending calls of `next()`. */
 class Calls implements Sink {
   readonly #waiting: PromiseWithResolvers<Result>[] = [];
-  /** How the reader ended, until a call has thrown its error. */
-  #end: End | undefined;
+  /** The error with which the reader failed, until a call has thrown it. */
+  #failure: { reason: unknown } | undefined;
 
   add(reader: Subscription): Promise<Result> {
     const call = deferred<Result>();
@@ -210,29 +213,23 @@ class Calls implements Sink {
     return this.#waiting.length > 0;
   }
 
+  /** Ends all pending calls. The first one throws the error, if there is one. */
   close(): void {
-    this.#end = { isError: false };
-    this.#settle();
-  }
-
-  error(error: unknown): void {
-    this.#end = { error, isError: true };
-    this.#settle();
-  }
-
-  /** Tells another sink how the reader ended. */
-  tellEnd(sink: Sink): void {
-    if (this.#end?.isError) sink.error(this.#end.error);
-    else sink.close();
-  }
-
-  /** Settles all pending calls. An error is thrown only by the first one. */
-  #settle(): void {
     for (const { resolve, reject } of this.#waiting.splice(0)) {
-      const { isError, error } = this.#end!;
-      if (isError) reject(error);
+      if (this.#failure) reject(this.#failure.reason);
       else resolve(END);
-      this.#end = { isError: false };
+      this.#failure = undefined;
     }
+  }
+
+  error(reason: unknown): void {
+    this.#failure = { reason };
+    this.close();
+  }
+
+  /** Tells a sink how the reader ended. */
+  tellEnd(sink: Sink): void {
+    if (this.#failure) sink.error(this.#failure.reason);
+    else sink.close();
   }
 }

@@ -187,8 +187,6 @@ class ResumedReader extends LogReader {
   readonly #options: ResumeOptions;
   /** With `from: "now"`: the newest id when the reader was created. */
   readonly #now: Promise<string> | undefined;
-  /** Aborts when the reader is over. */
-  readonly #left = new AbortController();
   readonly #sink: Sink = {
     write: (message) => {
       this.#gaps = 0;
@@ -222,7 +220,7 @@ class ResumedReader extends LogReader {
 
   async #lastId(): Promise<string> {
     const extras = extrasOf(this.#log);
-    if (extras) return await extras.lastId(this.#left.signal);
+    if (extras) return await extras.lastId(this.left);
     return (await this.#log.status()).lastId;
   }
 
@@ -240,7 +238,6 @@ class ResumedReader extends LogReader {
     if (typeof this.#reading === "object") {
       Promise.resolve(this.#reading.cancel()).catch(() => {});
     }
-    this.#left.abort();
   }
 
   /**
@@ -267,7 +264,7 @@ class ResumedReader extends LogReader {
 
   #subscribe(after: string): Subscription {
     const { follow, idleTimeout } = this.#options;
-    const { signal } = this.#left;
+    const signal = this.left;
     const messages = this.#log.read(after, { signal, follow, idleTimeout });
     return subscribe(messages, this.#sink);
   }

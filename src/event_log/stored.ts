@@ -337,7 +337,7 @@ export class StoredLog implements EventLog, LogExtras {
     const fetch = this.#fetches.get(position);
     if (!reader.follows) {
       const request = () => this.#request(position);
-      give(this.#retry(request, reader.left), [reader]);
+      give(this.#retry(request, reader.stop), [reader]);
     } else if (fetch !== undefined) {
       fetch.readers.add(reader);
     } else {
@@ -469,9 +469,8 @@ class StoredReader extends LogReader {
   readonly #after: string | undefined;
   /** Whether it waits for messages that are appended later. */
   readonly follows: boolean;
-  readonly #over = new AbortController();
-  /** Aborts when the reader is over, or its own signal aborts. */
-  readonly left: AbortSignal;
+  /** Aborts when the reader is over, or the signal that it was given. */
+  readonly stop: AbortSignal;
   /** Whether it waits for its first position, or for a page. */
   #isWaiting = false;
   /** The position after the last message that it has written, once known. */
@@ -495,8 +494,8 @@ class StoredReader extends LogReader {
     this.#after = after;
     this.follows = options.follow ?? true;
     // `pull` listens to the signal, but may not have been called yet.
-    const { signal } = this.#over;
-    this.left = this.signal ? AbortSignal.any([signal, this.signal]) : signal;
+    const { left, signal } = this;
+    this.stop = signal ? AbortSignal.any([left, signal]) : left;
     // "Now" and the newest message are those of the call of `read`, not of the
     // first `next()`.
     if (after === undefined || !this.follows) this.#begin();
@@ -527,10 +526,10 @@ class StoredReader extends LogReader {
   async #begin(): Promise<void> {
     this.#isWaiting = true;
     try {
-      if (!this.follows) this.#last = await this.#log.lastId(this.left);
+      if (!this.follows) this.#last = await this.#log.lastId(this.stop);
       this.#position = this.#after === undefined
-        ? this.#last ?? await this.#log.lastId(this.left)
-        : this.#after || await this.#log.oldest(this.left);
+        ? this.#last ?? await this.#log.lastId(this.stop)
+        : this.#after || await this.#log.oldest(this.stop);
     } catch (error) {
       return this.fail(error);
     }
@@ -551,7 +550,6 @@ class StoredReader extends LogReader {
   }
 
   protected leave(): void {
-    this.#over.abort();
     this.#log.leave(this, this.#position ?? "");
   }
 
