@@ -428,15 +428,12 @@ class KvLogStore implements LogStore {
     // position.
     let isKnown = position === START || position === head.last;
     let size = 0;
-    for await (const { id, parts } of this.#messagesFrom(number || 1)) {
-      if (isKnown && id === position) continue;
-      if (!isKnown) {
+    for await (const { id, json } of this.#messagesFrom(number || 1)) {
+      if (numberOf(id) === number) {
         isKnown = id + (isBefore ? BEFORE : "") === position;
-        if (!isKnown) return undefined;
         if (!isBefore) continue;
       }
-      if (numberOf(id) !== next++) break;
-      const json = decoded(parts);
+      if (!isKnown || numberOf(id) !== next++) break;
       page.entries.push({ id, json });
       page.end = id;
       size += json.length;
@@ -450,26 +447,32 @@ class KvLogStore implements LogStore {
   /** Yields the messages that have all parts, from a number on. */
   async *#messagesFrom(
     number: number,
-  ): AsyncGenerator<{ id: string; parts: Uint8Array[] }> {
+  ): AsyncGenerator<{ id: string; json: string }> {
     const prefix = this.#prefix;
     const values = this.#kv.list({ prefix, start: [...prefix, number] }, {
       limit: PAGE_LENGTH,
       batchSize: BATCH_LENGTH,
     });
-    let parts: Uint8Array[] = [];
+    let decoder = new TextDecoder();
+    let json = "";
+    let next = 0;
     for await (const { key, value } of values) {
-      const [of, tag, part, count] = key.slice(prefix.length) as [
+      const [number, tag, part, count] = key.slice(prefix.length) as [
         number,
         string,
         number,
         number,
       ];
-      // If a message is being deleted, only its last parts may be left.
-      if (part !== parts.length) return;
-      parts.push(value as Uint8Array);
-      if (parts.length < count) continue;
-      yield { id: `${of}-${tag}`, parts };
-      parts = [];
+      if (part === 0) {
+        decoder = new TextDecoder();
+        json = "";
+        next = 0;
+      }
+      // The parts before it may have been deleted.
+      if (part !== next) continue;
+      next++;
+      json += decoder.decode(value as Uint8Array, { stream: next < count });
+      if (next === count) yield { id: `${number}-${tag}`, json };
     }
   }
 
@@ -477,18 +480,8 @@ class KvLogStore implements LogStore {
     // Read before the list, so that a message that is appended in between is
     // not skipped.
     const { last } = await this.#head();
-    const prefix = this.#prefix;
-    const options = { limit: PAGE_LENGTH, batchSize: PAGE_LENGTH };
-    const values = this.#kv.list({ prefix, start: [...prefix, 0] }, options);
-    for await (const { key } of values) {
-      const [number, tag, part] = key.slice(prefix.length) as [
-        number,
-        string,
-        number,
-      ];
-      if (number === 1) return START;
-      // If a message is being deleted, only its last parts may be left.
-      if (part === 0) return `${number}-${tag}${BEFORE}`;
+    for await (const { id } of this.#messagesFrom(0)) {
+      return numberOf(id) === 1 ? START : id + BEFORE;
     }
     return last;
   }
@@ -546,11 +539,4 @@ async function changed(
     const { last, ended } = toHead(value[0].value);
     if (ended || last !== position) return;
   }
-}
-
-function decoded(parts: Uint8Array[]): string {
-  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-  let text = "";
-  for (const part of parts) text += decoder.decode(part, { stream: true });
-  return text + decoder.decode();
 }
