@@ -11,6 +11,7 @@ import {
   encodeSse,
   type SseMessage,
 } from "../write/encoder.ts";
+import type { EventLog } from "./event_log.ts";
 
 /** The fields of a message that are stored. `json` is stored as `data`. */
 export type StoredMessage = Pick<
@@ -88,10 +89,7 @@ export const EXTRAS: unique symbol = /* @__PURE__ */ Symbol.for(
   "@x/sse/event-log extras",
 );
 
-/**
- * The internal methods of this package's logs. `record` and `resume` do without
- * them if a log has none.
- */
+/** The internal methods of this package's logs, for `record` and `resume`. */
 export interface LogExtras {
   /** Returns the id of the newest message. Tries again until it succeeds. */
   lastId(signal: AbortSignal): Promise<string>;
@@ -103,7 +101,11 @@ export interface LogExtras {
   appendSafely(messages: [SseMessage, ...SseMessage[]]): Promise<unknown>;
 }
 
-/** Returns the internal methods of a log, if it is one of this package. */
-export function extrasOf(log: object): LogExtras | undefined {
-  return (log as { [EXTRAS]?: LogExtras })[EXTRAS];
+/** Returns the internal methods of a log, or replacements if it has none. */
+export function extrasOf(log: EventLog): LogExtras {
+  return (log as { [EXTRAS]?: LogExtras })[EXTRAS] ?? {
+    lastId: async () => (await log.status()).lastId,
+    touch: () => Promise.resolve(),
+    appendSafely: (messages) => log.append(...messages),
+  };
 }

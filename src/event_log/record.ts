@@ -146,22 +146,19 @@ export async function record(
   checkSignal(options.signal);
   checkTimeout("keepAlive", options.keepAlive);
   checkFunction("onError", options.onError);
-  const over = new AbortController();
-  const pulled = pullMessages(
-    typeof source === "function" ? () => source(over.signal) : source,
-  );
-  return await new Recording(log, pulled, options, over).run();
+  return await new Recording(log, source, options).run();
 }
 
-type Outcome = "complete" | "stopped" | "failed";
+type Source = Parameters<typeof record>[1];
+type Outcome = Awaited<ReturnType<typeof record>>;
 
 class Recording {
   readonly #log: EventLog;
-  readonly #extras: Pick<LogExtras, "appendSafely" | "touch">;
+  readonly #extras: LogExtras;
   readonly #source: PulledSource<SseMessage>;
   readonly #options: RecordOptions;
   /** Aborts when recording is over, for any reason. */
-  readonly #over: AbortController;
+  readonly #over = new AbortController();
   /** The messages that wait while others are appended. */
   #waiting: SseMessage[] = [];
   #appending: Promise<void> | undefined;
@@ -169,20 +166,14 @@ class Recording {
   #hasLost = false;
   readonly #outcome = deferred<Outcome>();
 
-  constructor(
-    log: EventLog,
-    source: PulledSource<SseMessage>,
-    options: RecordOptions,
-    over: AbortController,
-  ) {
-    this.#over = over;
+  constructor(log: EventLog, source: Source, options: RecordOptions) {
     this.#log = log;
-    this.#extras = extrasOf(log) ?? {
-      touch: () => Promise.resolve(),
-      appendSafely: (messages) => log.append(...messages),
-    };
-    this.#source = source;
+    this.#extras = extrasOf(log);
     this.#options = options;
+    const { signal } = this.#over;
+    this.#source = pullMessages(
+      typeof source === "function" ? () => source(signal) : source,
+    );
   }
 
   async run(): Promise<Outcome> {

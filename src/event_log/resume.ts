@@ -213,15 +213,9 @@ class ResumedReader extends LogReader {
     this.#options = options;
     // "Now" is when the request arrives, not when the response is first read.
     if (after === "" && options.from === "now") {
-      this.#now = this.#lastId();
+      this.#now = extrasOf(log).lastId(this.left);
       this.#now.catch(() => {});
     }
-  }
-
-  async #lastId(): Promise<string> {
-    const extras = extrasOf(this.#log);
-    if (extras) return await extras.lastId(this.left);
-    return (await this.#log.status()).lastId;
   }
 
   protected override write(message: SseMessage): boolean {
