@@ -191,12 +191,12 @@ export class RedisEventLog implements EventLog {
 /** An entry of the stream. */
 interface RedisEntry {
   /** The id that Redis gave it. */
-  id: string;
+  redisId: string;
   /**
    * The id with the tag. The tag is empty if another program has added the
    * entry.
    */
-  position: string;
+  id: string;
   /** The message as JSON, if it is one. */
   json?: string | undefined;
 }
@@ -263,8 +263,8 @@ class RedisStore implements LogStore {
     try {
       // All commands are sent before the first reply arrives.
       const adding = jsons.map((json) => this.#add("*", MESSAGE, json, tag));
-      const ids = await allOf([...adding, this.#expire()]);
-      return ids.at(-2)!;
+      await allOf([...adding, this.#expire()]);
+      return await adding.at(-1)!;
     } catch (error) {
       throw isExhausted(error) ? new EventLogEndedError() : error;
     }
@@ -272,10 +272,10 @@ class RedisStore implements LogStore {
 
   async end(): Promise<void> {
     try {
-      await allOf([this.#add(LAST_ID, "end", ""), this.#expire()]);
+      await allOf([this.#add(LAST_ID, "end", "", randomTag()), this.#expire()]);
     } catch (error) {
       const [last] = await this.#range("XREVRANGE", "+", "-", 1);
-      if (last?.id !== LAST_ID) throw error;
+      if (last?.redisId !== LAST_ID) throw error;
     }
   }
 
@@ -287,36 +287,30 @@ class RedisStore implements LogStore {
     ]);
   }
 
-  async #expire(): Promise<string> {
-    if (this.#expireIn !== Infinity) {
-      const ms = String(this.#expireIn);
-      await this.#redis.send(["PEXPIRE", this.#key, ms]);
-    }
-    return "";
+  async #expire(): Promise<void> {
+    if (this.#expireIn === Infinity) return;
+    await this.#redis.send(["PEXPIRE", this.#key, String(this.#expireIn)]);
   }
 
   async countOf(tag: string): Promise<number> {
     const newest = await this.#range("XREVRANGE", "+", "-", MAX_PAGE_LENGTH);
-    return newest.filter((it) => it.position.endsWith(`-${tag}`)).length;
+    return newest.filter((it) => it.id.endsWith(`-${tag}`)).length;
   }
 
-  /** Adds an entry. Returns its position. */
+  /** Adds an entry. Returns its id with the tag. */
   async #add(
     id: string,
     field: string,
     value: string,
-    tag = randomTag(),
+    tag: string,
   ): Promise<string> {
     const limit = this.#maxLength === Infinity
       ? []
       : ["MAXLEN", "~", String(this.#maxLength)];
     const entry = [id, field, value, TAG, tag];
-    const reply = await this.#redis.send([
-      "XADD",
-      this.#key,
-      ...limit,
-      ...entry,
-    ]);
+    const reply = await this.#redis.send(
+      ["XADD", this.#key, ...limit, ...entry],
+    );
     const given = isText(reply) ? toText(reply) : "";
     check(/^\d+-\d+$/.test(given), "send to give an entry's id", reply);
     return `${given}-${tag}`;
@@ -326,64 +320,47 @@ class RedisStore implements LogStore {
     position: string,
     maxBytes: number,
   ): Promise<StoredPage | undefined> {
-    const [, id, , before] = POSITION.exec(position) ?? [];
-    if (id === undefined) return undefined;
-    const page: StoredPage = { entries: [], end: position, ended: false };
+    const [, redisId, , before = ""] = POSITION.exec(position) ?? [];
+    if (redisId === undefined) return undefined;
     // The list begins with the entry at the position, to check that it still
     // exists: if it does, so do all entries after it.
     const count = this.#pageLength.fitting(maxBytes) + 1;
-    const from = position === START ? "-" : id;
+    const from = position === START ? "-" : redisId;
     const entries = await this.#range("XRANGE", from, "+", count);
     if (position === START) {
-      if (await this.#hasDroppedEntries(entries)) return undefined;
+      // Redis does not trim to fewer entries.
+      const length = entries.length > 0
+        ? Number(await this.#redis.send(["XLEN", this.#key]))
+        : 0;
+      if (length >= this.#maxLength) return undefined;
     } else {
-      const isKept = entries[0]?.position + (before ?? "") === position;
-      if (!isKept) return undefined;
-      // The entry that ends the log is not removed, so that `#addTo` sees it.
-      // It may be the only entry.
-      if (!before && id !== LAST_ID) entries.shift();
+      if (entries[0]?.id + before !== position) return undefined;
+      // The entry that ends the log may be the only one.
+      if (before === "" && redisId !== LAST_ID) entries.shift();
     }
-    this.#addTo(page, entries);
-    return page;
-  }
-
-  /** Whether Redis has trimmed entries before these, which are the oldest. */
-  async #hasDroppedEntries(entries: RedisEntry[]): Promise<boolean> {
-    if (entries.length === 0) return false;
-    // Redis does not trim to fewer entries.
-    const length = await this.#redis.send(["XLEN", this.#key]);
-    return Number(length) >= this.#maxLength;
-  }
-
-  #addTo(page: StoredPage, entries: RedisEntry[]): void {
-    for (const { id, position, json } of entries) {
-      if (id === LAST_ID) {
-        page.ended = true;
-        break;
-      }
-      page.end = position;
-      page.entries.push({ id: position, json });
-    }
-    this.#pageLength.learn(page.entries);
+    const ended = entries.at(-1)?.redisId === LAST_ID;
+    if (ended) entries.pop();
+    this.#pageLength.learn(entries);
+    return { entries, end: entries.at(-1)?.id ?? position, ended };
   }
 
   async oldest(): Promise<string> {
     const [first] = await this.#range("XRANGE", "-", "+", 1);
-    return first === undefined ? START : first.position + BEFORE;
+    return first === undefined ? START : first.id + BEFORE;
   }
 
   async status(): Promise<EventLogStatus> {
-    const [newest, [now, touched]] = await Promise.all([
+    const [[newest, previous], [now, touched]] = await Promise.all([
       this.#range("XREVRANGE", "+", "-", 2),
       this.#times(),
     ]);
-    const ended = newest[0]?.id === LAST_ID;
-    const last = newest[1] && ended ? newest[1] : newest[0];
-    const appended = last && last.id !== LAST_ID
-      ? Number(last.id.split("-")[0])
+    const ended = newest?.redisId === LAST_ID;
+    const last = ended && previous || newest;
+    const appended = last && last.redisId !== LAST_ID
+      ? Number(last.redisId.split("-")[0])
       : -Infinity;
     const idle = Math.max(now - Math.max(appended, touched), 0);
-    return { lastId: last?.position ?? START, ended, idle };
+    return { lastId: last?.id ?? START, ended, idle };
   }
 
   /**
@@ -422,9 +399,9 @@ class RedisStore implements LogStore {
 }
 
 /** Waits until all tasks are settled. Throws the first error. */
-async function allOf<T>(tasks: Promise<T>[]): Promise<T[]> {
+async function allOf(tasks: Promise<unknown>[]): Promise<void> {
   await Promise.allSettled(tasks);
-  return await Promise.all(tasks);
+  await Promise.all(tasks);
 }
 
 /** Whether Redis refused an entry because the log has ended. */
@@ -445,9 +422,9 @@ function toEntry(reply: unknown): RedisEntry {
   for (let i = 0; i + 1 < fields.length; i += 2) {
     byName.set(toText(fields[i]), toText(fields[i + 1]));
   }
-  const text = toText(id);
+  const redisId = toText(id);
   // Entries of other programs may have fields with these names.
   const tag = byName.get(TAG) ?? "";
-  if (!IS_TAG.test(tag)) return { id: text, position: `${text}-` };
-  return { id: text, position: `${text}-${tag}`, json: byName.get(MESSAGE) };
+  if (!IS_TAG.test(tag)) return { redisId, id: `${redisId}-` };
+  return { redisId, id: `${redisId}-${tag}`, json: byName.get(MESSAGE) };
 }
