@@ -298,9 +298,7 @@ export class RedisConnection {
     const isReply = typeof reply === "object";
     check(isReply, "sendBlocking to give entries or null", reply);
     const newest = new Map(streamsOf(reply));
-    const woken = [...waiters].filter(({ key, id }) =>
-      isNewer(newest.get(key) ?? "", id)
-    );
+    const woken = [...waiters].filter(({ key }) => newest.has(key));
     this.#wake(woken);
     const wakeId = newest.get(this.#wakeKey);
     if (wakeId) this.#wakeId = wakeId;
@@ -369,8 +367,8 @@ export function slotOf(key: string): string {
 }
 
 /**
- * Returns the newest id of each stream in a reply to XREAD, in any form in
- * which clients return it.
+ * Returns the newest id of each stream that has entries in a reply to XREAD, in
+ * any form in which clients return it.
  */
 function streamsOf(reply: unknown): [key: string, id: string][] {
   const pairs: [unknown, unknown][] = reply instanceof Map
@@ -381,18 +379,10 @@ function streamsOf(reply: unknown): [key: string, id: string][] {
     ? reply as [unknown, unknown][]
     // RESP3 without a map: keys and entries in turn.
     : reply.flatMap((it, i) => i % 2 === 0 ? [[it, reply[i + 1]]] : []);
-  return pairs.map(([key, entries]) => {
-    const [newest] = (entries as unknown[][] | undefined)?.slice(-1) ?? [];
-    return [toText(key), newest === undefined ? "" : toText(newest[0])];
+  return pairs.flatMap(([key, entries]) => {
+    const newest = (entries as unknown[][] | undefined)?.at(-1);
+    return newest ? [[toText(key), toText(newest[0])]] : [];
   });
-}
-
-/** Whether an id of an entry comes after another one. */
-function isNewer(id: string, other: string): boolean {
-  if (id === "") return false;
-  const [time, number] = id.split("-").map(BigInt);
-  const [otherTime, otherNumber] = other.split("-").map(BigInt);
-  return time > otherTime || time === otherTime && number > otherNumber;
 }
 
 /** Whether a reply is a string, which clients give as text or as bytes. */
