@@ -57,6 +57,7 @@ import {
   BEFORE,
   checkLimit,
   type LogStore,
+  type LogWatcher,
   oldestToKeep,
   PageLength,
   StoredLog,
@@ -402,11 +403,11 @@ class SqlStore implements LogStore {
     return look;
   }
 
-  watch(wake: () => void): () => void {
-    return this.#sql.watch(this.#key, wake);
+  watch(watcher: LogWatcher): () => void {
+    return this.#sql.watch(this.#key, watcher);
   }
 
-  wait(position: string, signal: AbortSignal): Promise<void> {
-    return this.#sql.wait(this.#key, position, signal);
+  wait(_position: string, signal: AbortSignal): Promise<void> {
+    return this.#sql.wait(signal);
   }
 }

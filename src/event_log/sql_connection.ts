@@ -11,7 +11,6 @@ import {
   checkRange,
   checkType,
 } from "../internal/check.ts";
-import { deferred } from "../internal/deferred.ts";
 import { MAX_TIMER_DELAY, wait, within } from "../internal/wait.ts";
 import type { EventLogStatus } from "./event_log.ts";
 import { randomTag } from "./message.ts";
@@ -20,7 +19,7 @@ import {
   type SqlDialect,
   type SqlDialectName,
 } from "./sql_dialect.ts";
-import { BACKOFF, messageOf } from "./stored.ts";
+import { BACKOFF, type LogWatcher, messageOf } from "./stored.ts";
 
 /**
  * Runs an SQL statement. Returns its rows as a list of objects, or a promise of
@@ -211,14 +210,6 @@ export type SqlRow = Record<string, unknown>;
 /** The state of a log that does not exist. */
 const NO_LOG: EventLogStatus = { lastId: START, ended: false, idle: Infinity };
 
-/** A reader that waits for a message after a position. */
-interface Waiter {
-  readonly key: string;
-  readonly position: string;
-  wake(): void;
-  fail(error: unknown): void;
-}
-
 /** A call of `listen`, until its connection is lost or it is stopped. */
 interface Listener {
   /** Stops listening. Undefined until `listen` has returned it. */
@@ -269,12 +260,13 @@ export class SqlConnection {
   readonly #pollInterval: number;
   readonly #queryTimeout: number;
   readonly #dialect: SqlDialect;
-  /** The functions that wake the readers of each log. */
-  readonly #watchers = new Map<string, Set<() => void>>();
-  readonly #waiters = new Set<Waiter>();
+  /** The logs that have readers, by key. */
+  readonly #watchers = new Map<string, Set<LogWatcher>>();
   #isPolling = false;
   /** The number of polls in a row that failed. */
   #failures = 0;
+  /** The number of positions at which readers wait. */
+  #waiting = 0;
   /** Aborts when no reader waits any more. */
   #vacant = new AbortController();
   #listener: Listener | undefined;
@@ -369,60 +361,51 @@ export class SqlConnection {
   }
 
   /**
-   * @internal Calls a function whenever a message may have been appended to a log.
-   * Returns a function that stops this.
+   * @internal Wakes the readers of a log whenever a message may have been appended
+   * to it. Returns a function that stops this.
    */
-  watch(key: string, wake: () => void): () => void {
+  watch(key: string, watcher: LogWatcher): () => void {
     const ofKey = this.#watchers.get(key) ?? new Set();
-    this.#watchers.set(key, ofKey.add(wake));
+    this.#watchers.set(key, ofKey.add(watcher));
     return () => {
-      ofKey.delete(wake);
+      ofKey.delete(watcher);
       if (ofKey.size === 0) this.#watchers.delete(key);
       if (this.#watchers.size === 0) this.#stopListening();
     };
   }
 
   /** @internal Wakes the readers of a log that use this connection. */
-  wake(key: string): void {
-    for (const wake of [...this.#watchers.get(key) ?? []]) wake();
+  wake(key: string, status?: EventLogStatus): void {
+    for (const watcher of [...this.#watchers.get(key) ?? []]) {
+      watcher.wake(status);
+    }
   }
 
   #wakeAll(): void {
     for (const key of [...this.#watchers.keys()]) this.wake(key);
   }
 
-  /**
-   * @internal Resolves when there may be a message after a position of a log, or
-   * when the signal aborts.
-   */
-  async wait(
-    key: string,
-    position: string,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { promise, resolve, reject } = deferred<void>();
-    const waiter: Waiter = { key, position, wake: resolve, fail: reject };
-    this.#waiters.add(waiter);
+  /** @internal Waits until the signal aborts, when the reader is woken. */
+  async wait(signal: AbortSignal): Promise<void> {
+    this.#waiting++;
     if (!this.#isPolling) this.#poll();
-    try {
-      await wait(MAX_TIMER_DELAY, signal, promise);
-    } finally {
-      this.#waiters.delete(waiter);
-      if (this.#waiters.size === 0) this.#vacant.abort();
-    }
+    await wait(MAX_TIMER_DELAY, signal);
+    if (--this.#waiting === 0) this.#vacant.abort();
   }
 
-  /** Polls as long as there are waiters, with one statement for all. */
+  /** Polls as long as readers wait, with one statement for all logs. */
   async #poll(): Promise<void> {
     this.#isPolling = true;
-    while (this.#waiters.size > 0) {
+    while (this.#waiting > 0) {
       this.#listen();
       const { signal } = this.#vacant = new AbortController();
       const backoff = this.#failures && backoffDelay(BACKOFF, this.#failures);
       await wait(Math.max(this.#pollInterval, backoff), signal);
       if (signal.aborted) continue;
       try {
-        await this.#pollOnce();
+        const keys = [...this.#watchers.keys()];
+        const statuses = await this.#statuses(keys);
+        for (const key of keys) this.wake(key, statuses.get(key) ?? NO_LOG);
         this.#failures = 0;
       } catch (error) {
         this.#failures++;
@@ -432,26 +415,14 @@ export class SqlConnection {
     this.#isPolling = false;
   }
 
-  async #pollOnce(): Promise<void> {
-    // Without readers that join during the statement: they may have read messages
-    // that the statement does not see.
-    const waiters = [...this.#waiters];
-    const statuses = await this.#statuses([
-      ...new Set(waiters.map((it) => it.key)),
-    ]);
-    for (const { key, position, wake } of waiters) {
-      const { lastId, ended } = statuses.get(key) ?? NO_LOG;
-      if (lastId !== position || ended) wake();
-    }
-  }
-
-  /** Reports an error. If it is permanent, fails all waiters. */
+  /** Reports an error. If it is permanent, fails all readers that wait. */
   #report(error: unknown): void {
     try {
       if (isPermanent(error)) throw error;
       this.onError(error);
     } catch (thrown) {
-      for (const waiter of [...this.#waiters]) waiter.fail(thrown);
+      const watchers = [...this.#watchers.values()].flatMap((it) => [...it]);
+      for (const watcher of watchers) watcher.fail(thrown);
     }
   }
 

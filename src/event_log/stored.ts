@@ -57,11 +57,11 @@ export interface LogStore {
   /** Renews the log: sets the time of the last append to now. */
   touch(): Promise<void>;
   /**
-   * Calls a function whenever something may have been appended, also by this log,
-   * until the function that it returns is called. A store without it is woken by
-   * this log, and by `wait`.
+   * Wakes the readers of the log whenever something may have been appended, also
+   * by this log, until the function that it returns is called. The readers of a
+   * store without it are woken by this log, and by `wait`.
    */
-  watch?(wake: () => void): () => void;
+  watch?(watcher: LogWatcher): () => void;
   /**
    * Resolves when there may be a message after a position, or when the signal
    * aborts.
@@ -74,6 +74,17 @@ export interface LogStore {
    * the thrown error.
    */
   onError(error: unknown): void;
+}
+
+/** The readers of a log, as a store sees them. */
+export interface LogWatcher {
+  /**
+   * Wakes the readers that wait, or only those that are not at the end of the log
+   * if its status is known.
+   */
+  wake(status?: EventLogStatus): void;
+  /** Fails the readers that wait. */
+  fail(error: unknown): void;
 }
 
 /** Redis refuses some larger numbers, and Deno KV some longer times. */
@@ -230,14 +241,11 @@ interface Fetch {
 }
 
 /** A log that is kept in a store. */
-export class StoredLog implements EventLog, LogExtras {
+export class StoredLog implements EventLog, LogExtras, LogWatcher {
   readonly #store: LogStore;
   readonly #pages = new Map<string, Page>();
   readonly #fetches = new Map<string, Fetch>();
   readonly #readers = new Set<StoredReader>();
-  readonly #wakeAll = () => {
-    for (const { wake } of this.#fetches.values()) wake.abort();
-  };
   /** Stops watching the store, which begins with the first reader. */
   #unwatch: (() => void) | undefined;
 
@@ -331,7 +339,7 @@ export class StoredLog implements EventLog, LogExtras {
    */
   pageAfter(position: string, reader: StoredReader): Page | undefined {
     this.#readers.add(reader);
-    this.#unwatch ??= this.#store.watch?.(this.#wakeAll);
+    this.#unwatch ??= this.#store.watch?.(this);
     const page = this.#pages.get(position);
     if (page !== undefined) return page;
     const fetch = this.#fetches.get(position);
@@ -363,9 +371,22 @@ export class StoredLog implements EventLog, LogExtras {
     for (const page of this.#pages.values()) cache.delete(page);
   }
 
+  wake(status?: EventLogStatus): void {
+    for (const [position, { wake }] of this.#fetches) {
+      const isAtEnd = status?.lastId === position && !status.ended;
+      if (!isAtEnd) wake.abort();
+    }
+  }
+
+  fail(error: unknown): void {
+    for (const { readers } of this.#fetches.values()) {
+      for (const reader of readers) reader.fail(error);
+    }
+  }
+
   /** Wakes the readers of what was appended, unless the store has done so. */
   #onAppended(): void {
-    if (this.#store.watch === undefined) this.#wakeAll();
+    if (this.#store.watch === undefined) this.wake();
   }
 
   /**
