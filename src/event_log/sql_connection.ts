@@ -274,9 +274,10 @@ export class SqlConnection {
   #nextListen = 0;
   /** Distinguishes notifications of this connection from those of others. */
   #lazyTag: string | undefined;
-  /** The keys of the next notification, and a promise that it was sent. */
-  #notification: { keys: Set<string>; sent: Promise<void> } | undefined;
-  #lastNotified: Promise<void> = Promise.resolve();
+  /** The keys of the next notification, which is sent after the previous one. */
+  readonly #keysToNotify = new Set<string>();
+  /** Settles when the newest notification is sent. */
+  #notified: Promise<void> = Promise.resolve();
   /** The time before which `sweep` does nothing. */
   #nextSweep = 0;
 
@@ -320,23 +321,16 @@ export class SqlConnection {
     name: keyof SqlDialect,
     ...params: (string | number | null)[]
   ): Promise<SqlRow[]> {
-    return await this.#query(this.#dialect[name], params, `sse_${name}`);
-  }
-
-  async #query(
-    sql: string,
-    params: (string | number | null)[],
-    name: string,
-  ): Promise<SqlRow[]> {
+    const sql = this.#dialect[name]!;
     const start = Date.now();
     for (let attempt = 0;; attempt++) {
       try {
-        const reply = this.#options.query(sql, params, name);
+        const reply = this.#options.query(sql, params, `sse_${name}`);
         // Of a synchronous client, the reply is the rows themselves.
         const rows = Array.isArray(reply) ? reply : await within(
           reply,
           this.#queryTimeout,
-          `the database to answer ${name}`,
+          `the database to answer sse_${name}`,
           "queryTimeout",
         );
         check(Array.isArray(rows), "query to return a list of rows", rows);
@@ -483,34 +477,28 @@ export class SqlConnection {
    * the commit, so all appends would wait for each other's writes to the disk.
    */
   async notify(key: string): Promise<void> {
-    const { dialect, notify = true } = this.#options;
-    if (dialect !== "postgres" || !notify) return;
-    this.#notification ??= this.#nextNotification();
-    this.#notification.keys.add(key.length > MAX_KEY_LENGTH ? "" : key);
-    await this.#notification.sent;
+    const { notify = true } = this.#options;
+    if (!notify || this.#dialect.notify === undefined) return;
+    // If there are other keys, the notification that will be sent takes this one.
+    if (this.#keysToNotify.size === 0) {
+      const previous = this.#notified.catch(() => {});
+      this.#notified = previous.then(() => this.#sendNotification());
+    }
+    this.#keysToNotify.add(key.length > MAX_KEY_LENGTH ? "" : key);
+    await this.#notified;
   }
 
-  /**
-   * Sends a notification for all keys that are added until the previous one is sent.
-   */
-  #nextNotification() {
-    const keys = new Set<string>();
-    const sent = this.#lastNotified.then(async () => {
-      this.#notification = undefined;
-      const payloads = [...keys].map((key) => `${this.#tag} ${key}`);
-      try {
-        await this.#query(
-          "SELECT pg_notify($1, value) FROM json_array_elements_text($2::text::json)",
-          [CHANNEL, JSON.stringify(payloads)],
-          "sse_notify",
-        );
-      } catch (error) {
-        // Other processes notice the messages when they poll.
-        this.onError(error);
-      }
-    });
-    this.#lastNotified = sent.catch(() => {});
-    return { keys, sent };
+  async #sendNotification(): Promise<void> {
+    const payloads = [...this.#keysToNotify].map((key) =>
+      `${this.#tag} ${key}`
+    );
+    this.#keysToNotify.clear();
+    try {
+      await this.run("notify", CHANNEL, JSON.stringify(payloads));
+    } catch (error) {
+      // Other processes notice the messages when they poll.
+      this.onError(error);
+    }
   }
 
   /**

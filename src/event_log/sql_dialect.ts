@@ -43,6 +43,8 @@ export interface SqlDialect {
    * Deletes them, and returns a row for each that was deleted.
    */
   readonly sweep: string;
+  /** Channel, a JSON list of payloads. Notifies other processes, in PostgreSQL. */
+  readonly notify?: string;
 }
 
 /** The dialects of SQL that are supported. */
@@ -232,6 +234,8 @@ FROM sse_logs WHERE log IN (${keys})`,
   DELETE FROM sse_messages WHERE log IN (SELECT log FROM expired)
 )
 SELECT log FROM expired`,
+    notify:
+      "SELECT pg_notify($1, value) FROM json_array_elements_text($2::text::json)",
   };
 }
 
