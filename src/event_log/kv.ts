@@ -411,7 +411,7 @@ class KvLogStore implements LogStore {
 
   async pageAfter(
     position: string,
-    maxBytes: number,
+    count: number,
   ): Promise<StoredPage | undefined> {
     // Read before the messages, so that each message that it counts is among
     // them or was deleted.
@@ -427,7 +427,6 @@ class KvLogStore implements LogStore {
     // exists. The newest message may have expired, but the head proves its
     // position.
     let isKnown = position === START || position === head.last;
-    let size = 0;
     for await (const { id, json } of this.#messagesFrom(number || 1)) {
       if (numberOf(id) === number) {
         isKnown = id + (isBefore ? BEFORE : "") === position;
@@ -436,8 +435,7 @@ class KvLogStore implements LogStore {
       if (!isKnown || numberOf(id) !== next++) break;
       page.entries.push({ id, json });
       page.end = id;
-      size += json.length;
-      if (size >= maxBytes) break;
+      if (page.entries.length === count) break;
     }
     if (!isKnown || page.end === position && number < last) return undefined;
     page.ended = head.ended && numberOf(page.end) >= last;

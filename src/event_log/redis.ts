@@ -49,7 +49,6 @@ import {
   type LogStore,
   MAX_PAGE_LENGTH,
   messageOf,
-  PageLength,
   StoredLog,
   type StoredPage,
 } from "./stored.ts";
@@ -235,7 +234,6 @@ class RedisStore implements LogStore {
   readonly #maxLength: number;
   readonly #expireIn: number;
   readonly #touchExpiry: number;
-  readonly #pageLength = new PageLength();
 
   constructor(
     redis: RedisConnection,
@@ -318,15 +316,14 @@ class RedisStore implements LogStore {
 
   async pageAfter(
     position: string,
-    maxBytes: number,
+    count: number,
   ): Promise<StoredPage | undefined> {
     const [, redisId, , before = ""] = POSITION.exec(position) ?? [];
     if (redisId === undefined) return undefined;
     // The list begins with the entry at the position, to check that it still
     // exists: if it does, so do all entries after it.
-    const count = this.#pageLength.fitting(maxBytes) + 1;
     const from = position === START ? "-" : redisId;
-    const entries = await this.#range("XRANGE", from, "+", count);
+    const entries = await this.#range("XRANGE", from, "+", count + 1);
     if (position === START) {
       // Redis does not trim to fewer entries.
       const length = entries.length > 0
@@ -340,7 +337,6 @@ class RedisStore implements LogStore {
     }
     const ended = entries.at(-1)?.redisId === LAST_ID;
     if (ended) entries.pop();
-    this.#pageLength.learn(entries);
     return { entries, end: entries.at(-1)?.id ?? position, ended };
   }
 

@@ -59,7 +59,6 @@ import {
   type LogStore,
   type LogWatcher,
   oldestToKeep,
-  PageLength,
   StoredLog,
   type StoredPage,
 } from "./stored.ts";
@@ -224,7 +223,6 @@ class SqlStore implements LogStore {
   readonly #key: string;
   readonly #maxMessages: number;
   readonly #expireIn: number;
-  readonly #pageLength = new PageLength();
   /** The batch that is not yet sent, to which messages are added. */
   #batch: Batch | undefined;
   /** Settles after all writes so far. */
@@ -348,12 +346,11 @@ class SqlStore implements LogStore {
 
   async pageAfter(
     position: string,
-    maxBytes: number,
+    count: number,
   ): Promise<StoredPage | undefined> {
     const [, digits = "0", tag, before] = POSITION.exec(position) ?? [];
     if (tag === undefined && position !== START) return undefined;
     const number = Number(digits);
-    const count = this.#pageLength.fitting(maxBytes);
     let rows = await this.#sql.run(
       "page",
       this.#key,
@@ -384,7 +381,6 @@ class SqlStore implements LogStore {
     if (rows.length > 0 && page.end === position && !page.ended) {
       return undefined;
     }
-    this.#pageLength.learn(page.entries);
     return page;
   }
 

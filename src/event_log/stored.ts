@@ -35,14 +35,11 @@ import { LogReader } from "./reader.ts";
  */
 export interface LogStore {
   /**
-   * Returns the messages after a position: at least one if there are any, and
-   * more until they have about `maxBytes` bytes. Returns undefined if the
-   * position is unknown, or if a message after it is not kept.
+   * Returns at most `count` entries after a position, and at least one if there
+   * are any. Returns undefined if the position is unknown, or if a message after
+   * it is not kept.
    */
-  pageAfter(
-    position: string,
-    maxBytes: number,
-  ): Promise<StoredPage | undefined>;
+  pageAfter(position: string, count: number): Promise<StoredPage | undefined>;
   /** Returns the position before the oldest message that is kept. */
   oldest(): Promise<string>;
   status(): Promise<EventLogStatus>;
@@ -130,25 +127,6 @@ export interface StoredPage {
   ended: boolean;
 }
 
-/** Estimates how many messages fit into a page, from the last pages. */
-export class PageLength {
-  /** An estimate of the size of a message in UTF-16 code units. */
-  #messageSize = 6000;
-
-  fitting(maxBytes: number): number {
-    const fit = Math.floor(maxBytes / this.#messageSize);
-    return Math.min(Math.max(fit, 1), MAX_PAGE_LENGTH);
-  }
-
-  learn(entries: StoredPage["entries"]): void {
-    const jsons = entries.flatMap(({ json }) => json ?? []);
-    if (jsons.length === 0) return;
-    const size = jsons.reduce((sum, { length }) => sum + length, 0);
-    // The estimate rises at once, and falls slowly.
-    this.#messageSize = Math.max(size / jsons.length, this.#messageSize / 2);
-  }
-}
-
 /** A part of a log, for all readers that reach its start. */
 interface Page {
   readonly start: string;
@@ -161,10 +139,10 @@ interface Page {
   readonly home: Map<string, Page>;
 }
 
-/** Maximum size of a page in bytes, unless a single message is larger. */
-const MAX_PAGE_SIZE = 65_536;
+/** The size of a page in bytes, unless a single message is larger. */
+const PAGE_SIZE = 65_536;
 
-/** Maximum number of messages of which a store is asked at once. */
+/** Maximum number of entries of a page. */
 export const MAX_PAGE_LENGTH = 100;
 
 /** Maximum size in bytes of all pages that this process keeps. */
@@ -246,6 +224,8 @@ export class StoredLog implements EventLog, LogExtras, LogWatcher {
   readonly #pages = new Map<string, Page>();
   readonly #fetches = new Map<string, Fetch>();
   readonly #readers = new Set<StoredReader>();
+  /** An estimate of the size of a message in bytes, from the last pages. */
+  #messageSize = 6500;
   /** Stops watching the store, which begins with the first reader. */
   #unwatch: (() => void) | undefined;
 
@@ -422,7 +402,11 @@ export class StoredLog implements EventLog, LogExtras, LogWatcher {
 
   /** Requests the page after a position from the store. */
   async #request(position: string): Promise<Page> {
-    const page = await this.#store.pageAfter(position, MAX_PAGE_SIZE);
+    const count = Math.floor(PAGE_SIZE / this.#messageSize);
+    const page = await this.#store.pageAfter(
+      position,
+      Math.min(Math.max(count, 1), MAX_PAGE_LENGTH),
+    );
     if (page === undefined) {
       throw new EventLogGapError(position, await this.#store.oldest());
     }
@@ -439,10 +423,16 @@ export class StoredLog implements EventLog, LogExtras, LogWatcher {
         return { id };
       }
     });
+    const messages = entries.filter((it) => "message" in it).length;
+    if (messages > 0) {
+      const average = size / messages;
+      // The estimate rises at once, and falls slowly.
+      this.#messageSize = Math.max(average, this.#messageSize / 2);
+    }
     const home = this.#pages;
-    const made: Page = { ...page, start: position, entries, size, home };
-    if (!isEmpty(made) && this.#readers.size > 0) cache.add(made);
-    return made;
+    const result: Page = { ...page, start: position, entries, size, home };
+    if (!isEmpty(result) && this.#readers.size > 0) cache.add(result);
+    return result;
   }
 
   /**

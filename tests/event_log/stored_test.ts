@@ -4,8 +4,8 @@ import { FakeTime } from "@std/testing/time";
 import { EventLogEndedError, record, resume } from "../../src/event_log/mod.ts";
 import { EXTRAS } from "../../src/event_log/message.ts";
 import {
+  type LogStore,
   oldestToKeep,
-  PageLength,
   StoredLog,
   type StoredPage,
 } from "../../src/event_log/stored.ts";
@@ -50,27 +50,32 @@ Deno.test("oldestToKeep() returns a number once for every tenth of the messages 
   }
 });
 
-Deno.test("PageLength rises to the size of the messages at once, and falls by half with each page", () => {
-  const pageLength = new PageLength();
-  const learn = (...lengths: number[]) =>
-    pageLength.learn(
-      lengths.map((length) => ({ id: "1", json: "x".repeat(length) })),
-    );
-  const fitting = () => pageLength.fitting(60_000);
-  assertEquals(fitting(), 10);
-  learn(20_000, 40_000);
-  assertEquals(fitting(), 2);
-  // An entry that is no message does not count.
-  pageLength.learn([{ id: "1" }]);
-  assertEquals(fitting(), 2);
-  learn(480_000);
-  const fits = Array.from({ length: 12 }, () => {
-    learn(10, 10);
-    return fitting();
-  });
-  assertEquals(fits, [1, 1, 1, 2, 4, 8, 16, 32, 64, 100, 100, 100]);
-  // A message that does not fit is asked for alone.
-  assertEquals(pageLength.fitting(1), 1);
+Deno.test("StoredLog asks for as many messages as fit into a page, by the size of the last ones", async () => {
+  const counts: number[] = [];
+  // The lengths of the messages of each page. -1 is an entry that is no message.
+  const pages = [[20_000, 40_000], [-1], [480_000], ...Array(11).fill([10])];
+  class Store extends ArrayStore implements LogStore {
+    override pageAfter(position: string, count?: number) {
+      counts.push(count!);
+      const lengths: number[] = pages.shift() ?? [];
+      const entries = lengths.map((length, i) => ({
+        id: `${Number(position) + i + 1}`,
+        json: length < 0 ? "null" : `{"data":"${"x".repeat(length)}"}`,
+      }));
+      const end = entries.at(-1)?.id ?? position;
+      return Promise.resolve({ entries, end, ended: false });
+    }
+  }
+  const reader = new Reader(new StoredLog(new Store()).read("0"));
+  await reader.take(14);
+  const end = reader.assertEnd();
+  await settled();
+  await reader.return();
+  await end;
+  assertEquals(
+    counts,
+    [10, 2, 2, 1, 1, 1, 1, 2, 4, 8, 17, 34, 69, 100, 100],
+  );
 });
 
 Deno.test("StoredLog asks once for all readers at the same position, and keeps pages only while somebody reads", async () => {
