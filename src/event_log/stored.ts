@@ -241,38 +241,41 @@ export class StoredLog implements EventLog, LogExtras, LogWatcher {
   }
 
   async appendSafely(messages: SseMessage[]): Promise<void> {
-    const jsons = messages.map(toJson);
-    for (let start = 0; start < jsons.length;) {
-      let end = start;
+    let batch: string[] = [];
+    let size = 0;
+    for (const json of messages.map(toJson)) {
       // In UTF-8, a UTF-16 code unit has at most three bytes.
-      for (let size = 0; end < jsons.length; end++) {
-        size += 3 * jsons[end].length;
-        if (size > MAX_BATCH_SIZE && end > start) break;
+      const jsonSize = 3 * json.length;
+      if (size > 0 && size + jsonSize > MAX_BATCH_SIZE) {
+        await this.#appendBatch(batch);
+        batch = [];
+        size = 0;
       }
-      await this.#appendBatch(jsons.slice(start, end));
-      start = end;
+      batch.push(json);
+      size += jsonSize;
     }
+    await this.#appendBatch(batch);
   }
 
   async #appendBatch(jsons: string[]): Promise<void> {
     const tag = randomTag();
     const start = Date.now();
-    let missing = jsons;
-    for (let failures = 0; missing.length > 0;) {
+    for (let failures = 0;; failures++) {
       try {
-        if (failures > 0) missing = jsons.slice(await this.#store.countOf(tag));
+        // A call that failed may have stored all messages, or the first of them.
+        const stored = failures > 0 ? await this.#store.countOf(tag) : 0;
+        const missing = jsons.slice(stored);
         if (missing.length > 0) await this.#store.append(missing, tag);
-        break;
+        return this.#onAppended();
       } catch (error) {
         // There is always a second attempt: the first one may have taken all
         // the time.
         const isOver = failures > 0 && Date.now() - start > MAX_APPEND_TIME;
         const isFinal = isEndedError(error) || this.#store.isPermanent(error);
         if (isOver || isFinal) throw error;
-        await wait(backoffDelay(BACKOFF, ++failures));
+        await wait(backoffDelay(BACKOFF, failures + 1));
       }
     }
-    this.#onAppended();
   }
 
   async end(): Promise<void> {
