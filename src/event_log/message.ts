@@ -98,7 +98,7 @@ export interface LogExtras {
   /**
    * Appends messages. Retries temporary failures, and stores no message twice.
    */
-  appendSafely(messages: [SseMessage, ...SseMessage[]]): Promise<unknown>;
+  appendSafely(messages: SseMessage[]): Promise<unknown>;
 }
 
 /** Returns the internal methods of a log, or replacements if it has none. */
@@ -106,6 +106,6 @@ export function extrasOf(log: EventLog): LogExtras {
   return (log as { [EXTRAS]?: LogExtras })[EXTRAS] ?? {
     lastId: async () => (await log.status()).lastId,
     touch: () => Promise.resolve(),
-    appendSafely: (messages) => log.append(...messages),
+    appendSafely: ([first, ...more]) => log.append(first, ...more),
   };
 }

@@ -273,8 +273,7 @@ class Recording {
   async #appendAll(): Promise<void> {
     try {
       while (this.#waiting.length > 0 && !this.#over.signal.aborted) {
-        const [first, ...more] = this.#waiting.splice(0);
-        await this.#extras.appendSafely([first, ...more]);
+        await this.#extras.appendSafely(this.#waiting.splice(0));
       }
     } catch (error) {
       // Nothing is appended after lost messages.

@@ -183,7 +183,6 @@ export function resume(
 /** Reads a log for one client. Starts a new read of it after each gap. */
 class ResumedReader extends LogReader {
   readonly #log: EventLog;
-  readonly #after: string;
   readonly #options: ResumeOptions;
   /** With `from: "now"`: the newest id when the reader was created. */
   readonly #now: Promise<string> | undefined;
@@ -209,7 +208,7 @@ class ResumedReader extends LogReader {
   constructor(log: EventLog, after: string, options: ResumeOptions) {
     super(log, { signal: options.signal }); // The log's own reader gets the others.
     this.#log = log;
-    this.#after = this.#sentId = after;
+    this.#sentId = after;
     this.#options = options;
     // "Now" is when the request arrives, not when the response is first read.
     if (after === "" && options.from === "now") {
@@ -265,7 +264,7 @@ class ResumedReader extends LogReader {
 
   /** Returns the id after which to read, or undefined to end. */
   async #begin(): Promise<string | undefined> {
-    if (this.#after !== "") return this.#after;
+    if (this.#sentId !== "") return this.#sentId;
     const id = await this.#show(undefined);
     if (id !== undefined) return id;
     if (this.#now === undefined) return "";
