@@ -196,12 +196,9 @@ export class SqlEventLog implements EventLog {
 }
 
 /**
- * Maximum number of messages that one statement appends, unless one `append` has
- * more.
+ * Maximum size in UTF-16 code units of the messages that one statement appends,
+ * unless one `append` has more.
  */
-const BATCH_LENGTH = 1000;
-
-/** The same limit in UTF-16 code units. */
 const BATCH_SIZE = 262_144;
 
 const POSITION = new RegExp(
@@ -252,19 +249,16 @@ class SqlStore implements LogStore {
   }
 
   async append(jsons: string[], tag: string): Promise<string> {
-    const size = jsons.reduce((sum, { length }) => sum + length, 0);
-    const batch = this.#batchFor(jsons.length, size);
-    for (const json of jsons) batch.items.push(tag + json);
+    const items = jsons.map((json) => tag + json);
+    const size = items.reduce((sum, { length }) => sum + length, 0);
+    let batch = this.#batch;
+    if (batch === undefined || batch.size + size > BATCH_SIZE) {
+      batch = this.#batch = this.#makeBatch();
+    }
+    for (const item of items) batch.items.push(item);
     batch.size += size;
     const last = batch.items.length;
     return `${await batch.stored + last}-${tag}`;
-  }
-
-  #batchFor(length: number, size: number): Batch {
-    const batch = this.#batch;
-    const fits = batch && batch.items.length + length <= BATCH_LENGTH &&
-      batch.size + size <= BATCH_SIZE;
-    return fits ? batch : this.#batch = this.#makeBatch();
   }
 
   #makeBatch(): Batch {
