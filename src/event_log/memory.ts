@@ -14,7 +14,6 @@ import {
   type EventLogStatus,
 } from "./event_log.ts";
 import {
-  checkMessages,
   EXTRAS,
   fromStored,
   type LogExtras,
@@ -90,11 +89,10 @@ export class MemoryEventLog implements EventLog {
   }
 
   // deno-lint-ignore require-await
-  async append(...messages: SseMessage[]): Promise<string> {
-    checkMessages(messages);
+  async append(message: SseMessage, ...more: SseMessage[]): Promise<string> {
     const log = this.#window;
     const time = log.now();
-    const entries = messages.map((message, i) => {
+    const entries = [message, ...more].map((message, i) => {
       const id = log.id(log.next + i);
       return { id, ...fromStored(toStored(message), id), time };
     });
@@ -129,7 +127,7 @@ export class MemoryEventLog implements EventLog {
       lastId: async () => (await this.status()).lastId,
       // deno-lint-ignore require-await
       touch: async () => void (this.#window.lastTime = this.#window.now()),
-      appendSafely: (messages) => this.append(...messages),
+      appendSafely: ([first, ...more]) => this.append(first, ...more),
     };
   }
 }

@@ -74,11 +74,6 @@ export function randomTag(): string {
   return tag;
 }
 
-/** Throws if there is no message. */
-export function checkMessages(messages: SseMessage[]): void {
-  check(messages.length > 0, "a message", "none");
-}
-
 /**
  * The key of the internal methods that the logs of this package have in
  * addition to `EventLog`. Logs of another copy of this module have it as well.

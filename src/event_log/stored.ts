@@ -19,13 +19,7 @@ import {
   isEndedError,
   isGapError,
 } from "./event_log.ts";
-import {
-  checkMessages,
-  fromStored,
-  type LogExtras,
-  randomTag,
-  toJson,
-} from "./message.ts";
+import { fromStored, type LogExtras, randomTag, toJson } from "./message.ts";
 import { LogReader } from "./reader.ts";
 
 /**
@@ -234,7 +228,6 @@ export class StoredLog implements EventLog, LogExtras, LogWatcher {
   }
 
   async append(...messages: SseMessage[]): Promise<string> {
-    checkMessages(messages);
     const id = await this.#store.append(messages.map(toJson), randomTag());
     this.#onAppended();
     return id;
