@@ -256,7 +256,7 @@ class KvLogStore implements LogStore {
   readonly #maxMessages: number;
   readonly #pollInterval: number;
   readonly #setOptions: { expireIn?: number };
-  readonly #onError: (error: unknown) => void;
+  readonly onError: (error: unknown) => void;
   /**
    * Settles when the previous change is over: this process makes one change at
    * a time.
@@ -271,13 +271,9 @@ class KvLogStore implements LogStore {
     this.#prefix = [...key, "messages"];
     this.#maxMessages = checkLimit("maxMessages", maxMessages);
     this.#pollInterval = checkRange("pollInterval", pollInterval, 1);
-    this.#onError = checkFunction("onError", onError) ?? (() => {});
+    this.onError = checkFunction("onError", onError) ?? (() => {});
     const lifetime = checkLimit("expireIn", expireIn);
     this.#setOptions = lifetime === Infinity ? {} : { expireIn: lifetime };
-  }
-
-  onError(error: unknown): void {
-    this.#onError(error);
   }
 
   isPermanent(error: unknown): boolean {
@@ -405,7 +401,7 @@ class KvLogStore implements LogStore {
       }
     } catch (error) {
       // The messages are stored, and the next trim deletes the old ones.
-      this.#onError(error);
+      this.onError(error);
     }
   }
 

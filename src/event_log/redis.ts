@@ -219,6 +219,7 @@ const POSITION = new RegExp(
 
 /** The store of a log in a Redis stream. */
 class RedisStore implements LogStore {
+  readonly isPermanent = isPermanent;
   readonly #redis: RedisConnection;
   readonly #key: string;
   /**
@@ -251,10 +252,6 @@ class RedisStore implements LogStore {
 
   onError(error: unknown): void {
     this.#redis.onError(error);
-  }
-
-  isPermanent(error: unknown): boolean {
-    return isPermanent(error);
   }
 
   async append(jsons: string[], tag: string): Promise<string> {

@@ -216,6 +216,7 @@ interface Batch {
 
 /** A log in the tables. */
 class SqlStore implements LogStore {
+  readonly isPermanent = isPermanent;
   readonly #sql: SqlConnection;
   readonly #key: string;
   readonly #maxMessages: number;
@@ -242,10 +243,6 @@ class SqlStore implements LogStore {
 
   onError(error: unknown): void {
     this.#sql.onError(error);
-  }
-
-  isPermanent(error: unknown): boolean {
-    return isPermanent(error);
   }
 
   async append(jsons: string[], tag: string): Promise<string> {
