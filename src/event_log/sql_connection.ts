@@ -379,7 +379,10 @@ export class SqlConnection {
     for (const key of [...this.#watchers.keys()]) this.wake(key);
   }
 
-  /** @internal Waits until the signal aborts, when the reader is woken. */
+  /**
+   * @internal Resolves when the signal aborts. Until then, the connection notices
+   * messages of other processes, and wakes the readers of their logs.
+   */
   async wait(signal: AbortSignal): Promise<void> {
     this.#waiting++;
     if (!this.#isPolling) this.#poll();
