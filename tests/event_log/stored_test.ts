@@ -232,6 +232,24 @@ Deno.test("StoredLog skips a message that cannot be read, and reports it", async
   await reader.return();
 });
 
+Deno.test("StoredLog throws to its readers what onError throws for a message that cannot be read", async () => {
+  const store = new ArrayStore();
+  store.last = 1;
+  store.pageAfter = () =>
+    Promise.resolve({
+      entries: [{ id: "1", json: "no JSON" }],
+      end: "1",
+      ended: false,
+    });
+  store.onError = () => {
+    throw new Error("strict");
+  };
+  for (const follow of [true, false]) {
+    const reader = new Reader(new StoredLog(store).read("0", { follow }));
+    await assertRejects(() => reader.next(), Error, "strict");
+  }
+});
+
 Deno.test("record() appends what failed again, and stores nothing twice", async () => {
   const store = new ArrayStore();
   const log = new StoredLog(store);
