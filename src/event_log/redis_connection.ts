@@ -4,7 +4,6 @@
  * @module
  */
 
-import { backoffDelay } from "../internal/backoff.ts";
 import {
   check,
   checkFunction,
@@ -14,7 +13,7 @@ import {
 import { deferred } from "../internal/deferred.ts";
 import { MAX_TIMER_DELAY, wait, within } from "../internal/wait.ts";
 import { randomTag } from "./message.ts";
-import { BACKOFF, messageOf } from "./stored.ts";
+import { messageOf, retryDelay } from "./stored.ts";
 
 /**
  * Sends a Redis command, whose first item is its name, and returns the reply.
@@ -252,7 +251,7 @@ export class RedisConnection {
       const { signal } = this.#vacant = new AbortController();
       try {
         const failures = this.#failures;
-        if (failures > 0) await wait(backoffDelay(BACKOFF, failures), signal);
+        if (failures > 0) await wait(retryDelay(failures), signal);
         await this.#block(signal);
       } catch (error) {
         this.#failures++;

@@ -4,7 +4,6 @@
  * @module
  */
 
-import { backoffDelay } from "../internal/backoff.ts";
 import {
   check,
   checkFunction,
@@ -19,7 +18,7 @@ import {
   type SqlDialect,
   type SqlDialectName,
 } from "./sql_dialect.ts";
-import { BACKOFF, type LogWatcher, messageOf } from "./stored.ts";
+import { type LogWatcher, messageOf, retryDelay } from "./stored.ts";
 
 /**
  * Runs an SQL statement. Returns its rows as a list of objects, or a promise of
@@ -396,8 +395,8 @@ export class SqlConnection {
     while (this.#waiting > 0) {
       this.#listen();
       const { signal } = this.#vacant = new AbortController();
-      const backoff = this.#failures && backoffDelay(BACKOFF, this.#failures);
-      await wait(Math.max(this.#pollInterval, backoff), signal);
+      const delay = this.#failures && retryDelay(this.#failures);
+      await wait(Math.max(this.#pollInterval, delay), signal);
       if (signal.aborted) continue;
       try {
         const keys = [...this.#watchers.keys()];

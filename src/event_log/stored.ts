@@ -7,7 +7,7 @@
  * @module
  */
 
-import { type Backoff, backoffDelay } from "../internal/backoff.ts";
+import { backoffDelay } from "../internal/backoff.ts";
 import { checkRange, checkType, textOf } from "../internal/check.ts";
 import { wait } from "../internal/wait.ts";
 import type { SseMessage } from "../write/encoder.ts";
@@ -147,13 +147,8 @@ const MAX_CACHE_SIZE = 16_777_216;
  */
 const OVERHEAD = 300;
 
-/** The delays after failures in a row. */
-export const BACKOFF: Backoff = {
-  initial: 50,
-  max: 2000,
-  factor: 2,
-  jitter: 0.5,
-};
+/** The maximum delay in ms after failures in a row. */
+const MAX_DELAY = 2000;
 
 /** The maximum delay in ms if a hosted service has reached its limit. */
 const MAX_LIMITED_DELAY = 30_000;
@@ -266,7 +261,7 @@ export class StoredLog implements EventLog, LogExtras, LogWatcher {
         const isOver = failures > 0 && Date.now() - start > MAX_APPEND_TIME;
         const isFinal = isEndedError(error) || this.#store.isPermanent(error);
         if (isOver || isFinal) throw error;
-        await wait(backoffDelay(BACKOFF, failures + 1));
+        await wait(retryDelay(failures + 1));
       }
     }
   }
@@ -385,10 +380,10 @@ export class StoredLog implements EventLog, LogExtras, LogWatcher {
           await this.#store.wait(position, signal);
           if (signal.aborted || Date.now() - start >= MIN_WAIT) failures = 0;
           // The first short wait may be due to a message that has just arrived.
-          else if (++failures > 1) await pause(failures, signal);
+          else if (++failures > 1) await wait(retryDelay(failures), signal);
         } catch (error) {
           this.#report(error);
-          await pause(++failures, signal, error);
+          await wait(retryDelay(++failures, error), signal);
         }
       }
     } finally {
@@ -449,7 +444,7 @@ export class StoredLog implements EventLog, LogExtras, LogWatcher {
         return await task();
       } catch (error) {
         this.#report(error);
-        await pause(failures, signal, error);
+        await wait(retryDelay(failures, error), signal);
         signal.throwIfAborted();
       }
     }
@@ -571,14 +566,11 @@ export function messageOf(error: unknown): string {
 }
 
 /**
- * Waits before a retry. The delay grows with the number of failures in a row.
+ * Returns the delay in ms before a retry. It grows with the number of failures in
+ * a row.
  */
-function pause(
-  failures: number,
-  signal: AbortSignal,
-  error?: unknown,
-): Promise<void> {
+export function retryDelay(failures: number, error?: unknown): number {
   const isLimited = error !== undefined && LIMITED.test(messageOf(error));
-  const max = isLimited ? MAX_LIMITED_DELAY : BACKOFF.max;
-  return wait(backoffDelay({ ...BACKOFF, max }, failures), signal);
+  const max = isLimited ? MAX_LIMITED_DELAY : MAX_DELAY;
+  return backoffDelay({ initial: 50, max, factor: 2, jitter: 0.5 }, failures);
 }
