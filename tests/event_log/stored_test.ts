@@ -140,6 +140,47 @@ Deno.test("StoredLog keeps the newest 16 MB of pages, or one that is larger", as
   for (const reader of [slow, ...readers]) await reader.return();
 });
 
+Deno.test("StoredLog keeps a page once, though two readers have requested it at the same time", async () => {
+  const store = new ArrayStore();
+  store.last = 1;
+  const json = JSON.stringify({ data: "x".repeat(9_000_000) });
+  store.pageAfter = (position) => {
+    store.looks.push(position);
+    const entries = [{ id: "1", json }];
+    return Promise.resolve({ entries, end: "1", ended: false });
+  };
+  const log = new StoredLog(store);
+  const readers = numbers(1, 3).map(() =>
+    new Reader(log.read("0", { follow: false }))
+  );
+  await Promise.all([readers[0].next(), readers[1].next()]);
+  assertEquals(store.looks, ["0", "0"]);
+  await readers[2].next();
+  assertEquals(store.looks, ["0", "0"]);
+  for (const reader of readers) await reader.return();
+});
+
+Deno.test("StoredLog asks again if it is woken, but not with a status that readers know", async () => {
+  const store = new ArrayStore();
+  const log = new StoredLog(store);
+  const reader = new Reader(log.read("0"));
+  const end = reader.assertEnd();
+  await settled();
+  const status = { lastId: "0", ended: false, idle: 0 };
+  log.wake(status);
+  await settled();
+  assertEquals(store.looks.length, 1);
+  log.wake({ ...status, lastId: "1" });
+  await settled();
+  log.wake({ ...status, ended: true });
+  await settled();
+  log.wake();
+  await settled();
+  assertEquals(store.looks.length, 4);
+  await reader.return();
+  await end;
+});
+
 Deno.test("StoredLog resets its retry delay after a success", async () => {
   using time = new FakeTime();
   const store = new ArrayStore();
