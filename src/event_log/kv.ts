@@ -152,6 +152,11 @@ const MAX_SIZE = 737_280;
 const PAGE_LENGTH = 100;
 const BATCH_LENGTH = 10;
 
+/**
+ * The number of entries among which an append whose reply was lost is looked for.
+ */
+const MAX_SEARCH_LENGTH = 1000;
+
 /** The position of a log that has no message yet. */
 const START = "0";
 
@@ -327,7 +332,7 @@ class KvLogStore implements LogStore {
     // All messages with the tag were stored, or none. Other processes may have
     // appended messages after them.
     const newest = this.#kv.list({ prefix: this.#prefix }, {
-      limit: PAGE_LENGTH,
+      limit: MAX_SEARCH_LENGTH,
       batchSize: BATCH_LENGTH,
       reverse: true,
     });

@@ -217,6 +217,9 @@ const POSITION = new RegExp(
   `^(\\d{1,19}-\\d{1,19}|${LAST_ID})-([0-9a-z]*)(${BEFORE})?$`,
 );
 
+/** How far the clock of Redis may drift from ours in a few seconds, in ms. */
+const MAX_CLOCK_DRIFT = 1000;
+
 /** The store of a log in a Redis stream. */
 class RedisStore implements LogStore {
   readonly isPermanent = isPermanent;
@@ -254,10 +257,13 @@ class RedisStore implements LogStore {
     this.#redis.onError(error);
   }
 
-  async append(jsons: string[], tag: string): Promise<string> {
+  async append(jsons: string[], tag: string, first = 0): Promise<string> {
     try {
-      // All commands are sent before the first reply arrives.
-      const adding = jsons.map((json) => this.#add("*", MESSAGE, json, tag));
+      // All commands are sent before the first reply arrives. The tag of each
+      // message but the first one ends with its index.
+      const adding = jsons.map((json, i) =>
+        this.#add("*", MESSAGE, json, tag + (first + i || ""))
+      );
       await allOf([...adding, this.#expire()]);
       return await adding.at(-1)!;
     } catch (error) {
@@ -287,9 +293,25 @@ class RedisStore implements LogStore {
     await this.#redis.send(["PEXPIRE", this.#key, String(this.#expireIn)]);
   }
 
-  async countOf(tag: string): Promise<number> {
-    const newest = await this.#range("XREVRANGE", "+", "-", MAX_PAGE_LENGTH);
-    return newest.filter((it) => it.id.endsWith(`-${tag}`)).length;
+  async countOf(tag: string, age: number): Promise<number> {
+    // Other writers may have appended messages after those with the tag.
+    const [now] = await this.#times();
+    const oldest = String(Math.max(now - age - MAX_CLOCK_DRIFT, 0));
+    let newest = "+";
+    while (true) {
+      const entries = await this.#range(
+        "XREVRANGE",
+        newest,
+        oldest,
+        MAX_PAGE_LENGTH,
+      );
+      for (const { id } of entries) {
+        const [, , given] = id.split("-");
+        if (given.startsWith(tag)) return Number(given.slice(tag.length)) + 1;
+      }
+      if (entries.length < MAX_PAGE_LENGTH) return 0;
+      newest = entries.at(-1)!.redisId; // Redis 5 has no exclusive ranges.
+    }
   }
 
   /** Adds an entry. Returns its id with the tag. */

@@ -39,11 +39,15 @@ export interface LogStore {
   status(): Promise<EventLogStatus>;
   /**
    * Stores messages as JSON, with a tag that no other messages have. Returns
-   * the id of the last one.
+   * the id of the last one. `first` is the number of messages with this tag that
+   * are already stored.
    */
-  append(jsons: string[], tag: string): Promise<string>;
-  /** Returns how many of the newest messages have that tag. */
-  countOf(tag: string): Promise<number>;
+  append(jsons: string[], tag: string, first?: number): Promise<string>;
+  /**
+   * Returns how many messages with that tag were stored, also if some of them are
+   * no longer kept. `age` is the time in ms since the first of them was sent.
+   */
+  countOf(tag: string, age: number): Promise<number>;
   end(): Promise<void>;
   /** Renews the log: sets the time of the last append to now. */
   touch(): Promise<void>;
@@ -248,12 +252,18 @@ export class StoredLog implements EventLog, LogExtras, LogWatcher {
   async #appendBatch(jsons: string[]): Promise<void> {
     const tag = randomTag();
     const start = Date.now();
+    let stored = 0;
     for (let failures = 0;; failures++) {
       try {
-        // A call that failed may have stored all messages, or the first of them.
-        const stored = failures > 0 ? await this.#store.countOf(tag) : 0;
+        if (failures > 0) {
+          // A call that failed may have stored all messages, or the first ones.
+          const count = await this.#store.countOf(tag, Date.now() - start);
+          stored = Math.max(count, stored);
+        }
         const missing = jsons.slice(stored);
-        if (missing.length > 0) await this.#store.append(missing, tag);
+        if (missing.length > 0) {
+          await this.#store.append(missing, tag, stored);
+        }
         return this.#onAppended();
       } catch (error) {
         // There is always a second attempt: the first one may have taken all
@@ -515,7 +525,10 @@ class StoredReader extends LogReader {
     while (this.isFlowing) {
       if (this.#position === this.#last) return this.close();
       let page = this.#log.cachedPage(this.#start);
-      if (page === undefined) {
+      // The page may have been dropped and requested again. It then may have
+      // fewer messages.
+      const read = page?.entries[this.#nextIndex - 1];
+      if (!page || this.#nextIndex > 0 && read?.id !== this.#position) {
         this.#start = this.#position;
         this.#nextIndex = 0;
         page = this.#log.pageAfter(this.#position, this);

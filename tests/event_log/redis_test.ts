@@ -6,7 +6,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
-import { EventLogGapError, resume } from "../../src/event_log/mod.ts";
+import { EventLogGapError, record, resume } from "../../src/event_log/mod.ts";
 import {
   RedisConnection,
   type RedisConnectionOptions,
@@ -724,3 +724,43 @@ Deno.test("RedisEventLog.status() rejects with a TypeError if send does not retu
     'Expected send to give a list of entries, got "OK"',
   );
 });
+
+testRedis(
+  "stores nothing twice if record() repeats an append after 100 messages of another writer",
+  async (server, stack) => {
+    const { log: other, commands } = await open(server, stack);
+    let isLost = false;
+    const send: SendRedisCommand = async (command) => {
+      const reply = await commands.send(command);
+      if (command[0] !== "XADD" || isLost) return reply;
+      isLost = true;
+      await appendAll(other, numbers(1, 100));
+      throw new Error("The connection was lost");
+    };
+    assertEquals(await record(makeLog({ send }), [{ data: "a" }]), "complete");
+    const kept = await readAll(other.read(""));
+    assertEquals(kept.filter(({ data }) => data === "a").length, 1);
+  },
+);
+
+testRedis(
+  "stores nothing twice if record() repeats an append of more messages than are kept",
+  async (server, stack) => {
+    const { log, commands } = await open(server, stack, { maxMessages: 40 });
+    await commands.send(["CONFIG", "SET", "stream-node-max-entries", "5"]);
+    let expirations = 0;
+    const send: SendRedisCommand = async (command) => {
+      const reply = await commands.send(command);
+      // It follows the messages of an append.
+      if (command[0] === "PEXPIRE" && ++expirations === 2) {
+        throw new Error("The connection was lost");
+      }
+      return reply;
+    };
+    const writer = makeLog({ send, maxMessages: 40, expireIn: 60_000 });
+    const messages = numbers(1, 60).map((data) => ({ data }));
+    assertEquals(await record(writer, messages), "complete");
+    const kept = (await readAll(log.read(""))).map(({ data }) => Number(data));
+    assertEquals(kept.map(String), numbers(kept[0], 60));
+  },
+);

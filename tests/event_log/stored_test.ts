@@ -506,3 +506,34 @@ Deno.test("record() rejects only if an argument is wrong", async () => {
   const options = { keepAlive: 0 };
   await assertRejects(() => record(log, [], options), RangeError, "keepAlive");
 });
+
+Deno.test("a paused reader repeats no message if its page was dropped, and is shorter when it is fetched again", async () => {
+  const store = new ArrayStore();
+  let length = 100;
+  const pageAfter = store.pageAfter.bind(store);
+  store.pageAfter = async (position) => {
+    const { entries } = await pageAfter(position);
+    const shown = entries.slice(0, length);
+    return { entries: shown, end: shown.at(-1)?.id ?? position, ended: false };
+  };
+  store.last = 10;
+  const log = new StoredLog(store);
+  const paused = new Reader(log.read(""));
+  assertEquals(await paused.data(5), numbers(1, 5));
+
+  // Pages of another log fill the memory for pages.
+  const large = new ArrayStore();
+  large.pageAfter = (position) => {
+    const id = `${Number(position) + 1}`;
+    const json = JSON.stringify({ data: "x".repeat(2 ** 20) });
+    return Promise.resolve({ entries: [{ id, json }], end: id, ended: false });
+  };
+  const other = new Reader(new StoredLog(large).read(""));
+  await other.take(17);
+
+  length = 2;
+  const first = new Reader(log.read(""));
+  assertEquals(await first.data(1), ["1"]);
+  assertEquals(await paused.data(5), numbers(6, 10));
+  for (const reader of [paused, other, first]) await reader.return();
+});
