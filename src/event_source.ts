@@ -70,7 +70,7 @@ import type {
   EventSourceInit,
   EventSourceMessageEvent,
 } from "./event_source/types.ts";
-import { check, checkFunction, checkType, textOf } from "./internal/check.ts";
+import { check, checkType, functionOption, textOf } from "./internal/check.ts";
 import { withoutUrlSecrets } from "./internal/quote.ts";
 import { idOf } from "./last_event_id.ts";
 import { connectSse } from "./read/connect.ts";
@@ -263,8 +263,8 @@ export class EventSource extends EventTarget {
     const urlText = `${url}`;
     const options = init ?? {};
     if (!isObject(options)) checkType(init, "object", "init to be an object");
-    const { fetch, withCredentials, reconnect } = options;
-    checkFunction("fetch", fetch);
+    const { withCredentials, reconnect } = options;
+    functionOption(options, "fetch");
     this.#url = parseUrl(urlText);
     this.#withCredentials = Boolean(withCredentials);
     this.#initialDelay = reconnect?.initialDelay ?? INITIAL_DELAY;

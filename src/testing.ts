@@ -44,7 +44,7 @@
  * @module
  */
 
-import { check, checkRange } from "./internal/check.ts";
+import { check, numberOption } from "./internal/check.ts";
 import { MAX_TIMER_DELAY } from "./internal/wait.ts";
 import { lastEventIdOf } from "./last_event_id.ts";
 import { encodeSse, type SseMessage, utf8 } from "./write/encoder.ts";
@@ -389,7 +389,7 @@ class Connection implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>> {
       if (this.record.outcome !== "open") return resolve();
       this.#resume = resolve;
       if (ms !== undefined) {
-        checkRange("wait", ms, 0, MAX_TIMER_DELAY);
+        numberOption({ wait: ms }, "wait", 0, 0, MAX_TIMER_DELAY);
         this.#timer = setTimeout(resolve, ms);
       }
     });

@@ -21,9 +21,9 @@
 
 import {
   check,
-  checkFunction,
-  checkRange,
   checkType,
+  functionOption,
+  numberOption,
 } from "../internal/check.ts";
 import { wait } from "../internal/wait.ts";
 import type { SseMessage } from "../write/encoder.ts";
@@ -36,7 +36,7 @@ import {
 import { EXTRAS, type LogExtras } from "./message.ts";
 import {
   BEFORE,
-  checkLimit,
+  limitOption,
   type LogStore,
   messageOf,
   oldestToKeep,
@@ -269,15 +269,13 @@ class KvLogStore implements LogStore {
   #changes: Promise<unknown> = Promise.resolve();
 
   constructor(kv: KvStore, key: KvKey, options: KvEventLogOptions) {
-    const { maxMessages = 10_000, pollInterval = 1000, onError } = options;
-    const { expireIn = Infinity } = options;
     this.#kv = kv;
     this.#headKey = [...key, "head"];
     this.#prefix = [...key, "messages"];
-    this.#maxMessages = checkLimit("maxMessages", maxMessages);
-    this.#pollInterval = checkRange("pollInterval", pollInterval, 1);
-    this.onError = checkFunction("onError", onError) ?? (() => {});
-    const lifetime = checkLimit("expireIn", expireIn);
+    this.#maxMessages = limitOption(options, "maxMessages", 10_000);
+    this.#pollInterval = numberOption(options, "pollInterval", 1000, 1);
+    this.onError = functionOption(options, "onError") ?? (() => {});
+    const lifetime = limitOption(options, "expireIn", Infinity);
     this.#setOptions = lifetime === Infinity ? {} : { expireIn: lifetime };
   }
 

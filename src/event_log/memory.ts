@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkRange, checkType } from "../internal/check.ts";
+import { checkType, numberOption } from "../internal/check.ts";
 import type { SseMessage } from "../write/encoder.ts";
 import {
   type EventLog,
@@ -165,14 +165,9 @@ class MemoryWindow {
   #setBack = 0;
 
   constructor(options: MemoryEventLogOptions) {
-    const {
-      maxMessages = 10_000,
-      maxBytes = 16 * 1024 * 1024,
-      maxAge = Infinity,
-    } = options;
-    this.#maxMessages = checkRange("maxMessages", maxMessages, 1);
-    this.#maxBytes = checkRange("maxBytes", maxBytes, 1);
-    this.#maxAge = checkRange("maxAge", maxAge, 1);
+    this.#maxMessages = numberOption(options, "maxMessages", 10_000, 1);
+    this.#maxBytes = numberOption(options, "maxBytes", 16_777_216, 1);
+    this.#maxAge = numberOption(options, "maxAge", Infinity, 1);
   }
 
   status(): EventLogStatus {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { check, checkSignal, checkTimeout } from "../internal/check.ts";
+import { check, checkSignal, timeoutOption } from "../internal/check.ts";
 import { deferred } from "../internal/deferred.ts";
 import { wait } from "../internal/wait.ts";
 import type { SseMessage } from "../write/encoder.ts";
@@ -34,12 +34,13 @@ const MAX_LOOK_DELAY = 1000;
 
 /** Checks the options of a read. Returns `idleTimeout` as a delay for a timer. */
 export function checkReadOptions(
-  { follow, signal, idleTimeout }: EventLogReadOptions,
+  options: EventLogReadOptions,
 ): number | undefined {
-  checkSignal(signal);
+  const { follow } = options;
+  checkSignal(options.signal);
   const isBoolean = follow === undefined || typeof follow === "boolean";
   check(isBoolean, "follow to be a boolean", follow);
-  return checkTimeout("idleTimeout", idleTimeout);
+  return timeoutOption(options, "idleTimeout");
 }
 
 /**

@@ -6,10 +6,10 @@
 
 import { type Backoff, backoffDelay } from "../internal/backoff.ts";
 import {
-  checkFunction,
   checkSignal,
-  checkTimeout,
   checkType,
+  functionOption,
+  timeoutOption,
 } from "../internal/check.ts";
 import { deferred } from "../internal/deferred.ts";
 import type { PulledSource } from "../internal/pulled_source.ts";
@@ -144,8 +144,8 @@ export async function record(
 ): Promise<"complete" | "stopped" | "failed"> {
   checkType(log?.append, "function", "log to be an event log");
   checkSignal(options.signal);
-  checkTimeout("keepAlive", options.keepAlive);
-  checkFunction("onError", options.onError);
+  timeoutOption(options, "keepAlive");
+  functionOption(options, "onError");
   return await new Recording(log, source, options).run();
 }
 

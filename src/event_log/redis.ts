@@ -45,7 +45,7 @@ import {
 } from "./redis_connection.ts";
 import {
   BEFORE,
-  checkLimit,
+  limitOption,
   type LogStore,
   MAX_PAGE_LENGTH,
   messageOf,
@@ -244,12 +244,11 @@ class RedisStore implements LogStore {
     key: string,
     options: RedisEventLogOptions,
   ) {
-    const { maxMessages = 10_000, expireIn = Infinity } = options;
     this.#redis = redis;
     this.#key = key;
     this.#touchKey = `${slotOf(key)}:touch:${key}`;
-    this.#maxLength = checkLimit("maxMessages", maxMessages) + 2;
-    this.#expireIn = checkLimit("expireIn", expireIn);
+    this.#maxLength = limitOption(options, "maxMessages", 10_000) + 2;
+    this.#expireIn = limitOption(options, "expireIn", Infinity);
     this.#touchExpiry = Math.min(this.#expireIn, TOUCH_EXPIRY);
   }
 

@@ -6,9 +6,9 @@
 
 import {
   check,
-  checkFunction,
-  checkRange,
   checkType,
+  functionOption,
+  numberOption,
 } from "../internal/check.ts";
 import { deferred } from "../internal/deferred.ts";
 import { MAX_TIMER_DELAY, wait, within } from "../internal/wait.ts";
@@ -194,15 +194,12 @@ export class RedisConnection {
    */
   constructor(options: RedisConnectionOptions) {
     checkType(options, "object", "options with send");
-    const { pollInterval = 1000, commandTimeout = 10_000 } = options;
     checkType(options.send, "function", "send to be a function");
-    checkFunction("sendBlocking", options.sendBlocking);
-    checkFunction("onError", options.onError);
-    checkRange("pollInterval", pollInterval, 1);
-    checkRange("commandTimeout", commandTimeout, 1);
+    functionOption(options, "sendBlocking");
+    functionOption(options, "onError");
     this.#options = { ...options };
-    this.#pollInterval = pollInterval;
-    this.#commandTimeout = commandTimeout;
+    this.#pollInterval = numberOption(options, "pollInterval", 1000, 1);
+    this.#commandTimeout = numberOption(options, "commandTimeout", 10_000, 1);
   }
 
   /** @internal Reports the error of a command that is retried. */

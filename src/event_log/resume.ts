@@ -4,7 +4,7 @@
  * @module
  */
 
-import { check, checkFunction, checkType } from "../internal/check.ts";
+import { check, checkType, functionOption } from "../internal/check.ts";
 import { lastEventIdOf } from "../last_event_id.ts";
 import type { SseMessage } from "../write/encoder.ts";
 import {
@@ -167,10 +167,10 @@ export function resume(
   request: Request,
   options: ResumeOptions = {},
 ): AsyncIterable<SseMessage> {
-  const { from = "oldest", snapshot, onIdle } = options;
+  const { from = "oldest" } = options;
   checkType(log?.read, "function", "log to be an event log");
-  checkFunction("snapshot", snapshot);
-  checkFunction("onIdle", onIdle);
+  functionOption(options, "snapshot");
+  functionOption(options, "onIdle");
   checkReadOptions(options);
   check(
     from === "oldest" || from === "now",

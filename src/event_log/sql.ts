@@ -55,7 +55,7 @@ import {
 } from "./sql_connection.ts";
 import {
   BEFORE,
-  checkLimit,
+  limitOption,
   type LogStore,
   type LogWatcher,
   oldestToKeep,
@@ -229,11 +229,10 @@ class SqlStore implements LogStore {
   #looks: Promise<unknown> = Promise.resolve();
 
   constructor(sql: SqlConnection, key: string, options: SqlEventLogOptions) {
-    const { maxMessages = 10_000, expireIn = Infinity } = options;
     this.#sql = sql;
     this.#key = key;
-    this.#maxMessages = checkLimit("maxMessages", maxMessages);
-    this.#expireIn = checkLimit("expireIn", expireIn);
+    this.#maxMessages = limitOption(options, "maxMessages", 10_000);
+    this.#expireIn = limitOption(options, "expireIn", Infinity);
   }
 
   /** `expireIn` as a parameter. */

@@ -6,9 +6,9 @@
 
 import {
   check,
-  checkFunction,
-  checkRange,
   checkType,
+  functionOption,
+  numberOption,
 } from "../internal/check.ts";
 import { MAX_TIMER_DELAY, wait, within } from "../internal/wait.ts";
 import type { EventLogStatus } from "./event_log.ts";
@@ -291,22 +291,26 @@ export class SqlConnection {
    */
   constructor(options: SqlConnectionOptions) {
     checkType(options, "object", "options with dialect and query");
-    const { dialect, pollInterval = 1000, queryTimeout = 10_000 } = options;
+    const { dialect } = options;
     check(
       dialect === "sqlite" || dialect === "postgres",
       'dialect to be "sqlite" or "postgres"',
       dialect,
     );
     checkType(options.query, "function", "query to be a function");
-    checkFunction("listen", options.listen);
-    checkFunction("onError", options.onError);
+    functionOption(options, "listen");
+    functionOption(options, "onError");
     // A notification can be lost, and so can the connection that listens.
     const longest = options.listen ? MAX_TIMER_DELAY : Infinity;
-    checkRange("pollInterval", pollInterval, 1, longest);
-    checkRange("queryTimeout", queryTimeout, 1);
     this.#options = { ...options };
-    this.#pollInterval = pollInterval;
-    this.#queryTimeout = queryTimeout;
+    this.#pollInterval = numberOption(
+      options,
+      "pollInterval",
+      1000,
+      1,
+      longest,
+    );
+    this.#queryTimeout = numberOption(options, "queryTimeout", 10_000, 1);
     this.#dialect = dialectOf(dialect);
   }
 

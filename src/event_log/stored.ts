@@ -8,7 +8,7 @@
  */
 
 import { backoffDelay } from "../internal/backoff.ts";
-import { checkRange, checkType, textOf } from "../internal/check.ts";
+import { checkType, numberOption, textOf } from "../internal/check.ts";
 import { wait } from "../internal/wait.ts";
 import type { SseMessage } from "../write/encoder.ts";
 import {
@@ -89,8 +89,12 @@ const MAX_LIMIT = 2 ** 52;
  * Returns the option as a whole number that stores accept, or `Infinity` for no
  * limit. Throws unless it is at least 1.
  */
-export function checkLimit(name: string, limit: number): number {
-  checkRange(name, limit, 1);
+export function limitOption<Name extends string>(
+  options: { readonly [_ in Name]?: number | undefined },
+  name: Name,
+  byDefault: number,
+): number {
+  const limit = numberOption(options, name, byDefault, 1);
   return limit > MAX_LIMIT ? Infinity : Math.ceil(limit);
 }
 
@@ -483,10 +487,14 @@ class StoredReader extends LogReader {
   readonly follows: boolean;
   /** Aborts when the reader is over, or the signal that it was given. */
   readonly stop: AbortSignal;
-  /** Whether it waits for its first position, or for a page. */
-  #isWaiting = false;
-  /** The position after the last message that it has written, once known. */
-  #position: string | undefined;
+  /**
+   * - `"new"`: it has not begun.
+   * - `"waiting"`: for its first position, or for a page.
+   * - `"ready"`: to write the next message.
+   */
+  #step: "new" | "waiting" | "ready" = "new";
+  /** The position after the last message that it has written. */
+  #position = "";
   /** The position at which it ends. */
   #last: string | undefined;
   /**
@@ -514,14 +522,14 @@ class StoredReader extends LogReader {
   }
 
   receive(page: Page): void {
-    this.#isWaiting = false;
+    this.#step = "ready";
     this.#writePage(page);
     this.flow();
   }
 
   protected flow(): void {
-    if (this.#isWaiting) return;
-    if (this.#position === undefined) return void this.#begin();
+    if (this.#step === "waiting") return;
+    if (this.#step === "new") return void this.#begin();
     while (this.isFlowing) {
       if (this.#position === this.#last) return this.close();
       let page = this.#log.cachedPage(this.#start);
@@ -532,14 +540,14 @@ class StoredReader extends LogReader {
         this.#start = this.#position;
         this.#nextIndex = 0;
         page = this.#log.pageAfter(this.#position, this);
-        if (page === undefined) return void (this.#isWaiting = true);
+        if (page === undefined) return void (this.#step = "waiting");
       }
       this.#writePage(page);
     }
   }
 
   async #begin(): Promise<void> {
-    this.#isWaiting = true;
+    this.#step = "waiting";
     try {
       if (!this.follows) this.#last = await this.#log.lastId(this.stop);
       this.#position = this.#after === undefined
@@ -548,7 +556,7 @@ class StoredReader extends LogReader {
     } catch (error) {
       return this.fail(error);
     }
-    this.#isWaiting = false;
+    this.#step = "ready";
     this.flow();
   }
 
@@ -565,7 +573,7 @@ class StoredReader extends LogReader {
   }
 
   protected leave(): void {
-    this.#log.leave(this, this.#position ?? "");
+    this.#log.leave(this, this.#position);
   }
 
   protected override isAtEnd(lastId: string): boolean {

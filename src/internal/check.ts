@@ -40,14 +40,6 @@ export function checkType(
   check(typeof value === type && value !== null, expected, value);
 }
 
-/** Returns the option. Throws unless it is a function or undefined. */
-export function checkFunction<T>(name: string, value: T): T {
-  if (value !== undefined) {
-    checkType(value, "function", `${name} to be a function`);
-  }
-  return value;
-}
-
 /**
  * Returns the result of a callback as a boolean.
  *
@@ -72,36 +64,6 @@ export function checkSignal(signal: AbortSignal | null | undefined): void {
     "signal to be an AbortSignal",
     signal,
   );
-}
-
-/** Returns the option. Throws unless it is a number in that range. */
-export function checkRange(
-  name: string,
-  value: number,
-  least: number,
-  most = Infinity,
-): number {
-  check(
-    typeof value === "number" && value >= least && value <= most,
-    `${name} to be a number from ${least} to ${most}`,
-    value,
-    RangeError,
-  );
-  return value;
-}
-
-/**
- * Checks a timeout in milliseconds. `Infinity` means no timeout.
- *
- * @returns A delay for a timer, or undefined for none.
- */
-export function checkTimeout(
-  name: string,
-  value: number | undefined,
-): number | undefined {
-  if (value === undefined) return undefined;
-  checkRange(name, value, 1);
-  return value === Infinity ? undefined : Math.min(value, MAX_TIMER_DELAY);
 }
 
 /** Returns an option. Throws unless it is a function or undefined. */

@@ -151,11 +151,7 @@ export function dataOf({ data, json }: SseMessage): string | undefined {
   if (json === undefined || isEvent) return data;
   check(data === undefined, "data or json", "both");
   const text = JSON.stringify(json);
-  check(
-    text !== undefined,
-    "json to be a value that JSON can represent",
-    typeof json,
-  );
+  check(text, "json to be a value that JSON can represent", typeof json);
   // Some readers of streams end a line at these.
   return text.replace(/\x85/g, "\\u0085").replace(/\u2028/g, "\\u2028")
     .replace(/\u2029/g, "\\u2029");

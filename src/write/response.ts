@@ -4,7 +4,7 @@
  * @module
  */
 
-import { check, checkSignal, checkTimeout } from "../internal/check.ts";
+import { check, checkSignal, timeoutOption } from "../internal/check.ts";
 import { encodeEvent, sharedBytes, type SseMessage, utf8 } from "./encoder.ts";
 import {
   PulledSubscription,
@@ -271,12 +271,9 @@ export function sseResponse(
     for (const [name, value] of DEFAULT_HEADERS) {
       if (!headers.has(name)) headers.set(name, value);
     }
-    check(
-      status >= 200 && status <= 599 && ![204, 205, 304].includes(status),
-      "a status with a body",
-      status,
-      RangeError,
-    );
+    // `Response` refuses all others that have no body.
+    const hasBody = ![101, 204, 205, 304].includes(status);
+    check(hasBody, "a status with a body", status, RangeError);
     const body = new ReadableStream(writer, { highWaterMark: 0 });
     return new Response(body, {
       ...init,
@@ -336,12 +333,12 @@ class Writer implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>>, Sink {
   start(
     controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>,
   ): void {
-    const { heartbeat, sendTimeout, signal } = this.#init;
+    const init = this.#init;
     this.#controller = controller;
-    this.#heartbeat = checkTimeout("heartbeat", heartbeat);
-    this.#sendTimeout = checkTimeout("sendTimeout", sendTimeout);
-    checkSignal(signal);
-    this.#signal = signal;
+    this.#heartbeat = timeoutOption(init, "heartbeat");
+    this.#sendTimeout = timeoutOption(init, "sendTimeout");
+    checkSignal(init.signal);
+    this.#signal = init.signal;
     // Some servers and proxies send the headers only with the first byte.
     if (this.#heartbeat) this.#enqueue(HEARTBEAT);
   }
@@ -411,7 +408,7 @@ class Writer implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>>, Sink {
     if (timeout) {
       this.#sendTimer = setTimeout(() => {
         this.error(
-          new Error(`Expected the client to read data within ${timeout} ms`),
+          new Error(`Expected the client to read within ${timeout} ms`),
         );
       }, timeout);
     } else if (

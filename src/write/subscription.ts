@@ -80,13 +80,19 @@ export function pullMessages(
     : pullFrom(source);
 }
 
+// The states of a `PulledSubscription`.
+/** The sink wants no message for now. */
+const PAUSED = 0;
+/** `next()` was called. */
+const PULLING = 1;
+/** The source has ended or failed, or it was closed. */
+const OVER = 2;
+
 /** Subscribes to a source that is read with `next()`. */
 export class PulledSubscription implements Subscription {
   readonly #source: PulledSource<SseMessage>;
   readonly #sink: Sink;
-  #isPulling = false;
-  /** Whether the source has ended or failed, or was closed. */
-  #isOver = false;
+  #state: typeof PAUSED | typeof PULLING | typeof OVER = PAUSED;
   /** The number of messages. */
   #count = 0;
 
@@ -96,32 +102,33 @@ export class PulledSubscription implements Subscription {
   }
 
   async pull(): Promise<void> {
-    if (this.#isPulling || this.#isOver) return;
-    this.#isPulling = true;
+    if (this.#state !== PAUSED) return;
+    this.#state = PULLING;
     try {
       while (true) {
         const { done, value } = await this.#source.next();
         // If neither the source nor the sink ever waits, no timer would fire.
         if (++this.#count % 5000 === 0) await new Promise((r) => setTimeout(r));
         // `cancel` may have been called during each `await`.
-        if (this.#isOver) return;
+        if (this.#state !== PULLING) return;
         if (done) {
-          this.#isOver = true;
+          this.#state = OVER;
           return this.#sink.close();
         }
         if (!this.#sink.write(value)) break;
       }
-      this.#isPulling = false;
+      // The sink may have called `cancel`.
+      if (this.#state === PULLING) this.#state = PAUSED;
     } catch (error) {
-      if (this.#isOver) return;
+      if (this.#state !== PULLING) return;
       this.cancel().catch(() => {});
       this.#sink.error(error);
     }
   }
 
   async cancel(): Promise<void> {
-    if (this.#isOver) return;
-    this.#isOver = true;
+    if (this.#state === OVER) return;
+    this.#state = OVER;
     await this.#source.return?.();
   }
 }

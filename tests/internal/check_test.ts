@@ -2,12 +2,12 @@ import { assertEquals, assertThrows } from "@std/assert";
 import {
   check,
   checkBoolean,
-  checkFunction,
-  checkRange,
   checkSignal,
-  checkTimeout,
   checkType,
+  functionOption,
+  numberOption,
   textOf,
+  timeoutOption,
 } from "../../src/internal/check.ts";
 
 Deno.test("check says what was expected and what was received", () => {
@@ -47,11 +47,12 @@ Deno.test("checkType accepts the type alone, and not null", () => {
   assertThrows(() => checkType(1, "string", "x"), TypeError, "got 1");
 });
 
-Deno.test("checkFunction accepts a function or undefined", () => {
-  checkFunction("f", undefined);
-  checkFunction("f", () => {});
+Deno.test("functionOption returns a function or undefined", () => {
+  const f = () => {};
+  assertEquals(functionOption({ f: undefined }, "f"), undefined);
+  assertEquals(functionOption({ f }, "f"), f);
   assertThrows(
-    () => checkFunction("f", null),
+    () => functionOption({ f: null }, "f"),
     TypeError,
     "Expected f to be a function, got null",
   );
@@ -75,28 +76,31 @@ Deno.test("checkSignal accepts anything that has `aborted`, null and undefined",
   );
 });
 
-Deno.test("checkRange accepts the numbers of the range, both ends included", () => {
-  checkRange("jitter", 0, 0, 1);
-  checkRange("jitter", 1, 0, 1);
-  checkRange("delay", 1e9, 0);
-  for (const value of [-0.1, 1.1, NaN, "1" as unknown as number]) {
+Deno.test("numberOption returns a number of the range, both ends included, or the default", () => {
+  assertEquals(numberOption({ jitter: 0 }, "jitter", 0.5, 0, 1), 0);
+  assertEquals(numberOption({ jitter: 1 }, "jitter", 0.5, 0, 1), 1);
+  assertEquals(numberOption({}, "jitter", 0.5, 0, 1), 0.5);
+  assertEquals(numberOption({ delay: 1e9 }, "delay", 1, 0), 1e9);
+  for (const jitter of [-0.1, 1.1, NaN, null, "1"] as number[]) {
     assertThrows(
-      () => checkRange("jitter", value, 0, 1),
+      () => numberOption({ jitter }, "jitter", 0.5, 0, 1),
       RangeError,
-      "Expected jitter to be a number from 0 to 1, got ",
+      `Expected jitter to be a number from 0 to 1, got ${
+        typeof jitter === "string" ? '"1"' : jitter
+      }`,
     );
   }
 });
 
-Deno.test("checkTimeout returns a delay for a timer, or undefined for none", () => {
-  assertEquals(checkTimeout("t", undefined), undefined);
-  assertEquals(checkTimeout("t", Infinity), undefined);
-  assertEquals(checkTimeout("t", 1.5), 1.5);
-  assertEquals(checkTimeout("t", 2 ** 31 - 1), 2 ** 31 - 1);
-  assertEquals(checkTimeout("t", 2 ** 31), 2 ** 31 - 1);
-  for (const value of [0, 0.9, -1, NaN, "5" as unknown as number]) {
+Deno.test("timeoutOption returns a delay for a timer, or undefined for none", () => {
+  assertEquals(timeoutOption({}, "t"), undefined);
+  assertEquals(timeoutOption({ t: Infinity }, "t"), undefined);
+  assertEquals(timeoutOption({ t: 1.5 }, "t"), 1.5);
+  assertEquals(timeoutOption({ t: 2 ** 31 - 1 }, "t"), 2 ** 31 - 1);
+  assertEquals(timeoutOption({ t: 2 ** 31 }, "t"), 2 ** 31 - 1);
+  for (const t of [0, 0.9, -1, NaN, "5"] as number[]) {
     assertThrows(
-      () => checkTimeout("t", value),
+      () => timeoutOption({ t }, "t"),
       RangeError,
       "Expected t to be a number from 1 to Infinity, got ",
     );

@@ -14,7 +14,7 @@ import { collectErrors } from "../support/collect_errors.ts";
 import { deadline } from "../support/deadline.ts";
 import { Source } from "../support/message_source.ts";
 
-const MESSAGE = "Expected the client to read data within 100 ms";
+const MESSAGE = "Expected the client to read within 100 ms";
 
 for (const sendTimeout of [0, -1, NaN, "1" as unknown as number]) {
   Deno.test(`sseResponse throws if sendTimeout is ${sendTimeout}`, () => {

@@ -846,11 +846,7 @@ for (const status of [0, 101, 199, 204, 205, 304, 600, 700, NaN]) {
   Deno.test(`sseResponse throws if the status is ${status}, and closes its source`, async () => {
     const { promise: cancelled, resolve } = Promise.withResolvers<void>();
     const source = new ReadableStream<SseMessage>({ cancel: () => resolve() });
-    assertThrows(
-      () => sseResponse(source, { status }),
-      RangeError,
-      `Expected a status with a body, got ${status}`,
-    );
+    assertThrows(() => sseResponse(source, { status }), RangeError, "status");
     await cancelled;
   });
 }
