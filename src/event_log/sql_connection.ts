@@ -157,10 +157,10 @@ export interface SqlConnectionOptions {
    */
   pollInterval?: number | undefined;
   /**
-   * Maximum time in milliseconds to wait for the rows of a statement. After this
-   * time, the statement counts as failed. Some clients never settle statements that
-   * were in flight when a connection was lost, and later appends to the log would
-   * wait for them.
+   * Maximum time in milliseconds to wait for the rows of a statement, or for
+   * `listen`. After this time, it counts as failed. Some clients never settle
+   * statements that were in flight when a connection was lost, and later appends to
+   * the log would wait for them.
    *
    * The database may still execute the statement, so an `append` that fails in this
    * way may have stored its messages. `record` finds out before it tries again.
@@ -440,13 +440,22 @@ export class SqlConnection {
       this.#listener = undefined;
       this.#report(error);
     };
-    try {
+    const start = async () => {
       const stop = await listen(CHANNEL, onNotify, onLost);
       checkType(stop, "function", "listen to return a function that stops it");
       if (this.#listener !== listener) return void await stop();
       listener.stop = stop;
       // Messages may have been appended before it listened.
       this.#wakeAll();
+    };
+    try {
+      // Some clients never answer if the connection is lost during it.
+      await within(
+        start(),
+        this.#queryTimeout,
+        "the database to answer LISTEN",
+        "queryTimeout",
+      );
     } catch (error) {
       onLost(error);
     }

@@ -215,6 +215,35 @@ Deno.test("SqlConnection listens again after its listener is lost or has failed,
   await reader.return();
 });
 
+Deno.test("SqlConnection listens again if listen does not settle, and stops it if it settles later", async () => {
+  using database = new Database();
+  const errors: unknown[] = [];
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let calls = 0;
+  const sql = database.process({
+    pollInterval: 20,
+    queryTimeout: 200,
+    async listen(...args) {
+      if (++calls === 1) await promise;
+      return await database.listen(...args);
+    },
+    onError: (error) => void errors.push(error),
+  });
+  const reader = new Reader(new SqlEventLog(sql, "log").read(""));
+  const messages = reader.data(1);
+  await until(() => database.listeners.size === 1);
+  assertEquals(calls, 2);
+  assertEquals(errors.map(String), [
+    "Error: Expected the database to answer LISTEN in 200 ms (queryTimeout)",
+  ]);
+  resolve();
+  await until(() => database.stopped === 1);
+  assertEquals(database.listeners.size, 1);
+  await new SqlEventLog(database.process(), "log").append({ data: "1" });
+  assertEquals(await messages, ["1"]);
+  await reader.return();
+});
+
 Deno.test("SqlConnection stops a listener that begins after the last reader has left", async () => {
   using database = new Database();
   const { promise, resolve } = Promise.withResolvers<void>();

@@ -175,6 +175,8 @@ for (const name of ["pg", "postgres"] as const) {
     const sql = new SqlConnection({
       ...client,
       pollInterval: 200,
+      // `postgres` never answers a LISTEN during which it is killed.
+      queryTimeout: 2000,
       onError: (error) => errors.push(error),
     });
     const log = new SqlEventLog(sql, `killed ${name}`);
