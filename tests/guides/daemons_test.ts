@@ -180,14 +180,19 @@ Deno.test("daemons: the health endpoint reports a handler that hangs", async () 
   await using server = new HttpServer(() => stream.response);
   const { startDaemon } = await runBlock("daemons", DAEMON);
   const stop = new AbortController();
+  const called = Promise.withResolvers<void>();
   const { promise, resolve } = Promise.withResolvers<void>();
   const daemon = startDaemon({
     feeds: { a: server.url },
-    handle: () => promise,
+    handle() {
+      called.resolve();
+      return promise;
+    },
     directory: directory.path,
     signal: stop.signal,
     maxSilence: 20,
   });
+  await deadline(called.promise, "a call of the handler");
   const { a } = await healthOf(daemon, 503);
   assertEquals([a.state, a.lastError], ["open", undefined]);
   stop.abort();
