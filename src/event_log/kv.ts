@@ -34,11 +34,11 @@ import {
   type EventLogStatus,
 } from "./event_log.ts";
 import { EXTRAS, type LogExtras } from "./message.ts";
+import { messageOf } from "./retry.ts";
 import {
   BEFORE,
   limitOption,
   type LogStore,
-  messageOf,
   oldestToKeep,
   StoredLog,
   type StoredPage,

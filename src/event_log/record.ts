@@ -4,7 +4,6 @@
  * @module
  */
 
-import { type Backoff, backoffDelay } from "../internal/backoff.ts";
 import {
   checkSignal,
   checkType,
@@ -18,6 +17,7 @@ import type { SseMessage } from "../write/encoder.ts";
 import { pullMessages } from "../write/subscription.ts";
 import { type EventLog, isEndedError } from "./event_log.ts";
 import { extrasOf, type LogExtras, toJson } from "./message.ts";
+import { retryDelay } from "./retry.ts";
 
 /**
  * Options of {@linkcode record}: how to stop it, how to keep the log alive, and
@@ -69,9 +69,6 @@ const MAX_WAITING = 100;
 
 /** The time in ms for which a failed `end()` of the log is repeated. */
 const MAX_END_TIME = 10_000;
-
-/** The delays before these attempts. */
-const END_BACKOFF: Backoff = { initial: 50, max: 2000, factor: 2, jitter: 0.5 };
 
 /**
  * Appends the messages of a source to a log, and ends the log when the source
@@ -201,7 +198,7 @@ class Recording {
         // If the log cannot be ended, readers with an `idleTimeout` notice it.
         if (this.#hasLost || Date.now() - start > MAX_END_TIME) return;
       }
-      await wait(backoffDelay(END_BACKOFF, failures));
+      await wait(retryDelay(failures));
     }
   }
 

@@ -43,12 +43,12 @@ import {
   slotOf,
   toText,
 } from "./redis_connection.ts";
+import { messageOf } from "./retry.ts";
 import {
   BEFORE,
   limitOption,
   type LogStore,
   MAX_PAGE_LENGTH,
-  messageOf,
   StoredLog,
   type StoredPage,
 } from "./stored.ts";

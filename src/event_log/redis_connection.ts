@@ -13,7 +13,7 @@ import {
 import { deferred } from "../internal/deferred.ts";
 import { MAX_TIMER_DELAY, wait, within } from "../internal/wait.ts";
 import { randomTag } from "./message.ts";
-import { messageOf, retryDelay } from "./stored.ts";
+import { messageOf, retryDelay } from "./retry.ts";
 
 /**
  * Sends a Redis command, whose first item is its name, and returns the reply.

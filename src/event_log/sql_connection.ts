@@ -18,7 +18,8 @@ import {
   type SqlDialect,
   type SqlDialectName,
 } from "./sql_dialect.ts";
-import { type LogWatcher, messageOf, retryDelay } from "./stored.ts";
+import { messageOf, retryDelay } from "./retry.ts";
+import type { LogWatcher } from "./stored.ts";
 
 /**
  * Runs an SQL statement. Returns its rows as a list of objects, or a promise of

@@ -7,8 +7,7 @@
  * @module
  */
 
-import { backoffDelay } from "../internal/backoff.ts";
-import { checkType, numberOption, textOf } from "../internal/check.ts";
+import { checkType, numberOption } from "../internal/check.ts";
 import { wait } from "../internal/wait.ts";
 import type { SseMessage } from "../write/encoder.ts";
 import {
@@ -21,6 +20,7 @@ import {
 } from "./event_log.ts";
 import { fromStored, type LogExtras, randomTag, toJson } from "./message.ts";
 import { LogReader } from "./reader.ts";
+import { retryDelay } from "./retry.ts";
 
 /**
  * A store of one log. A position is the id of the message before it, or a value
@@ -154,15 +154,6 @@ const MAX_CACHE_SIZE = 16_777_216;
  * The approximate memory in bytes that an object takes in addition to its text.
  */
 const OVERHEAD = 300;
-
-/** The maximum delay in ms after failures in a row. */
-const MAX_DELAY = 2000;
-
-/** The maximum delay in ms if a hosted service has reached its limit. */
-const MAX_LIMITED_DELAY = 30_000;
-
-/** The error of a hosted service whose limit of requests is reached. */
-const LIMITED = /limit exceeded|too many requests/i;
 
 /** Maximum size in bytes of what `appendSafely` stores at once. */
 const MAX_BATCH_SIZE = 700_000;
@@ -579,19 +570,4 @@ class StoredReader extends LogReader {
   protected override isAtEnd(lastId: string): boolean {
     return this.#position === lastId;
   }
-}
-
-/** Returns the message of an error, or any other thrown value as text. */
-export function messageOf(error: unknown): string {
-  return textOf((error as Error | undefined)?.message ?? error);
-}
-
-/**
- * Returns the delay in ms before a retry. It grows with the number of failures in
- * a row.
- */
-export function retryDelay(failures: number, error?: unknown): number {
-  const isLimited = error !== undefined && LIMITED.test(messageOf(error));
-  const max = isLimited ? MAX_LIMITED_DELAY : MAX_DELAY;
-  return backoffDelay({ initial: 50, max, factor: 2, jitter: 0.5 }, failures);
 }

@@ -84,7 +84,7 @@ export function changeOptions(
     (name in own ? own : options as Record<string, unknown>)[name];
   const init = new Proxy(own, { get }) as Init;
   // If a `Proxy` has no method, Bun takes GET instead of the method of the input.
-  init.method ??= (input as Partial<Request>).method;
+  if (input instanceof Request) init.method ??= input.method;
   return init;
 }
 
