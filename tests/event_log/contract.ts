@@ -957,12 +957,12 @@ export function testContract(kind: Kind): void {
     const log = storage.log();
     const source = new SilentSource();
     const outcome = record(log, source, { keepAlive: 20 });
-    const reader = new Reader(log.read("", { idleTimeout: 200 }));
+    const reader = new Reader(log.read("", { idleTimeout: 600 }));
     assertEquals(await reader.data(1), ["1"]);
     const next = reader.next();
     const isDone = await Promise.race([
       next,
-      new Promise((resolve) => setTimeout(resolve, 500, "still reading")),
+      new Promise((resolve) => setTimeout(resolve, 900, "still reading")),
     ]);
     assertEquals(isDone, "still reading");
     await log.end();
