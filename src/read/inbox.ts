@@ -28,8 +28,8 @@ export class Inbox {
   #response: Response | undefined;
   /** Whether an event was delivered since the first byte of this response. */
   #hasDelivered = false;
-  /** The newest event that was delivered or dropped. */
-  #delivered: ServerSentEvent | undefined;
+  /** The newest event of the chunks before, and of what was dropped. */
+  #previous: ServerSentEvent | undefined;
 
   /** The last event ID of what was delivered. */
   lastEventId: string;
@@ -56,15 +56,14 @@ export class Inbox {
     this.lastEventId = this.parser.lastEventId;
   }
 
-  /** The newest event that has arrived and was not delivered. */
+  /** The newest event of the chunk. */
   get newest(): ServerSentEvent | undefined {
-    return this.#items.slice(this.#nextIndex)
-      .findLast((item) => typeof item === "object");
+    return this.#items.findLast((item) => typeof item === "object");
   }
 
   /** The newest event that has arrived, delivered or not. */
   get lastEvent(): ServerSentEvent | undefined {
-    return this.newest ?? this.#delivered;
+    return this.newest ?? this.#previous;
   }
 
   /** Whether an event of this response was delivered. */
@@ -87,6 +86,7 @@ export class Inbox {
   receive(chunk: Uint8Array<ArrayBuffer>): void {
     // Not when the response is opened: events of the one before it may be left.
     if (this.parser.isAtStart) this.#hasDelivered = false;
+    this.#previous = this.lastEvent;
     this.#items = this.parser.decode(chunk);
     this.#nextIndex = 0;
     if (this.#items.length === 0) this.lastEventId = this.parser.lastEventId;
@@ -142,7 +142,7 @@ export class Inbox {
         this.lastEventId = isLast ? this.parser.lastEventId : item.id;
       }
       this.#hasDelivered = true;
-      return this.#delivered = item;
+      return item;
     }
   }
 
@@ -181,7 +181,7 @@ export class Inbox {
 
   /** Drops all that was not delivered. */
   clear(): void {
-    this.#delivered = this.lastEvent;
+    this.#previous = this.lastEvent;
     this.#items = [];
     this.#nextIndex = 0;
   }
