@@ -67,6 +67,9 @@ export type { SseMessage } from "./write/encoder.ts";
  *   leaves. As the first step, it does not even send the headers.
  * - `"cut"` breaks the connection. As the first step, it refuses it.
  *
+ * A step with fields of two kinds, such as `{ wait: 100, data: "Hello" }`, is an
+ * error.
+ *
  * @example A server that is busy, then slow, then fails within an event
  * ```ts
  * import { SseScript, type SseStep } from "@x/sse/testing";
@@ -360,14 +363,19 @@ class Connection implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>> {
         if (step === "cut") {
           throw new TypeError("The script cut the connection");
         }
-        if (step === "stall") await this.#pause();
-        else if ("wait" in step) await this.#pause(step.wait);
-        else if (isHead(step)) {
+        if (step === "stall") {
+          await this.#pause();
+        } else if ("wait" in step) {
+          checkFields(step, ["wait"]);
+          await this.#pause(step.wait);
+        } else if (isHead(step)) {
+          checkFields(step, ["status", "headers", "body"]);
           check(head === undefined, "headers before other steps", "more");
           yield head = step;
           if (step.body) yield utf8.encode(step.body);
         } else {
           if (head === undefined) yield head = {};
+          if ("bytes" in step) checkFields(step, ["bytes"]);
           const bytes = "bytes" in step ? step.bytes : encodeSse(step);
           yield typeof bytes === "string"
             ? utf8.encode(bytes)
@@ -441,4 +449,11 @@ class Connection implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>> {
 
 function isHead(step: Exclude<SseStep, string>): step is Head {
   return "status" in step || "headers" in step || "body" in step;
+}
+
+/** Throws if a step has another field, which would be ignored. */
+function checkFields(step: object, fields: string[]): void {
+  const other = Object.keys(step).find((name) => !fields.includes(name));
+  const expected = `a step with ${fields.join(", ")} to have no other field`;
+  check(other === undefined, expected, other);
 }

@@ -134,6 +134,18 @@ const mistakes: Record<string, [SseScriptConnection, string]> = {
     [{ data: "1" }, { wait: Infinity }],
     "Expected wait to be a number from 0 to 2147483647, got Infinity",
   ],
+  "a wait with data": [
+    [{ wait: 1, data: "1" }],
+    'Expected a step with wait to have no other field, got "data"',
+  ],
+  "bytes with data": [
+    [{ bytes: ":\n", data: "1" }],
+    'Expected a step with bytes to have no other field, got "data"',
+  ],
+  "headers with data": [
+    [{ status: 200, data: "1" }],
+    'Expected a step with status, headers, body to have no other field, got "data"',
+  ],
   "a step that is none": [
     [{ data: "1" }, "stal" as "stall"],
     "stal",
