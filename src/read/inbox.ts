@@ -28,11 +28,11 @@ export class Inbox {
   #response: Response | undefined;
   /** Whether an event was delivered since the first byte of this response. */
   #hasDelivered = false;
-  /** The newest event of the chunks before, and of what was dropped. */
-  #previous: ServerSentEvent | undefined;
 
   /** The last event ID of what was delivered. */
   lastEventId: string;
+  /** The newest event that has arrived, delivered or not. */
+  lastEvent: ServerSentEvent | undefined;
   /** Whether `until` was met. */
   isComplete = false;
   /** The error of the response, if it is no event stream. */
@@ -56,16 +56,6 @@ export class Inbox {
     this.lastEventId = this.parser.lastEventId;
   }
 
-  /** The newest event of the chunk. */
-  get newest(): ServerSentEvent | undefined {
-    return this.#items.findLast((item) => typeof item === "object");
-  }
-
-  /** The newest event that has arrived, delivered or not. */
-  get lastEvent(): ServerSentEvent | undefined {
-    return this.newest ?? this.#previous;
-  }
-
   /** Whether an event of this response was delivered. */
   get hasDelivered(): boolean {
     return this.#hasDelivered && !this.parser.isAtStart;
@@ -86,9 +76,10 @@ export class Inbox {
   receive(chunk: Uint8Array<ArrayBuffer>): void {
     // Not when the response is opened: events of the one before it may be left.
     if (this.parser.isAtStart) this.#hasDelivered = false;
-    this.#previous = this.lastEvent;
     this.#items = this.parser.decode(chunk);
     this.#nextIndex = 0;
+    this.lastEvent = this.#items.findLast((item) => typeof item === "object") ??
+      this.lastEvent;
     if (this.#items.length === 0) this.lastEventId = this.parser.lastEventId;
     const { failure } = this.parser;
     if (failure === undefined) return;
@@ -181,7 +172,6 @@ export class Inbox {
 
   /** Drops all that was not delivered. */
   clear(): void {
-    this.#previous = this.lastEvent;
     this.#items = [];
     this.#nextIndex = 0;
   }

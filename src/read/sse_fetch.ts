@@ -213,8 +213,8 @@ function guard(
       controller.enqueue(value);
       inbox.receive(value);
       // The clock may be set back.
-      waited = inbox.newest ? 0 : waited + Math.max(Date.now() - start, 0);
-      while (inbox.dequeue());
+      waited += Math.max(Date.now() - start, 0);
+      while (inbox.dequeue()) waited = 0;
       if (inbox.isComplete) await passLineFeed(controller, value);
     }
     if (!done && !inbox.isComplete) return;
