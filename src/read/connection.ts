@@ -366,10 +366,11 @@ export class Connection implements SseConnection {
       }`;
       const { response } = this;
       this.#fail(new SseError("rejected", message, { response, cause: error }));
-    } else if (
-      // A request that was not sent yet counts already.
-      !resume && (this.#attempts += Number(state.exchange.isSent)) > maxAttempts
-    ) {
+      return;
+    }
+    // A request that was not sent yet counts already.
+    if (!resume && state.exchange.isSent) this.#attempts++;
+    if (!resume && this.#attempts > maxAttempts) {
       this.#end({ reason: attemptsFailed(maxAttempts) });
     } else {
       // The state is set first, because the source may call close() when it is

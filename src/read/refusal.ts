@@ -22,8 +22,9 @@ export function isRefused(
     !anyContentType && !EVENT_STREAM.test(type);
 }
 
-function hasGoodStatus({ status }: Response): boolean {
-  return /^2(?!0[45])/.test(`${status}`);
+function hasGoodStatus(response: Response): boolean {
+  const { status } = response;
+  return status >= 200 && status < 300 && !endsStream(response);
 }
 
 /** Whether the status means that there is no stream, and will be none. */
