@@ -46,17 +46,10 @@ export function lastEventIdOf(request: Request): string {
   return query.get("lastEventId") || query.get("last_event_id") || "";
 }
 
-/**
- * Returns the header value that is sent as the UTF-8 bytes of `text`: a character
- * for each byte, except on a runtime whose `Headers` encode values themselves.
- */
+/** Returns the header value that is sent as the UTF-8 bytes of `text`. */
 export function headerValue(text: string): string {
-  return takesAnyCharacter() ? text : bytesOf(text);
-}
-
-/** Returns a character for each byte of the text in UTF-8. */
-export function bytesOf(text: string): string {
-  return unescape(encodeURIComponent(text.toWellFormed()));
+  if (takesAnyCharacter()) return text;
+  return String.fromCharCode(...new TextEncoder().encode(text));
 }
 
 /** Returns the id of a `Last-Event-ID` header. */

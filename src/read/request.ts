@@ -7,7 +7,7 @@
 import { reasonOf, reconnectFailed, SseError } from "../error.ts";
 import { check } from "../internal/check.ts";
 import { withoutSecrets, withoutUrlSecrets } from "../internal/quote.ts";
-import { bytesOf, headerValue } from "../last_event_id.ts";
+import { headerValue } from "../last_event_id.ts";
 import { MAX_ID_LENGTH } from "./limits.ts";
 import type { ConnectSseOptions, Send, SseAttempt } from "./options.ts";
 
@@ -47,7 +47,9 @@ export function makeSend(
         headers: new Headers(headers),
         signal,
       });
-      if (!request) given = takeCredentials(given as URL, init.headers);
+      if (!request) {
+        given = takeCredentials(given as URL | string, init.headers);
+      }
       if (options.reconnect && !/^(GET|HEAD)$/i.test(init.method ?? "GET")) {
         // Every attempt sends the body.
         readOnce ??= readBody(init.body ?? request, closing);
@@ -171,9 +173,10 @@ function takeCredentials(input: URL | string, headers: Headers): URL | string {
   }
   const { username, password } = url;
   if ((username || password) && !headers.has("Authorization")) {
-    // `unescape` gives a character for each byte, and `btoa` takes that.
-    const bytes = unescape(`${username}:${password}`);
-    headers.set("Authorization", `Basic ${btoa(bytes)}`);
+    // `unescape` gives a character for each byte, as `btoa` takes it, but would
+    // also decode `%u2603`, which a URL does not.
+    const text = `${username}:${password}`.replaceAll("%u", "%25u");
+    headers.set("Authorization", `Basic ${btoa(unescape(text))}`);
   }
   url.username = url.password = "";
   return url;
@@ -220,5 +223,5 @@ function addLastEventId(
 function isSendable(id: string): boolean {
   // deno-lint-ignore no-control-regex
   return !/[\x00-\x08\x0a-\x1f\x7f]/.test(id) &&
-    bytesOf(id).length <= MAX_ID_LENGTH;
+    new TextEncoder().encode(id).length <= MAX_ID_LENGTH;
 }

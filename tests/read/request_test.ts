@@ -361,6 +361,7 @@ Deno.test("connectSse sends the user and the password of the URL as an Authoriza
     "u%40b:p%3Aq%25": "u@b:p:q%",
     "é:☃": "\xc3\xa9:\xe2\x98\x83",
     "a%zz:b%": "a%zz:b%",
+    "a%u2603:%U0041": "a%u2603:%U0041",
   };
   for (const [user, bytes] of Object.entries(users)) {
     const expected: [string, string] = [
