@@ -334,7 +334,8 @@ export class StoredLog implements EventLog, LogExtras, LogWatcher {
   }
 
   /**
-   * Removes a reader, and ends a wait of only this reader. The last reader of the log also removes its pages from memory.
+   * Removes a reader, and ends a wait of only this reader. The last reader of the
+   * log also removes its pages from memory.
    */
   leave(reader: StoredReader, position: string): void {
     const fetch = this.#fetches.get(position);
