@@ -62,6 +62,7 @@
  */
 
 import { isSseError, reasonOf, SseError } from "./error.ts";
+import { takeCredentials } from "./event_source/credentials.ts";
 import { CALLS_HANDLERS } from "./event_source/handler_probe.ts";
 import { TaskQueue } from "./event_source/task_queue.ts";
 import type {
@@ -475,16 +476,18 @@ export class EventSource extends EventTarget {
 
   /** Reads events until the source closes. Never rejects. */
   async #run(init: EventSourceInit): Promise<void> {
-    const { method, headers, body, fetch = globalThis.fetch } = init;
+    const { method, body, fetch = globalThis.fetch } = init;
     const { idleTimeout, connectTimeout, maxEventSize, onComment } = init;
     const { reconnect } = init;
     const { backoffFactor = 1, jitter = 0, maxDelay = Infinity } = reconnect ??
       {};
     let reason: unknown;
     try {
+      const headers = new Headers(init.headers);
       this.#firstEventId = init.lastEventId ||
-        idOf(new Headers(headers).get("Last-Event-ID") ?? "");
-      this.#connection = await connectSse(this.#url, {
+        idOf(headers.get("Last-Event-ID") ?? "");
+      const url = takeCredentials(this.#url, headers);
+      this.#connection = await connectSse(url, {
         method,
         headers,
         body,

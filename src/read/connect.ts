@@ -26,8 +26,9 @@ import { checkResponse, makeSend } from "./request.ts";
  *
  * The request has the headers `Accept: text/event-stream` and
  * `Cache-Control: no-cache` (in a browser, `cache: "no-store"` instead). Each
- * is set only if you do not set it. A user name and a password in the URL
- * become an `Authorization` header, unless you set one.
+ * is set only if you do not set it. A user name and a password in the URL are
+ * left to `fetch`, which refuses or ignores them on most runtimes: set the header
+ * `Authorization` instead.
  *
  * @param input The URL; or a `Request`, whose properties are overridden by the
  * options; or a function that returns one of them for each attempt. Use a

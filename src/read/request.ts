@@ -31,7 +31,7 @@ export function makeSend(
   let readOnce: ReturnType<typeof readBody> | undefined;
 
   return async (attempt, signal) => {
-    let given = typeof input === "function" ? await input(attempt) : input;
+    const given = typeof input === "function" ? await input(attempt) : input;
     signal.throwIfAborted();
     const request = given instanceof Request ? given : undefined;
     let init: Init;
@@ -47,9 +47,6 @@ export function makeSend(
         headers: new Headers(headers),
         signal,
       });
-      if (!request) {
-        given = takeCredentials(given as URL | string, init.headers);
-      }
       if (options.reconnect && !/^(GET|HEAD)$/i.test(init.method ?? "GET")) {
         // Every attempt sends the body.
         readOnce ??= readBody(init.body ?? request, closing);
@@ -77,11 +74,7 @@ export function changeOptions(
   changes: RequestInit,
 ): Init {
   // Node and browsers require `duplex` if the body is a stream.
-  const own: Record<string, unknown> = {
-    ...options,
-    duplex: "half",
-    ...changes,
-  };
+  const own: Record<string, unknown> = { duplex: "half", ...changes };
   const get = (_: unknown, name: string) =>
     (name in own ? own : options as Record<string, unknown>)[name];
   const init = new Proxy(own, { get }) as Init;
@@ -134,7 +127,7 @@ async function send(
   } catch (cause) {
     // A URL that is not HTTP fails each time, so it is not a network error.
     const isHttp = ownFetch || /^https?:/.test(url);
-    check(isHttp, "an HTTP URL", withoutUrlSecrets(url));
+    check(isHttp, "an HTTP URL", withoutSecrets(url));
     throw noResponse(url, cause);
   }
   checkResponse(response, "fetch to give a Response");
@@ -158,28 +151,6 @@ function noResponse(url: string, cause: unknown): SseError {
     `Expected a response from ${from}, but none arrived: ${reasonOf(cause)}`,
     { cause },
   );
-}
-
-/**
- * Moves the user and the password of a URL, which only Deno accepts there, to the
- * header `Authorization`.
- */
-function takeCredentials(input: URL | string, headers: Headers): URL | string {
-  let url: URL;
-  try {
-    url = new URL(input);
-  } catch {
-    return input;
-  }
-  const { username, password } = url;
-  if ((username || password) && !headers.has("Authorization")) {
-    // `unescape` gives a character for each byte, as `btoa` takes it, but would
-    // also decode `%u2603`, which a URL does not.
-    const text = `${username}:${password}`.replaceAll("%u", "%25u");
-    headers.set("Authorization", `Basic ${btoa(unescape(text))}`);
-  }
-  url.username = url.password = "";
-  return url;
 }
 
 /** Requests a stream that is not cached, unless the caller says otherwise. */

@@ -1,21 +1,13 @@
-// An `input` function that returns the request of each attempt, and users and
-// passwords in URLs.
+// An `input` function that returns the request of each attempt.
 
 import {
-  assert,
   assertEquals,
-  assertFalse,
   assertRejects,
   assertStrictEquals,
   assertStringIncludes,
 } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
-import {
-  connectSse,
-  type ConnectSseOptions,
-  type SseAttempt,
-  SseError,
-} from "../../mod.ts";
+import { connectSse, type SseAttempt, SseError } from "../../mod.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
 import { deadline } from "../support/deadline.ts";
 import { HttpServer } from "../support/http_server.ts";
@@ -340,64 +332,6 @@ Deno.test("connectSse rejects with a TypeError if input returns neither a URL no
       TypeError,
     );
   }
-});
-
-/** Returns the `Authorization` header and the URL of the sent request. */
-async function sentRequest(
-  input: string | URL,
-  options: ConnectSseOptions = {},
-): Promise<[string | null, string]> {
-  const { fetch, requests } = inTurn(events(""));
-  await using _sse = await connectSse(input, { ...options, fetch });
-  const [{ headers, url }] = requests;
-  return [headers.get("authorization"), url];
-}
-
-Deno.test("connectSse sends the user and the password of the URL as an Authorization header", async () => {
-  const users: Record<string, string> = {
-    "user:pass": "user:pass",
-    "user": "user:",
-    ":pass": ":pass",
-    "u%40b:p%3Aq%25": "u@b:p:q%",
-    "é:☃": "\xc3\xa9:\xe2\x98\x83",
-    "a%zz:b%": "a%zz:b%",
-    "a%u2603:%U0041": "a%u2603:%U0041",
-  };
-  for (const [user, bytes] of Object.entries(users)) {
-    const expected: [string, string] = [
-      `Basic ${btoa(bytes)}`,
-      "http://in.process/path?q",
-    ];
-    const text = `http://${user}@in.process/path?q`;
-    assertEquals(await sentRequest(text), expected);
-    assertEquals(await sentRequest(new URL(text)), expected);
-  }
-  assertEquals(await sentRequest(url), [null, url]);
-  assertEquals(
-    await sentRequest("http://u:p@in.process/", {
-      headers: { Authorization: "Bearer t" },
-    }),
-    ["Bearer t", url],
-  );
-});
-
-Deno.test("connectSse does not modify a URL object with a user and a password", async () => {
-  const given = new URL("http://u:p@in.process/");
-  await sentRequest(given);
-  assertEquals(given.href, "http://u:p@in.process/");
-});
-
-Deno.test("SseConnection sends the user and the password of the URL at every attempt", async () => {
-  await using server = new HttpServer(events("data: a\n\n"));
-  const input = server.url.replace("//", "//user:pass@");
-  await using sse = await connectSse(input, { reconnect: noDelay });
-  await sse.next();
-  await sse.next();
-  for (const { headers } of server.requests) {
-    assertEquals(headers.get("authorization"), `Basic ${btoa("user:pass")}`);
-  }
-  assertFalse(sse.response.url.includes("pass"));
-  assert(server.requests.length >= 2);
 });
 
 Deno.test("connectSse passes Deno's client to fetch", async () => {

@@ -50,6 +50,25 @@ export const eventSourceConnection: Case[] = [
     },
   },
   {
+    name: "EventSource sends the user and the password of the URL",
+    async run(context) {
+      const server = new Stream(context, [
+        { body: "id: 1\ndata: a\n\n" },
+        noContent,
+      ]);
+      const url = server.url.replace("//", "//user:p%40ss@");
+      await withSource(url, fastReconnect, async (_, recorder) => {
+        await recorder.nextLines(4);
+      });
+      const { requests } = await server.log();
+      const expected = `Basic ${btoa("user:p@ss")}`;
+      assertEquals(
+        requests.map(({ headers }) => headers["authorization"]),
+        [expected, expected],
+      );
+    },
+  },
+  {
     name: "EventSource sends method, headers and body with each attempt",
     async run(context) {
       const server = new Stream(context, [

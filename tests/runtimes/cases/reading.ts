@@ -230,13 +230,22 @@ export const reading: Case[] = [
     },
   },
   {
-    name: "connectSse sends user and password of the URL as Authorization",
+    name: "connectSse leaves the user and the password of a URL to fetch",
     async run(context) {
       const server = new Stream(context, [{ body: "data: a\n\n" }]);
-      const url = server.url.replace("//", "//user:p%40ss@");
-      assertEquals(await readAll(await connectSse(url)), ["a"]);
-      const { requests: [{ headers }] } = await server.log();
-      assertEquals(headers["authorization"], `Basic ${btoa("user:p@ss")}`);
+      const url = server.url.replace("//", "//user:s3cr3t@");
+      const message = await connectSse(url).then(readAll).then(
+        () => "",
+        ({ message }) => message,
+      );
+      const { requests } = await server.log();
+      const sent = requests.map(({ headers }) => headers["authorization"]);
+      // workerd ignores them, Deno and Bun send them, and all others refuse them.
+      const header = context.runtime.startsWith("workerd")
+        ? undefined
+        : `Basic ${btoa("user:s3cr3t")}`;
+      assertEquals(sent, message ? [] : [header]);
+      assertEquals(message.includes("s3cr3t"), false, message);
     },
   },
   {
