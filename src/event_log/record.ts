@@ -12,7 +12,7 @@ import {
 } from "../internal/check.ts";
 import { deferred } from "../internal/deferred.ts";
 import type { PulledSource } from "../internal/pulled_source.ts";
-import { wait } from "../internal/wait.ts";
+import { onAbort, wait } from "../internal/wait.ts";
 import type { SseMessage } from "../write/encoder.ts";
 import { pullMessages } from "../write/subscription.ts";
 import { type EventLog, isEndedError } from "./event_log.ts";
@@ -175,14 +175,12 @@ class Recording {
 
   async run(): Promise<Outcome> {
     const { signal } = this.#options;
-    const onAbort = () => this.#finish("stopped");
-    signal?.addEventListener("abort", onAbort);
-    if (signal?.aborted) onAbort();
+    const stopListening = onAbort(signal, () => this.#finish("stopped"));
     this.#watch();
     this.#keepAlive();
     this.#read();
     const outcome = await this.#outcome.promise;
-    signal?.removeEventListener("abort", onAbort);
+    stopListening();
     if (outcome !== "complete") this.#closeSource().catch(() => {});
     await this.#end();
     return outcome;

@@ -8,6 +8,25 @@
 export const MAX_TIMER_DELAY = 2_147_483_647;
 
 /**
+ * Calls back with the reason as soon as the signal aborts; at once if it has
+ * aborted already.
+ *
+ * @returns A function after whose call it does not call back any more.
+ */
+export function onAbort(
+  signal: AbortSignal | null | undefined,
+  callback: (reason: unknown) => void,
+): () => void {
+  const listener = () => {
+    // Signals of old polyfills have no reason. The platform has one for them.
+    callback(AbortSignal.abort(signal!.reason).reason);
+  };
+  signal?.addEventListener("abort", listener);
+  if (signal?.aborted) listener();
+  return () => signal?.removeEventListener("abort", listener);
+}
+
+/**
  * Resolves after `ms` milliseconds, or earlier: as soon as the signal aborts or
  * `promise` is fulfilled. Rejects if `promise` is rejected before that.
  */
@@ -42,9 +61,7 @@ export function abortable<T>(
   signal: AbortSignal,
 ): Promise<T> {
   const aborted = new Promise<never>((_, reject) => {
-    const onAbort = () => reject(signal.reason);
-    signal.addEventListener("abort", onAbort);
-    if (signal.aborted) onAbort();
+    onAbort(signal, reject);
   });
   return Promise.race([promise, aborted]);
 }

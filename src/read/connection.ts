@@ -6,13 +6,14 @@
 
 import { isSseError, reasonOf, SseError } from "../error.ts";
 import {
+  check,
   checkBoolean,
   checkSignal,
   functionOption,
   timeoutOption,
 } from "../internal/check.ts";
 import { CallQueue } from "../internal/call_queue.ts";
-import { wait } from "../internal/wait.ts";
+import { onAbort, wait } from "../internal/wait.ts";
 import { Exchange } from "./exchange.ts";
 import { Inbox } from "./inbox.ts";
 import { MAX_CLOSE_TIME, MAX_HEALTHY_TIME, MIN_RETRY_DELAY } from "./limits.ts";
@@ -275,11 +276,7 @@ export class Connection implements SseConnection {
   readonly #onOpen: ConnectSseOptions["onOpen"];
   readonly #policy: ReconnectPolicy;
   readonly #signal: AbortSignal | null | undefined;
-  readonly #onAbort = () => {
-    // Signals of old polyfills have no reason. The platform has one for them.
-    const { reason } = AbortSignal.abort(this.#signal!.reason);
-    this.#stop({ reason });
-  };
+  #stopListening: (() => void) | undefined;
   readonly #inbox: Inbox;
   readonly #calls = new CallQueue<Result>();
   /** Aborts when the connection has ended, and there will be no more attempts. */
@@ -314,11 +311,11 @@ export class Connection implements SseConnection {
 
     const exchange = new Exchange(response);
     this.#state = { kind: "connecting", exchange };
-    if (response !== undefined) this.response = response;
+    if (response) this.response = response;
     this.#listenForAbort();
-    if (this.#signal?.aborted) return;
-    if (response === undefined) this.#connect();
-    else this.#receiveResponse(exchange, response);
+    if (this.#state.kind !== "connecting") return;
+    if (response) this.#receiveResponse(exchange, response);
+    else this.#connect();
   }
 
   get state(): SseConnection["state"] {
@@ -341,7 +338,7 @@ export class Connection implements SseConnection {
 
   readonly #next = (): Promise<Result> => {
     const value = this.#deliver();
-    if (value === undefined) return this.#pull();
+    if (!value) return this.#pull();
     // An event that has arrived is returned without an async function, which
     // would be several times slower.
     this.#calls.finish();
@@ -351,9 +348,7 @@ export class Connection implements SseConnection {
   reconnect(error?: unknown): void {
     const { isEnabled, resume, maxAttempts } = this.#policy;
     const isRejection = error !== undefined;
-    if (!isEnabled && !isRejection) {
-      throw new TypeError("Expected the option reconnect, or an error");
-    }
+    check(isEnabled || isRejection, "an error, or the option reconnect", error);
     // A refused response has left the signal.
     if (this.#state.kind === "refused") this.#listenForAbort();
     const state = this.#state;
@@ -404,7 +399,7 @@ export class Connection implements SseConnection {
   async settled(): Promise<void> {
     while (this.#state.kind === "connecting") await this.#settled;
     const { thrown } = this.#state as { thrown?: Thrown };
-    if (thrown !== undefined) throw thrown.reason;
+    if (thrown) throw thrown.reason;
   }
 
   /** Delivers an event that has arrived, if there is one. */
@@ -414,8 +409,7 @@ export class Connection implements SseConnection {
       const event = this.#inbox.dequeue();
       if (this.#inbox.isComplete) this.#stop();
       if (event && !resume && this.#canContinue) {
-        const result = restartUntil ? restartUntil(event) : true;
-        this.#canContinue = !checkBoolean("restartUntil", result);
+        this.#canContinue = !checkBoolean("restartUntil", restartUntil(event));
       }
       return event;
     } catch (reason) {
@@ -431,7 +425,7 @@ export class Connection implements SseConnection {
   async #pull(): Promise<Result> {
     let event: ServerSentEvent | undefined;
     let stopTimer: (() => void) | undefined;
-    while (event === undefined && this.#state.kind !== "ended") {
+    while (!event && this.#state.kind !== "ended") {
       const state = this.#state;
       const { exchange } = state;
       switch (state.kind) {
@@ -483,10 +477,10 @@ export class Connection implements SseConnection {
   /** Ends a call of `next()`. An error is thrown once. */
   #finish(value: ServerSentEvent | undefined): Result {
     const { thrown } = this.#state as { thrown?: Thrown };
-    if (value === undefined) this.#end();
+    if (!value) this.#end();
     this.#calls.finish();
-    if (value !== undefined) return { done: false, value };
-    if (thrown !== undefined) throw thrown.reason;
+    if (value) return { done: false, value };
+    if (thrown) throw thrown.reason;
     return { done: true, value: undefined };
   }
 
@@ -603,8 +597,11 @@ export class Connection implements SseConnection {
   }
 
   #listenForAbort(): void {
-    this.#signal?.addEventListener("abort", this.#onAbort);
-    if (this.#signal?.aborted) this.#onAbort();
+    this.#stopListening?.();
+    this.#stopListening = onAbort(
+      this.#signal,
+      (reason) => this.#stop({ reason }),
+    );
   }
 
   /**
@@ -612,7 +609,7 @@ export class Connection implements SseConnection {
    * nothing must be left on its signal.
    */
   #refuse(exchange: Exchange, error?: SseError): void {
-    this.#signal?.removeEventListener("abort", this.#onAbort);
+    this.#stopListening?.();
     this.#state = { kind: "refused", exchange, error };
   }
 
@@ -677,7 +674,7 @@ export class Connection implements SseConnection {
     const { exchange, failed } = this.#state;
     const ended: State = { kind: "ended", exchange, thrown };
     this.#state = ended;
-    this.#signal?.removeEventListener("abort", this.#onAbort);
+    this.#stopListening?.();
     exchange.abort(thrown?.reason);
     failed?.abort();
     this.#closing.abort();

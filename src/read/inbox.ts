@@ -82,7 +82,7 @@ export class Inbox {
       this.lastEvent;
     if (this.#items.length === 0) this.lastEventId = this.parser.lastEventId;
     const { failure } = this.parser;
-    if (failure === undefined) return;
+    if (!failure) return;
     const { code, message } = failure as SseError;
     throw this.#error(code, message);
   }

@@ -215,7 +215,7 @@ export class EventStreamParser {
   }
 
   #checkHasNotFailed(): void {
-    if (this.failure !== undefined) {
+    if (this.failure) {
       throw new TypeError("Expected reset() after a failed call");
     }
   }

@@ -180,7 +180,7 @@ export interface ReconnectOptions {
 export interface ReconnectPolicy {
   isEnabled: boolean;
   resume: boolean;
-  restartUntil: ReconnectOptions["restartUntil"];
+  restartUntil: (event: ServerSentEvent) => boolean;
   maxAttempts: number;
   backoff: Backoff;
   shouldReconnect: ReconnectOptions["shouldReconnect"];
@@ -195,17 +195,17 @@ export function reconnectPolicy(
   checkType(options, "object", "reconnect to be a boolean or options");
   const { resume = true } = options;
   const isBoolean = typeof resume === "boolean";
-  check(isBoolean, "reconnect.resume to be a boolean", resume);
+  check(isBoolean, "resume to be a boolean", resume);
   const restartUntil = functionOption(options, "restartUntil");
-  if (restartUntil && resume) {
-    throw new TypeError(
-      "Expected reconnect.resume to be false, as restartUntil is set",
-    );
-  }
+  check(
+    !restartUntil || !resume,
+    "resume to be false, as restartUntil is set",
+    resume,
+  );
   return {
     isEnabled: reconnect !== false,
     resume,
-    restartUntil,
+    restartUntil: restartUntil ?? (() => true),
     maxAttempts: numberOption(options, "maxAttempts", Infinity, 0),
     backoff: {
       initial: numberOption(options, "initialDelay", 1000, 0),

@@ -66,7 +66,7 @@ export async function startOfBody(
   } catch {
     return undefined;
   }
-  if (reader === undefined) return "";
+  if (!reader) return "";
   const utf8 = new TextDecoder();
   let text = "";
   async function read() {

@@ -5,6 +5,7 @@
  */
 
 import { functionOption, timeoutOption } from "../internal/check.ts";
+import { onAbort } from "../internal/wait.ts";
 import { Exchange } from "./exchange.ts";
 import { Inbox } from "./inbox.ts";
 import { MAX_CLOSE_TIME } from "./limits.ts";
@@ -108,20 +109,16 @@ export type SseFetchOptions = Pick<
 export function sseFetch(
   options: SseFetchOptions = {},
 ): (input: Request | URL | string, init?: RequestInit) => Promise<Response> {
-  const { until, maxEventSize } = options;
   const fetch = functionOption(options, "fetch");
   const connectTimeout = timeoutOption(options, "connectTimeout");
   const idleTimeout = timeoutOption(options, "idleTimeout");
   const eventTimeout = timeoutOption(options, "eventTimeout");
-  new Inbox({ until, maxEventSize }); // Checks them.
+  new Inbox(options); // Checks them.
 
   return async (input, init) => {
-    const given = init?.signal;
-    const signal = given === undefined
-      ? (input as Partial<Request>).signal
-      : given;
+    const { signal = (input as Partial<Request>).signal } = init ?? {};
     const exchange = new Exchange();
-    const stopListening = listenForAbort(exchange, signal);
+    const stopListening = onAbort(signal, (it) => exchange.abort(it));
     let body: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
     try {
       exchange.signal.throwIfAborted();
@@ -133,9 +130,9 @@ export function sseFetch(
             ? AbortSignal.any([own, signal])
             : own;
           const init = changeOptions(input, options, { signal: both });
-          return fetch
-            ? await fetch(makeRequest(input, init))
-            : await globalThis.fetch(input, init);
+          return await (fetch
+            ? fetch(makeRequest(input, init))
+            : globalThis.fetch(input, init));
         },
         init ?? {},
         connectTimeout,
@@ -143,37 +140,15 @@ export function sseFetch(
       checkResponse(response, "fetch to give a Response");
       // The response to HEAD has no body, and so no end that could be missing.
       if (isRefused(response) || response.body === null) return response;
-      const inbox = new Inbox({ until, maxEventSize });
+      const inbox = new Inbox(options);
       inbox.open(response);
       body = guard(exchange, inbox, idleTimeout, eventTimeout, stopListening);
-      return withUrlOf(response, new Response(body, response));
+      const guarded = new Response(body, response);
+      return Object.defineProperty(guarded, "url", { value: response.url });
     } finally {
       if (!body) stopListening();
     }
   };
-}
-
-/** Gives a response, and its clones, the URL of another, which no option sets. */
-function withUrlOf(
-  { url }: Response,
-  response: Response,
-): Response {
-  const clone = response.clone.bind(response);
-  return Object.defineProperties(response, {
-    url: { value: url },
-    clone: { value: () => withUrlOf(response, clone()) },
-  });
-}
-
-/** Aborts the exchange with the signal, until the returned function is called. */
-function listenForAbort(
-  exchange: Exchange,
-  signal: AbortSignal | null | undefined,
-): () => void {
-  const onAbort = () => exchange.abort(signal!.reason);
-  signal?.addEventListener("abort", onAbort);
-  if (signal?.aborted) onAbort();
-  return () => signal?.removeEventListener("abort", onAbort);
 }
 
 /** Returns the body of the response, which errors unless the stream is complete. */
@@ -192,55 +167,11 @@ function guard(
     exchange.abort(reason);
   }
 
-  async function read() {
-    try {
-      return await exchange.read(idleTimeout);
-    } catch (cause) {
-      throw exchange.readError(cause);
-    }
-  }
-
-  async function pull(
-    controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>,
-  ): Promise<void> {
-    const start = Date.now();
-    const { done, value } = await read();
-    if (done) {
-      exchange.endBody();
-      const truncated = inbox.receiveEnd();
-      if (truncated && inbox.until !== undefined) throw truncated;
-    } else {
-      controller.enqueue(value);
-      inbox.receive(value);
-      // The clock may be set back.
-      waited += Math.max(Date.now() - start, 0);
-      while (inbox.dequeue()) waited = 0;
-      if (inbox.isComplete) await passLineFeed(controller, value);
-    }
-    if (!done && !inbox.isComplete) return;
-    end();
-    controller.close();
-  }
-
-  /** Passes on the rest of a `\r\n` that was cut between two chunks. */
-  async function passLineFeed(
-    controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>,
-    chunk: Uint8Array<ArrayBuffer>,
-  ): Promise<void> {
-    if (chunk.at(-1) !== CR) return;
-    try {
-      // A lone "\r" is a line end, too, after which nothing may come.
-      const { value } = await exchange.read(MAX_CLOSE_TIME);
-      if (value?.[0] === LF) controller.enqueue(value.subarray(0, 1));
-    } catch {
-      // The stream is complete without it.
-    }
-  }
-
   // Not a byte stream: Safari before 26.4 has none, and `enqueue` of one would
   // detach the buffers of chunks that an in-process handler may use again.
   return new ReadableStream({
     async pull(controller) {
+      const start = Date.now();
       const stopTimer = exchange.startTimer(
         "event-timeout",
         "an event (eventTimeout)",
@@ -248,7 +179,31 @@ function guard(
         waited,
       );
       try {
-        await pull(controller);
+        const { done, value } = await exchange.read(idleTimeout)
+          .catch((cause) => {
+            throw exchange.readError(cause);
+          });
+        if (done) {
+          exchange.endBody();
+          const truncated = inbox.receiveEnd();
+          if (truncated && inbox.until !== undefined) throw truncated;
+        } else {
+          controller.enqueue(value);
+          inbox.receive(value);
+          // The clock may be set back.
+          waited += Math.max(Date.now() - start, 0);
+          while (inbox.dequeue()) waited = 0;
+          if (!inbox.isComplete) return;
+          if (value.at(-1) === CR) {
+            // The blank line may be a `\r\n` that was cut between two chunks, or
+            // a lone `\r`, after which nothing may come.
+            const next = await exchange.read(MAX_CLOSE_TIME).catch(() => null);
+            const rest = next?.value;
+            if (rest?.[0] === LF) controller.enqueue(rest.slice(0, 1));
+          }
+        }
+        end();
+        controller.close();
       } catch (error) {
         end(error);
         controller.error(error);
@@ -256,9 +211,9 @@ function guard(
         stopTimer?.();
       }
     },
-    async cancel(reason) {
+    cancel(reason) {
       end(reason);
-      await exchange.canceled;
+      return exchange.canceled;
     },
     // Without reading ahead: the timers run only while the client reads.
   }, { highWaterMark: 0 });

@@ -7,11 +7,11 @@ const root = new URL("../../", import.meta.url);
 
 /** What is imported from where, and how many bytes it may be at most. */
 const entries: [title: string, code: string, most?: number][] = [
-  ["connectSse", from("connectSse", "mod.ts"), 8175],
+  ["connectSse", from("connectSse", "mod.ts"), 8000],
   [
     "connectSse and sseFetch",
     from("connectSse, sseFetch", "mod.ts"),
-    8800,
+    8500,
   ],
   ["readSse", from("readSse", "mod.ts"), 7100],
   ["sseFetch", from("sseFetch", "mod.ts")],

@@ -138,6 +138,6 @@ Deno.test("connectSse rejects with a TypeError if resume is not a boolean", asyn
         reconnect: { resume: "no" as unknown as boolean },
       }),
     TypeError,
-    "reconnect.resume",
+    "resume to be a boolean",
   );
 });
