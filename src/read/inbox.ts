@@ -17,7 +17,7 @@ import type { ServerSentEvent } from "./server_sent_event.ts";
  * than a connection, so that a reconnect loses none of them.
  */
 export class Inbox {
-  /** The unfinished event, the last event ID and the reconnection time. */
+  /** The state of the stream, and the unfinished event. */
   readonly parser: EventStreamParser;
   readonly until: ReadSseOptions["until"];
   /** The events and comments of a chunk. */
@@ -31,8 +31,6 @@ export class Inbox {
 
   /** The last event ID of what was delivered. */
   lastEventId: string;
-  /** The newest event that has arrived, delivered or not. */
-  lastEvent: ServerSentEvent | undefined;
   /** Whether `until` was met. */
   isComplete = false;
   /** The error of the response, if it is no event stream. */
@@ -78,8 +76,6 @@ export class Inbox {
     if (this.parser.isAtStart) this.#hasDelivered = false;
     this.#items = this.parser.decode(chunk);
     this.#nextIndex = 0;
-    this.lastEvent = this.#items.findLast((item) => typeof item === "object") ??
-      this.lastEvent;
     if (this.#items.length === 0) this.lastEventId = this.parser.lastEventId;
     const { failure } = this.parser;
     if (!failure) return;

@@ -43,6 +43,8 @@ export class EventStreamParser {
   #reconnectionTime: number | undefined;
   /** The reconnection time, if it was set since the last event. */
   #retry: number | undefined;
+  /** The newest event that a blank line has completed. */
+  lastEvent: ServerSentEvent | undefined;
 
   // The state of the connection.
   // It keeps byte order marks: it would drop one from each chunk that is decoded
@@ -288,6 +290,7 @@ export class EventStreamParser {
     }
     const event = data === undefined ? undefined : this.#makeEvent(data);
     this.#type = "";
+    this.lastEvent = event ?? this.lastEvent;
     return event;
   }
 
