@@ -9,17 +9,10 @@
 //   curl --request DELETE http://localhost:8000/ID
 //
 // /ID is the path in the Location header of the first response. Set OPENAI_API_KEY
-// to your key. For another API or model, set OPENAI_BASE_URL and OPENAI_MODEL.
-// SQLITE_PATH is the file for the answers; by default, it is answers.db. For servers
-// on several machines, use another log instead.
+// to your key. SQLITE_PATH is the file for the answers; by default, it is
+// answers.db. For servers on several machines, use another log instead.
 
-import {
-  connectSse,
-  lastEventIdOf,
-  type ServerSentEvent,
-  type SseMessage,
-  sseResponse,
-} from "@x/sse";
+import { lastEventIdOf, sseResponse } from "@x/sse";
 import { record, resume } from "@x/sse/event-log";
 import {
   SQL_EVENT_LOG_SCHEMA,
@@ -27,14 +20,8 @@ import {
   SqlEventLog,
 } from "@x/sse/event-log/sql";
 import { DatabaseSync } from "node:sqlite";
+import { ask } from "./model.ts";
 
-interface Chunk {
-  // Some chunks have no choices, for example the one with the token counts.
-  choices?: { delta?: { content?: string | null } }[];
-  error?: { message: string };
-}
-
-const baseUrl = Deno.env.get("OPENAI_BASE_URL") ?? "https://api.openai.com/v1";
 const db = new DatabaseSync(Deno.env.get("SQLITE_PATH") ?? "answers.db");
 db.exec("PRAGMA busy_timeout = 5000");
 try {
@@ -62,8 +49,7 @@ export default {
     }
     // A browser that has everything must not connect again.
     const isOver = ended || idle > idleTimeout;
-    const hasEverything = lastEventIdOf(request) === lastId;
-    if (isOver && hasEverything) return emptyResponse(204);
+    if (isOver && lastEventIdOf(request) === lastId) return emptyResponse(204);
     const messages = resume(log, request, { idleTimeout });
     return sseResponse(messages, { heartbeat: 15_000 });
   },
@@ -88,42 +74,13 @@ function emptyResponse(status: number, headers?: HeadersInit): Response {
   return new Response(null, { status, headers });
 }
 
-/** Asks the model, and yields its answer token by token. */
+/** The messages of an answer: its tokens, and the end. */
 async function* answer(prompt: string, signal: AbortSignal) {
-  const model = Deno.env.get("OPENAI_MODEL") ?? "gpt-4o-mini";
-  const messages = [{ role: "user", content: prompt }];
-  const sse = await connectSse(`${baseUrl}/chat/completions`, {
-    method: "POST",
-    headers: {
-      "Authorization": `Bearer ${Deno.env.get("OPENAI_API_KEY")}`,
-      "Content-Type": "application/json",
-    },
-    body: JSON.stringify({ model, messages, stream: true }),
-    signal,
-    until: "[DONE]",
-    idleTimeout: 60_000,
-    // A new request starts a new answer, so not after the first token.
-    reconnect: {
-      resume: false,
-      restartUntil: (it) => tokenOf(it) !== "",
-      maxAttempts: 4,
-    },
-  });
-  for await (const event of sse) {
-    const { error } = event.json<Chunk>();
-    // Sends the request again, or throws after the first token.
-    if (error) sse.reconnect(new Error(error.message));
-    const token = tokenOf(event);
-    if (token) yield { json: token };
-  }
+  for await (const token of ask(prompt, signal)) yield { json: token };
   yield { event: "done" };
 }
 
-function tokenOf(event: ServerSentEvent): string {
-  return event.json<Chunk>().choices?.[0]?.delta?.content ?? "";
-}
-
-function onError(error: unknown): SseMessage {
+function onError(error: unknown) {
   console.error(error);
   return { event: "failed" };
 }

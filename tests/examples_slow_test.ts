@@ -67,13 +67,19 @@ async function changedExample(
     assert(changed !== code, `Expected the example to contain ${text}`);
     code = changed;
   }
-  const path = `${directory}/generation.ts`;
-  await script(
-    "Deno.writeTextFileSync(Deno.args[0], Deno.args[1])",
-    path,
-    withPackage(code),
-  );
-  return path;
+  const model = new URL("../examples/model.ts", import.meta.url);
+  const files = {
+    "model.ts": await Deno.readTextFile(model),
+    "generation.ts": code,
+  };
+  for (const [name, text] of Object.entries(files)) {
+    await script(
+      "Deno.writeTextFileSync(Deno.args[0], Deno.args[1])",
+      `${directory}/${name}`,
+      withPackage(text),
+    );
+  }
+  return `${directory}/generation.ts`;
 }
 
 /** An API whose answers consist of the tokens 0, 1, 2 and so on. */
