@@ -1,6 +1,11 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
-import { abortable, MAX_TIMER_DELAY, wait } from "../../src/internal/wait.ts";
+import {
+  abortable,
+  MAX_TIMER_DELAY,
+  onAbort,
+  wait,
+} from "../../src/internal/wait.ts";
 import { countListeners } from "../support/listeners.ts";
 
 /** Returns a function that tells whether the promise has been fulfilled. */
@@ -9,6 +14,44 @@ function isFulfilled(promise: Promise<unknown>): () => boolean {
   promise.then(() => fulfilled = true, () => {});
   return () => fulfilled;
 }
+
+Deno.test("onAbort calls back with the reason when the signal aborts, also if it has aborted already", () => {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const reasons: unknown[] = [];
+  onAbort(signal, (reason) => reasons.push(["before", reason]));
+  assertEquals(reasons, []);
+  controller.abort("enough");
+  assertEquals(reasons, [["before", "enough"]]);
+  onAbort(signal, (reason) => reasons.push(["after", reason]));
+  assertEquals(reasons, [["before", "enough"], ["after", "enough"]]);
+});
+
+Deno.test("onAbort does not call back once it is stopped, and leaves no listener", () => {
+  const controller = new AbortController();
+  const listeners = countListeners(controller.signal);
+  const stopListening = onAbort(controller.signal, () => {
+    throw new Error("It was stopped");
+  });
+  assertEquals(listeners(), 1);
+  stopListening();
+  assertEquals(listeners(), 0);
+  controller.abort();
+});
+
+Deno.test("onAbort gives an AbortError if the signal has no reason, as those of old polyfills", () => {
+  const signal = Object.defineProperty(AbortSignal.abort(), "reason", {
+    value: undefined,
+  });
+  let found: unknown;
+  onAbort(signal, (reason) => found = reason);
+  assert(found instanceof DOMException);
+  assertEquals(found.name, "AbortError");
+});
+
+Deno.test("onAbort takes no signal", () => {
+  for (const signal of [undefined, null]) onAbort(signal, () => {})();
+});
 
 Deno.test("wait resolves after the delay", async () => {
   using time = new FakeTime();
