@@ -248,7 +248,8 @@ export class EventSource extends EventTarget {
   /**
    * Creates a source, and connects.
    *
-   * @param url The URL of the stream. In browsers, it may be relative.
+   * @param url The URL of the stream. In browsers, it may be relative. A user and a
+   * password in it are sent as the header `Authorization`.
    * @param init The standard's `withCredentials`, and the options of this
    * module.
    * @throws {DOMException} `"SyntaxError"` if the URL cannot be parsed.
