@@ -11,7 +11,7 @@
  * - `sql`: messages through SQLite and PostgreSQL, beside bare statements;
  * - `all` of them.
  *
- * `--rounds=5` sets how often each is measured, and `--ms=200` how long a
+ * `--rounds=5` sets how often each is measured, and `--ms=500` how long a
  * contender of the table is measured in a round. `--only=connectSse,floor` and
  * `--workload=LLM,CRLF` select contenders and workloads by the start of their
  * names. `--isolated` gives each contender of the table a process of its own.
@@ -44,7 +44,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     rounds: { type: "string", default: "5" },
-    ms: { type: "string", default: "200" },
+    ms: { type: "string", default: "500" },
     only: { type: "string", default: "" },
     workload: { type: "string", default: "" },
     isolated: { type: "boolean", default: false },

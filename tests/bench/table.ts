@@ -3,10 +3,11 @@
  *
  * A workload has a process of its own, in which the contenders take turns, so
  * that the noise of the machine is the same for all of them. The minimum of many
- * repetitions is steady to about 3%. Two things are not: the garbage of one
- * contender can be collected in the time of the next, and the engine compiles
- * the code of a stream for all contenders that use it. `--isolated` shows what
- * they contribute.
+ * repetitions is steady to about 3% on a quiet machine; a busy one needs more of
+ * them, for example `--ms=2000`. Two things are not steady: the garbage of one
+ * contender can be collected in the time of the next, and the engine compiles the
+ * code of a stream for all contenders that use it. `--isolated` shows what they
+ * contribute.
  *
  * Run by itself, as `table.ts WORKLOAD MS CONTENDER…`, it measures one workload.
  */
