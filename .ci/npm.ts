@@ -1,7 +1,7 @@
 /**
- * Writes the folder that `npm publish` takes: `deno task npm [FOLDER]`, by default
- * `npm`. `deno pack` makes JavaScript, declarations and most of package.json from
- * deno.json. This adds the fields that deno.json does not have.
+ * Writes the folder that `npm publish` takes: `deno run -A .ci/npm.ts [FOLDER]`,
+ * by default `npm`. `deno pack` makes JavaScript, declarations and most of
+ * package.json from deno.json. This adds the fields that deno.json does not have.
  */
 const root = new URL("../", import.meta.url).pathname;
 const [folder = "npm"] = Deno.args;
