@@ -243,6 +243,27 @@ Deno.test("sseFetch waits at most a second for the rest of a blank line", async 
   await stream.cancelled;
 });
 
+Deno.test("sseFetch closes the body if the connection fails instead of the rest of a blank line", async () => {
+  const stream = new OpenResponse();
+  const response = await send(() => stream.response, { until: "x" });
+  const reading = readAll(response);
+  stream.send("data: x\r\n\r");
+  await new Promise((resolve) => setTimeout(resolve));
+  stream.fail(new Error("reset"));
+  assertEquals(await deadline(reading, "the end"), {
+    text: "data: x\r\n\r",
+    error: undefined,
+  });
+});
+
+Deno.test("sseFetch returns a response without a body as it is", async () => {
+  const headers = { "Content-Type": "text/event-stream" };
+  const given = new Response(null, { headers });
+  const init = { method: "HEAD" };
+  const response = await send(() => given, { until: "[DONE]" }, init);
+  assertStrictEquals(response, given);
+});
+
 Deno.test("sseFetch fails if the body ends before until is met", async () => {
   for (const until of ["[DONE]", () => false]) {
     const response = await send(events("data: a\n\ndata: half"), { until });
