@@ -1,6 +1,6 @@
 /**
  * The user and the password of a URL. Unlike the standard's `EventSource`, `fetch`
- * refuses them on most runtimes.
+ * refuses or ignores them on most runtimes.
  *
  * @module
  */

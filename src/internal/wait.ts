@@ -21,8 +21,8 @@ export function onAbort(
     // Signals of old polyfills have no reason. The platform has one for them.
     callback(AbortSignal.abort(signal!.reason).reason);
   };
-  signal?.addEventListener("abort", listener);
   if (signal?.aborted) listener();
+  else signal?.addEventListener("abort", listener);
   return () => signal?.removeEventListener("abort", listener);
 }
 

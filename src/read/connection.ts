@@ -562,7 +562,7 @@ export class Connection implements SseConnection {
         {
           attempt: isFirst ? 0 : this.#attempts || 1,
           lastEventId: this.#inbox.parser.lastEventId,
-          lastEvent: this.#inbox.parser.lastEvent,
+          lastEvent: this.#inbox.lastEvent,
           error,
         },
         this.#connectTimeout,

@@ -17,13 +17,15 @@ import type { ServerSentEvent } from "./server_sent_event.ts";
  * than a connection, so that a reconnect loses none of them.
  */
 export class Inbox {
-  /** The state of the stream, and the unfinished event. */
+  /** The unfinished event, the last event ID and the reconnection time. */
   readonly parser: EventStreamParser;
   readonly until: ReadSseOptions["until"];
   /** The events and comments of a chunk. */
   #items: (ServerSentEvent | string)[] = [];
   /** The index of the one to deliver next. */
   #nextIndex = 0;
+  /** The newest event of the chunks before, or of this one so far. */
+  #lastEvent: ServerSentEvent | undefined;
   /** The response that is being read. */
   #response: Response | undefined;
   /** Whether an event was delivered since the first byte of this response. */
@@ -52,6 +54,12 @@ export class Inbox {
       onComment,
     });
     this.lastEventId = this.parser.lastEventId;
+  }
+
+  /** The newest event that has arrived, delivered or not. */
+  get lastEvent(): ServerSentEvent | undefined {
+    return this.#items.findLast((item) => typeof item === "object") ??
+      this.#lastEvent;
   }
 
   /** Whether an event of this response was delivered. */
@@ -120,6 +128,7 @@ export class Inbox {
         if (isLast) this.lastEventId = this.parser.lastEventId;
         continue;
       }
+      this.#lastEvent = item;
       if (this.isComplete || this.#meetsUntil(item)) {
         this.isComplete = true;
         this.clear();
@@ -168,6 +177,7 @@ export class Inbox {
 
   /** Drops all that was not delivered. */
   clear(): void {
+    this.#lastEvent = this.lastEvent;
     this.#items = [];
     this.#nextIndex = 0;
   }

@@ -17,8 +17,8 @@ import { ServerSentEvent } from "./server_sent_event.ts";
 import { StringBuilder } from "./string_builder.ts";
 
 // Here, as constants that are imported cost 4 ns an event.
-const LF = 0x0a;
-const CR = 0x0d;
+export const LF = 0x0a;
+export const CR = 0x0d;
 const SPACE = 0x20;
 const COLON = 0x3a;
 const BOM = "\ufeff";
@@ -43,8 +43,6 @@ export class EventStreamParser {
   #reconnectionTime: number | undefined;
   /** The reconnection time, if it was set since the last event. */
   #retry: number | undefined;
-  /** The newest event that a blank line has completed. */
-  lastEvent: ServerSentEvent | undefined;
 
   // The state of the connection.
   // It keeps byte order marks: it would drop one from each chunk that is decoded
@@ -290,7 +288,6 @@ export class EventStreamParser {
     }
     const event = data === undefined ? undefined : this.#makeEvent(data);
     this.#type = "";
-    this.lastEvent = event ?? this.lastEvent;
     return event;
   }
 

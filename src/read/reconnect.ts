@@ -199,7 +199,7 @@ export function reconnectPolicy(
   const restartUntil = functionOption(options, "restartUntil");
   check(
     !restartUntil || !resume,
-    "resume to be false, as restartUntil is set",
+    "resume to be false with restartUntil",
     resume,
   );
   return {

@@ -74,7 +74,13 @@ export function changeOptions(
   changes: RequestInit,
 ): Init {
   // Node and browsers require `duplex` if the body is a stream.
-  const own: Record<string, unknown> = { duplex: "half", ...changes };
+  // The options themselves are for a patched `fetch` that copies them, as that of
+  // Next.js.
+  const own: Record<string, unknown> = {
+    ...options,
+    duplex: "half",
+    ...changes,
+  };
   const get = (_: unknown, name: string) =>
     (name in own ? own : options as Record<string, unknown>)[name];
   const init = new Proxy(own, { get }) as Init;

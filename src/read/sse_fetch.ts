@@ -10,11 +10,9 @@ import { Exchange } from "./exchange.ts";
 import { Inbox } from "./inbox.ts";
 import { MAX_CLOSE_TIME } from "./limits.ts";
 import type { ConnectSseOptions } from "./options.ts";
+import { CR, LF } from "./parser.ts";
 import { isRefused } from "./refusal.ts";
 import { changeOptions, checkResponse, makeRequest } from "./request.ts";
-
-const LF = 0x0a;
-const CR = 0x0d;
 
 /**
  * Options of {@linkcode sseFetch}: when an event stream is complete, and how long
@@ -109,14 +107,16 @@ export type SseFetchOptions = Pick<
 export function sseFetch(
   options: SseFetchOptions = {},
 ): (input: Request | URL | string, init?: RequestInit) => Promise<Response> {
+  const { until, maxEventSize } = options;
   const fetch = functionOption(options, "fetch");
   const connectTimeout = timeoutOption(options, "connectTimeout");
   const idleTimeout = timeoutOption(options, "idleTimeout");
   const eventTimeout = timeoutOption(options, "eventTimeout");
-  new Inbox(options); // Checks them.
+  new Inbox({ until, maxEventSize }); // Checks them.
 
   return async (input, init) => {
-    const { signal = (input as Partial<Request>).signal } = init ?? {};
+    const given = init ?? {};
+    const { signal = (input as Partial<Request>).signal } = given;
     const exchange = new Exchange();
     const stopListening = onAbort(signal, (it) => exchange.abort(it));
     let body: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
@@ -134,17 +134,18 @@ export function sseFetch(
             ? fetch(makeRequest(input, init))
             : globalThis.fetch(input, init));
         },
-        init ?? {},
+        given,
         connectTimeout,
       );
       checkResponse(response, "fetch to give a Response");
       // The response to HEAD has no body, and so no end that could be missing.
-      if (isRefused(response) || response.body === null) return response;
-      const inbox = new Inbox(options);
+      if (response.body === null || isRefused(response)) return response;
+      const inbox = new Inbox({ until, maxEventSize });
       inbox.open(response);
       body = guard(exchange, inbox, idleTimeout, eventTimeout, stopListening);
-      const guarded = new Response(body, response);
-      return Object.defineProperty(guarded, "url", { value: response.url });
+      return Object.defineProperty(new Response(body, response), "url", {
+        value: response.url,
+      });
     } finally {
       if (!body) stopListening();
     }
@@ -189,17 +190,18 @@ function guard(
           if (truncated && inbox.until !== undefined) throw truncated;
         } else {
           controller.enqueue(value);
-          inbox.receive(value);
           // The clock may be set back.
           waited += Math.max(Date.now() - start, 0);
+          inbox.receive(value);
           while (inbox.dequeue()) waited = 0;
           if (!inbox.isComplete) return;
           if (value.at(-1) === CR) {
             // The blank line may be a `\r\n` that was cut between two chunks, or
             // a lone `\r`, after which nothing may come.
             const next = await exchange.read(MAX_CLOSE_TIME).catch(() => null);
-            const rest = next?.value;
-            if (rest?.[0] === LF) controller.enqueue(rest.slice(0, 1));
+            if (next?.value?.[0] === LF) {
+              controller.enqueue(next.value.slice(0, 1));
+            }
           }
         }
         end();

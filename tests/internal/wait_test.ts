@@ -27,6 +27,13 @@ Deno.test("onAbort calls back with the reason when the signal aborts, also if it
   assertEquals(reasons, [["before", "enough"], ["after", "enough"]]);
 });
 
+Deno.test("onAbort leaves no listener on a signal that has aborted already", () => {
+  const signal = AbortSignal.abort();
+  const listeners = countListeners(signal);
+  onAbort(signal, () => {});
+  assertEquals(listeners(), 0);
+});
+
 Deno.test("onAbort does not call back once it is stopped, and leaves no listener", () => {
   const controller = new AbortController();
   const listeners = countListeners(controller.signal);

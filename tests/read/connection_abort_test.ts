@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
-import { connectSse, type SseConnection } from "../../mod.ts";
+import { connectSse, readSse, type SseConnection } from "../../mod.ts";
 import { assertSseError } from "../support/assert_sse_error.ts";
 import { HttpServer } from "../support/http_server.ts";
 import { done, url } from "../support/in_process.ts";
@@ -416,4 +416,12 @@ Deno.test("an abort by a signal without a reason, as of an old polyfill, rejects
   target.dispatchEvent(new Event("abort"));
   const error = await assertRejects(() => next, DOMException);
   assertEquals(error.name, "AbortError");
+});
+
+Deno.test("connectSse and readSse leave no listener on a signal that has aborted already", async () => {
+  const signal = AbortSignal.abort("enough");
+  const listeners = countListeners(signal);
+  await connectSse(url, { signal }).catch(() => {});
+  readSse(new Response("").body!, { signal });
+  assertEquals(listeners(), 0);
 });

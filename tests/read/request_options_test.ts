@@ -287,3 +287,18 @@ Deno.test("connectSse passes on the error of a fetch made by sseFetch", async ()
   await assertSseError(sse.next(), "malformed");
   assertEquals(requests, 1);
 });
+
+Deno.test("sseFetch gives a fetch that copies its options, as that of Next.js, all of them", async () => {
+  await using server = new HttpServer(events("data: a\n\n"));
+  const { fetch } = globalThis;
+  globalThis.fetch = (input, init) => fetch(input, { ...init });
+  try {
+    const init = { method: "POST", body: "ask", headers: { "X-Key": "k" } };
+    const response = await sseFetch()(server.url, init);
+    assertEquals(await response.text(), "data: a\n\n");
+  } finally {
+    globalThis.fetch = fetch;
+  }
+  const [{ method, headers, body }] = server.requests;
+  assertEquals([method, headers.get("x-key"), body], ["POST", "k", "ask"]);
+});

@@ -609,3 +609,17 @@ Deno.test("sseFetch rejects with a TypeError if its fetch gives no response", as
     );
   }
 });
+
+Deno.test("sseFetch takes its options when it is called, and has no onComment", async () => {
+  const options = {
+    until: "x" as string,
+    onComment() {
+      throw new Error("It was called");
+    },
+    fetch: () => new OpenResponse(": c\n\ndata: x\n\n").response,
+  };
+  const guardedFetch = sseFetch(options as SseFetchOptions);
+  options.until = "y";
+  const { text, error } = await readAll(await guardedFetch(url));
+  assertEquals([text, error], [": c\n\ndata: x\n\n", undefined]);
+});
