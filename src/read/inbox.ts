@@ -24,7 +24,7 @@ export class Inbox {
   #items: (ServerSentEvent | string)[] = [];
   /** The index of the one to deliver next. */
   #nextIndex = 0;
-  /** The newest event of the chunks before, or of this one so far. */
+  /** The newest event that was delivered or dropped. */
   #lastEvent: ServerSentEvent | undefined;
   /** The response that is being read. */
   #response: Response | undefined;
