@@ -136,6 +136,10 @@ interface Blocked {
  * The connection of a process to a Redis server. Create one for all logs of the
  * process: a single blocking command waits for new messages of all of them.
  *
+ * In a Cloudflare Worker, except in a Durable Object, create a connection for each
+ * request instead, and its logs as well. A response cannot depend on a timer of
+ * another request there, and would hang after that request ends.
+ *
  * @example Two logs on one connection
  * ```ts
  * import { RedisConnection, RedisEventLog } from "@x/sse/event-log/redis";

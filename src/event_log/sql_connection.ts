@@ -117,6 +117,10 @@ export interface SqlConnectionOptions {
    * - `bun:sqlite`: `(sql, params) => db.query(sql).all(...params)`,
    * - a Durable Object:
    *   `(sql, params) => ctx.storage.sql.exec(sql, ...params).toArray()`,
+   * - D1: `async (sql, params) =>
+   *   (await env.DB.prepare(sql).bind(...params).all()).results`,
+   * - libSQL, with the npm package `@libsql/client`: `async (sql, params) =>
+   *   (await client.execute(sql, params)).rows`,
    * - npm package `pg`: `async (text, values, name) =>
    *   (await pool.query({ text, values, name })).rows`,
    * - npm package `postgres`: `(sql, params) =>
@@ -218,10 +222,14 @@ interface Listener {
 
 /**
  * A connection to an SQL database, for any number of logs: SQLite (`node:sqlite`,
- * `bun:sqlite`, a Durable Object, libSQL) or PostgreSQL. Create one for each
+ * `bun:sqlite`, a Durable Object, D1, libSQL) or PostgreSQL. Create one for each
  * process and database: an append to a log wakes the readers of the same
  * connection at once. Create the tables with {@linkcode SQL_EVENT_LOG_SCHEMA}
  * first.
+ *
+ * In a Cloudflare Worker, except in a Durable Object, create a connection for each
+ * request instead, and its logs as well. A response cannot depend on a timer of
+ * another request there, and would hang after that request ends.
  *
  * @example Two logs in one file
  * ```ts
