@@ -6,7 +6,8 @@
 
 import { check, checkType } from "./check.ts";
 
-type Iterables<T> = AsyncIterable<T> | Iterable<T> | ReadableStream<T>;
+/** The sources that can be adapted. */
+export type Iterables<T> = AsyncIterable<T> | Iterable<T> | ReadableStream<T>;
 type MaybePromise<T> = T | Promise<T>;
 
 /** A source of values, each of which is read on demand. */

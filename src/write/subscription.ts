@@ -6,6 +6,7 @@
  */
 
 import {
+  type Iterables,
   type PulledSource,
   pullFrom,
   pullFromFunction,
@@ -46,10 +47,7 @@ export interface Subscription {
 }
 
 /** What is read if it cannot be subscribed to. */
-type Messages =
-  | AsyncIterable<SseMessage>
-  | Iterable<SseMessage>
-  | ReadableStream<SseMessage>;
+type Messages = Iterables<SseMessage>;
 
 /**
  * Subscribes to a source. A function that returns the source is called by the
