@@ -114,13 +114,13 @@ export abstract class LogReader
   /** Ends the reader. */
   protected close(): void {
     if (this.isOver) return;
-    this.#stop();
+    this.cancel();
     this.#sink.close();
   }
 
   fail(reason: unknown): void {
     if (this.isOver) return;
-    this.#stop();
+    this.cancel();
     this.#sink.error(reason);
   }
 
@@ -142,8 +142,12 @@ export abstract class LogReader
     this.flow();
   }
 
+  /** Ends the reader without a call of the sink. */
   cancel(): void {
-    this.#stop();
+    this.#state = "over";
+    this.signal?.removeEventListener("abort", this);
+    this.leave();
+    this.#left?.abort();
   }
 
   next(): Promise<Result> {
@@ -162,13 +166,6 @@ export abstract class LogReader
   /** Called when the signal aborts. */
   handleEvent(): void {
     this.fail(this.signal!.reason);
-  }
-
-  #stop(): void {
-    this.#state = "over";
-    this.signal?.removeEventListener("abort", this);
-    this.leave();
-    this.#left?.abort();
   }
 
   /** Fails when the log is idle. Checks this until the reader is over. */
