@@ -116,8 +116,7 @@ export class MemoryEventLog implements EventLog {
     return new MemoryReader(this.#window, after, options);
   }
 
-  // deno-lint-ignore require-await
-  async status(): Promise<EventLogStatus> {
+  status(): Promise<EventLogStatus> {
     return this.#window.status();
   }
 
@@ -170,7 +169,8 @@ class MemoryWindow {
     this.#maxAge = numberOption(options, "maxAge", Infinity, 1);
   }
 
-  status(): EventLogStatus {
+  // deno-lint-ignore require-await
+  async status(): Promise<EventLogStatus> {
     const idle = this.now() - this.lastTime;
     return { lastId: this.id(this.next - 1), ended: this.ended, idle };
   }

@@ -15,19 +15,14 @@ import {
   type Subscription,
 } from "../write/subscription.ts";
 import {
+  type EventLog,
   EventLogIdleError,
   type EventLogReadOptions,
-  type EventLogStatus,
 } from "./event_log.ts";
 
 type Result = IteratorResult<SseMessage, undefined>;
 
 const END: Result = { done: true, value: undefined };
-
-/** What a reader needs of a log to check whether it is idle. */
-interface WithStatus {
-  status(): EventLogStatus | Promise<EventLogStatus>;
-}
 
 /** The maximum time in ms between two checks of a log that may be idle. */
 const MAX_LOOK_DELAY = 1000;
@@ -54,7 +49,7 @@ export abstract class LogReader
     Subscription {
   protected readonly signal: AbortSignal | undefined;
   readonly #idleTimeout: number | undefined;
-  readonly #log: WithStatus;
+  readonly #log: Pick<EventLog, "status">;
   readonly #calls = new Calls();
   #sink: Sink = this.#calls;
   /**
@@ -66,10 +61,7 @@ export abstract class LogReader
   #state: "new" | "paused" | "flowing" | "over" = "new";
   #left: AbortController | undefined;
 
-  constructor(
-    log: WithStatus,
-    options: EventLogReadOptions,
-  ) {
+  constructor(log: Pick<EventLog, "status">, options: EventLogReadOptions) {
     this.#log = log;
     this.#idleTimeout = checkReadOptions(options);
     this.signal = options.signal;
