@@ -152,7 +152,8 @@ class MemoryWindow {
   lastTime = -Infinity;
   /** The readers that have read everything, and wait for more. */
   readonly waiting = new Set<MemoryReader>();
-  readonly #entries = new Map<number, Entry>();
+  /** The messages that are kept, by number. */
+  readonly entries = new Map<number, Entry>();
   /** The size of all messages in bytes. */
   #size = 0;
   readonly #maxMessages: number;
@@ -204,13 +205,8 @@ class MemoryWindow {
     return known ? number : -1;
   }
 
-  /** Returns a message, or undefined if it was dropped or is still to come. */
-  entry(number: number): Entry | undefined {
-    return this.#entries.get(number);
-  }
-
   push(entry: Entry): void {
-    this.#entries.set(this.next++, entry);
+    this.entries.set(this.next++, entry);
     this.#size += entry.size;
     this.lastTime = entry.time;
   }
@@ -219,12 +215,12 @@ class MemoryWindow {
   trim(): void {
     const oldest = this.now() - this.#maxAge;
     while (this.first < this.next) {
-      const entry = this.entry(this.first)!;
-      const { size } = this.#entries;
+      const entry = this.entries.get(this.first)!;
+      const { size } = this.entries;
       const isOver = size > this.#maxMessages ||
         size > 1 && this.#size > this.#maxBytes;
       if (!isOver && entry.time >= oldest) return;
-      this.#entries.delete(this.first++);
+      this.entries.delete(this.first++);
       this.#size -= entry.size;
     }
   }
@@ -260,7 +256,7 @@ class MemoryReader extends LogReader {
     log.trim();
     while (this.isFlowing && this.#number < this.#last) {
       if (this.#number < log.first - 1) return this.fail(this.#gap());
-      const entry = log.entry(this.#number + 1);
+      const entry = log.entries.get(this.#number + 1);
       if (entry === undefined) break;
       this.#number++;
       this.write(entry.message);
