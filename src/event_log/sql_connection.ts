@@ -270,13 +270,12 @@ export class SqlConnection {
   readonly #dialect: SqlDialect;
   /** The logs that have readers, by key. */
   readonly #watchers = new Map<string, Set<LogWatcher>>();
-  #isPolling = false;
   /** The number of polls in a row that failed. */
   #failures = 0;
   /** The number of positions at which readers wait. */
   #waiting = 0;
-  /** Aborts when no reader waits any more. */
-  #vacant = new AbortController();
+  /** Aborts when no reader waits any more. Undefined unless `#poll` runs. */
+  #vacant: AbortController | undefined;
   #listener: Listener | undefined;
   /** The time before which `listen` is not called again. */
   #nextListen = 0;
@@ -397,17 +396,16 @@ export class SqlConnection {
    */
   async wait(signal: AbortSignal): Promise<void> {
     this.#waiting++;
-    if (!this.#isPolling) this.#poll();
+    if (this.#vacant === undefined) this.#poll();
     await wait(MAX_TIMER_DELAY, signal);
-    if (--this.#waiting === 0) this.#vacant.abort();
+    if (--this.#waiting === 0) this.#vacant!.abort();
   }
 
   /** Polls as long as readers wait, with one statement for all logs. */
   async #poll(): Promise<void> {
-    this.#isPolling = true;
     while (this.#waiting > 0) {
-      this.#listen();
       const { signal } = this.#vacant = new AbortController();
+      this.#listen();
       const delay = this.#failures && retryDelay(this.#failures);
       await wait(Math.max(this.#pollInterval, delay), signal);
       if (signal.aborted) continue;
@@ -421,7 +419,7 @@ export class SqlConnection {
         this.#report(error);
       }
     }
-    this.#isPolling = false;
+    this.#vacant = undefined;
   }
 
   /** Reports an error. If it is permanent, fails all readers that wait. */
