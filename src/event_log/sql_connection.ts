@@ -338,12 +338,9 @@ export class SqlConnection {
       try {
         const reply = this.#options.query(sql, params, `sse_${name}`);
         // Of a synchronous client, the reply is the rows themselves.
-        const rows = Array.isArray(reply) ? reply : await within(
-          reply,
-          this.#queryTimeout,
-          `the database to answer sse_${name}`,
-          "queryTimeout",
-        );
+        const rows = Array.isArray(reply)
+          ? reply
+          : await this.#inTime(reply, `sse_${name}`);
         check(Array.isArray(rows), "query to return a list of rows", rows);
         return rows;
       } catch (error) {
@@ -353,6 +350,12 @@ export class SqlConnection {
       // A random delay, so that two writers do not collide again and again.
       await wait(2 ** Math.min(attempt, 8) * Math.random());
     }
+  }
+
+  /** Waits for an answer of the database for at most `queryTimeout`. */
+  #inTime<T>(answer: T, statement: string): Promise<Awaited<T>> {
+    const expected = `the database to answer ${statement}`;
+    return within(answer, this.#queryTimeout, expected, "queryTimeout");
   }
 
   /** @internal */
@@ -457,12 +460,7 @@ export class SqlConnection {
     };
     try {
       // Some clients never answer if the connection is lost during it.
-      await within(
-        start(),
-        this.#queryTimeout,
-        "the database to answer LISTEN",
-        "queryTimeout",
-      );
+      await this.#inTime(start(), "LISTEN");
     } catch (error) {
       onLost(error);
     }
