@@ -324,7 +324,7 @@ export class RedisConnection {
   }
 
   #wake(waiters: Iterable<Waiter>): void {
-    for (const waiter of [...waiters]) waiter.wake();
+    for (const waiter of waiters) waiter.wake();
   }
 
   /**
@@ -332,16 +332,15 @@ export class RedisConnection {
    * error.
    */
   #report(error: unknown): void {
-    const waiters = [...this.#waiters];
     try {
       const cannotBlock = CANNOT_BLOCK.test(messageOf(error));
       const isOfAll = !cannotBlock && !OF_ONE_KEY.test(messageOf(error));
       if (isOfAll && isPermanent(error)) throw error;
       this.onError(error);
       if (cannotBlock) this.#state = "polling";
-      this.#wake(waiters);
+      this.#wake(this.#waiters);
     } catch (thrown) {
-      for (const waiter of waiters) waiter.fail(thrown);
+      for (const waiter of this.#waiters) waiter.fail(thrown);
     }
   }
 }

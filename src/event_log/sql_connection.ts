@@ -384,13 +384,11 @@ export class SqlConnection {
 
   /** @internal Wakes the readers of a log that use this connection. */
   wake(key: string, status?: EventLogStatus): void {
-    for (const watcher of [...this.#watchers.get(key) ?? []]) {
-      watcher.wake(status);
-    }
+    for (const watcher of this.#watchers.get(key) ?? []) watcher.wake(status);
   }
 
   #wakeAll(): void {
-    for (const key of [...this.#watchers.keys()]) this.wake(key);
+    for (const key of this.#watchers.keys()) this.wake(key);
   }
 
   /**
