@@ -309,15 +309,9 @@ export class SqlConnection {
     functionOption(options, "listen");
     functionOption(options, "onError");
     // A notification can be lost, and so can the connection that listens.
-    const longest = options.listen ? MAX_TIMER_DELAY : Infinity;
+    const most = options.listen ? MAX_TIMER_DELAY : Infinity;
     this.#options = { ...options };
-    this.#pollInterval = numberOption(
-      options,
-      "pollInterval",
-      1000,
-      1,
-      longest,
-    );
+    this.#pollInterval = numberOption(options, "pollInterval", 1000, 1, most);
     this.#queryTimeout = numberOption(options, "queryTimeout", 10_000, 1);
     this.#dialect = dialectOf(dialect);
   }
