@@ -220,7 +220,8 @@ class SqlStore implements LogStore {
   readonly #sql: SqlConnection;
   readonly #key: string;
   readonly #maxMessages: number;
-  readonly #expireIn: number;
+  /** `expireIn` as a parameter: null for no limit. */
+  readonly #expireIn: number | null;
   /** The batch that is not yet sent, to which messages are added. */
   #batch: Batch | undefined;
   /** Settles after all writes so far. */
@@ -232,12 +233,8 @@ class SqlStore implements LogStore {
     this.#sql = sql;
     this.#key = key;
     this.#maxMessages = limitOption(options, "maxMessages", 10_000);
-    this.#expireIn = limitOption(options, "expireIn", Infinity);
-  }
-
-  /** `expireIn` as a parameter. */
-  get #expiry(): number | null {
-    return this.#expireIn === Infinity ? null : this.#expireIn;
+    const lifetime = limitOption(options, "expireIn", Infinity);
+    this.#expireIn = lifetime === Infinity ? null : lifetime;
   }
 
   onError(error: unknown): void {
@@ -265,7 +262,7 @@ class SqlStore implements LogStore {
         "append",
         this.#key,
         JSON.stringify(items),
-        this.#expiry,
+        this.#expireIn,
       );
       if (rows.length === 0) {
         // PostgreSQL stores nothing if an earlier attempt, whose connection was
@@ -286,7 +283,7 @@ class SqlStore implements LogStore {
 
   async end(): Promise<void> {
     this.#batch = undefined; // Later appends must not precede the end.
-    await this.#inTurn(() => this.#sql.run("end", this.#key, this.#expiry));
+    await this.#inTurn(() => this.#sql.run("end", this.#key, this.#expireIn));
     await this.#wake();
   }
 
@@ -313,7 +310,7 @@ class SqlStore implements LogStore {
       if (oldest !== undefined) {
         await this.#sql.run("trim", this.#key, oldest);
       }
-      if (this.#expireIn !== Infinity) await this.#sql.sweep(this.#expireIn);
+      if (this.#expireIn !== null) await this.#sql.sweep(this.#expireIn);
     } catch (error) {
       // The messages are stored, and the next trim deletes the old ones.
       this.onError(error);
@@ -331,7 +328,7 @@ class SqlStore implements LogStore {
   }
 
   async touch(): Promise<void> {
-    await this.#sql.run("touch", this.#key, this.#expiry);
+    await this.#sql.run("touch", this.#key, this.#expireIn);
   }
 
   async pageAfter(
@@ -378,9 +375,9 @@ class SqlStore implements LogStore {
     const [row] = await this.#sql.run("oldest", this.#key);
     if (row === undefined) return START;
     const number = numberIn(row, "number");
-    if (number === 1) return START;
-    const position = positionOf(number, row.tag);
-    return isEnd(row) ? positionOf(number - 1, row.tag) : position + BEFORE;
+    // No message is kept, only the row that ends the log.
+    if (isEnd(row)) return positionOf(number - 1, row.tag);
+    return number === 1 ? START : positionOf(number, row.tag) + BEFORE;
   }
 
   status(): Promise<EventLogStatus> {
