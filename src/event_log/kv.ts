@@ -95,6 +95,9 @@ export interface KvStore {
 type Changes = ReturnType<KvStore["atomic"]>;
 type Entry = Awaited<ReturnType<KvStore["get"]>>;
 
+/** The end of the key of a part of a message, after the prefix. */
+type MessageKey = [number: number, tag: string, part: number, count: number];
+
 /**
  * Options of {@linkcode KvEventLog}: how many messages it keeps, and how it
  * notices new ones.
@@ -454,12 +457,7 @@ class KvLogStore implements LogStore {
     let json = "";
     let next = 0;
     for await (const { key, value } of values) {
-      const [number, tag, part, count] = key.slice(prefix.length) as [
-        number,
-        string,
-        number,
-        number,
-      ];
+      const [number, tag, part, count] = key.slice(prefix.length) as MessageKey;
       if (part === 0) {
         decoder = new TextDecoder();
         json = "";
@@ -513,8 +511,7 @@ function toHead(value: unknown): Head {
 
 /** Returns the number of a position; `NaN` if it is not one. */
 function numberOf(position: string): number {
-  const number = POSITION.exec(position)?.[1];
-  return Number(number ?? NaN);
+  return Number(POSITION.exec(position)?.[1]);
 }
 
 /** Whether nothing was changed because another process has locked the file. */
