@@ -172,11 +172,8 @@ export function resume(
   functionOption(options, "snapshot");
   functionOption(options, "onIdle");
   checkReadOptions(options);
-  check(
-    from === "oldest" || from === "now",
-    'from to be "oldest" or "now"',
-    from,
-  );
+  const isKnown = from === "oldest" || from === "now";
+  check(isKnown, 'from to be "oldest" or "now"', from);
   return new ResumedReader(log, lastEventIdOf(request), options);
 }
 
@@ -277,9 +274,7 @@ class ResumedReader extends LogReader {
   async #show(gap: EventLogGapError | undefined): Promise<string | undefined> {
     const returned = this.#options.snapshot?.(gap);
     // Not awaited if it is no promise: the state may change in the next microtask.
-    const message = isPromise(returned)
-      ? toSnapshot(await returned)
-      : toSnapshot(returned);
+    const message = toSnapshot(isPromise(returned) ? await returned : returned);
     if (message !== undefined) this.write(message);
     return message?.id;
   }
@@ -314,10 +309,10 @@ class ResumedReader extends LogReader {
   }
 }
 
+type Snapshot = SseMessage & { id: string };
+
 /** Returns a snapshot as the client gets it, encoded. */
-function toSnapshot(
-  snapshot: (SseMessage & { id: string }) | undefined,
-): (SseMessage & { id: string }) | undefined {
+function toSnapshot(snapshot: Snapshot | undefined): Snapshot | undefined {
   if (snapshot === undefined) return undefined;
   checkType(snapshot, "object", "snapshot to return a message or undefined");
   checkType(snapshot.id, "string", "snapshot to return a message with an id");
