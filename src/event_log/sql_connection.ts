@@ -300,11 +300,8 @@ export class SqlConnection {
   constructor(options: SqlConnectionOptions) {
     checkType(options, "object", "options with dialect and query");
     const { dialect } = options;
-    check(
-      dialect === "sqlite" || dialect === "postgres",
-      'dialect to be "sqlite" or "postgres"',
-      dialect,
-    );
+    const isKnown = dialect === "sqlite" || dialect === "postgres";
+    check(isKnown, 'dialect to be "sqlite" or "postgres"', dialect);
     checkType(options.query, "function", "query to be a function");
     functionOption(options, "listen");
     functionOption(options, "onError");
