@@ -21,7 +21,7 @@ const LIMITED = /limit exceeded|too many requests/i;
  * a row.
  */
 export function retryDelay(failures: number, error?: unknown): number {
-  const isLimited = error !== undefined && LIMITED.test(messageOf(error));
+  const isLimited = LIMITED.test(messageOf(error));
   const max = isLimited ? MAX_LIMITED_DELAY : MAX_DELAY;
   return backoffDelay({ initial: 50, max, factor: 2, jitter: 0.5 }, failures);
 }
