@@ -214,7 +214,7 @@ const IS_TAG = /^[0-9a-z]+$/;
  * numbers of an id have at most 19 digits.
  */
 const POSITION = new RegExp(
-  `^(\\d{1,19}-\\d{1,19}|${LAST_ID})-([0-9a-z]*)(${BEFORE})?$`,
+  `^(\\d{1,19}-\\d{1,19}|${LAST_ID})-[0-9a-z]*(${BEFORE})?$`,
 );
 
 /** How far the clock of Redis may drift from ours in a few seconds, in ms. */
@@ -336,7 +336,7 @@ class RedisStore implements LogStore {
     position: string,
     count: number,
   ): Promise<StoredPage | undefined> {
-    const [, redisId, , before = ""] = POSITION.exec(position) ?? [];
+    const [, redisId, before = ""] = POSITION.exec(position) ?? [];
     if (redisId === undefined) return undefined;
     // The list begins with the entry at the position, to check that it still
     // exists: if it does, so do all entries after it.
