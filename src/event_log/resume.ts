@@ -244,19 +244,14 @@ class ResumedReader extends LogReader {
     }
     if (this.isOver) return;
     if (after === undefined) return this.close();
+    const { follow, idleTimeout } = this.#options;
+    const options = { signal: this.left, follow, idleTimeout };
     try {
-      this.#reading = this.#subscribe(after);
+      this.#reading = subscribe(this.#log.read(after, options), this.#sink);
     } catch (error) {
       return this.#run(() => this.#recover(error));
     }
     if (this.isFlowing) this.flow();
-  }
-
-  #subscribe(after: string): Subscription {
-    const { follow, idleTimeout } = this.#options;
-    const signal = this.left;
-    const messages = this.#log.read(after, { signal, follow, idleTimeout });
-    return subscribe(messages, this.#sink);
   }
 
   /** Returns the id after which to read, or undefined to end. */
