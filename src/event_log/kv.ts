@@ -34,7 +34,7 @@ import {
   type EventLogStatus,
 } from "./event_log.ts";
 import { EXTRAS, type LogExtras } from "./message.ts";
-import { messageOf } from "./retry.ts";
+import { isFailedCheck, messageOf } from "./retry.ts";
 import {
   BEFORE,
   limitOption,
@@ -257,6 +257,7 @@ interface Head {
 
 /** The store of a log in Deno KV. */
 class KvLogStore implements LogStore {
+  readonly start = START;
   readonly #kv: KvStore;
   readonly #headKey: KvKey;
   /** The start of the keys of messages. `#setMessage` adds the rest. */
@@ -283,9 +284,8 @@ class KvLogStore implements LogStore {
   }
 
   isPermanent(error: unknown): boolean {
-    const name = (error as Error | undefined)?.name;
-    // The store was closed, or the error is from this package.
-    return name === "BadResource" || messageOf(error).startsWith("Expected ");
+    const wasClosed = (error as Error | undefined)?.name === "BadResource";
+    return wasClosed || isFailedCheck(error);
   }
 
   async append(jsons: string[], tag: string): Promise<string> {
@@ -329,18 +329,17 @@ class KvLogStore implements LogStore {
     }
   }
 
-  async countOf(tag: string): Promise<number> {
-    // All messages with the tag were stored, or none. Other processes may have
-    // appended messages after them.
+  async has(tag: string): Promise<boolean> {
+    // Other processes may have appended messages after those with the tag.
     const newest = this.#kv.list({ prefix: this.#prefix }, {
       limit: MAX_SEARCH_LENGTH,
       batchSize: BATCH_LENGTH,
       reverse: true,
     });
     for await (const { key } of newest) {
-      if (key[this.#prefix.length + 1] === tag) return Infinity;
+      if (key[this.#prefix.length + 1] === tag) return true;
     }
-    return 0;
+    return false;
   }
 
   async end(): Promise<void> {
@@ -475,9 +474,7 @@ class KvLogStore implements LogStore {
     // Read before the list, so that a message that is appended in between is
     // not skipped.
     const { last } = await this.#head();
-    for await (const { id } of this.#messagesFrom(0)) {
-      return numberOf(id) === 1 ? START : id + BEFORE;
-    }
+    for await (const { id } of this.#messagesFrom(0)) return id + BEFORE;
     return last;
   }
 

@@ -15,7 +15,7 @@ import type { PulledSource } from "../internal/pulled_source.ts";
 import { onAbort, wait } from "../internal/wait.ts";
 import type { SseMessage } from "../write/encoder.ts";
 import { pullMessages } from "../write/subscription.ts";
-import { type EventLog, isEndedError } from "./event_log.ts";
+import { type EventLog, isEndedError, isGapError } from "./event_log.ts";
 import { extrasOf, type LogExtras, toJson } from "./message.ts";
 import { retryDelay } from "./retry.ts";
 
@@ -66,6 +66,9 @@ export interface RecordOptions {
 
 /** Maximum number of messages that wait while others are being appended. */
 const MAX_WAITING = 100;
+
+/** The time in ms between a gap and the next look whether the log has ended. */
+const GAP_DELAY = 100;
 
 /** The time in ms for which a failed `end()` of the log is repeated. */
 const MAX_END_TIME = 10_000;
@@ -209,11 +212,16 @@ class Recording {
   /** Stops if the log is ended elsewhere. */
   async #watch(): Promise<void> {
     const { signal } = this.#over;
-    try {
-      for await (const _ of this.#log.read(undefined, { signal }));
-      this.#finish("stopped");
-    } catch {
-      // A log that cannot be read may still be appended to.
+    while (true) {
+      try {
+        for await (const _ of this.#log.read(undefined, { signal }));
+        return this.#finish("stopped");
+      } catch (error) {
+        // A log that cannot be read may still be appended to.
+        if (!isGapError(error)) return;
+        // Messages may be deleted faster than they are read.
+        await wait(GAP_DELAY, signal);
+      }
     }
   }
 

@@ -222,6 +222,7 @@ const MAX_CLOCK_DRIFT = 1000;
 
 /** The store of a log in a Redis stream. */
 class RedisStore implements LogStore {
+  readonly start = START;
   readonly isPermanent = isPermanent;
   readonly #redis: RedisConnection;
   readonly #key: string;
@@ -256,15 +257,13 @@ class RedisStore implements LogStore {
     this.#redis.onError(error);
   }
 
-  async append(jsons: string[], tag: string, first = 0): Promise<string> {
+  async append(jsons: string[], tag: string): Promise<string> {
     try {
-      // All commands are sent before the first reply arrives. The tag of each
-      // message but the first one ends with its index.
-      const adding = jsons.map((json, i) =>
-        this.#add("*", MESSAGE, json, tag + (first + i || ""))
-      );
-      await allOf([...adding, this.#expire()]);
-      return await adding.at(-1)!;
+      const adding = jsons.length === 1
+        ? this.#add("*", MESSAGE, jsons[0], tag)
+        : this.#addAll(jsons, tag);
+      await allOf([adding, this.#expire()]);
+      return await adding;
     } catch (error) {
       throw isExhausted(error) ? new EventLogEndedError() : error;
     }
@@ -292,7 +291,7 @@ class RedisStore implements LogStore {
     await this.#redis.send(["PEXPIRE", this.#key, String(this.#expireIn)]);
   }
 
-  async countOf(tag: string, age: number): Promise<number> {
+  async has(tag: string, age: number): Promise<boolean> {
     // Other writers may have appended messages after those with the tag.
     const [now] = await this.#times();
     const oldest = String(Math.max(now - age - MAX_CLOCK_DRIFT, 0));
@@ -304,11 +303,8 @@ class RedisStore implements LogStore {
         oldest,
         MAX_PAGE_LENGTH,
       );
-      for (const { id } of entries) {
-        const [, , given] = id.split("-");
-        if (given.startsWith(tag)) return Number(given.slice(tag.length)) + 1;
-      }
-      if (entries.length < MAX_PAGE_LENGTH) return 0;
+      if (entries.some(({ id }) => id.endsWith(`-${tag}`))) return true;
+      if (entries.length < MAX_PAGE_LENGTH) return false;
       newest = entries.at(-1)!.redisId; // Redis 5 has no exclusive ranges.
     }
   }
@@ -320,16 +316,31 @@ class RedisStore implements LogStore {
     value: string,
     tag: string,
   ): Promise<string> {
-    const limit = this.#maxLength === Infinity
-      ? []
-      : ["MAXLEN", "~", String(this.#maxLength)];
-    const entry = [id, field, value, TAG, tag];
-    const reply = await this.#redis.send(
-      ["XADD", this.#key, ...limit, ...entry],
-    );
-    const given = isText(reply) ? toText(reply) : "";
-    check(/^\d+-\d+$/.test(given), "send to give an entry's id", reply);
-    return `${given}-${tag}`;
+    const fields = [field, value, TAG, tag];
+    const command = ["XADD", this.#key, ...this.#limit, id, ...fields];
+    return idOf(await this.#redis.send(command), tag);
+  }
+
+  /**
+   * Adds several messages with a script, so that all of them are stored or none.
+   * If they were separate commands, and the connection was lost, some clients would
+   * send only the last ones again.
+   */
+  async #addAll(jsons: string[], tag: string): Promise<string> {
+    const args = [...this.#limit, "*", MESSAGE].map((arg) => `'${arg}'`);
+    const script = `local id
+for i = 2, #ARGV do
+  id = redis.call('XADD', KEYS[1], ${args}, ARGV[i], '${TAG}', ARGV[1])
+end
+return id`;
+    const command = ["EVAL", script, "1", this.#key, tag, ...jsons];
+    return idOf(await this.#redis.send(command), tag);
+  }
+
+  /** The arguments of XADD that limit the length of the stream. */
+  get #limit(): string[] {
+    if (this.#maxLength === Infinity) return [];
+    return ["MAXLEN", "~", String(this.#maxLength)];
   }
 
   async pageAfter(
@@ -416,6 +427,13 @@ class RedisStore implements LogStore {
 async function allOf(tasks: Promise<unknown>[]): Promise<void> {
   await Promise.allSettled(tasks);
   await Promise.all(tasks);
+}
+
+/** Returns the id of an entry with its tag, from the reply to XADD. */
+function idOf(reply: unknown, tag: string): string {
+  const id = isText(reply) ? toText(reply) : "";
+  check(/^\d+-\d+$/.test(id), "send to give an entry's id", reply);
+  return `${id}-${tag}`;
 }
 
 /** Whether Redis refused an entry because the log has ended. */

@@ -13,7 +13,7 @@ import {
 import { deferred } from "../internal/deferred.ts";
 import { MAX_TIMER_DELAY, wait, within } from "../internal/wait.ts";
 import { randomTag } from "./message.ts";
-import { messageOf, retryDelay } from "./retry.ts";
+import { isFailedCheck, messageOf, retryDelay } from "./retry.ts";
 
 /**
  * Sends a Redis command, whose first item is its name, and returns the reply.
@@ -345,16 +345,13 @@ export class RedisConnection {
   }
 }
 
-/**
- * Errors that a retry cannot change: replies of Redis, and errors of this
- * package.
- */
+/** Replies of Redis that a retry cannot change. */
 const PERMANENT =
-  /^(Expected (?!Redis to answer)|-?(ERR (?!max )|MOVED |WRONGTYPE |NOPERM |NOAUTH |WRONGPASS ))/;
+  /^-?(ERR (?!max |Error running script)|MOVED |WRONGTYPE |NOPERM |NOAUTH |WRONGPASS )/;
 
 /** Whether another try cannot succeed. */
 export function isPermanent(error: unknown): boolean {
-  return PERMANENT.test(messageOf(error));
+  return isFailedCheck(error) || PERMANENT.test(messageOf(error));
 }
 
 /**

@@ -30,3 +30,11 @@ export function retryDelay(failures: number, error?: unknown): number {
 export function messageOf(error: unknown): string {
   return textOf((error as Error | undefined)?.message ?? error);
 }
+
+/**
+ * Whether a check of this package has failed, which another try cannot change.
+ * `JSON.parse` throws errors with a similar message, but they are `SyntaxError`s.
+ */
+export function isFailedCheck(error: unknown): boolean {
+  return /^(Type|Range)Error: Expected /.test(textOf(error));
+}

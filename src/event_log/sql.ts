@@ -216,6 +216,7 @@ interface Batch {
 
 /** A log in the tables. */
 class SqlStore implements LogStore {
+  readonly start = START;
   readonly isPermanent = isPermanent;
   readonly #sql: SqlConnection;
   readonly #key: string;
@@ -317,14 +318,12 @@ class SqlStore implements LogStore {
     }
   }
 
-  async countOf(tag: string): Promise<number> {
+  async has(tag: string): Promise<boolean> {
     // In PostgreSQL, an append whose connection was lost may still be waiting for
     // the lock of its log, and be committed later. `touch` waits for the same lock,
     // so the append is committed before the tag is looked up.
     await this.touch();
-    // Either all messages were stored, or none.
-    const rows = await this.#sql.run("find", this.#key, tag);
-    return rows.length > 0 ? Infinity : 0;
+    return (await this.#sql.run("find", this.#key, tag)).length > 0;
   }
 
   async touch(): Promise<void> {
@@ -377,7 +376,7 @@ class SqlStore implements LogStore {
     const number = numberIn(row, "number");
     // No message is kept, only the row that ends the log.
     if (isEnd(row)) return positionOf(number - 1, row.tag);
-    return number === 1 ? START : positionOf(number, row.tag) + BEFORE;
+    return positionOf(number, row.tag) + BEFORE;
   }
 
   status(): Promise<EventLogStatus> {

@@ -18,7 +18,7 @@ import {
   type SqlDialect,
   type SqlDialectName,
 } from "./sql_dialect.ts";
-import { messageOf, retryDelay } from "./retry.ts";
+import { isFailedCheck, messageOf, retryDelay } from "./retry.ts";
 import type { LogWatcher } from "./stored.ts";
 
 /**
@@ -561,15 +561,15 @@ function isUndone(error: unknown): boolean {
 const PERMANENT_CODE = /^((22|28|3D|3F|42)\w{3}|CONNECTION_ENDED)$/;
 
 /**
- * The message of an error that is permanent: of this module, of SQLite and its
- * clients, or of a closed pool.
+ * The message of an error that is permanent: of SQLite and its clients, or of a
+ * closed pool.
  */
 const PERMANENT_MESSAGE =
-  /^Expected (?!the database to answer)|no such (table|column)|(database|connection) (is not open|has closed)|closed database|after calling end/;
+  /no such (table|column)|(database|connection) (is not open|has closed)|closed database|been finalized|after calling end/;
 
 /** Whether a retry cannot succeed. */
 export function isPermanent(error: unknown): boolean {
   const { code } = (error ?? {}) as { code?: unknown };
-  return PERMANENT_CODE.test(String(code)) ||
+  return isFailedCheck(error) || PERMANENT_CODE.test(String(code)) ||
     PERMANENT_MESSAGE.test(messageOf(error));
 }

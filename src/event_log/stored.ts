@@ -28,26 +28,30 @@ import { retryDelay } from "./retry.ts";
  * before a message.
  */
 export interface LogStore {
+  /** The position of a log to which nothing was appended yet. */
+  readonly start: string;
   /**
    * Returns at most `count` entries after a position, and at least one if there
    * are any. Returns undefined if the position is unknown, or if a message after
    * it is not kept.
    */
   pageAfter(position: string, count: number): Promise<StoredPage | undefined>;
-  /** Returns the position before the oldest message that is kept. */
+  /**
+   * Returns the position before the oldest message that is kept, or `start` if
+   * there is none. No other message ever has the same position before it.
+   */
   oldest(): Promise<string>;
   status(): Promise<EventLogStatus>;
   /**
-   * Stores messages as JSON, with a tag that no other messages have. Returns
-   * the id of the last one. `first` is the number of messages with this tag that
-   * are already stored.
+   * Stores messages as JSON, all of them or none, with a tag that no other
+   * messages have. Returns the id of the last one.
    */
-  append(jsons: string[], tag: string, first?: number): Promise<string>;
+  append(jsons: string[], tag: string): Promise<string>;
   /**
-   * Returns how many messages with that tag were stored, also if some of them are
-   * no longer kept. `age` is the time in ms since the first of them was sent.
+   * Whether messages with that tag were stored. `age` is the time in ms since
+   * they were sent.
    */
-  countOf(tag: string, age: number): Promise<number>;
+  has(tag: string, age: number): Promise<boolean>;
   end(): Promise<void>;
   /** Renews the log: sets the time of the last append to now. */
   touch(): Promise<void>;
@@ -247,18 +251,12 @@ export class StoredLog implements EventLog, LogExtras, LogWatcher {
   async #appendBatch(jsons: string[]): Promise<void> {
     const tag = randomTag();
     const start = Date.now();
-    let stored = 0;
     for (let failures = 0;; failures++) {
       try {
-        if (failures > 0) {
-          // A call that failed may have stored all messages, or the first ones.
-          const count = await this.#store.countOf(tag, Date.now() - start);
-          stored = Math.max(count, stored);
-        }
-        const missing = jsons.slice(stored);
-        if (missing.length > 0) {
-          await this.#store.append(missing, tag, stored);
-        }
+        // A call that failed may have stored the messages.
+        const isStored = failures > 0 &&
+          await this.#store.has(tag, Date.now() - start);
+        if (!isStored) await this.#store.append(jsons, tag);
         return this.#onAppended();
       } catch (error) {
         // There is always a second attempt: the first one may have taken all
@@ -285,11 +283,19 @@ export class StoredLog implements EventLog, LogExtras, LogWatcher {
   }
 
   async status(): Promise<EventLogStatus> {
-    return await this.#store.status();
+    const status = await this.#store.status();
+    // If the log was deleted, nothing else wakes its readers.
+    this.wake(status);
+    return status;
   }
 
   async touch(): Promise<void> {
     await this.#store.touch();
+  }
+
+  /** The position of a log to which nothing was appended yet. */
+  get start(): string {
+    return this.#store.start;
   }
 
   /** Returns the position before the oldest message that is kept. */
@@ -345,6 +351,10 @@ export class StoredLog implements EventLog, LogExtras, LogWatcher {
     if (this.#readers.size > 0) return;
     this.#unwatch?.();
     this.#unwatch = undefined;
+    this.#dropPages();
+  }
+
+  #dropPages(): void {
     for (const page of this.#pages.values()) cache.delete(page);
   }
 
@@ -405,6 +415,8 @@ export class StoredLog implements EventLog, LogExtras, LogWatcher {
       Math.min(Math.max(count, 1), MAX_PAGE_LENGTH),
     );
     if (page === undefined) {
+      // The log may have been deleted, or restored from a backup.
+      this.#dropPages();
       throw new EventLogGapError(position, await this.#store.oldest());
     }
     let size = OVERHEAD;
@@ -428,7 +440,11 @@ export class StoredLog implements EventLog, LogExtras, LogWatcher {
     }
     const home = this.#pages;
     const result: Page = { ...page, start: position, entries, size, home };
-    if (!isEmpty(result) && this.#readers.size > 0) cache.add(result);
+    // A log that was deleted and created again has the same start.
+    const isUnique = position !== this.#store.start;
+    if (isUnique && !isEmpty(result) && this.#readers.size > 0) {
+      cache.add(result);
+    }
     return result;
   }
 
@@ -542,14 +558,23 @@ class StoredReader extends LogReader {
     this.#step = "waiting";
     try {
       if (!this.follows) this.#last = await this.#log.lastId(this.stop);
-      this.#position = this.#after === undefined
-        ? this.#last ?? await this.#log.lastId(this.stop)
-        : this.#after || await this.#log.oldest(this.stop);
+      this.#position = await this.#firstPosition();
     } catch (error) {
       return this.fail(error);
     }
     this.#step = "ready";
     this.flow();
+  }
+
+  async #firstPosition(): Promise<string> {
+    const after = this.#after;
+    if (after === undefined) {
+      return this.#last ?? await this.#log.lastId(this.stop);
+    }
+    // If the log was empty, what is appended from now on is not read.
+    const wasEmpty = this.#last === this.#log.start;
+    return after ||
+      (wasEmpty ? this.#last! : await this.#log.oldest(this.stop));
   }
 
   #writePage({ entries, end, ended }: Page): void {

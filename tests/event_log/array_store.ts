@@ -4,6 +4,7 @@ import type { LogStore } from "../../src/event_log/stored.ts";
  * A store of the messages 1 to `last`. Each read throws the next of `failures`.
  */
 export class ArrayStore implements LogStore {
+  readonly start = "start";
   readonly failures: unknown[] = [];
   readonly errors: unknown[] = [];
   /** The positions of which a page was asked for. */
@@ -45,9 +46,9 @@ export class ArrayStore implements LogStore {
     return `${this.last}`;
   }
 
-  async countOf(tag: string) {
+  async has(tag: string) {
     await this.#fail();
-    return this.tags.filter((it) => it === tag).length;
+    return this.tags.includes(tag);
   }
 
   async end() {}

@@ -814,6 +814,13 @@ export function testContract(kind: Kind): void {
     assertEquals((await log.status()).lastId, id);
   });
 
+  test("read() of an empty log with follow: false gives nothing that was appended later", async (storage) => {
+    const log = storage.log();
+    const reader = log.read("", { follow: false });
+    await log.append({ data: "1" });
+    assertEquals(await data(reader), []);
+  });
+
   test("status().idle is the time since the last append", async (storage) => {
     const log = storage.log();
     assertEquals((await log.status()).idle, Infinity);

@@ -5,6 +5,7 @@ import {
   EventLogEndedError,
   EventLogGapError,
   record,
+  resume,
 } from "../../src/event_log/mod.ts";
 import { EXTRAS } from "../../src/event_log/message.ts";
 import {
@@ -23,6 +24,9 @@ import {
 } from "./contract.ts";
 import { assertInterleaved, LogProcess } from "./processes.ts";
 import { Sqlite } from "./sqlite.ts";
+import { deadline } from "../support/deadline.ts";
+import { Source } from "../support/message_source.ts";
+import { settled } from "../support/settled.ts";
 import { temporaryDirectory } from "../support/temporary_directory.ts";
 
 testContract({
@@ -475,4 +479,56 @@ Deno.test("SqlConnection and SqlEventLog throw if an argument is invalid", () =>
   makeLog(sql, "a\ud83d\ude00")();
   assertThrows(makeLog(sql, "a", { maxMessages: 0 }), RangeError, "max");
   assertThrows(makeLog(sql, "a", { expireIn: 0 }), RangeError, "expireIn");
+});
+
+Deno.test("a reader of a SqlEventLog gets no message of a log that was deleted, while another reader of it is paused", async () => {
+  using sqlite = new Sqlite();
+  const sql = sqlite.connection({ pollInterval: 10 });
+  const log = new SqlEventLog(sql, "job");
+  await log.append({ data: "old 1" }, { data: "old 2" });
+  const paused = new Reader(log.read(""));
+  assertEquals(await paused.data(1), ["old 1"]);
+  const follower = new Reader(resume(log, new Request("http://localhost/")));
+  assertEquals(await follower.data(2), ["old 1", "old 2"]);
+
+  sqlite.db.exec("DELETE FROM sse_messages");
+  await log.append({ data: "new 1" });
+  assertEquals(
+    (await follower.take(2)).map(({ event, data }) => [event, data]),
+    [["gap", ""], [undefined, "new 1"]],
+  );
+  await log.end();
+  await follower.assertEnd();
+  assertEquals(await data(log.read("")), ["new 1"]);
+  await paused.return();
+});
+
+Deno.test("record() on a SqlEventLog notices that the log was ended, also if it could not read all messages", async () => {
+  using sqlite = new Sqlite();
+  const sql = sqlite.connection({ pollInterval: 10 });
+  const log = new SqlEventLog(sql, "job", { maxMessages: 1 });
+  const source = new Source();
+  const outcome = record(log, source);
+  await settled();
+  const other = new SqlEventLog(sqlite.connection(), "job", { maxMessages: 1 });
+  for (const data of numbers(1, 30)) await other.append({ data });
+  await settled();
+  await other.end();
+  assertEquals(await deadline(outcome, "the outcome"), "stopped");
+  await source.returned;
+});
+
+Deno.test("readers of a SqlEventLog wait if a client cannot parse an answer", async () => {
+  using sqlite = new Sqlite();
+  const answers = ["[{", "[{"];
+  const sql = sqlite.connection({
+    query: (...args) =>
+      answers.length > 0 ? JSON.parse(answers.pop()!) : sqlite.query(...args),
+  });
+  const log = new SqlEventLog(sql, "log");
+  const reader = new Reader(log.read(""));
+  const next = reader.data(1);
+  await log.append({ data: "1" }).catch(() => log.append({ data: "1" }));
+  assertEquals(await next, ["1"]);
+  await reader.return();
 });

@@ -1,7 +1,12 @@
 /** Tests the code that stored logs share, with a store in memory. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
-import { EventLogEndedError, record, resume } from "../../src/event_log/mod.ts";
+import {
+  EventLogEndedError,
+  EventLogGapError,
+  record,
+  resume,
+} from "../../src/event_log/mod.ts";
 import { EXTRAS } from "../../src/event_log/message.ts";
 import {
   type LogStore,
@@ -295,22 +300,81 @@ Deno.test("record() appends what failed again, and stores nothing twice", async 
   const store = new ArrayStore();
   const log = new StoredLog(store);
   const append = store.append.bind(store);
-  // Of each try, a part is stored before it fails.
-  const outcomes: number[] = [0, 2, 1, 0, 1];
+  // Whether a try stores its messages before its connection is lost.
+  const failures: boolean[] = [false, true, false, true];
   const tries: number[] = [];
   store.append = async (jsons, tag) => {
     tries.push(jsons.length);
-    const stored = outcomes.shift();
-    if (stored === undefined) return await append(jsons, tag);
-    await append(jsons.slice(0, stored), tag);
+    const stores = failures.shift();
+    const id = stores === false ? "" : await append(jsons, tag);
+    if (stores === undefined) return id;
     throw new Error("The connection was lost");
   };
   const own = Object.assign(log, { [EXTRAS]: log });
   const source = numbers(1, 5).map((data) => ({ data }));
   assertEquals(await record(own, source), "complete");
   assertEquals(store.jsons, numbers(1, 5).map((n) => `{"data":"${n}"}`));
-  // The second try has stored all that the first one had to.
-  assertEquals(tries, [1, 1, 4, 3, 3, 2]);
+  assertEquals(tries, [1, 1, 4, 4]);
+});
+
+Deno.test("StoredLog requests pages again after a gap", async () => {
+  const store = new ArrayStore();
+  store.last = 2;
+  const log = new StoredLog(store);
+  const paused = new Reader(log.read("0"));
+  assertEquals(await paused.data(1), ["1"]);
+  const lost = new Reader(log.read("2"));
+  const next = lost.next();
+  await settled();
+  // The log is deleted, and has a message again.
+  store.last = 1;
+  const { pageAfter } = store;
+  store.pageAfter = async (position) =>
+    position === "2"
+      ? undefined as unknown as ReturnType<ArrayStore["pageAfter"]>
+      : await pageAfter.call(store, position);
+  store.wake();
+  await assertRejects(() => next, EventLogGapError);
+  const again = new Reader(log.read("0"));
+  assertEquals(await again.data(1), ["1"]);
+  assertEquals(store.looks, ["0", "2", "0"]);
+  await again.return();
+  await paused.return();
+});
+
+Deno.test("StoredLog keeps no page after its start, which a log that was deleted has again", async () => {
+  const store = new ArrayStore();
+  store.last = 2;
+  const { pageAfter } = store;
+  store.pageAfter = async (position) => {
+    const page = await pageAfter.call(store, position.replace("start", "0"));
+    return { ...page, end: page.entries.at(-1)?.id ?? position };
+  };
+  const log = new StoredLog(store);
+  const paused = new Reader(log.read("start"));
+  assertEquals(await paused.data(1), ["1"]);
+  store.last = 1;
+  const other = new Reader(log.read("start", { follow: false }));
+  assertEquals(await other.data(1), ["1"]);
+  await other.assertEnd();
+  assertEquals(store.looks, ["0", "0"]);
+  await paused.return();
+});
+
+Deno.test("status() wakes readers that are not at the end of the log", async () => {
+  const store = new ArrayStore();
+  store.last = 1;
+  const log = new StoredLog(store);
+  const atEnd = new Reader(log.read("1"));
+  const next = atEnd.data(1);
+  await settled();
+  await log.status();
+  await settled();
+  assertEquals(store.looks, ["1"]);
+  store.last = 2;
+  await log.status();
+  assertEquals(await next, ["2"]);
+  await atEnd.return();
 });
 
 Deno.test("appendSafely() stores at most 700 kB at once, or one message that is larger", async () => {
