@@ -300,7 +300,10 @@ export class StoredLog implements EventLog, LogExtras, LogWatcher {
 
   /** Returns the position before the oldest message that is kept. */
   async oldest(signal: AbortSignal): Promise<string> {
-    return await this.#retry(() => this.#store.oldest(), signal);
+    const position = await this.#retry(() => this.#store.oldest(), signal);
+    // The log is empty, so its pages are of one that was deleted.
+    if (position === this.start) this.#dropPages();
+    return position;
   }
 
   async lastId(signal: AbortSignal): Promise<string> {
@@ -440,11 +443,7 @@ export class StoredLog implements EventLog, LogExtras, LogWatcher {
     }
     const home = this.#pages;
     const result: Page = { ...page, start: position, entries, size, home };
-    // A log that was deleted and created again has the same start.
-    const isUnique = position !== this.#store.start;
-    if (isUnique && !isEmpty(result) && this.#readers.size > 0) {
-      cache.add(result);
-    }
+    if (!isEmpty(result) && this.#readers.size > 0) cache.add(result);
     return result;
   }
 

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { check, checkSignal, timeoutOption } from "../internal/check.ts";
+import { check, checkSignal, numberOption } from "../internal/check.ts";
+import { MAX_TIMER_DELAY } from "../internal/wait.ts";
 import { encodeEvent, sharedBytes, type SseMessage, utf8 } from "./encoder.ts";
 import {
   PulledSubscription,
@@ -298,18 +299,21 @@ class Writer implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>>, Sink {
    * other sources, and after the end of the source.
    */
   #abort: AbortController | undefined;
-  #heartbeat: number | undefined;
-  #sendTimeout: number | undefined;
+  /** The options in ms. `Infinity` for none, and after the end. */
+  #heartbeat!: number;
+  #sendTimeout!: number;
   #signal: AbortSignal | undefined;
   #controller!: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
   /** The id that the client has, or undefined if it is not known. */
   #lastEventId: string | undefined;
-  /** Resolves the promise of a pending `pull`. Undefined if there is none. */
+  /**
+   * Resolves the promise of a pending `pull`. Undefined while the client has not
+   * accepted the last write, and after the end.
+   */
   #resolve: (() => void) | undefined;
-  #heartbeatTimer: ReturnType<typeof setTimeout> | undefined;
-  #sendTimer: ReturnType<typeof setTimeout> | undefined;
-  /** The time of the last write. */
-  #quietSince = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** The time since which the client waits, or has not accepted a write. */
+  #since!: number;
 
   constructor(source: Source, init: SseResponseInit) {
     this.#init = init;
@@ -335,21 +339,19 @@ class Writer implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>>, Sink {
   ): void {
     const init = this.#init;
     this.#controller = controller;
-    this.#heartbeat = timeoutOption(init, "heartbeat");
-    this.#sendTimeout = timeoutOption(init, "sendTimeout");
+    this.#heartbeat = numberOption(init, "heartbeat", Infinity, 1);
+    this.#sendTimeout = numberOption(init, "sendTimeout", Infinity, 1);
     checkSignal(init.signal);
     this.#signal = init.signal;
     // Some servers and proxies send the headers only with the first byte.
-    if (this.#heartbeat) this.#enqueue(HEARTBEAT);
+    if (this.#heartbeat !== Infinity) this.#enqueue(HEARTBEAT);
   }
 
   pull(): Promise<void> | void {
-    clearTimeout(this.#sendTimer);
     if (this.#signal?.aborted) return this.handleEvent();
     this.#signal?.addEventListener("abort", this);
-    if (this.#heartbeat) {
-      this.#heartbeatTimer ??= setTimeout(() => this.#beat(), this.#heartbeat);
-    }
+    this.#since = Date.now();
+    if (this.#timer === undefined) this.#startTimer(Infinity);
     return new Promise((resolve) => {
       this.#resolve = resolve;
       this.#subscription.pull();
@@ -401,17 +403,11 @@ class Writer implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>>, Sink {
   }
 
   #enqueue(bytes: Uint8Array<ArrayBuffer>): void {
-    this.#quietSince = Date.now();
     this.#controller.enqueue(bytes);
     if (this.#resolve === undefined) return;
-    const timeout = this.#sendTimeout;
-    if (timeout) {
-      this.#sendTimer = setTimeout(() => {
-        this.error(
-          new Error(`Expected the client to read within ${timeout} ms`),
-        );
-      }, timeout);
-    } else if (
+    this.#since = Date.now();
+    if (
+      this.#sendTimeout === Infinity &&
       !(this.#subscription instanceof PulledSubscription) &&
       this.#controller.desiredSize === 0
     ) {
@@ -423,24 +419,38 @@ class Writer implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>>, Sink {
     this.#resolve = undefined;
   }
 
-  /** Writes a heartbeat if it is due, and if the client waits for a message. */
+  /**
+   * Starts the timer if there is a limit. `left` is the time in ms until a
+   * heartbeat is due, or until the client is too slow. A timer for each write
+   * would not work: in a Worker, it would end with the request that appends.
+   */
+  #startTimer(left: number): void {
+    const delay = Math.min(left, this.#heartbeat, this.#sendTimeout);
+    // A longer one, such as `Infinity`, would fire at once.
+    if (delay > MAX_TIMER_DELAY) return;
+    this.#timer = setTimeout(() => this.#beat(), delay);
+  }
+
+  /** Writes a heartbeat or fails if it is time to, and starts the timer again. */
   #beat(): void {
-    this.#heartbeatTimer = undefined;
-    if (this.#resolve === undefined) return;
-    const heartbeat = this.#heartbeat!;
-    let due = this.#quietSince + heartbeat - Date.now();
-    // More than a whole interval is left only if the system clock was set back.
-    if (due <= 0 || due > heartbeat) {
+    const isSending = this.#resolve === undefined;
+    const limit = isSending ? this.#sendTimeout : this.#heartbeat;
+    const left = this.#since + limit - Date.now();
+    // More than a heartbeat is left only if the system clock was set back.
+    if (left > 0 && (isSending || left <= limit)) {
+      this.#startTimer(left);
+    } else if (isSending) {
+      this.error(new Error(`Expected the client to read within ${limit} ms`));
+    } else {
       this.#enqueue(HEARTBEAT);
-      due = heartbeat;
+      this.#startTimer(limit);
     }
-    this.#heartbeatTimer = setTimeout(() => this.#beat(), due);
   }
 
   #finish(): void {
     this.#resolve = undefined;
-    clearTimeout(this.#heartbeatTimer);
-    clearTimeout(this.#sendTimer);
+    this.#heartbeat = this.#sendTimeout = Infinity;
+    clearTimeout(this.#timer);
     this.#signal?.removeEventListener("abort", this);
   }
 }

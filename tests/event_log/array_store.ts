@@ -19,7 +19,7 @@ export class ArrayStore implements LogStore {
     this.looks.push(position);
     await this.#fail();
     const entries = [];
-    for (let n = Number(position) + 1; n <= this.last; n++) {
+    for (let n = (Number(position) || 0) + 1; n <= this.last; n++) {
       if (entries.length === 100) break;
       entries.push({ id: `${n}`, json: `{"data":"${n}"}` });
     }

@@ -342,22 +342,26 @@ Deno.test("StoredLog requests pages again after a gap", async () => {
   await paused.return();
 });
 
-Deno.test("StoredLog keeps no page after its start, which a log that was deleted has again", async () => {
+Deno.test("StoredLog requests pages again if the log is empty", async () => {
   const store = new ArrayStore();
   store.last = 2;
-  const { pageAfter } = store;
-  store.pageAfter = async (position) => {
-    const page = await pageAfter.call(store, position.replace("start", "0"));
-    return { ...page, end: page.entries.at(-1)?.id ?? position };
-  };
   const log = new StoredLog(store);
-  const paused = new Reader(log.read("start"));
+  const paused = new Reader(log.read("0"));
   assertEquals(await paused.data(1), ["1"]);
+  // The log is deleted.
+  store.last = 0;
+  store.oldest = () => Promise.resolve(store.start);
+  const other = new Reader(log.read(""));
+  const next = other.data(1);
+  await settled();
   store.last = 1;
-  const other = new Reader(log.read("start", { follow: false }));
-  assertEquals(await other.data(1), ["1"]);
-  await other.assertEnd();
-  assertEquals(store.looks, ["0", "0"]);
+  store.wake();
+  assertEquals(await next, ["1"]);
+  await other.return();
+  const again = new Reader(log.read("0"));
+  assertEquals(await again.data(1), ["1"]);
+  assertEquals(store.looks, ["0", "start", "start", "0"]);
+  await again.return();
   await paused.return();
 });
 

@@ -13,6 +13,7 @@ import { MemoryEventLog } from "../../src/event_log/mod.ts";
 import { collectErrors } from "../support/collect_errors.ts";
 import { deadline } from "../support/deadline.ts";
 import { Source } from "../support/message_source.ts";
+import { settled } from "../support/settled.ts";
 
 const MESSAGE = "Expected the client to read within 100 ms";
 
@@ -104,6 +105,25 @@ Deno.test("sendTimeout notices a client that stops to read a log", async () => {
   await reader.read();
   await time.tickAsync(100);
   await assertRejects(() => reader.read(), Error, MESSAGE);
+});
+
+Deno.test("sendTimeout and heartbeat start no timer while a message is appended", async () => {
+  const log = new MemoryEventLog();
+  const init = { sendTimeout: 60_000, heartbeat: 60_000 };
+  const reader = sseResponse(log.read(""), init).body!.getReader();
+  await reader.read(); // The first heartbeat.
+  const read = reader.read();
+  await settled();
+  // In a Worker, the timer would belong to the request that appends.
+  const { setTimeout } = globalThis;
+  globalThis.setTimeout = (() => {
+    throw new Error("A timer was started");
+  }) as unknown as typeof setTimeout;
+  const appended = log.append({ data: "1" });
+  globalThis.setTimeout = setTimeout;
+  await appended;
+  await read;
+  await reader.cancel();
 });
 
 Deno.test("sendTimeout does not fail a client that reads a heartbeat, and then a queued message", async () => {
