@@ -48,22 +48,25 @@ export function lastEventIdOf(request: Request): string {
 
 /** Returns the header value that is sent as the UTF-8 bytes of `text`. */
 export function headerValue(text: string): string {
-  if (takesAnyCharacter()) return text;
-  return String.fromCharCode(...new TextEncoder().encode(text));
+  const bytes = String.fromCharCode(...new TextEncoder().encode(text));
+  return bytes !== text && takesAnyCharacter() ? text : bytes;
 }
 
 /** Returns the id of a `Last-Event-ID` header. */
 export function idOf(value: string): string {
-  if (takesAnyCharacter()) return value;
   try {
-    return decodeURIComponent(escape(value));
+    const text = decodeURIComponent(escape(value));
+    return text !== value && takesAnyCharacter() ? value : text;
   } catch {
     // Not the bytes of UTF-8, so the value is the id itself.
     return value;
   }
 }
 
-/** Whether `Headers` encode values as UTF-8 themselves, as workerd's do. */
+/**
+ * Whether `Headers` encode values as UTF-8 themselves, as workerd's do. Each call
+ * prints a warning in a Worker.
+ */
 function takesAnyCharacter(): boolean {
   try {
     new Headers([["x", "\u2603"]]);

@@ -454,6 +454,5 @@ function isHead(step: Exclude<SseStep, string>): step is Head {
 /** Throws if a step has another field, which would be ignored. */
 function checkFields(step: object, fields: string[]): void {
   const other = Object.keys(step).find((name) => !fields.includes(name));
-  const expected = `a step with ${fields.join(", ")} to have no other field`;
-  check(other === undefined, expected, other);
+  check(other === undefined, `a step with only ${fields.join(", ")}`, other);
 }

@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { connectSse, lastEventIdOf, sseResponse } from "../mod.ts";
+import { headerValue } from "../src/last_event_id.ts";
 import { HttpServer } from "./support/http_server.ts";
 
 const url = "http://localhost/";
@@ -64,4 +65,23 @@ Deno.test("lastEventIdOf reads the ID that connectSse sends over the network", a
     await (await connectSse(server.url, { lastEventId })).close();
   }
   assertEquals(ids, ["7", "é☃🎉", "a b"]);
+});
+
+Deno.test("an ASCII ID is read and sent without a probe of Headers, which prints a warning in a Worker", () => {
+  const request = new Request(url, { headers: { "Last-Event-ID": "7" } });
+  const { Headers } = globalThis;
+  let probes = 0;
+  globalThis.Headers = class extends Headers {
+    constructor(init?: HeadersInit) {
+      probes++;
+      super(init);
+    }
+  };
+  try {
+    assertEquals(lastEventIdOf(request), "7");
+    assertEquals(headerValue("7"), "7");
+    assertEquals(probes, 0);
+  } finally {
+    globalThis.Headers = Headers;
+  }
 });

@@ -136,15 +136,15 @@ const mistakes: Record<string, [SseScriptConnection, string]> = {
   ],
   "a wait with data": [
     [{ wait: 1, data: "1" }],
-    'Expected a step with wait to have no other field, got "data"',
+    'Expected a step with only wait, got "data"',
   ],
   "bytes with data": [
     [{ bytes: ":\n", data: "1" }],
-    'Expected a step with bytes to have no other field, got "data"',
+    'Expected a step with only bytes, got "data"',
   ],
   "headers with data": [
     [{ status: 200, data: "1" }],
-    'Expected a step with status, headers, body to have no other field, got "data"',
+    'Expected a step with only status, headers, body, got "data"',
   ],
   "a step that is none": [
     [{ data: "1" }, "stal" as "stall"],

@@ -33,7 +33,11 @@ export class TaskQueue {
       if (this.#closed) {
         resolve();
       } else if (this.#channel === undefined) {
-        setTimeout(resolve);
+        try {
+          setTimeout(resolve);
+        } catch {
+          resolve(); // Workers refuse timers while a module loads.
+        }
       } else {
         this.#waiting.push(resolve);
         this.#channel.port1.postMessage(null);

@@ -22,7 +22,7 @@ const entries: [title: string, code: string, most?: number][] = [
   ["MemoryEventLog, resume", from("*", "src/event_log/mod.ts")],
   ["RedisEventLog", fromLog("Redis", "redis.ts")],
   ["KvEventLog", from("KvEventLog", "src/event_log/kv.ts")],
-  ["SqlEventLog", fromLog("Sql", "sql.ts"), 7950],
+  ["SqlEventLog", fromLog("Sql", "sql.ts"), 8000],
   ["SseScript", from("SseScript", "src/testing.ts"), 2048],
   ["typedEvents", from("typedEvents", "src/typed_events.ts")],
   [

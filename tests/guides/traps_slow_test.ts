@@ -476,3 +476,64 @@ export default { fetch: async () => new Response(await early) };
   assertStringIncludes(text, "network: ");
   assertStringIncludes(text, "Disallowed operation called within global scope");
 }, notRun);
+
+slowTest(
+  "EventSource at the top level of a Worker dispatches an error",
+  async () => {
+    await using directory = await temporaryDirectory();
+    await using worker = await serveWorker(
+      directory.path,
+      `
+import { EventSource } from "@x/sse/event-source";
+const { promise, resolve } = Promise.withResolvers();
+const source = new EventSource("http://127.0.0.1:1/");
+source.onerror = ({ message }) => resolve(message);
+export default { fetch: async () => new Response(await promise) };
+`,
+    );
+    const text = await (await fetch(worker.url)).text();
+    assertStringIncludes(
+      text,
+      "Disallowed operation called within global scope",
+    );
+  },
+  notRun,
+);
+
+slowTest(
+  "sendTimeout of a Worker spares a client whose messages another request appends",
+  async () => {
+    await using directory = await temporaryDirectory();
+    await using worker = await serveWorker(
+      directory.path,
+      `
+import { sseResponse } from "@x/sse";
+import { MemoryEventLog, resume } from "@x/sse/event-log";
+const log = new MemoryEventLog();
+async function append() {
+  for (let n = 1; n <= 20; n++) {
+    await log.append({ data: String(n) });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+export default {
+  async fetch(request, env, ctx) {
+    if (request.method === "POST") {
+      ctx.waitUntil(append());
+      return new Response();
+    }
+    const init = { heartbeat: 5_000, sendTimeout: 300 };
+    return sseResponse(resume(log, request), init);
+  },
+};
+`,
+    );
+    await using sse = await connectSse(worker.url);
+    await (await fetch(worker.url, { method: "POST" })).body?.cancel();
+    assertEquals(
+      await deadline(dataOf(sse, 20), "20 events"),
+      Array.from({ length: 20 }, (_, i) => `${i + 1}`),
+    );
+  },
+  notRun,
+);
