@@ -62,6 +62,8 @@ export class Chat {
       await this.#log.append({ data: await request.text() });
       return new Response(null, { status: 204 });
     }
+    // Workers would never cancel its stream.
+    if (request.method === "HEAD") return new Response();
     // A Durable Object notices a closed connection only when it writes to it. The
     // heartbeat limits the delay to 15 seconds.
     return sseResponse(resume(this.#log, request), { heartbeat: 15_000 });

@@ -50,8 +50,7 @@ export interface EventLog {
    * again.
    *
    * If you have several messages, append them with one call, which takes about
-   * as long as for one message. In memory, on Deno KV and in SQL, all of them
-   * are stored or none. On Redis, a failure may leave some of them stored.
+   * as long as for one message. All of them are stored or none.
    *
    * @param message The first message.
    * @param more Messages that follow it.
@@ -146,7 +145,8 @@ export interface EventLogStatus {
   /**
    * The id of the newest message or, if there is no message yet, an id that
    * stands for the start of the log. Reading after this id returns only
-   * messages that are appended later.
+   * messages that are appended later. If a log is deleted and created again, the
+   * id of its start is the same, so a reader that continues after it gets no gap.
    */
   lastId: string;
   /** Whether the log has ended, so that nothing can be appended. */
@@ -155,7 +155,8 @@ export interface EventLogStatus {
    * The time in milliseconds since the last append, or since `record` last
    * renewed the log because of its option `keepAlive`. In SQL, `end()` counts
    * as an append. `Infinity` if nothing was appended yet, or if the time is not
-   * known.
+   * known. On Deno KV, it is measured with the clocks of two processes: this one,
+   * and that of the append.
    */
   idle: number;
 }

@@ -172,7 +172,9 @@ const TRIM_LENGTH = 500;
 /**
  * A log in Deno KV. Use it if many processes append or read: the isolates of a
  * Deno Deploy app, or processes on one machine with one file. `append` throws a
- * `RangeError` if its messages exceed 720 KiB in total.
+ * `RangeError` if its messages exceed 720 KiB in total. Deno KV itself refuses an
+ * `append` of about 1000 messages or more, and one whose keys exceed 80 KiB in
+ * total, so keep `key` short.
  *
  * The atomic operation that stores messages also numbers them. It is retried if
  * another process has changed the log in the meantime. An id contains the

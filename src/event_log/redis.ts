@@ -124,7 +124,8 @@ const TOUCH_EXPIRY = 86_400_000;
  * If the message after which to read was trimmed, the reader gets a gap, even
  * if all messages after it are kept. Reading changes nothing in the log.
  *
- * Entries of other programs in the stream are skipped.
+ * Entries of other programs in the stream are skipped. An `append` of several
+ * messages is a Lua script (`EVAL`), so that all of them are stored or none.
  *
  * @example
  * ```ts

@@ -48,6 +48,9 @@ export interface RedisConnectionOptions {
    *
    * - npm package `redis`: `(command) => client.sendCommand(command)`
    * - npm package `ioredis`: `([name, ...args]) => client.call(name, ...args)`
+   *
+   * Commands must reach Redis in the order of the calls. A single connection does
+   * this; a pool of connections does not.
    */
   send: SendRedisCommand;
   /**

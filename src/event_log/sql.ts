@@ -123,13 +123,17 @@ export interface SqlEventLogOptions {
  * Reads that fail for a temporary reason are retried until they succeed. Reading
  * changes nothing in the database.
  *
+ * The calls of one object take effect in their order. If `query` uses a pool of
+ * connections, this does not hold between two objects with the same key.
+ *
  * Messages are numbered in the order in which they are committed, without gaps.
  * An id also contains a random tag. If the database is restored from a backup,
  * the ids that were assigned after the backup are unknown, and readers that
  * continue after one of them get a gap.
  *
- * To delete a log, delete the rows with its key from all tables of
- * {@linkcode SQL_EVENT_LOG_SCHEMA}.
+ * To delete a log, delete the rows with its key from the tables of
+ * {@linkcode SQL_EVENT_LOG_SCHEMA}. In PostgreSQL, do this in one transaction, with
+ * the row of `sse_logs` first: appends to the log then wait for its end.
  *
  * @example
  * ```ts

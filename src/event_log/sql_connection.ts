@@ -94,8 +94,13 @@ export type SqlListen = (
  *     const client = new pg.Client({ connectionString });
  *     client.on("error", onLost);
  *     client.on("notification", ({ payload }) => onNotify(payload));
- *     await client.connect();
- *     await client.query(`LISTEN ${channel}`);
+ *     try {
+ *       await client.connect();
+ *       await client.query(`LISTEN ${channel}`);
+ *     } catch (error) {
+ *       client.end().catch(() => {}); // It may be connected.
+ *       throw error;
+ *     }
  *     return () => client.end();
  *   },
  *   onError: (error) => console.warn(error),
@@ -168,7 +173,8 @@ export interface SqlConnectionOptions {
    * the log would wait for them.
    *
    * The database may still execute the statement, so an `append` that fails in this
-   * way may have stored its messages. `record` finds out before it tries again.
+   * way may have stored its messages. `record` finds out before it tries again. It
+   * cannot notice a statement that is executed only after a later append.
    *
    * @default {10_000}
    */

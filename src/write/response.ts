@@ -120,7 +120,8 @@ const HEARTBEAT = /* @__PURE__ */ utf8.encode(":\n");
  *
  * The function is called when the body is first read. For a HEAD request, that
  * is never, unless the server reads the body anyway, as `Deno.serve` does: then
- * the signal aborts immediately. If the function throws or rejects, the
+ * the signal aborts immediately. Cloudflare Workers read it and never cancel it,
+ * so answer HEAD requests yourself there. If the function throws or rejects, the
  * response errors, unless the signal has aborted. A source that the function
  * returns after the signal has aborted is closed.
  *

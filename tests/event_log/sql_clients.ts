@@ -40,8 +40,13 @@ function connectPg(url: string, options = ""): Options {
         "notification",
         ({ payload }: { payload: string }) => onNotify(payload),
       );
-      await client.connect();
-      await client.query(`LISTEN ${channel}`);
+      try {
+        await client.connect();
+        await client.query(`LISTEN ${channel}`);
+      } catch (error) {
+        client.end().catch(() => {}); // It may be connected.
+        throw error;
+      }
       return () => client.end();
     },
     [Symbol.asyncDispose]: () => pool.end(),
