@@ -570,10 +570,10 @@ class StoredReader extends LogReader {
     if (after === undefined) {
       return this.#last ?? await this.#log.lastId(this.stop);
     }
+    if (after !== "") return after;
     // If the log was empty, what is appended from now on is not read.
-    const wasEmpty = this.#last === this.#log.start;
-    return after ||
-      (wasEmpty ? this.#last! : await this.#log.oldest(this.stop));
+    if (this.#last === this.#log.start) return this.#last;
+    return await this.#log.oldest(this.stop);
   }
 
   #writePage({ entries, end, ended }: Page): void {

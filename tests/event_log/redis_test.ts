@@ -6,7 +6,12 @@ import {
   assertThrows,
 } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
-import { EventLogGapError, record, resume } from "../../src/event_log/mod.ts";
+import {
+  EventLogEndedError,
+  EventLogGapError,
+  record,
+  resume,
+} from "../../src/event_log/mod.ts";
 import {
   RedisConnection,
   type RedisConnectionOptions,
@@ -119,6 +124,33 @@ testRedis(
     }
     assert(blocking.connections > 5);
     await reader.return();
+  },
+);
+
+testRedis(
+  "stores several messages with one command, or none of them",
+  async (server, stack) => {
+    const names: string[] = [];
+    const { log, commands } = await open(server, stack);
+    const counting = makeLog({
+      send(command) {
+        names.push(command[0]);
+        return commands.send(command);
+      },
+      maxMessages: 1000,
+      expireIn: 60_000,
+    });
+    const messages = numbers(1, 3).map((data) => ({ data }));
+    const id = await counting.append({ data: "0" }, ...messages);
+    assertEquals(names, ["EVAL", "PEXPIRE"]);
+    assertEquals((await log.status()).lastId, id);
+    await log.end();
+    await assertRejects(
+      () => counting.append({ data: "4" }, { data: "5" }),
+      EventLogEndedError,
+    );
+    const stored = await readAll(log.read(""));
+    assertEquals(stored.map(({ data }) => data), ["0", ...numbers(1, 3)]);
   },
 );
 
