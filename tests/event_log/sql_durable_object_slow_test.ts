@@ -83,6 +83,12 @@ slowTest(
       const own = await deadline(beside.next(), "a message");
       assertEquals(own.value?.data, "other");
       await post(chat, "3");
+      // A stream would run on, as Workers never cancel it.
+      const head = await fetch(chat, { method: "HEAD" });
+      assertEquals([head.status, head.headers.get("Content-Type")], [
+        200,
+        null,
+      ]);
       for (const unknown of ["unknown", "0".repeat(64)]) {
         const response = await fetch(new URL(unknown, worker.url));
         assertEquals([response.status, await response.text()], [404, ""]);
