@@ -1,5 +1,7 @@
 /** A minimal Redis client on a socket. */
 
+import { Buffer } from "node:buffer";
+
 /**
  * Uses one connection at a time. After a loss, the next command opens a new
  * one.
@@ -83,11 +85,11 @@ class Connection {
     if (this.#lost) return Promise.reject(new Error("The connection was lost"));
     const reply = Promise.withResolvers<unknown>();
     this.#pending.push(reply);
-    const encoder = new TextEncoder();
     const parts = command.map((part) =>
-      `$${encoder.encode(part).length}\r\n${part}\r\n`
+      `$${Buffer.byteLength(part)}\r\n${part}\r\n`
     );
-    const bytes = encoder.encode(`*${command.length}\r\n${parts.join("")}`);
+    const text = `*${command.length}\r\n${parts.join("")}`;
+    const bytes = new TextEncoder().encode(text);
     this.#written = this.#written.then(() => writeAll(this.#socket, bytes))
       .catch(() => this.close());
     return reply.promise;
