@@ -158,3 +158,4 @@ export type { ReconnectOptions } from "./src/read/reconnect.ts";
 export { sseResponse, type SseResponseInit } from "./src/write/response.ts";
 export { sseFetch, type SseFetchOptions } from "./src/read/sse_fetch.ts";
 export { ServerSentEvent } from "./src/read/server_sent_event.ts";
+export type { SseSource } from "./src/write/subscription.ts";

@@ -69,3 +69,4 @@ export type { SseMessage } from "../write/encoder.ts";
 export { MemoryEventLog, type MemoryEventLogOptions } from "./memory.ts";
 export { record, type RecordOptions } from "./record.ts";
 export { resume, type ResumeOptions } from "./resume.ts";
+export type { SseSource } from "../write/subscription.ts";

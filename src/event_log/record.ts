@@ -14,7 +14,7 @@ import { deferred } from "../internal/deferred.ts";
 import type { PulledSource } from "../internal/pulled_source.ts";
 import { onAbort, wait } from "../internal/wait.ts";
 import type { SseMessage } from "../write/encoder.ts";
-import { pullMessages } from "../write/subscription.ts";
+import { pullMessages, type SseSource } from "../write/subscription.ts";
 import { type EventLog, isEndedError, isGapError } from "./event_log.ts";
 import { extrasOf, type LogExtras, toJson } from "./message.ts";
 import { retryDelay } from "./retry.ts";
@@ -125,21 +125,7 @@ const MAX_END_TIME = 10_000;
  */
 export async function record(
   log: EventLog,
-  source:
-    | AsyncIterable<SseMessage>
-    | Iterable<SseMessage>
-    | ReadableStream<SseMessage>
-    | ((
-      signal: AbortSignal,
-    ) =>
-      | AsyncIterable<SseMessage>
-      | Iterable<SseMessage>
-      | ReadableStream<SseMessage>
-      | Promise<
-        | AsyncIterable<SseMessage>
-        | Iterable<SseMessage>
-        | ReadableStream<SseMessage>
-      >),
+  source: SseSource | ((signal: AbortSignal) => SseSource | Promise<SseSource>),
   options: RecordOptions = {},
 ): Promise<"complete" | "stopped" | "failed"> {
   checkType(log?.append, "function", "log to be an event log");

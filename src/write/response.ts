@@ -10,6 +10,7 @@ import { encodeEvent, sharedBytes, type SseMessage, utf8 } from "./encoder.ts";
 import {
   PulledSubscription,
   type Sink,
+  type SseSource,
   subscribe,
   type Subscription,
 } from "./subscription.ts";
@@ -248,21 +249,7 @@ const HEARTBEAT = /* @__PURE__ */ utf8.encode(":\n");
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#authoring-notes}
  */
 export function sseResponse(
-  source:
-    | AsyncIterable<SseMessage>
-    | Iterable<SseMessage>
-    | ReadableStream<SseMessage>
-    | ((
-      signal: AbortSignal,
-    ) =>
-      | AsyncIterable<SseMessage>
-      | Iterable<SseMessage>
-      | ReadableStream<SseMessage>
-      | Promise<
-        | AsyncIterable<SseMessage>
-        | Iterable<SseMessage>
-        | ReadableStream<SseMessage>
-      >),
+  source: SseSource | ((signal: AbortSignal) => SseSource | Promise<SseSource>),
   init: SseResponseInit = {},
 ): Response {
   const writer = new Writer(source, init);

@@ -6,12 +6,32 @@
  */
 
 import {
-  type Iterables,
   type PulledSource,
   pullFrom,
   pullFromFunction,
 } from "../internal/pulled_source.ts";
 import type { SseMessage } from "./encoder.ts";
+
+/**
+ * A source of messages: a generator, another iterable, or a stream. `sseResponse`
+ * and `record` accept it, or a function that returns it.
+ *
+ * @example Answer with any source
+ * ```ts
+ * import { sseResponse, type SseSource } from "@x/sse";
+ *
+ * function answer(source: SseSource): Response {
+ *   return sseResponse(source, { heartbeat: 15_000, sendTimeout: 60_000 });
+ * }
+ * export default { fetch: () => answer([{ data: "Hello" }]) };
+ * ```
+ *
+ * @see {@link https://streams.spec.whatwg.org/#rs-from}
+ */
+export type SseSource =
+  | AsyncIterable<SseMessage>
+  | Iterable<SseMessage>
+  | ReadableStream<SseMessage>;
 
 /**
  * The key of {@linkcode Subscribable}'s method, a symbol so that it is not part
@@ -46,9 +66,6 @@ export interface Subscription {
   cancel(): void | Promise<void>;
 }
 
-/** What is read if it cannot be subscribed to. */
-type Messages = Iterables<SseMessage>;
-
 /**
  * Subscribes to a source. A function that returns the source is called by the
  * first `pull()`.
@@ -56,7 +73,7 @@ type Messages = Iterables<SseMessage>;
  * @throws {TypeError} If it is a locked stream, or no source.
  */
 export function subscribe(
-  source: Messages | (() => Promise<Messages>),
+  source: SseSource | (() => Promise<SseSource>),
   sink: Sink,
 ): Subscription {
   const subscribable = source as Partial<Subscribable> | undefined;
@@ -71,7 +88,7 @@ export function subscribe(
  * @throws {TypeError} If it is a locked stream, or no source.
  */
 export function pullMessages(
-  source: Messages | (() => Messages | Promise<Messages>),
+  source: SseSource | (() => SseSource | Promise<SseSource>),
 ): PulledSource<SseMessage> {
   return typeof source === "function"
     ? pullFromFunction(source)

@@ -13,6 +13,7 @@ import {
   SseEventStream,
   type SseMessage,
   sseResponse,
+  type SseSource,
 } from "../../mod.ts";
 import {
   type EventLog,
@@ -110,7 +111,8 @@ export function write(): Response {
   const message: SseMessage = { data: "", event: undefined, id: undefined };
   const event = new ServerSentEvent({ data: encodeSse(message) });
   new ReadableStream<SseMessage>().pipeThrough(new SseEncoderStream());
-  return sseResponse([message, event], {
+  const source: SseSource = [message, event];
+  return sseResponse(source, {
     status: 200,
     heartbeat: undefined,
     signal: undefined,
