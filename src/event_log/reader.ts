@@ -15,9 +15,9 @@ import {
   type Subscription,
 } from "../write/subscription.ts";
 import {
-  type EventLog,
   EventLogIdleError,
   type EventLogReadOptions,
+  type EventLogStatus,
 } from "./event_log.ts";
 
 type Result = IteratorResult<SseMessage, undefined>;
@@ -38,6 +38,13 @@ export function checkReadOptions(
   return timeoutOption(options, "idleTimeout");
 }
 
+/** A log whose idle time is watched. */
+interface WatchedLog {
+  status(): Promise<EventLogStatus>;
+  /** Whether another call cannot succeed. By default, it may. */
+  isPermanent?(error: unknown): boolean;
+}
+
 /**
  * A reader of a log. It is an async iterator, but a sink can subscribe to it
  * instead. It fails if its signal aborts, or if its log is idle for too long.
@@ -49,7 +56,7 @@ export abstract class LogReader
     Subscription {
   protected readonly signal: AbortSignal | undefined;
   readonly #idleTimeout: number | undefined;
-  readonly #log: Pick<EventLog, "status">;
+  readonly #log: WatchedLog;
   readonly #calls = new Calls();
   #sink: Sink = this.#calls;
   /**
@@ -61,7 +68,7 @@ export abstract class LogReader
   #state: "new" | "paused" | "flowing" | "over" = "new";
   #left: AbortController | undefined;
 
-  constructor(log: Pick<EventLog, "status">, options: EventLogReadOptions) {
+  constructor(log: WatchedLog, options: EventLogReadOptions) {
     this.#log = log;
     this.#idleTimeout = checkReadOptions(options);
     this.signal = options.signal;
@@ -166,8 +173,12 @@ export abstract class LogReader
     let delay = 0;
     do {
       await wait(delay, this.left);
-      const left = this.#timeLeft(timeout, start);
-      delay = await left.catch(() => MAX_LOOK_DELAY);
+      try {
+        delay = await this.#timeLeft(timeout, start);
+      } catch (error) {
+        if (this.#log.isPermanent?.(error)) return this.fail(error);
+        delay = MAX_LOOK_DELAY;
+      }
     } while (delay > 0 && !this.isOver);
     this.fail(new EventLogIdleError(timeout));
   }

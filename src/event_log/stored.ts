@@ -293,6 +293,10 @@ export class StoredLog implements EventLog, LogExtras, LogWatcher {
     await this.#store.touch();
   }
 
+  isPermanent(error: unknown): boolean {
+    return this.#store.isPermanent(error);
+  }
+
   /** The position of a log to which nothing was appended yet. */
   get start(): string {
     return this.#store.start;

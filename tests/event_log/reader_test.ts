@@ -115,6 +115,18 @@ Deno.test("idleTimeout does not apply while status() fails", async () => {
   assertEquals(call.outcome, "EventLogIdleError");
 });
 
+Deno.test("a reader with idleTimeout throws a permanent failure of status()", async () => {
+  using time = new FakeTime();
+  const store = new ArrayStore();
+  store.status = () => Promise.reject(new TypeError("NOPERM"));
+  store.isPermanent = (error) => error instanceof TypeError;
+  const log = new StoredLog(store);
+  const reader = readWithFakeTime(log.read("0", { idleTimeout: 50 }));
+  const call = reader.next();
+  await advance(time, 1000);
+  assertEquals(call.outcome, "TypeError");
+});
+
 Deno.test("a reader with idleTimeout leaves no timer if it returns during a call of status()", async () => {
   using time = new FakeTime();
   const store = new ArrayStore();
