@@ -34,7 +34,7 @@ import {
   type EventLogStatus,
 } from "./event_log.ts";
 import { EXTRAS, type LogExtras } from "./message.ts";
-import { isFailedCheck, messageOf } from "./retry.ts";
+import { isProgramError, messageOf } from "./retry.ts";
 import {
   BEFORE,
   limitOption,
@@ -287,7 +287,7 @@ class KvLogStore implements LogStore {
 
   isPermanent(error: unknown): boolean {
     const wasClosed = (error as Error | undefined)?.name === "BadResource";
-    return wasClosed || isFailedCheck(error);
+    return wasClosed || isProgramError(error);
   }
 
   async append(jsons: string[], tag: string): Promise<string> {

@@ -13,7 +13,7 @@ import {
 import { deferred } from "../internal/deferred.ts";
 import { MAX_TIMER_DELAY, wait, within } from "../internal/wait.ts";
 import { randomTag } from "./message.ts";
-import { isFailedCheck, messageOf, retryDelay } from "./retry.ts";
+import { isProgramError, messageOf, retryDelay } from "./retry.ts";
 
 /**
  * Sends a Redis command, whose first item is its name, and returns the reply.
@@ -140,8 +140,8 @@ interface Blocked {
  * process: a single blocking command waits for new messages of all of them.
  *
  * In a Cloudflare Worker, except in a Durable Object, create a connection for each
- * request instead, and its logs as well. A response cannot depend on a timer of
- * another request there, and would hang after that request ends.
+ * request instead, and its logs as well. A request cannot use a socket or a timer
+ * of another request there: its readers fail.
  *
  * @example Two logs on one connection
  * ```ts
@@ -354,7 +354,7 @@ const PERMANENT =
 
 /** Whether another try cannot succeed. */
 export function isPermanent(error: unknown): boolean {
-  return isFailedCheck(error) || PERMANENT.test(messageOf(error));
+  return isProgramError(error) || PERMANENT.test(messageOf(error));
 }
 
 /**

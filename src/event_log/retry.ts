@@ -32,9 +32,15 @@ export function messageOf(error: unknown): string {
 }
 
 /**
- * Whether a check of this package has failed, which another try cannot change.
- * `JSON.parse` throws errors with a similar message, but they are `SyntaxError`s.
+ * The text of an error that only a change of the program can prevent: a check of
+ * this package has failed, or a request to a Cloudflare Worker uses a connection of
+ * another request. `JSON.parse` throws errors with a similar message as a check, but
+ * they are `SyntaxError`s.
  */
-export function isFailedCheck(error: unknown): boolean {
-  return /^(Type|Range)Error: Expected /.test(textOf(error));
+const PROGRAM_ERROR =
+  /^(Type|Range)Error: Expected |on behalf of a different request/;
+
+/** Whether the program has to be changed, so that another try cannot succeed. */
+export function isProgramError(error: unknown): boolean {
+  return PROGRAM_ERROR.test(textOf(error));
 }

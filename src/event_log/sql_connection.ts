@@ -18,7 +18,7 @@ import {
   type SqlDialect,
   type SqlDialectName,
 } from "./sql_dialect.ts";
-import { isFailedCheck, messageOf, retryDelay } from "./retry.ts";
+import { isProgramError, messageOf, retryDelay } from "./retry.ts";
 import type { LogWatcher } from "./stored.ts";
 
 /**
@@ -576,6 +576,6 @@ const PERMANENT_MESSAGE =
 /** Whether a retry cannot succeed. */
 export function isPermanent(error: unknown): boolean {
   const { code } = (error ?? {}) as { code?: unknown };
-  return isFailedCheck(error) || PERMANENT_CODE.test(String(code)) ||
+  return isProgramError(error) || PERMANENT_CODE.test(String(code)) ||
     PERMANENT_MESSAGE.test(messageOf(error));
 }

@@ -1,5 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
-import { messageOf, retryDelay } from "../../src/event_log/retry.ts";
+import {
+  isProgramError,
+  messageOf,
+  retryDelay,
+} from "../../src/event_log/retry.ts";
 
 Deno.test("retryDelay grows to 2 seconds, or to 30 if a limit of requests is reached", () => {
   const limited = new Error("ERR max requests limit exceeded");
@@ -26,4 +30,15 @@ Deno.test("messageOf returns the message of an error, or the thrown value as tex
   assertEquals(messageOf({ message: "b" }), "b");
   assertEquals(messageOf("c"), "c");
   assertEquals(messageOf(undefined), "undefined");
+});
+
+Deno.test("isProgramError recognizes failed checks, and connections of another request in a Worker", () => {
+  const foreign =
+    "Cannot perform I/O on behalf of a different request. I/O objects";
+  assert(isProgramError(new TypeError("Expected a list, got 1")));
+  assert(isProgramError(new RangeError("Expected a number, got 1")));
+  assert(isProgramError(new Error(foreign)));
+  assert(!isProgramError(new Error("Expected Redis to answer")));
+  assert(!isProgramError(new SyntaxError("Expected ',' or '}' in JSON")));
+  assert(!isProgramError(undefined));
 });
