@@ -423,7 +423,7 @@ class KvLogStore implements LogStore {
     const number = numberOf(position);
     if (!(number <= last)) return undefined;
 
-    const page: StoredPage = { entries: [], end: position, ended: false };
+    const entries: StoredPage["entries"] = [];
     const isBefore = position.endsWith(BEFORE);
     let next = isBefore ? number : number + 1;
     // The list begins with the message at the position, to check that it still
@@ -435,14 +435,13 @@ class KvLogStore implements LogStore {
         isKnown = id + (isBefore ? BEFORE : "") === position;
         if (!isBefore) continue;
       }
-      if (!isKnown || numberOf(id) !== next++) break;
-      page.entries.push({ id, json });
-      page.end = id;
-      if (page.entries.length === count) break;
+      if (!isKnown || numberOf(id) !== next) break;
+      next++;
+      entries.push({ id, json });
+      if (entries.length === count) break;
     }
-    if (!isKnown || page.end === position && number < last) return undefined;
-    page.ended = head.ended && numberOf(page.end) >= last;
-    return page;
+    if (!isKnown || entries.length === 0 && next <= last) return undefined;
+    return { entries, ended: head.ended && next > last };
   }
 
   /** Yields the messages that have all parts, from a number on. */

@@ -367,7 +367,7 @@ return id`;
     }
     const ended = entries.at(-1)?.redisId === LAST_ID;
     if (ended) entries.pop();
-    return { entries, end: entries.at(-1)?.id ?? position, ended };
+    return { entries, ended };
   }
 
   async oldest(): Promise<string> {

@@ -358,20 +358,18 @@ class SqlStore implements LogStore {
       if (!isKnown) return undefined;
       if (!before && !isEnd(first)) rows = rows.slice(1);
     }
-    const page: StoredPage = { entries: [], end: position, ended: false };
+    const page: StoredPage = { entries: [], ended: false };
     for (const row of rows) {
       if (numberIn(row, "number") !== next) break;
       if (isEnd(row)) {
         page.ended = true;
         break;
       }
-      page.end = positionOf(next++, row.tag);
-      page.entries.push({ id: page.end, json: String(row.body) });
+      const id = positionOf(next++, row.tag);
+      page.entries.push({ id, json: String(row.body) });
     }
-    if (rows.length > 0 && page.end === position && !page.ended) {
-      return undefined;
-    }
-    return page;
+    const isGap = rows.length > 0 && page.entries.length === 0 && !page.ended;
+    return isGap ? undefined : page;
   }
 
   async oldest(): Promise<string> {

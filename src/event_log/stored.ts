@@ -127,9 +127,7 @@ export function oldestToKeep(
 export interface StoredPage {
   /** The entries. An entry that is not a message has no `json`. */
   entries: { id: string; json?: string | undefined }[];
-  /** The position after the last entry. */
-  end: string;
-  /** Whether the log has ended there. */
+  /** Whether the log ends after them. */
   ended: boolean;
 }
 
@@ -137,7 +135,6 @@ export interface StoredPage {
 interface Page {
   readonly start: string;
   readonly entries: { id: string; message?: SseMessage }[];
-  readonly end: string;
   readonly ended: boolean;
   /** The approximate size in bytes. */
   readonly size: number;
@@ -199,8 +196,8 @@ class PageCache {
 const cache = /* @__PURE__ */ new PageCache();
 
 /** Whether nothing follows the start of a page yet. */
-function isEmpty({ start, end, ended }: Page): boolean {
-  return start === end && !ended;
+function isEmpty({ entries, ended }: Page): boolean {
+  return entries.length === 0 && !ended;
 }
 
 /** The readers that wait for the page after a position. */
@@ -580,13 +577,13 @@ class StoredReader extends LogReader {
     return await this.#log.oldest(this.stop);
   }
 
-  #writePage({ entries, end, ended }: Page): void {
+  #writePage({ entries, ended }: Page): void {
     while (this.#nextIndex < entries.length) {
       const { id, message } = entries[this.#nextIndex++];
       this.#position = id;
       if (message && !this.write(message) || id === this.#last) return;
     }
-    this.#start = this.#position = end;
+    this.#start = this.#position;
     this.#nextIndex = 0;
     // Only a reader that does not follow the log gets an empty page.
     if (ended || entries.length === 0) this.close();

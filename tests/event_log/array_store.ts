@@ -23,7 +23,7 @@ export class ArrayStore implements LogStore {
       if (entries.length === 100) break;
       entries.push({ id: `${n}`, json: `{"data":"${n}"}` });
     }
-    return { entries, end: entries.at(-1)?.id ?? position, ended: false };
+    return { entries, ended: false };
   }
 
   async oldest() {

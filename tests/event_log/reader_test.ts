@@ -177,10 +177,10 @@ Deno.test("a subscription calls no method of its sink if a fetch ends after canc
   store.last = 1;
   const looked = Promise.withResolvers<void>();
   const found = Promise.withResolvers<void>();
-  store.pageAfter = async (position) => {
+  store.pageAfter = async () => {
     looked.resolve();
     await found.promise;
-    return { entries: [], end: position, ended: false };
+    return { entries: [], ended: false };
   };
   const messages = new StoredLog(store).read("0", { follow: false });
   const sink = new RecordingSink();
