@@ -205,9 +205,8 @@ export class SqlEventLog implements EventLog {
  */
 const BATCH_SIZE = 262_144;
 
-const POSITION = new RegExp(
-  `^(\\d{1,15})-([0-9a-z]{${TAG_LENGTH}})(${BEFORE})?$`,
-);
+/** Matches a position. Its number is the first group. */
+const POSITION = new RegExp(`^(\\d{1,15})(?:-[0-9a-z]+(${BEFORE})?)?$`);
 
 /** The messages of one statement. */
 interface Batch {
@@ -338,8 +337,8 @@ class SqlStore implements LogStore {
     position: string,
     count: number,
   ): Promise<StoredPage | undefined> {
-    const [, digits = "0", tag, before] = POSITION.exec(position) ?? [];
-    if (tag === undefined && position !== START) return undefined;
+    const [, digits, before = ""] = POSITION.exec(position) ?? [];
+    if (digits === undefined) return undefined;
     const number = Number(digits);
     let rows = await this.#sql.run(
       "page",
@@ -349,24 +348,17 @@ class SqlStore implements LogStore {
       before ? 0 : number,
       count + 1,
     );
-    let next = before ? number : number + 1;
-    if (tag !== undefined) {
+    if (position !== START) {
       const [first] = rows;
-      // The row that ends the log has the tag of the message before it.
-      const isKnown = first?.tag === tag &&
-        numberIn(first, "number") === (isEnd(first) ? next : number);
-      if (!isKnown) return undefined;
+      if (!first || positionOf(first) + before !== position) return undefined;
       if (!before && !isEnd(first)) rows = rows.slice(1);
     }
     const page: StoredPage = { entries: [], ended: false };
+    let next = before ? number : number + 1;
     for (const row of rows) {
-      if (numberIn(row, "number") !== next) break;
-      if (isEnd(row)) {
-        page.ended = true;
-        break;
-      }
-      const id = positionOf(next++, row.tag);
-      page.entries.push({ id, json: String(row.body) });
+      if (numberIn(row, "number") !== next++) break;
+      if (isEnd(row)) page.ended = true;
+      else page.entries.push({ id: positionOf(row), json: String(row.body) });
     }
     const isGap = rows.length > 0 && page.entries.length === 0 && !page.ended;
     return isGap ? undefined : page;
@@ -375,10 +367,8 @@ class SqlStore implements LogStore {
   async oldest(): Promise<string> {
     const [row] = await this.#sql.run("oldest", this.#key);
     if (row === undefined) return START;
-    const number = numberIn(row, "number");
-    // No message is kept, only the row that ends the log.
-    if (isEnd(row)) return positionOf(number - 1, row.tag);
-    return positionOf(number, row.tag) + BEFORE;
+    // If no message is kept, it is the row that ends the log.
+    return positionOf(row) + (isEnd(row) ? "" : BEFORE);
   }
 
   status(): Promise<EventLogStatus> {

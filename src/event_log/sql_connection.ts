@@ -535,17 +535,18 @@ export function numberIn(row: SqlRow, name: string): number {
   return value;
 }
 
-/** Returns the position after a message, or `START` for number 0. */
-export function positionOf(number: number, tag: unknown): string {
-  return number > 0 ? `${number}-${tag}` : START;
+/**
+ * Returns the position after a row. The row that ends a log is not a message, and
+ * has the tag of the message before it: the position is that of this message.
+ */
+export function positionOf(row: SqlRow): string {
+  const number = numberIn(row, "number") - (isEnd(row) ? 1 : 0);
+  return number > 0 ? `${number}-${row.tag}` : START;
 }
 
 function toStatus(row: SqlRow): EventLogStatus {
-  const ended = isEnd(row);
-  // The row that ends a log has a number, but is not a message.
-  const number = numberIn(row, "number") - (ended ? 1 : 0);
-  const lastId = positionOf(number, row.tag);
-  return { lastId, ended, idle: Math.max(numberIn(row, "idle"), 0) };
+  const idle = Math.max(numberIn(row, "idle"), 0);
+  return { lastId: positionOf(row), ended: isEnd(row), idle };
 }
 
 /** Whether a row ends its log. SQLite returns 1 or 1n, PostgreSQL `true`. */
