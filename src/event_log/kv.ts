@@ -424,20 +424,18 @@ class KvLogStore implements LogStore {
     if (!(number <= last)) return undefined;
 
     const entries: StoredPage["entries"] = [];
-    const isBefore = position.endsWith(BEFORE);
-    let next = isBefore ? number : number + 1;
+    const before = position.endsWith(BEFORE) ? BEFORE : "";
+    let next = before ? number : number + 1;
     // The list begins with the message at the position, to check that it still
     // exists. The newest message may have expired, but the head proves its
     // position.
     let isKnown = position === START || position === head.last;
-    for await (const { id, json } of this.#messagesFrom(number || 1)) {
-      if (numberOf(id) === number) {
-        isKnown = id + (isBefore ? BEFORE : "") === position;
-        if (!isBefore) continue;
-      }
-      if (!isKnown || numberOf(id) !== next) break;
+    for await (const message of this.#messagesFrom(number || 1)) {
+      if (message.number === number) isKnown = message.id + before === position;
+      if (message.number < next) continue;
+      if (!isKnown || message.number !== next) break;
       next++;
-      entries.push({ id, json });
+      entries.push(message);
       if (entries.length === count) break;
     }
     if (!isKnown || entries.length === 0 && next <= last) return undefined;
@@ -447,7 +445,7 @@ class KvLogStore implements LogStore {
   /** Yields the messages that have all parts, from a number on. */
   async *#messagesFrom(
     number: number,
-  ): AsyncGenerator<{ id: string; json: string }> {
+  ): AsyncGenerator<{ number: number; id: string; json: string }> {
     const prefix = this.#prefix;
     const values = this.#kv.list({ prefix, start: [...prefix, number] }, {
       limit: PAGE_LENGTH,
@@ -467,7 +465,7 @@ class KvLogStore implements LogStore {
       if (part !== next) continue;
       next++;
       json += decoder.decode(value as Uint8Array, { stream: next < count });
-      if (next === count) yield { id: `${number}-${tag}`, json };
+      if (next === count) yield { number, id: `${number}-${tag}`, json };
     }
   }
 
