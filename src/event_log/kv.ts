@@ -262,7 +262,7 @@ class KvLogStore implements LogStore {
   readonly start = START;
   readonly #kv: KvStore;
   readonly #headKey: KvKey;
-  /** The start of the keys of messages. `#setMessage` adds the rest. */
+  /** The start of the keys of messages. A `MessageKey` follows. */
   readonly #prefix: KvKey;
   readonly #maxMessages: number;
   readonly #pollInterval: number;
@@ -291,8 +291,8 @@ class KvLogStore implements LogStore {
   }
 
   async append(jsons: string[], tag: string): Promise<string> {
-    const messages = jsons.map((json) => new TextEncoder().encode(json));
-    const size = messages.reduce((sum, { length }) => sum + length, 0);
+    const messages = jsons.map(partsOf);
+    const size = messages.flat().reduce((sum, { length }) => sum + length, 0);
     check(
       size <= MAX_SIZE,
       `messages of at most ${MAX_SIZE} bytes together`,
@@ -302,33 +302,20 @@ class KvLogStore implements LogStore {
     const { last } = await this.#change((head, changes) => {
       if (head.ended) throw new EventLogEndedError();
       let number = numberOf(head.last);
-      for (const bytes of messages) {
-        this.#setMessage(changes, ++number, tag, bytes);
+      for (const parts of messages) {
+        number++;
+        for (const [part, bytes] of parts.entries()) {
+          // With the number of parts, a reader can tell whether all of them are
+          // there.
+          const key = [...this.#prefix, number, tag, part, parts.length];
+          changes.set(key, bytes, this.#setOptions);
+        }
       }
       head.last = `${number}-${tag}`;
       head.time = Date.now();
     });
     await this.#trim(numberOf(last), messages.length);
     return last;
-  }
-
-  #setMessage(
-    changes: Changes,
-    number: number,
-    tag: string,
-    bytes: Uint8Array<ArrayBuffer>,
-  ): void {
-    const count = Math.max(1, Math.ceil(bytes.length / PART_SIZE));
-    for (let part = 0; part < count; part++) {
-      const start = part * PART_SIZE;
-      changes.set(
-        // With the number of parts, a reader can tell whether all of them are
-        // there.
-        [...this.#prefix, number, tag, part, count],
-        bytes.slice(start, start + PART_SIZE),
-        this.#setOptions,
-      );
-    }
   }
 
   async has(tag: string): Promise<boolean> {
@@ -503,6 +490,16 @@ function toHead(value: unknown): Head {
   return value === null
     ? { last: START, ended: false, time: -Infinity }
     : { ...value as Head };
+}
+
+/** Returns a message in UTF-8, in parts that Deno KV accepts. */
+function partsOf(json: string): Uint8Array[] {
+  const bytes = new TextEncoder().encode(json);
+  const parts: Uint8Array[] = [];
+  for (let start = 0; start < bytes.length; start += PART_SIZE) {
+    parts.push(bytes.slice(start, start + PART_SIZE));
+  }
+  return parts;
 }
 
 /** Returns the number of a position; `NaN` if it is not one. */
