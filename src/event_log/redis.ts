@@ -260,11 +260,9 @@ class RedisStore implements LogStore {
 
   async append(jsons: string[], tag: string): Promise<string> {
     try {
-      const adding = jsons.length === 1
-        ? this.#add("*", MESSAGE, jsons[0], tag)
-        : this.#addAll(jsons, tag);
-      await allOf([adding, this.#expire()]);
-      return await adding;
+      return jsons.length === 1
+        ? await this.#add("*", MESSAGE, jsons[0], tag)
+        : await this.#addAll(jsons, tag);
     } catch (error) {
       throw isExhausted(error) ? new EventLogEndedError() : error;
     }
@@ -272,7 +270,7 @@ class RedisStore implements LogStore {
 
   async end(): Promise<void> {
     try {
-      await allOf([this.#add(LAST_ID, "end", "", randomTag()), this.#expire()]);
+      await this.#add(LAST_ID, "end", "", randomTag());
     } catch (error) {
       const [last] = await this.#range("XREVRANGE", "+", "-", 1);
       if (last?.redisId !== LAST_ID) throw error;
@@ -280,16 +278,23 @@ class RedisStore implements LogStore {
   }
 
   async touch(): Promise<void> {
-    const expiry = ["PX", String(this.#touchExpiry)];
-    await allOf([
-      this.#redis.send(["SET", this.#touchKey, "", ...expiry]),
-      this.#expire(),
-    ]);
+    const expiry = String(this.#touchExpiry);
+    await this.#change(["SET", this.#touchKey, "", "PX", expiry]);
   }
 
-  async #expire(): Promise<void> {
-    if (this.#expireIn === Infinity) return;
-    await this.#redis.send(["PEXPIRE", this.#key, String(this.#expireIn)]);
+  /**
+   * Sends a command and, in the same pipeline, the one that renews `expireIn`.
+   * Settles after both.
+   */
+  async #change(command: string[]): Promise<unknown> {
+    const replies = [this.#redis.send(command)];
+    if (this.#expireIn !== Infinity) {
+      const expire = ["PEXPIRE", this.#key, String(this.#expireIn)];
+      replies.push(this.#redis.send(expire));
+    }
+    await Promise.allSettled(replies);
+    const [reply] = await Promise.all(replies);
+    return reply;
   }
 
   async has(tag: string, age: number): Promise<boolean> {
@@ -319,7 +324,7 @@ class RedisStore implements LogStore {
   ): Promise<string> {
     const fields = [field, value, TAG, tag];
     const command = ["XADD", this.#key, ...this.#limit, id, ...fields];
-    return idOf(await this.#redis.send(command), tag);
+    return idOf(await this.#change(command), tag);
   }
 
   /**
@@ -335,7 +340,7 @@ for i = 2, #ARGV do
 end
 return id`;
     const command = ["EVAL", script, "1", this.#key, tag, ...jsons];
-    return idOf(await this.#redis.send(command), tag);
+    return idOf(await this.#change(command), tag);
   }
 
   /** The arguments of XADD that limit the length of the stream. */
@@ -422,12 +427,6 @@ return id`;
     check(Array.isArray(reply), "send to give a list of entries", reply);
     return reply.map(toEntry);
   }
-}
-
-/** Waits until all tasks are settled. Throws the first error. */
-async function allOf(tasks: Promise<unknown>[]): Promise<void> {
-  await Promise.allSettled(tasks);
-  await Promise.all(tasks);
 }
 
 /** Returns the id of an entry with its tag, from the reply to XADD. */
