@@ -357,8 +357,7 @@ return id`;
     if (redisId === undefined) return undefined;
     // The list begins with the entry at the position, to check that it still
     // exists: if it does, so do all entries after it.
-    const from = position === START ? "-" : redisId;
-    const entries = await this.#range("XRANGE", from, "+", count + 1);
+    const entries = await this.#range("XRANGE", redisId, "+", count + 1);
     if (position === START) {
       // Redis does not trim to fewer entries.
       const length = entries.length > 0
