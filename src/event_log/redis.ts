@@ -358,16 +358,14 @@ return id`;
     // The list begins with the entry at the position, to check that it still
     // exists: if it does, so do all entries after it.
     const entries = await this.#range("XRANGE", redisId, "+", count + 1);
-    if (position === START) {
-      // Redis does not trim to fewer entries.
-      const length = entries.length > 0
-        ? Number(await this.#redis.send(["XLEN", this.#key]))
-        : 0;
-      if (length >= this.#maxLength) return undefined;
-    } else {
+    if (position !== START) {
       if (entries[0]?.id + before !== position) return undefined;
       // The entry that ends the log may be the only one.
       if (before === "" && redisId !== LAST_ID) entries.shift();
+    } else if (entries.length > 0) {
+      // Redis does not trim to fewer entries.
+      const length = await this.#redis.send(["XLEN", this.#key]);
+      if (Number(length) >= this.#maxLength) return undefined;
     }
     const ended = entries.at(-1)?.redisId === LAST_ID;
     if (ended) entries.pop();
@@ -385,12 +383,11 @@ return id`;
       this.#times(),
     ]);
     const ended = newest?.redisId === LAST_ID;
-    const last = ended && previous || newest;
-    const appended = last && last.redisId !== LAST_ID
-      ? Number(last.redisId.split("-")[0])
-      : -Infinity;
+    const last = ended ? previous : newest;
+    const appended = last ? Number(last.redisId.split("-")[0]) : -Infinity;
     const idle = Math.max(now - Math.max(appended, touched), 0);
-    return { lastId: last?.id ?? START, ended, idle };
+    // The entry that ends the log may be the only one.
+    return { lastId: (last ?? newest)?.id ?? START, ended, idle };
   }
 
   /**
