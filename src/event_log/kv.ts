@@ -366,10 +366,11 @@ class KvLogStore implements LogStore {
         changes.set(this.#headKey, head, this.#setOptions);
         if ((await changes.commit()).ok) return head;
       } catch (error) {
-        if (!isLocked(error)) throw error;
+        // Nothing was changed if another process has locked the file.
+        if (!messageOf(error).includes("database is locked")) throw error;
       }
-      // Another process has changed the head. The wait grows with each attempt,
-      // because many processes may be appending.
+      // Another process changes the log. The wait grows with each attempt, because
+      // many processes may be appending.
       await wait(2 ** Math.min(attempt, 8) * Math.random());
     }
   }
@@ -505,11 +506,6 @@ function partsOf(json: string): Uint8Array[] {
 /** Returns the number of a position; `NaN` if it is not one. */
 function numberOf(position: string): number {
   return Number(POSITION.exec(position)?.[1]);
-}
-
-/** Whether nothing was changed because another process has locked the file. */
-function isLocked(error: unknown): boolean {
-  return messageOf(error).includes("database is locked");
 }
 
 /**

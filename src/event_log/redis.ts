@@ -264,7 +264,9 @@ class RedisStore implements LogStore {
         ? await this.#add("*", MESSAGE, jsons[0], tag)
         : await this.#addAll(jsons, tag);
     } catch (error) {
-      throw isExhausted(error) ? new EventLogEndedError() : error;
+      // No id is greater than that of the entry that ends the log.
+      const hasEnded = messageOf(error).includes("exhausted");
+      throw hasEnded ? new EventLogEndedError() : error;
     }
   }
 
@@ -430,11 +432,6 @@ function idOf(reply: unknown, tag: string): string {
   const id = isText(reply) ? toText(reply) : "";
   check(/^\d+-\d+$/.test(id), "send to give an entry's id", reply);
   return `${id}-${tag}`;
-}
-
-/** Whether Redis refused an entry because the log has ended. */
-function isExhausted(error: unknown): boolean {
-  return messageOf(error).includes("exhausted");
 }
 
 function toEntry(reply: unknown): RedisEntry {
