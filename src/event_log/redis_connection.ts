@@ -254,9 +254,8 @@ export class RedisConnection {
     while (this.#waiters.size > 0 && this.#state === "running") {
       const { signal } = this.#vacant = new AbortController();
       try {
-        const failures = this.#failures;
-        if (failures > 0) await wait(retryDelay(failures), signal);
-        await this.#block(signal);
+        if (this.#failures > 0) await wait(retryDelay(this.#failures), signal);
+        if (!signal.aborted) await this.#block(signal);
       } catch (error) {
         this.#failures++;
         this.#report(error);

@@ -220,6 +220,26 @@ Deno.test("RedisConnection does not spin if sendBlocking fails or answers at onc
   }
 });
 
+Deno.test("RedisConnection sends no blocking command after the last reader has left", async () => {
+  using time = new FakeTime();
+  let blocking = 0;
+  const redis = new RedisConnection({
+    send: () => Promise.resolve([]),
+    sendBlocking() {
+      blocking++;
+      return Promise.reject(new Error("Connection lost"));
+    },
+  });
+  const reader = new Reader(new RedisEventLog(redis, "log").read("0-0-"));
+  const pending = reader.next();
+  while (blocking === 0) await time.tickAsync(1);
+  await time.tickAsync(5); // The reader waits again.
+  await reader.return();
+  await pending;
+  await time.tickAsync(5000);
+  assertEquals(blocking, 1);
+});
+
 Deno.test("RedisConnection throws to readers what another try cannot change", async () => {
   for (
     const message of ["MOVED 1 127.0.0.1:9", "WRONGTYPE a string", "NOAUTH no"]
