@@ -171,13 +171,8 @@ export class RedisConnection {
   readonly #pollInterval: number;
   readonly #commandTimeout: number;
   readonly #waiters = new Set<Waiter>();
-  /**
-   * - `"resting"`: there is no waiter.
-   * - `"running"`: `#run` serves the waiters.
-   * - `"polling"`: Redis cannot wait for several streams, so that all readers
-   *   poll.
-   */
-  #state: "resting" | "running" | "polling" = "resting";
+  /** Whether a blocking command can wait for all readers. Otherwise, they poll. */
+  #canBlock: boolean;
   /** The newest blocking command, until its reply. */
   #blocked: Blocked | undefined;
   /** The stream by which the command is interrupted, and its newest id. */
@@ -188,8 +183,8 @@ export class RedisConnection {
    * without an entry.
    */
   #failures = 0;
-  /** Aborts when there is no waiter any more. */
-  #vacant = new AbortController();
+  /** Aborts when there is no waiter any more. Undefined unless `#run` runs. */
+  #vacant: AbortController | undefined;
 
   /**
    * Creates a connection. Sends no command until a log uses it.
@@ -205,6 +200,7 @@ export class RedisConnection {
     functionOption(options, "sendBlocking");
     functionOption(options, "onError");
     this.#options = { ...options };
+    this.#canBlock = options.sendBlocking !== undefined;
     this.#pollInterval = numberOption(options, "pollInterval", 1000, 1);
     this.#commandTimeout = numberOption(options, "commandTimeout", 10_000, 1);
   }
@@ -226,9 +222,7 @@ export class RedisConnection {
 
   /** @internal Resolves when a stream may have an entry after an id, or on abort. */
   async wait(key: string, id: string, signal: AbortSignal): Promise<void> {
-    if (this.#options.sendBlocking === undefined || this.#state === "polling") {
-      return await wait(this.#pollInterval, signal);
-    }
+    if (!this.#canBlock) return await wait(this.#pollInterval, signal);
     const { promise, resolve, reject } = deferred<void>();
     const waiter: Waiter = { key, id, wake: resolve, fail: reject };
     for (const other of this.#waiters) {
@@ -237,22 +231,21 @@ export class RedisConnection {
       if (other.key === key && other.id !== id) return other.wake();
     }
     this.#waiters.add(waiter);
-    if (this.#state === "resting") this.#run();
+    if (this.#vacant === undefined) this.#run();
     if (this.#blocked) this.#interrupt(this.#blocked);
     try {
       await wait(MAX_TIMER_DELAY, signal, promise);
     } finally {
       this.#waiters.delete(waiter);
-      if (this.#waiters.size === 0) this.#vacant.abort();
+      if (this.#waiters.size === 0) this.#vacant!.abort();
     }
   }
 
   /** Waits for all streams with one command, as long as there are waiters. */
   async #run(): Promise<void> {
-    this.#state = "running";
-    await undefined; // Other readers may begin to wait in the same task.
-    while (this.#waiters.size > 0 && this.#state === "running") {
+    while (this.#waiters.size > 0) {
       const { signal } = this.#vacant = new AbortController();
+      await undefined; // Other readers may begin to wait in the same task.
       try {
         if (this.#failures > 0) await wait(retryDelay(this.#failures), signal);
         if (!signal.aborted) await this.#block(signal);
@@ -262,8 +255,7 @@ export class RedisConnection {
       }
       await wait(REJOIN_TIME, signal);
     }
-    if (this.#state === "running") this.#state = "resting";
-    this.#wake(this.#waiters);
+    this.#vacant = undefined;
   }
 
   /** Waits once for a new entry, and wakes its waiters. */
@@ -339,7 +331,7 @@ export class RedisConnection {
       const isOfAll = !cannotBlock && !OF_ONE_KEY.test(messageOf(error));
       if (isOfAll && isPermanent(error)) throw error;
       this.onError(error);
-      if (cannotBlock) this.#state = "polling";
+      if (cannotBlock) this.#canBlock = false;
       this.#wake(this.#waiters);
     } catch (thrown) {
       for (const waiter of this.#waiters) waiter.fail(thrown);
