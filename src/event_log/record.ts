@@ -11,10 +11,13 @@ import {
   timeoutOption,
 } from "../internal/check.ts";
 import { deferred } from "../internal/deferred.ts";
-import type { PulledSource } from "../internal/pulled_source.ts";
 import { onAbort, wait } from "../internal/wait.ts";
 import type { SseMessage } from "../write/encoder.ts";
-import { pullMessages, type SseSource } from "../write/subscription.ts";
+import {
+  PulledSubscription,
+  type Sink,
+  type SseSource,
+} from "../write/subscription.ts";
 import { type EventLog, isEndedError, isGapError } from "./event_log.ts";
 import { extrasOf, type LogExtras, toJson } from "./message.ts";
 import { retryDelay } from "./retry.ts";
@@ -138,10 +141,10 @@ export async function record(
 type Source = Parameters<typeof record>[1];
 type Outcome = Awaited<ReturnType<typeof record>>;
 
-class Recording {
+class Recording implements Sink {
   readonly #log: EventLog;
   readonly #extras: LogExtras;
-  readonly #source: PulledSource<SseMessage>;
+  readonly #subscription: PulledSubscription;
   readonly #options: RecordOptions;
   /** Aborts when recording is over, for any reason. */
   readonly #over = new AbortController();
@@ -157,8 +160,9 @@ class Recording {
     this.#extras = extrasOf(log);
     this.#options = options;
     const { signal } = this.#over;
-    this.#source = pullMessages(
+    this.#subscription = new PulledSubscription(
       typeof source === "function" ? () => source(signal) : source,
+      this,
     );
   }
 
@@ -167,12 +171,32 @@ class Recording {
     const stopListening = onAbort(signal, () => this.#finish("stopped"));
     this.#watch();
     this.#keepAlive();
-    this.#read();
+    this.#subscription.pull();
     const outcome = await this.#outcome.promise;
     stopListening();
-    if (outcome !== "complete") this.#closeSource().catch(() => {});
+    this.#subscription.cancel().catch(() => {});
     await this.#end();
     return outcome;
+  }
+
+  write(message: SseMessage): boolean {
+    toJson(message); // An invalid message must not fail its whole batch.
+    this.#waiting.push(message);
+    this.#appending ??= this.#appendAll();
+    return this.#waiting.length < MAX_WAITING;
+  }
+
+  async close(): Promise<void> {
+    await this.#appending;
+    this.#finish("complete");
+  }
+
+  /** The source has failed, or has given an invalid message. */
+  async error(reason: unknown): Promise<void> {
+    if (this.#over.signal.aborted) return;
+    this.#appendError(reason);
+    await this.#appending;
+    this.#finish("failed");
   }
 
   /** Ends the log. Without the end, its readers would wait forever. */
@@ -222,57 +246,28 @@ class Recording {
     }
   }
 
-  async #read(): Promise<void> {
-    let outcome: Outcome = "complete";
-    try {
-      for (let count = 1;; count++) {
-        const { done, value } = await this.#source.next();
-        // If neither the source nor the log ever waits, no timer would fire.
-        if (count % 1000 === 0) await wait(0, this.#over.signal);
-        if (done || this.#over.signal.aborted) break;
-        this.#append(value);
-        if (this.#waiting.length >= MAX_WAITING) await this.#appending;
-      }
-    } catch (error) {
-      if (this.#over.signal.aborted) return;
-      outcome = "failed";
-      this.#appendError(error);
-    }
-    await this.#appending;
-    this.#finish(outcome);
-  }
-
   #appendError(error: unknown): void {
     const { onError = () => ({ event: "error", data: "" }) } = this.#options;
     try {
       const message = onError(error);
-      if (message !== undefined) this.#append(message);
+      if (message !== undefined) this.write(message);
     } catch {
       // The log ends without a last message.
     }
   }
 
-  #append(message: SseMessage): void {
-    toJson(message); // An invalid message must not fail its whole batch.
-    this.#waiting.push(message);
-    this.#appending ??= this.#appendAll();
-  }
-
-  /** Never rejects. */
+  /** Appends all messages, and then lets the source continue. Never rejects. */
   async #appendAll(): Promise<void> {
     try {
       while (this.#waiting.length > 0 && !this.#over.signal.aborted) {
         await this.#extras.appendSafely(this.#waiting.splice(0));
       }
+      this.#appending = undefined;
+      this.#subscription.pull();
     } catch (error) {
       // Nothing is appended after lost messages.
       this.#hasLost = true;
       this.#finish(isEndedError(error) ? "stopped" : "failed");
     }
-    this.#appending = undefined;
-  }
-
-  async #closeSource(): Promise<void> {
-    await this.#source.return?.();
   }
 }

@@ -46,7 +46,8 @@ export interface Subscribable {
 }
 
 /**
- * A consumer of messages. Its methods do not throw. After `close` or `error`, and
+ * A consumer of messages. Its methods do not throw, except `write` of a sink that
+ * has a `PulledSubscription`. After `close` or `error`, and
  * once the subscription is canceled, the source calls no method of it.
  */
 export interface Sink {
@@ -78,21 +79,7 @@ export function subscribe(
 ): Subscription {
   const subscribable = source as Partial<Subscribable> | undefined;
   const subscription = subscribable?.[SUBSCRIBE]?.(sink);
-  return subscription ?? new PulledSubscription(pullMessages(source), sink);
-}
-
-/**
- * Adapts a source of messages, or a function that returns it and is called for
- * the first message.
- *
- * @throws {TypeError} If it is a locked stream, or no source.
- */
-export function pullMessages(
-  source: SseSource | (() => SseSource | Promise<SseSource>),
-): PulledSource<SseMessage> {
-  return typeof source === "function"
-    ? pullFromFunction(source)
-    : pullFrom(source);
+  return subscription ?? new PulledSubscription(source, sink);
 }
 
 // The states of a `PulledSubscription`.
@@ -103,7 +90,11 @@ const PULLING = 1;
 /** The source has ended or failed, or it was closed. */
 const OVER = 2;
 
-/** Subscribes to a source that is read with `next()`. */
+/**
+ * Subscribes to a source that is read with `next()`, or to a function that
+ * returns the source and is called by the first `pull()`. If `write` of the sink
+ * throws, that counts as a failure of the source.
+ */
 export class PulledSubscription implements Subscription {
   readonly #source: PulledSource<SseMessage>;
   readonly #sink: Sink;
@@ -111,8 +102,14 @@ export class PulledSubscription implements Subscription {
   /** The number of messages. */
   #count = 0;
 
-  constructor(source: PulledSource<SseMessage>, sink: Sink) {
-    this.#source = source;
+  /** @throws {TypeError} If the source is a locked stream, or no source. */
+  constructor(
+    source: SseSource | (() => SseSource | Promise<SseSource>),
+    sink: Sink,
+  ) {
+    this.#source = typeof source === "function"
+      ? pullFromFunction(source)
+      : pullFrom(source);
     this.#sink = sink;
   }
 

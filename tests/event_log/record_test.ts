@@ -17,6 +17,21 @@ Deno.test("record() stops if its signal has already aborted", async () => {
   assert((await log.status()).ended);
 });
 
+Deno.test("record() does not call onError if its source fails after the signal has aborted", async () => {
+  const errors: unknown[] = [];
+  const outcome = await record(new MemoryEventLog(), {
+    [Symbol.asyncIterator]: () => ({
+      next() {
+        throw new Error("Aborted");
+      },
+    }),
+  }, {
+    signal: AbortSignal.abort(),
+    onError: (error) => void errors.push(error),
+  });
+  assertEquals([outcome, errors], ["stopped", []]);
+});
+
 Deno.test("record() does not close a source that has ended", async () => {
   const source = new Source({ data: "1" });
   const outcome = record(new MemoryEventLog(), source);

@@ -92,6 +92,7 @@ Deno.test("PulledSubscription closes its source once if it fails, or if its sink
 });
 
 Deno.test("PulledSubscription.cancel() resolves if the source has no return()", async () => {
-  const source = { next: () => new Promise<never>(() => {}) };
+  const iterator = { next: () => new Promise<never>(() => {}) };
+  const source = { [Symbol.asyncIterator]: () => iterator };
   await new PulledSubscription(source, new RecordingSink()).cancel();
 });
