@@ -287,7 +287,7 @@ class Writer implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>>, Sink {
    * other sources, and after the end of the source.
    */
   #abort: AbortController | undefined;
-  /** The options in ms. `Infinity` for none, and after the end. */
+  /** The options in ms. `Infinity` for none. */
   #heartbeat!: number;
   #sendTimeout!: number;
   #signal: AbortSignal | undefined;
@@ -437,7 +437,6 @@ class Writer implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>>, Sink {
 
   #finish(): void {
     this.#resolve = undefined;
-    this.#heartbeat = this.#sendTimeout = Infinity;
     clearTimeout(this.#timer);
     this.#signal?.removeEventListener("abort", this);
   }
