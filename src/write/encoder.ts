@@ -166,13 +166,11 @@ function lines(name: string, value: string, option = name): string {
 export const utf8: TextEncoder = /* @__PURE__ */ new TextEncoder();
 
 /**
- * The encoded bytes of messages that are sent in many streams. Only event logs
- * add to it.
+ * The encoded bytes of messages that are sent in many streams. Only
+ * `encodeShared` adds to it, for event logs.
  */
-const shared = /* @__PURE__ */ new WeakMap<
-  SseMessage,
-  Uint8Array<ArrayBuffer>
->();
+export const sharedBytes: WeakMap<SseMessage, Uint8Array<ArrayBuffer>> =
+  /* @__PURE__ */ new WeakMap();
 
 /**
  * Encodes a message once for all the streams that will write it. The message must
@@ -180,15 +178,8 @@ const shared = /* @__PURE__ */ new WeakMap<
  */
 export function encodeShared(message: SseMessage): Uint8Array<ArrayBuffer> {
   const bytes = utf8.encode(encodeSse(message));
-  shared.set(message, bytes);
+  sharedBytes.set(message, bytes);
   return bytes;
-}
-
-/** Returns the bytes of a message that was encoded by `encodeShared`. */
-export function sharedBytes(
-  message: SseMessage,
-): Uint8Array<ArrayBuffer> | undefined {
-  return shared.get(message);
 }
 
 /**

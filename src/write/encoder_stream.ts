@@ -51,7 +51,7 @@ export class SseEncoderStream
       Uint8Array<ArrayBuffer>
     >({
       transform(message, controller) {
-        const bytes = sharedBytes(message) ??
+        const bytes = sharedBytes.get(message) ??
           encodeEvent(message, lastEventId);
         lastEventId = message.id ?? lastEventId;
         if (bytes.length > 0) controller.enqueue(bytes);

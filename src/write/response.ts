@@ -361,7 +361,7 @@ class Writer implements UnderlyingDefaultSource<Uint8Array<ArrayBuffer>>, Sink {
 
   write(message: SseMessage): boolean {
     try {
-      let bytes = sharedBytes(message);
+      let bytes = sharedBytes.get(message);
       if (bytes !== undefined) {
         // Unknown from here on. Storing a new id in each of thousands of writers
         // would cost more than everything else.
