@@ -172,6 +172,19 @@ Deno.test("sseResponse() ends or fails if its reader did so before the response 
   );
 });
 
+Deno.test("sseResponse() fails if its reader did so before the call", async () => {
+  const store = new ArrayStore();
+  store.isPermanent = () => true;
+  store.failures.push(new Error("The log was deleted"));
+  const messages = new StoredLog(store).read();
+  await new Promise((resolve) => setTimeout(resolve));
+  await assertRejects(
+    () => deadline(sseResponse(messages).text(), "the failure"),
+    Error,
+    "The log was deleted",
+  );
+});
+
 Deno.test("a subscription calls no method of its sink if a fetch ends after cancel()", async () => {
   const store = new ArrayStore();
   store.last = 1;

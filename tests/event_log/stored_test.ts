@@ -67,8 +67,7 @@ Deno.test("StoredLog asks for as many messages as fit into a page, by the size o
         id: `${Number(position) + i + 1}`,
         json: length < 0 ? "null" : `{"data":"${"x".repeat(length)}"}`,
       }));
-      const end = entries.at(-1)?.id ?? position;
-      return Promise.resolve({ entries, end, ended: false });
+      return Promise.resolve({ entries, ended: false });
     }
   }
   const reader = new Reader(new StoredLog(new Store()).read("0"));
@@ -130,7 +129,7 @@ Deno.test("StoredLog keeps the newest 16 MB of pages, or one that is larger", as
     store.looks.push(position);
     const id = `${Number(position) + 1}`;
     const json = JSON.stringify({ data: "x".repeat(length) });
-    return Promise.resolve({ entries: [{ id, json }], end: id, ended: false });
+    return Promise.resolve({ entries: [{ id, json }], ended: false });
   };
   const log = new StoredLog(store);
   const slow = new Reader(log.read("0"));
@@ -152,7 +151,7 @@ Deno.test("StoredLog keeps a page once, though two readers have requested it at 
   store.pageAfter = (position) => {
     store.looks.push(position);
     const entries = [{ id: "1", json }];
-    return Promise.resolve({ entries, end: "1", ended: false });
+    return Promise.resolve({ entries, ended: false });
   };
   const log = new StoredLog(store);
   const readers = numbers(1, 3).map(() =>
@@ -183,6 +182,23 @@ Deno.test("StoredLog asks again if it is woken, but not with a status that reade
   await settled();
   assertEquals(store.looks.length, 4);
   await reader.return();
+  await end;
+});
+
+Deno.test("StoredLog wakes its readers when it appends and when it ends", async () => {
+  const store = new ArrayStore();
+  const log = new StoredLog(store);
+  const reader = new Reader(log.read("0"));
+  const next = reader.data(1);
+  await settled();
+  assertEquals(store.waits, 1);
+  await log.append({ data: "1" });
+  assertEquals(await next, ["1"]);
+  const end = reader.assertEnd();
+  await settled();
+  assertEquals(store.waits, 2);
+  store.pageAfter = () => Promise.resolve({ entries: [], ended: true });
+  await log.end();
   await end;
 });
 
@@ -310,11 +326,20 @@ Deno.test("record() appends what failed again, and stores nothing twice", async 
     if (stores === undefined) return id;
     throw new Error("The connection was lost");
   };
+  const has = store.has.bind(store);
+  const ages: number[] = [];
+  store.has = (tag, age?: number) => {
+    ages.push(age!);
+    return has(tag);
+  };
   const own = Object.assign(log, { [EXTRAS]: log });
   const source = numbers(1, 5).map((data) => ({ data }));
   assertEquals(await record(own, source), "complete");
   assertEquals(store.jsons, numbers(1, 5).map((n) => `{"data":"${n}"}`));
   assertEquals(tries, [1, 1, 4, 4]);
+  // Asked before each further try, and then finds what the last one has stored.
+  assertEquals(ages.length, 4);
+  assert(ages.every((age) => age >= 0 && age < 60_000), `${ages}`);
 });
 
 Deno.test("StoredLog requests pages again after a gap", async () => {
@@ -390,10 +415,10 @@ Deno.test("appendSafely() stores at most 700 kB at once, or one message that is 
     return append(jsons, tag);
   };
   // A UTF-16 code unit may have three bytes.
-  const lengths = [...Array(5).fill(100_000), 1_000_000, 10, 10];
+  const lengths = [1_000_000, ...Array(5).fill(100_000), 1_000_000, 10, 10];
   const messages = lengths.map((length) => ({ data: "☃".repeat(length) }));
   await new StoredLog(store).appendSafely(messages);
-  assertEquals(batches, [2, 2, 1, 1, 2]);
+  assertEquals(batches, [1, 2, 2, 1, 1, 2]);
   assertEquals(
     store.jsons,
     messages.map((message) => JSON.stringify(message)),
@@ -459,6 +484,14 @@ Deno.test("StoredLog with follow: false ends if there is no message, though the 
     Promise.resolve({ lastId: "start", ended: false, idle: Infinity });
   const log = new StoredLog(store);
   await new Reader(log.read("", { follow: false })).assertEnd();
+});
+
+Deno.test("StoredLog with follow: false ends if its messages are deleted before they are read", async () => {
+  const store = new ArrayStore();
+  store.status = () =>
+    Promise.resolve({ lastId: "2", ended: false, idle: Infinity });
+  const log = new StoredLog(store);
+  await new Reader(log.read("0", { follow: false })).assertEnd();
 });
 
 Deno.test("StoredLog with follow: false gives what was appended before the call, also if another reader waits", async () => {
@@ -594,7 +627,7 @@ Deno.test("a paused reader repeats no message if its page was dropped, and is sh
   large.pageAfter = (position) => {
     const id = `${Number(position) + 1}`;
     const json = JSON.stringify({ data: "x".repeat(2 ** 20) });
-    return Promise.resolve({ entries: [{ id, json }], end: id, ended: false });
+    return Promise.resolve({ entries: [{ id, json }], ended: false });
   };
   const other = new Reader(new StoredLog(large).read(""));
   await other.take(17);
