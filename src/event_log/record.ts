@@ -174,7 +174,6 @@ class Recording implements Sink {
     this.#subscription.pull();
     const outcome = await this.#outcome.promise;
     stopListening();
-    this.#subscription.cancel().catch(() => {});
     await this.#end();
     return outcome;
   }
@@ -193,7 +192,6 @@ class Recording implements Sink {
 
   /** The source has failed, or has given an invalid message. */
   async error(reason: unknown): Promise<void> {
-    if (this.#over.signal.aborted) return;
     this.#appendError(reason);
     await this.#appending;
     this.#finish("failed");
@@ -216,6 +214,7 @@ class Recording implements Sink {
   /** Ends recording. Only the first call has an effect. */
   #finish(outcome: Outcome): void {
     this.#outcome.resolve(outcome);
+    this.#subscription.cancel().catch(() => {});
     this.#over.abort();
   }
 

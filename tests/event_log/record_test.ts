@@ -17,19 +17,44 @@ Deno.test("record() stops if its signal has already aborted", async () => {
   assert((await log.status()).ended);
 });
 
-Deno.test("record() does not call onError if its source fails after the signal has aborted", async () => {
+Deno.test("record() opens no source if its signal has already aborted", async () => {
+  const log = new MemoryEventLog();
+  const signal = AbortSignal.abort();
+  const calls: string[] = [];
+  const open = () => {
+    calls.push("open");
+    return [];
+  };
+  assertEquals(await record(log, open, { signal }), "stopped");
+  const iterator = {
+    next() {
+      calls.push("next");
+      return Promise.resolve({ done: true as const, value: undefined });
+    },
+  };
+  const source = { [Symbol.asyncIterator]: () => iterator };
+  assertEquals(await record(log, source, { signal }), "stopped");
+  assertEquals(calls, []);
+});
+
+Deno.test("record() does not call onError if its source fails because of the signal", async () => {
+  const stop = new AbortController();
   const errors: unknown[] = [];
-  const outcome = await record(new MemoryEventLog(), {
-    [Symbol.asyncIterator]: () => ({
-      next() {
-        throw new Error("Aborted");
-      },
-    }),
-  }, {
-    signal: AbortSignal.abort(),
+  const opened = Promise.withResolvers<void>();
+  const outcome = record(new MemoryEventLog(), (signal) => ({
+    async *[Symbol.asyncIterator]() {
+      opened.resolve();
+      yield await new Promise<never>((_, reject) => {
+        signal.addEventListener("abort", () => reject(signal.reason));
+      });
+    },
+  }), {
+    signal: stop.signal,
     onError: (error) => void errors.push(error),
   });
-  assertEquals([outcome, errors], ["stopped", []]);
+  await opened.promise;
+  stop.abort();
+  assertEquals([await outcome, errors], ["stopped", []]);
 });
 
 Deno.test("record() does not close a source that has ended", async () => {
