@@ -369,8 +369,8 @@ class KvLogStore implements LogStore {
         // Nothing was changed if another process has locked the file.
         if (!messageOf(error).includes("database is locked")) throw error;
       }
-      // Another process changes the log. The wait grows with each attempt, because
-      // many processes may be appending.
+      // Another process has changed or locked the log. The wait grows with each
+      // attempt, because many processes may be appending.
       await wait(2 ** Math.min(attempt, 8) * Math.random());
     }
   }

@@ -46,9 +46,9 @@ export interface Subscribable {
 }
 
 /**
- * A consumer of messages. Its methods do not throw, except `write` of a sink that
- * has a `PulledSubscription`. After `close` or `error`, and
- * once the subscription is canceled, the source calls no method of it.
+ * A consumer of messages. Its methods do not throw; only a `PulledSubscription`
+ * accepts that `write` does. After `close` or `error`, and once the subscription
+ * is canceled, the source calls no method of it.
  */
 export interface Sink {
   /** Takes a message. Returns false if it wants none until the next `pull()`. */
@@ -93,7 +93,8 @@ const OVER = 2;
 /**
  * Subscribes to a source that is read with `next()`, or to a function that
  * returns the source and is called by the first `pull()`. If `write` of the sink
- * throws, that counts as a failure of the source.
+ * throws, the source is closed, and the error is passed to the sink, as if the
+ * source had failed.
  */
 export class PulledSubscription implements Subscription {
   readonly #source: PulledSource<SseMessage>;
