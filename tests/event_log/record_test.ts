@@ -1,6 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
-import { MemoryEventLog, record } from "../../src/event_log/mod.ts";
+import {
+  EventLogGapError,
+  MemoryEventLog,
+  record,
+} from "../../src/event_log/mod.ts";
 import { EXTRAS } from "../../src/event_log/message.ts";
 import { deadline } from "../support/deadline.ts";
 import { Source } from "../support/message_source.ts";
@@ -121,8 +125,12 @@ Deno.test("record() appends the messages together that arrive during an append, 
 Deno.test("record() stops reading the log though it cannot end it", async () => {
   const memory = new MemoryEventLog();
   const left = Promise.withResolvers<void>();
+  let ends = 0;
   const log = customLog({
-    end: () => Promise.reject(new Error("The connection was lost")),
+    end() {
+      ends++;
+      return Promise.reject(new Error("The connection was lost"));
+    },
     async *read(after, options) {
       try {
         yield* memory.read(after, options);
@@ -134,9 +142,32 @@ Deno.test("record() stops reading the log though it cannot end it", async () => 
   using time = new FakeTime();
   const outcome = record(log, [{ data: "1" }]);
   await left.promise;
-  for (let i = 0; i < 10; i++) await time.tickAsync(2000);
+  for (let i = 0; i < 200; i++) await time.tickAsync(100);
   assertEquals(await outcome, "complete");
   assertEquals(time.next(), false);
+  // In ten seconds, with growing delays.
+  assert(ends > 5 && ends < 20, `${ends}`);
+});
+
+Deno.test("record() stops if its log is ended elsewhere, also after messages were deleted before it has read them", async () => {
+  const memory = new MemoryEventLog();
+  const reads: string[] = [];
+  const watched = Promise.withResolvers<void>();
+  const log = customLog({
+    async *read(after, options) {
+      reads.push(typeof after);
+      if (reads.length < 3) throw new EventLogGapError("1", "2");
+      watched.resolve();
+      yield* memory.read(after, options);
+    },
+  });
+  const source = new Source();
+  const outcome = record(log, source);
+  await deadline(watched.promise, "another read");
+  await memory.end();
+  assertEquals(await deadline(outcome, "the outcome"), "stopped");
+  await source.returned;
+  assertEquals(reads, Array(3).fill("undefined"));
 });
 
 Deno.test("record() repeats an end() of the log that fails", async () => {
