@@ -26,6 +26,7 @@ import type { SseMessage } from "../write/encoder.ts";
  *   {@linkcode EventLogGapError}.
  * - `return()` of a reader and its signal end the reader at once, even while it
  *   waits.
+ * - `append` retries temporary errors itself: `record` calls it only once.
  *
  * @example
  * ```ts
@@ -112,7 +113,8 @@ export interface EventLogReadOptions {
   /**
    * Ends reading when it aborts: the reader throws the signal's reason. Set it
    * if a generator reads the log: a generator cannot be closed while it waits
-   * for a message.
+   * for a message. To end responses at the shutdown of a server, pass the signal
+   * to `sseResponse` instead: with this option, they fail.
    */
   signal?: AbortSignal | undefined;
   /**
@@ -261,21 +263,26 @@ export class EventLogIdleError extends Error {
     return "EventLogIdleError";
   }
 
+  /** The id of the newest message. `undefined` if it is not known. */
+  readonly lastId: string | undefined;
+
   /**
    * Creates an error, for example in a test.
    *
    * @param idleTimeout The value of the option, in milliseconds.
+   * @param lastId The id of the newest message.
    */
-  constructor(idleTimeout: number) {
+  constructor(idleTimeout: number, lastId?: string | undefined) {
     super(
       `Expected an append within ${idleTimeout} ms (idleTimeout), but there ` +
         "was none",
     );
+    this.lastId = lastId;
   }
 }
 
 /** Whether an error is an `EventLogIdleError`, even of another copy. */
-export function isIdleError(error: unknown): boolean {
+export function isIdleError(error: unknown): error is EventLogIdleError {
   return (error as Error | undefined)?.name === "EventLogIdleError";
 }
 

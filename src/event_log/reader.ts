@@ -170,29 +170,27 @@ export abstract class LogReader
   /** Fails when the log is idle. Checks this until the reader is over. */
   async #watchIdle(timeout: number): Promise<void> {
     const start = Date.now();
-    let delay = 0;
-    do {
-      await wait(delay, this.left);
-      try {
-        delay = await this.#timeLeft(timeout, start);
-      } catch (error) {
-        if (this.#log.isPermanent?.(error)) return this.fail(error);
-        delay = MAX_LOOK_DELAY;
-      }
-    } while (delay > 0 && !this.isOver);
-    this.fail(new EventLogIdleError(timeout));
-  }
-
-  /** The time in ms until the log counts as idle, or until the next check. */
-  async #timeLeft(timeout: number, start: number): Promise<number> {
     const nextCheck = Math.min(timeout, MAX_LOOK_DELAY);
-    // A reader that is paused waits for its client, not for the log.
-    if (!this.isFlowing) return nextCheck;
-    const { idle, lastId } = await this.#log.status();
-    // If nothing was appended yet, or the time is not known, it counts from the
-    // first read.
-    const left = timeout - (idle === Infinity ? Date.now() - start : idle);
-    return left > 0 || this.isAtEnd(lastId) ? left : nextCheck;
+    let delay = 0;
+    while (true) {
+      await wait(delay, this.left);
+      if (this.isOver) return;
+      delay = nextCheck;
+      // A reader that is paused waits for its client, not for the log.
+      if (!this.isFlowing) continue;
+      try {
+        const { idle, lastId } = await this.#log.status();
+        // If nothing was appended yet, or the time is not known, it counts from
+        // the first read.
+        const left = timeout - (idle === Infinity ? Date.now() - start : idle);
+        if (left > 0) delay = left;
+        else if (this.isAtEnd(lastId)) {
+          this.fail(new EventLogIdleError(timeout, lastId));
+        }
+      } catch (error) {
+        if (this.#log.isPermanent?.(error)) this.fail(error);
+      }
+    }
   }
 }
 

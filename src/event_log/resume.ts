@@ -108,7 +108,8 @@ export interface ResumeOptions extends EventLogReadOptions {
    * `log.end()` instead: this also stops the writer, but ends other readers
    * without the last message.
    *
-   * By default, `{ event: "abandoned", data: "" }` is sent.
+   * By default, `{ event: "abandoned", data: "" }` is sent. The client gets
+   * `lastId` with the message, or alone if there is no message.
    */
   onIdle?:
     | (() => SseMessage | undefined | Promise<SseMessage | undefined>)
@@ -275,7 +276,7 @@ class ResumedReader extends LogReader {
   }
 
   async #recover(error: unknown): Promise<string | undefined> {
-    if (isIdleError(error)) return await this.#tellIdle();
+    if (isIdleError(error)) return await this.#tellIdle(error.lastId);
     if (!isGapError(error) || ++this.#gaps > MAX_GAPS) throw error;
     const id = await this.#show(error);
     if (id !== undefined) return id;
@@ -283,12 +284,17 @@ class ResumedReader extends LogReader {
     return error.resumeAfter;
   }
 
-  async #tellIdle(): Promise<undefined> {
+  async #tellIdle(lastId: string | undefined): Promise<undefined> {
     const { onIdle = () => ({ event: "abandoned", data: "" }) } = this.#options;
     const message = await onIdle();
-    if (message === undefined) return;
+    if (message === undefined) return this.#sendId(lastId);
     checkType(message, "object", "onIdle to return a message or undefined");
-    this.write(toStored(message));
+    this.write({ ...toStored(message), id: lastId });
+  }
+
+  async #finish(): Promise<undefined> {
+    const status = await this.#log.status().catch(() => undefined);
+    if (status?.ended) this.#sendId(status.lastId);
   }
 
   /**
@@ -296,11 +302,8 @@ class ResumedReader extends LogReader {
    * could not recognize that the client has all messages, and the client would
    * reconnect forever.
    */
-  async #finish(): Promise<undefined> {
-    const status = await this.#log.status().catch(() => undefined);
-    if (status?.ended && status.lastId !== this.#sentId) {
-      this.write({ id: status.lastId });
-    }
+  #sendId(id: string | undefined): undefined {
+    if (id !== undefined && id !== this.#sentId) this.write({ id });
   }
 }
 

@@ -861,6 +861,36 @@ export function testContract(kind: Kind): void {
     assertEquals((await log.status()).ended, true);
   });
 
+  test("resume() gives a client the newest id if nobody appends, so that a server can tell it to stop", async (storage) => {
+    const idleTimeout = 50;
+    for (
+      const messages of [
+        [],
+        [{ retry: 10 }],
+        [{ data: "1" }],
+        [{ data: "1" }, { comment: "thinking" }],
+      ]
+    ) {
+      const log = storage.log(`abandoned ${JSON.stringify(messages)}`);
+      for (const message of messages) await log.append(message);
+      const { lastId } = await log.status();
+      for (const id of ["", lastId]) {
+        const options = { idleTimeout };
+        const told = await readAll(resume(log, requestAfter(id), options));
+        const { event, data, id: newest } = told.at(-1)!;
+        assertEquals([event, data, newest], ["abandoned", "", lastId]);
+      }
+      // Without a message, the id is sent unless the client has it.
+      const options = { idleTimeout, onIdle: () => undefined };
+      const sent = await readAll(resume(log, requestAfter(""), options));
+      assertEquals(sent.flatMap(({ id }) => id ?? []).at(-1), lastId);
+      assertEquals(
+        await readAll(resume(log, requestAfter(lastId), options)),
+        [],
+      );
+    }
+  });
+
   test("record() appends what a source gives, and ends the log", async (storage) => {
     const log = storage.log();
     const source = numbers(1, 300).map((data) => ({ data }));
