@@ -43,7 +43,9 @@ import { retryDelay } from "./retry.ts";
  */
 export interface RecordOptions {
   /**
-   * Stops recording when it aborts: the source is closed, and the log is ended.
+   * Stops recording when it aborts: the source is closed, and the log is ended
+   * without a last message. To tell readers that an answer was interrupted, let
+   * the source notice your signal, give a last message and end.
    */
   signal?: AbortSignal | undefined;
   /**
@@ -57,7 +59,8 @@ export interface RecordOptions {
    */
   keepAlive?: number | undefined;
   /**
-   * Called with the error if the source fails. Returns the message to append
+   * Called with the error if the source fails, or if a message cannot be
+   * appended, for example because it is too large. Returns the message to append
    * before the log is ended, or `undefined` to append none. Errors that it
    * throws are ignored.
    *
@@ -192,9 +195,8 @@ class Recording implements Sink {
 
   /** The source has failed, or has given an invalid message. */
   async error(reason: unknown): Promise<void> {
-    this.#appendError(reason);
     await this.#appending;
-    this.#finish("failed");
+    if (!this.#over.signal.aborted) await this.#fail(reason);
   }
 
   /** Ends the log. Without the end, its readers would wait forever. */
@@ -245,14 +247,16 @@ class Recording implements Sink {
     }
   }
 
-  #appendError(error: unknown): void {
+  /** Appends the message of `onError`, and ends recording. */
+  async #fail(error: unknown): Promise<void> {
     const { onError = () => ({ event: "error", data: "" }) } = this.#options;
     try {
       const message = onError(error);
-      if (message !== undefined) this.write(message);
+      if (message !== undefined) await this.#extras.appendSafely([message]);
     } catch {
       // The log ends without a last message.
     }
+    this.#finish("failed");
   }
 
   /** Appends all messages, and then lets the source continue. Never rejects. */
@@ -264,9 +268,11 @@ class Recording implements Sink {
       this.#appending = undefined;
       this.#subscription.pull();
     } catch (error) {
-      // Nothing is appended after lost messages.
+      if (isEndedError(error)) return this.#finish("stopped");
+      // Nothing but an error is appended after lost messages.
       this.#hasLost = true;
-      this.#finish(isEndedError(error) ? "stopped" : "failed");
+      this.#subscription.cancel().catch(() => {});
+      await this.#fail(error);
     }
   }
 }

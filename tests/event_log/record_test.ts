@@ -202,6 +202,47 @@ Deno.test("record() does not repeat an end() of a log to which it could not appe
   assertEquals(ends, 1);
 });
 
+Deno.test("record() closes its source before it appends that it has failed", async () => {
+  const calls: string[] = [];
+  const appended = Promise.withResolvers<string>();
+  const log = customLog({
+    append({ event = "message" }) {
+      calls.push(event);
+      if (event === "error") return appended.promise;
+      return Promise.reject(new Error("The disk is full"));
+    },
+  });
+  const source = new Source({ data: "1" });
+  const errors: unknown[] = [];
+  const onError = (error: unknown) => {
+    errors.push(String(error));
+    return { event: "error" };
+  };
+  const outcome = record(log, source, { onError });
+  await deadline(source.returned, "the source to be closed");
+  source.fail(new Error("Aborted"));
+  await settled();
+  appended.resolve("1");
+  assertEquals(await deadline(outcome, "the outcome"), "failed");
+  assertEquals(calls, ["message", "error"]);
+  assertEquals(errors, ["Error: The disk is full"]);
+});
+
+Deno.test("record() calls onError once if its source fails while an append fails", async () => {
+  const append = Promise.withResolvers<string>();
+  const log = customLog({ append: () => append.promise });
+  const source = new Source({ data: "1" });
+  const errors: unknown[] = [];
+  const onError = (error: unknown) => void errors.push(String(error));
+  const outcome = record(log, source, { onError });
+  await source.pending;
+  source.fail(new Error("The source was cut"));
+  await settled();
+  append.reject(new Error("The disk is full"));
+  assertEquals(await deadline(outcome, "the outcome"), "failed");
+  assertEquals(errors, ["Error: The disk is full"]);
+});
+
 Deno.test("record() lets timers run if its source never waits", async () => {
   const stop = new AbortController();
   setTimeout(() => stop.abort());

@@ -440,7 +440,7 @@ Deno.test("record() calls onError for a message that cannot be written, and appe
   assertEquals(store.last, 2);
 });
 
-Deno.test("record() appends nothing after a message that it could not append", async () => {
+Deno.test("record() appends only what onError returns after a message that it could not append", async () => {
   const store = new ArrayStore();
   const log = new StoredLog(store);
   const append = store.append.bind(store);
@@ -462,8 +462,16 @@ Deno.test("record() appends nothing after a message that it could not append", a
       await Promise.resolve();
     }
   }
-  assertEquals(await record(foreign, source()), "failed");
-  assertEquals(store.jsons, ['{"data":"0"}']);
+  const errors: unknown[] = [];
+  const onError = (error: unknown) => {
+    errors.push(error);
+    return { event: "failed" };
+  };
+  const closing = source();
+  assertEquals(await record(foreign, closing, { onError }), "failed");
+  assertEquals(errors.map(String), ["Error: The disk is full"]);
+  assertEquals(store.jsons, ['{"data":"0"}', '{"event":"failed"}']);
+  assertEquals(await closing.next(), { done: true, value: undefined });
 });
 
 Deno.test("StoredLog with follow: false gives a sink nothing that was appended after the call", async () => {
@@ -550,7 +558,8 @@ Deno.test("record() gives up after ten seconds", async () => {
   store.append = () => Promise.reject(new Error("The connection was lost"));
   const own = Object.assign(log, { [EXTRAS]: log });
   const outcome = record(own, [{ data: "1" }]);
-  for (let i = 0; i < 100; i++) await time.tickAsync(200);
+  // Ten seconds for the message, and ten for the one that tells the failure.
+  for (let i = 0; i < 150; i++) await time.tickAsync(200);
   assertEquals(await outcome, "failed");
 });
 
@@ -587,7 +596,8 @@ for (
     };
     store.isPermanent = (it) => (it as Error).message === "WRONGTYPE";
     const own = Object.assign(log, { [EXTRAS]: log });
-    assertEquals(await record(own, [{ data: "1" }]), expected);
+    const onError = () => undefined;
+    assertEquals(await record(own, [{ data: "1" }], { onError }), expected);
     assertEquals(tries, 1);
   });
 }
