@@ -373,7 +373,8 @@ class SqlStore implements LogStore {
 
   status(): Promise<EventLogStatus> {
     const look = this.#sql.status(this.#key);
-    this.#looks = Promise.allSettled([this.#looks, look]);
+    // Without the value, which would hold all earlier values.
+    this.#looks = Promise.allSettled([this.#looks, look]).then(() => {});
     return look;
   }
 
