@@ -39,6 +39,7 @@ import {
   BEFORE,
   limitOption,
   type LogStore,
+  MIN_POLL_INTERVAL,
   oldestToKeep,
   StoredLog,
   type StoredPage,
@@ -122,7 +123,7 @@ export interface KvEventLogOptions {
   /**
    * Time in milliseconds between two polls for messages of other processes. It
    * matters only if `watch` of the store does not notice them, as with a local
-   * file.
+   * file. It is at least 10.
    *
    * @default {1000}
    */
@@ -212,7 +213,8 @@ export class KvEventLog implements EventLog {
    * @param key The start of all keys of the log.
    * @param options How many messages to keep, and how to notice new ones.
    * @throws {TypeError} If `kv` is not a store, or `key` is not a list.
-   * @throws {RangeError} If a number is less than 1.
+   * @throws {RangeError} If `pollInterval` is less than 10, or another number is
+   * less than 1.
    */
   constructor(kv: KvStore, key: KvKey, options: KvEventLogOptions = {}) {
     checkType(kv?.atomic, "function", "kv to be a Deno.Kv");
@@ -279,7 +281,12 @@ class KvLogStore implements LogStore {
     this.#headKey = [...key, "head"];
     this.#prefix = [...key, "messages"];
     this.#maxMessages = limitOption(options, "maxMessages", 10_000);
-    this.#pollInterval = numberOption(options, "pollInterval", 1000, 1);
+    this.#pollInterval = numberOption(
+      options,
+      "pollInterval",
+      1000,
+      MIN_POLL_INTERVAL,
+    );
     this.onError = functionOption(options, "onError") ?? (() => {});
     const lifetime = limitOption(options, "expireIn", Infinity);
     this.#setOptions = lifetime === Infinity ? {} : { expireIn: lifetime };

@@ -14,6 +14,7 @@ import { deferred } from "../internal/deferred.ts";
 import { MAX_TIMER_DELAY, wait, within } from "../internal/wait.ts";
 import { randomTag } from "./message.ts";
 import { isProgramError, messageOf, retryDelay } from "./retry.ts";
+import { MIN_POLL_INTERVAL } from "./stored.ts";
 
 /**
  * Sends a Redis command, whose first item is its name, and returns the reply.
@@ -68,7 +69,8 @@ export interface RedisConnectionOptions {
   sendBlocking?: SendRedisCommand | undefined;
   /**
    * Time in milliseconds between two polls, if there is no `sendBlocking`, or
-   * if Redis refuses the blocking command or does not reply to it.
+   * if Redis refuses the blocking command or does not reply to it. It is at
+   * least 10.
    *
    * @default {1000}
    */
@@ -192,7 +194,8 @@ export class RedisConnection {
    * @param options How to send commands, and how long to wait.
    * @throws {TypeError} If `send` is not a function, or another option has the
    * wrong type.
-   * @throws {RangeError} If a number is less than 1.
+   * @throws {RangeError} If `pollInterval` is less than 10, or `commandTimeout`
+   * is less than 1.
    */
   constructor(options: RedisConnectionOptions) {
     checkType(options, "object", "options with send");
@@ -201,7 +204,12 @@ export class RedisConnection {
     functionOption(options, "onError");
     this.#options = { ...options };
     this.#canBlock = options.sendBlocking !== undefined;
-    this.#pollInterval = numberOption(options, "pollInterval", 1000, 1);
+    this.#pollInterval = numberOption(
+      options,
+      "pollInterval",
+      1000,
+      MIN_POLL_INTERVAL,
+    );
     this.#commandTimeout = numberOption(options, "commandTimeout", 10_000, 1);
   }
 

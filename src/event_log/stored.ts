@@ -162,11 +162,17 @@ const MAX_BATCH_SIZE = 700_000;
 /** The time in ms for which `appendSafely` tries again. */
 const MAX_APPEND_TIME = 10_000;
 
+/** The least time in ms between two polls, which `wait` of a store can be for. */
+export const MIN_POLL_INTERVAL = 10;
+
+/** A wait that is shorter than this, in ms, ended before any poll. */
+const MIN_WAIT = 5;
+
 /**
- * A wait that is shorter than this, in ms, counts as short: several in a row
- * without a message are followed by a delay.
+ * How many short waits in a row may end without a message before each further one
+ * is followed by a delay. A few are due to messages that have just arrived.
  */
-const MIN_WAIT = 50;
+const MAX_SHORT_WAITS = 10;
 
 /** The pages of all logs that were read recently. */
 class PageCache {
@@ -385,8 +391,9 @@ export class StoredLog implements EventLog, LogExtras, LogWatcher {
    * undefined if no reader waits any more.
    */
   async #fetch(position: string, fetch: Fetch): Promise<Page | undefined> {
-    /** The rounds in a row that failed, or ended at once without a message. */
+    /** The requests and waits in a row that failed. */
     let failures = 0;
+    let shortWaits = 0;
     try {
       while (fetch.readers.size > 0) {
         // Created before the request, so that an append during the request ends
@@ -398,9 +405,11 @@ export class StoredLog implements EventLog, LogExtras, LogWatcher {
           if (signal.aborted) continue;
           const start = Date.now();
           await this.#store.wait(position, signal);
-          if (signal.aborted || Date.now() - start >= MIN_WAIT) failures = 0;
-          // The first short wait may be due to a message that has just arrived.
-          else if (++failures > 1) await wait(retryDelay(failures), signal);
+          failures = 0;
+          const isShort = !signal.aborted && Date.now() - start < MIN_WAIT;
+          shortWaits = isShort ? shortWaits + 1 : 0;
+          const excess = shortWaits - MAX_SHORT_WAITS;
+          if (excess > 0) await wait(retryDelay(excess), signal);
         } catch (error) {
           this.#report(error);
           await wait(retryDelay(++failures, error), signal);
@@ -444,7 +453,10 @@ export class StoredLog implements EventLog, LogExtras, LogWatcher {
     }
     const home = this.#pages;
     const result: Page = { ...page, start: position, entries, size, home };
-    if (!isEmpty(result) && this.#readers.size > 0) cache.add(result);
+    // The next log of the same key has the same start.
+    const isUnique = position !== this.start;
+    const isOfUse = !isEmpty(result) && this.#readers.size > 0;
+    if (isUnique && isOfUse) cache.add(result);
     return result;
   }
 

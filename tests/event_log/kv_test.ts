@@ -337,7 +337,7 @@ Deno.test("KvEventLog throws if an argument is invalid", async () => {
   using kv = await Deno.openKv(":memory:");
   assertThrows(make(kv, "log"), TypeError, "key");
   assertThrows(make(kv, [], { maxMessages: 0 }), RangeError, "maxMessages");
-  assertThrows(make(kv, [], { pollInterval: 0 }), RangeError, "pollInterval");
+  assertThrows(make(kv, [], { pollInterval: 9 }), RangeError, "pollInterval");
   for (const expireIn of [-1, 0, 0.5, NaN, "1"]) {
     assertThrows(make(kv, [], { expireIn }), RangeError, "expireIn");
   }

@@ -246,6 +246,26 @@ for (const after of ["0", ""]) {
   );
 }
 
+Deno.test("StoredLog adds no delay to polls, nor to ten waits that end at once", async () => {
+  using time = new FakeTime();
+  const store = new ArrayStore();
+  const ms = [...Array(10).fill(0), ...Array(110).fill(10)];
+  store.wait = () => {
+    store.waits++;
+    return new Promise((resolve) => setTimeout(resolve, ms[store.waits - 1]));
+  };
+  const iterator = new StoredLog(store).read("0")[Symbol.asyncIterator]();
+  const next = iterator.next();
+  for (let i = 0; i < 20; i++) await time.tickAsync(0);
+  assertEquals(store.waits, 11);
+  for (let i = 0; i < 100; i++) await time.tickAsync(10);
+  assert(store.waits > 105, `${store.waits} waits`);
+  store.last = 1;
+  for (let i = 0; i < 3; i++) await time.tickAsync(10);
+  assertEquals((await next).value?.data, "1");
+  await iterator.return!();
+});
+
 Deno.test("StoredLog does not spin if its store never waits", async () => {
   using time = new FakeTime();
   const store = new ArrayStore();
@@ -253,7 +273,7 @@ Deno.test("StoredLog does not spin if its store never waits", async () => {
   const iterator = new StoredLog(store).read("0")[Symbol.asyncIterator]();
   const next = iterator.next();
   for (let i = 0; i < 1000; i++) await time.tickAsync(10);
-  assert(store.looks.length < 20, `${store.looks.length} looks in 10 s`);
+  assert(store.looks.length < 30, `${store.looks.length} looks in 10 s`);
   store.last = 1;
   for (let i = 0; i < 300; i++) await time.tickAsync(10);
   assertEquals((await next).value?.data, "1");
@@ -365,6 +385,27 @@ Deno.test("StoredLog requests pages again after a gap", async () => {
   assertEquals(store.looks, ["0", "2", "0"]);
   await again.return();
   await paused.return();
+});
+
+Deno.test("StoredLog keeps no page after the start of the log, as the next log of the key has the same start", async () => {
+  const store = new ArrayStore();
+  store.last = 2;
+  const log = new StoredLog(store);
+  const waiting = new Reader(log.read("start"));
+  await waiting.take(2);
+  const end = waiting.assertEnd();
+  await settled();
+  store.last = 0; // The log was deleted, which nobody has noticed yet.
+  const reader = new Reader(log.read("start"));
+  const next = reader.data(1);
+  await settled();
+  store.last = 1;
+  store.wake();
+  assertEquals(await next, ["1"]);
+  assertEquals(store.looks, ["start", "1", "2", "start", "start"]);
+  await reader.return();
+  await waiting.return();
+  await end;
 });
 
 Deno.test("StoredLog requests pages again if the log is empty", async () => {
