@@ -101,6 +101,9 @@ export function extrasOf(log: EventLog): LogExtras {
   return (log as { [EXTRAS]?: LogExtras })[EXTRAS] ?? {
     lastId: async () => (await log.status()).lastId,
     touch: () => Promise.resolve(),
-    appendSafely: ([first, ...more]) => log.append(first, ...more),
+    appendSafely: (messages) => {
+      const [first, ...more] = messages.map(toStored);
+      return log.append(first, ...more);
+    },
   };
 }

@@ -280,7 +280,10 @@ class ResumedReader extends LogReader {
     if (!isGapError(error) || ++this.#gaps > MAX_GAPS) throw error;
     const id = await this.#show(error);
     if (id !== undefined) return id;
-    this.write({ event: "gap", data: "", id: error.resumeAfter });
+    // Told once: the log may delete more while the client takes this event.
+    if (this.#gaps === 1) {
+      this.write({ event: "gap", data: "", id: error.resumeAfter });
+    }
     return error.resumeAfter;
   }
 

@@ -114,7 +114,7 @@ export function numbers(from: number, to: number): string[] {
   return Array.from({ length: to - from + 1 }, (_, i) => String(from + i));
 }
 
-function requestAfter(id: string): Request {
+export function requestAfter(id: string): Request {
   const headers = new Headers();
   // IDs contain only characters that are valid in a header.
   if (id !== "") headers.set("Last-Event-ID", id);

@@ -25,7 +25,14 @@ import { subscribe } from "../../src/write/subscription.ts";
 import { deadline } from "../support/deadline.ts";
 import { heldBytes } from "../support/garbage.ts";
 import { Source } from "../support/message_source.ts";
-import { appendAll, readAll, Reader, testContract } from "./contract.ts";
+import {
+  appendAll,
+  numbers,
+  readAll,
+  Reader,
+  requestAfter,
+  testContract,
+} from "./contract.ts";
 import { customLog } from "./custom_log.ts";
 import { RecordingSink } from "../support/recording_sink.ts";
 
@@ -401,6 +408,22 @@ Deno.test("resume() gives up on a log that answers only with gaps", async () => 
     while (true) await messages.next();
   }, EventLogGapError);
   assertEquals(reads, 11);
+});
+
+Deno.test("resume() sends one gap event to a client that is slower than the log", async () => {
+  const log = new MemoryEventLog({ maxMessages: 2 });
+  const ids = await appendAll(log, numbers(1, 5));
+  const reader = new Reader(resume(log, requestAfter(ids[0])));
+  const seen: string[] = [];
+  for (let i = 6; i < 20; i++) {
+    const [{ event, data }] = await reader.take(1);
+    seen.push(event ?? data!);
+    // More is deleted while the client takes the message.
+    await appendAll(log, numbers(3 * i, 3 * i + 2));
+  }
+  await reader.return();
+  assertEquals(seen.slice(0, 4), ["gap", "19", "gap", "25"]);
+  assertEquals(seen.filter((it) => it === "gap").length, 7);
 });
 
 Deno.test("resume() ends at once if its client leaves while a custom log waits", async () => {

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
+import { readSse, sseResponse } from "../../mod.ts";
 import {
   EventLogGapError,
   MemoryEventLog,
@@ -241,6 +242,27 @@ Deno.test("record() calls onError once if its source fails while an append fails
   append.reject(new Error("The disk is full"));
   assertEquals(await deadline(outcome, "the outcome"), "failed");
   assertEquals(errors, ["Error: The disk is full"]);
+});
+
+Deno.test("record() passes a custom log plain messages, whose json is already data", async () => {
+  const seen: unknown[] = [];
+  const log = customLog({
+    append(...messages) {
+      seen.push(...messages.map((it) => ({ ...it })));
+      return Promise.resolve("1");
+    },
+  });
+  const sse = readSse(sseResponse([{ event: "a", id: "7", data: "1" }]));
+  async function* source() {
+    yield* sse;
+    yield { json: { b: 2 }, id: "8" };
+  }
+  assertEquals(await record(log, source()), "complete");
+  const fields = { retry: undefined, comment: undefined };
+  assertEquals(seen, [
+    { event: "a", data: "1", ...fields },
+    { event: undefined, data: '{"b":2}', ...fields },
+  ]);
 });
 
 Deno.test("record() lets timers run if its source never waits", async () => {
