@@ -27,6 +27,8 @@ import type { SseMessage } from "../write/encoder.ts";
  * - `return()` of a reader and its signal end the reader at once, even while it
  *   waits.
  * - `append` retries temporary errors itself: `record` calls it only once.
+ * - `read` implements its options itself: with `idleTimeout`, it throws an
+ *   {@linkcode EventLogIdleError}.
  *
  * @example
  * ```ts

@@ -87,7 +87,9 @@ export interface ResumeOptions extends EventLogReadOptions {
    * `async`, return a copy of a state that changes in place, for example with
    * `structuredClone`.
    *
-   * If the function throws, the response errors.
+   * If the log no longer keeps all messages after the `id`, the function is
+   * called again, up to ten times in a row; then the response errors. If the
+   * function throws, the response errors.
    */
   snapshot?:
     | ((

@@ -70,7 +70,9 @@ export interface SseResponseInit extends ResponseInit {
    *
    * A client that has stopped reading is noticed only when the buffers between
    * the server and the client are full, which takes some megabytes of messages.
-   * Time without anything to send does not count.
+   * Time without anything to send does not count, nor does the time after
+   * `signal` has aborted. On Deno 2.9, only the source is closed: the connection
+   * of a client that does not read stays open for as long as TCP keeps it.
    */
   sendTimeout?: number | undefined;
   /**
