@@ -19,12 +19,7 @@
  * @module
  */
 
-import {
-  check,
-  checkType,
-  functionOption,
-  numberOption,
-} from "../internal/check.ts";
+import { check, checkType, functionOption } from "../internal/check.ts";
 import { wait } from "../internal/wait.ts";
 import type { SseMessage } from "../write/encoder.ts";
 import {
@@ -39,8 +34,8 @@ import {
   BEFORE,
   limitOption,
   type LogStore,
-  MIN_POLL_INTERVAL,
   oldestToKeep,
+  pollIntervalOption,
   StoredLog,
   type StoredPage,
 } from "./stored.ts";
@@ -281,12 +276,7 @@ class KvLogStore implements LogStore {
     this.#headKey = [...key, "head"];
     this.#prefix = [...key, "messages"];
     this.#maxMessages = limitOption(options, "maxMessages", 10_000);
-    this.#pollInterval = numberOption(
-      options,
-      "pollInterval",
-      1000,
-      MIN_POLL_INTERVAL,
-    );
+    this.#pollInterval = pollIntervalOption(options);
     this.onError = functionOption(options, "onError") ?? (() => {});
     const lifetime = limitOption(options, "expireIn", Infinity);
     this.#setOptions = lifetime === Infinity ? {} : { expireIn: lifetime };

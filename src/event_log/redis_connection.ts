@@ -14,7 +14,7 @@ import { deferred } from "../internal/deferred.ts";
 import { MAX_TIMER_DELAY, wait, within } from "../internal/wait.ts";
 import { randomTag } from "./message.ts";
 import { isProgramError, messageOf, retryDelay } from "./retry.ts";
-import { MIN_POLL_INTERVAL } from "./stored.ts";
+import { pollIntervalOption } from "./stored.ts";
 
 /**
  * Sends a Redis command, whose first item is its name, and returns the reply.
@@ -204,12 +204,7 @@ export class RedisConnection {
     functionOption(options, "onError");
     this.#options = { ...options };
     this.#canBlock = options.sendBlocking !== undefined;
-    this.#pollInterval = numberOption(
-      options,
-      "pollInterval",
-      1000,
-      MIN_POLL_INTERVAL,
-    );
+    this.#pollInterval = pollIntervalOption(options);
     this.#commandTimeout = numberOption(options, "commandTimeout", 10_000, 1);
   }
 

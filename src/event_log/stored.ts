@@ -102,6 +102,13 @@ export function limitOption<Name extends string>(
   return limit > MAX_LIMIT ? Infinity : Math.ceil(limit);
 }
 
+/** Returns the time in ms between two polls. Throws unless it is at least 10. */
+export function pollIntervalOption(
+  options: { readonly pollInterval?: number | undefined },
+): number {
+  return numberOption(options, "pollInterval", 1000, 10);
+}
+
 /** The suffix of a position that is before a message, not after it. */
 export const BEFORE = "-before";
 
@@ -161,9 +168,6 @@ const MAX_BATCH_SIZE = 700_000;
 
 /** The time in ms for which `appendSafely` tries again. */
 const MAX_APPEND_TIME = 10_000;
-
-/** The least time in ms between two polls, which `wait` of a store can be for. */
-export const MIN_POLL_INTERVAL = 10;
 
 /** A wait that is shorter than this, in ms, ended before any poll. */
 const MIN_WAIT = 5;

@@ -9,7 +9,7 @@ import {
 import { SqlEventLog } from "../../src/event_log/sql.ts";
 import { sseResponse } from "../../src/write/response.ts";
 import { heldBytes } from "../support/garbage.ts";
-import { notRunFor } from "../support/not_run.ts";
+import { whyNoKv } from "../support/not_run.ts";
 import { slowTest } from "../support/slow_test.ts";
 import { Reader } from "./contract.ts";
 import { redisKind } from "./redis_kind.ts";
@@ -26,10 +26,7 @@ const MAX_GROWTH = 50 * ROUNDS;
 
 const options = { maxMessages: 10 };
 
-const noKv = notRunFor(
-  "A test of KvEventLog",
-  "openKv" in Deno ? undefined : "deno runs without --unstable-kv",
-);
+const noKv = whyNoKv("A test of KvEventLog");
 
 async function use(log: EventLog, rounds: number): Promise<void> {
   for (let i = 0; i < rounds; i++) {

@@ -9,13 +9,10 @@ import {
   testContract,
 } from "./contract.ts";
 import { assertInterleaved, LogProcess } from "./processes.ts";
-import { notRunFor } from "../support/not_run.ts";
+import { whyNoKv } from "../support/not_run.ts";
 import { temporaryDirectory } from "../support/temporary_directory.ts";
 
-const notRun = notRunFor(
-  "Tests of KvEventLog",
-  "openKv" in Deno ? undefined : "deno runs without --unstable-kv",
-);
+const notRun = whyNoKv("Tests of KvEventLog");
 
 testContract({
   name: "KvEventLog",

@@ -10,13 +10,10 @@ import { EventSource } from "../../src/event_source.ts";
 import { dataOf } from "../support/data_of.ts";
 import { deadline } from "../support/deadline.ts";
 import { answer, runBlock } from "../support/guide.ts";
-import { notRunFor } from "../support/not_run.ts";
+import { whyNoKv } from "../support/not_run.ts";
 import { blockOf, withPackage } from "./programs.ts";
 
-const noKv = notRunFor(
-  "Tests of dashboards.md with Deno KV",
-  "openKv" in Deno ? undefined : "deno runs without --unstable-kv",
-);
+const noKv = whyNoKv("Tests of dashboards.md with Deno KV");
 
 const GUIDE = "dashboards";
 const url = "http://localhost:8000/";

@@ -18,6 +18,12 @@ export function notRunFor(
   return reason;
 }
 
+/** Returns the reason why tests with Deno KV cannot run, or undefined. */
+export function whyNoKv(tests: string): string | undefined {
+  const lacking = "deno runs without --unstable-kv";
+  return notRunFor(tests, "openKv" in Deno ? undefined : lacking);
+}
+
 /** Returns whether the command exists. It has to support `--version`. */
 export function isInstalled(command: string): boolean {
   try {
